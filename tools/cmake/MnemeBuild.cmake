@@ -1,0 +1,21 @@
+# Compiler flags that every target of the project shares.
+option(MNEME_WERROR "Treat compiler warnings as errors" ON)
+set(MNEME_SANITIZE "" CACHE STRING "Sanitizers to build with, as for -fsanitize= (empty for none)")
+
+find_program(CCACHE ccache)
+if(CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+endif()
+
+add_library(mneme_flags INTERFACE)
+target_include_directories(mneme_flags INTERFACE ${CMAKE_SOURCE_DIR})
+# The baseline instruction set; kernels/cpu adds AVX-512 versions chosen at run time.
+target_compile_options(mneme_flags INTERFACE -march=x86-64-v3 -Wall -Wextra -Wpedantic -Wshadow
+                       -Wnon-virtual-dtor -Woverloaded-virtual)
+if(MNEME_WERROR)
+  target_compile_options(mneme_flags INTERFACE -Werror)
+endif()
+if(MNEME_SANITIZE)
+  target_compile_options(mneme_flags INTERFACE -fsanitize=${MNEME_SANITIZE} -fno-omit-frame-pointer)
+  target_link_options(mneme_flags INTERFACE -fsanitize=${MNEME_SANITIZE})
+endif()
