@@ -1,0 +1,50 @@
+// The seam to a device. One pure virtual interface: a backend that lacks an operation does not
+// compile. The CPU backend is the reference; CUDA follows operation by operation under the same
+// file names. A Backend knows nothing of tiers, layers or models.
+//
+// Operations are queued on a stream and run later; errors of queued work surface at
+// Stream::synchronize(). Scratch memory that an operation needs belongs to its stream and is kept.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "kernels/dense_ops.h"
+#include "kernels/key_ops.h"
+#include "kernels/memory.h"
+#include "kernels/residency_ops.h"
+#include "kernels/row_ops.h"
+
+namespace mneme::kernels {
+
+class Backend : public DenseOps, public KeyOps, public RowOps, public ResidencyOps {
+ public:
+  virtual std::string name() const = 0;  // "cpu (2 threads, AVX-512)"
+
+  // Zeroed memory, 64-byte aligned (device) or page aligned (pinned host). Large allocations cost
+  // nothing until they are touched on the CPU backend. Throws Error: what was asked, what is free.
+  virtual Buffer allocate(std::size_t bytes, MemoryKind kind) = 0;
+  virtual std::unique_ptr<Stream> create_stream() = 0;
+  virtual std::unique_ptr<Event> create_event() = 0;
+
+  // Between any two kinds of memory.
+  virtual void copy(Stream& stream, void* target, const void* source, std::size_t bytes) = 0;
+  virtual void zero(Stream& stream, void* target, std::size_t bytes) = 0;
+
+ protected:
+  friend class Buffer;
+  virtual void release(void* data, std::size_t bytes, MemoryKind kind) noexcept = 0;
+};
+
+inline Buffer::~Buffer() {
+  if (backend_ != nullptr) backend_->release(data_, bytes_, kind_);
+}
+
+struct CpuOptions {
+  int threads = 0;  // 0: all cores that the process may use
+};
+std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options = {});
+
+}  // namespace mneme::kernels

@@ -1,0 +1,193 @@
+// Dense operations of a transformer: the first part of the Backend interface.
+//
+// All matrices are row-major float32 unless said otherwise. Every operation is queued on the stream
+// and returns at once; its pointers are device memory that must stay valid until it has run.
+// Reductions have a fixed order that depends on shapes only, never on the number of threads.
+// `accumulate` means out += result instead of out = result. Formulas: SPEC.md as repeated in
+// docs/architecture.md.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/memory.h"
+
+namespace mneme::kernels {
+
+// C[b] = alpha * op(A[b]) * op(B[b]) (+ C[b] when accumulate), for b < batch.
+// op(A): [m, k], op(B): [k, n], C: [m, n]; leading dimensions and batch strides in elements.
+struct MatmulArgs {
+  const float* a = nullptr;  // [m, k], or [k, m] with transpose_a
+  const float* b = nullptr;  // [k, n], or [n, k] with transpose_b
+  float* c = nullptr;        // [m, n]
+  std::int64_t m = 0, n = 0, k = 0;
+  std::int64_t lda = 0, ldb = 0, ldc = 0;
+  bool transpose_a = false, transpose_b = false;
+  bool accumulate = false;
+  float alpha = 1.0f;
+  std::int64_t batch = 1;
+  std::int64_t stride_a = 0, stride_b = 0, stride_c = 0;
+};
+
+enum class NormKind {
+  kRms,  // x * rsqrt(mean(x^2) + epsilon) * gain
+  kL2,   // x * rsqrt(sum(x^2) + epsilon) * gain
+};
+
+// Row-wise normalisation. The gain of row r is gain[(r % gain_rows), :] .
+struct NormArgs {
+  NormKind kind = NormKind::kRms;
+  const float* x = nullptr;     // [rows, width]
+  const float* gain = nullptr;  // [gain_rows, width]
+  float* out = nullptr;         // [rows, width]
+  float* inverse = nullptr;     // [rows]: the rsqrt factor, kept for backward
+  std::int64_t rows = 0, width = 0, gain_rows = 1;
+  float epsilon = 1e-5f;
+};
+struct NormBackwardArgs {
+  NormKind kind = NormKind::kRms;
+  const float* x = nullptr;
+  const float* gain = nullptr;
+  const float* inverse = nullptr;
+  const float* d_out = nullptr;  // [rows, width]
+  float* d_x = nullptr;          // [rows, width]
+  float* d_gain = nullptr;       // [gain_rows, width], accumulated always
+  std::int64_t rows = 0, width = 0, gain_rows = 1;
+  bool accumulate = false;  // of d_x
+};
+
+// Rotary embedding in place on [batch * sequence, heads, head_width] with row stride `stride`
+// elements: pairs (0,1), (2,3), ... of position t turn by t * theta^(-2i/head_width).
+// `inverse` turns back: the backward of the operation.
+struct RotaryArgs {
+  float* x = nullptr;
+  std::int64_t batch = 0, sequence = 0, heads = 0, head_width = 0, stride = 0;
+  std::int64_t first_position = 0;
+  float theta = 10000.0f;
+  bool inverse = false;
+};
+
+// Causal softmax attention; query head i reads key/value head i / (heads / kv_heads).
+struct AttentionArgs {
+  const float* q = nullptr;  // [batch, sequence, heads, head_width]
+  const float* k = nullptr;  // [batch, sequence, kv_heads, head_width]
+  const float* v = nullptr;  // [batch, sequence, kv_heads, head_width]
+  float* out = nullptr;      // [batch, sequence, heads, head_width]
+  float* log_sum = nullptr;  // [batch, heads, sequence]: log of the softmax sum, for backward
+  std::int64_t batch = 0, sequence = 0, heads = 0, kv_heads = 0, head_width = 0;
+  float scale = 1.0f;  // 1 / sqrt(head_width)
+};
+struct AttentionBackwardArgs {
+  AttentionArgs forward;         // as in forward, out and log_sum filled
+  const float* d_out = nullptr;  // [batch, sequence, heads, head_width]
+  float* d_q = nullptr;          // like q; overwritten
+  float* d_k = nullptr;          // like k; overwritten
+  float* d_v = nullptr;          // like v; overwritten
+};
+
+// out = value * silu(gate): SwiGLU of the feed-forward and the swilu gate of the memory layer.
+struct GatedSiluArgs {
+  const float* gate = nullptr;   // [count]
+  const float* value = nullptr;  // [count]
+  float* out = nullptr;          // [count]
+  std::int64_t count = 0;
+};
+struct GatedSiluBackwardArgs {
+  const float* gate = nullptr;
+  const float* value = nullptr;
+  const float* d_out = nullptr;
+  float* d_gate = nullptr;   // overwritten; may be d_out
+  float* d_value = nullptr;  // overwritten
+  std::int64_t count = 0;
+};
+
+// Scalar gate: out[t] = sigmoid(<x[t], weight> + bias) * value[t].
+struct ScalarGateArgs {
+  const float* x = nullptr;       // [tokens, width]
+  const float* weight = nullptr;  // [width]
+  const float* bias = nullptr;    // [1]
+  const float* value = nullptr;   // [tokens, value_width]
+  float* out = nullptr;           // [tokens, value_width]; may be value
+  float* rho = nullptr;           // [tokens]: the sigmoid, kept for backward
+  std::int64_t tokens = 0, width = 0, value_width = 0;
+};
+struct ScalarGateBackwardArgs {
+  ScalarGateArgs forward;  // value must be the value before the gate
+  const float* d_out = nullptr;
+  float* d_value = nullptr;   // overwritten; may be d_out
+  float* d_x = nullptr;       // [tokens, width], accumulated
+  float* d_weight = nullptr;  // [width], accumulated
+  float* d_bias = nullptr;    // [1], accumulated
+};
+
+// out[t] = table[tokens[t]].
+struct EmbeddingArgs {
+  const std::int32_t* tokens = nullptr;  // [count], each in [0, vocabulary)
+  const float* table = nullptr;          // [vocabulary, width]
+  float* out = nullptr;                  // [count, width]
+  std::int64_t count = 0, width = 0, vocabulary = 0;
+};
+struct EmbeddingBackwardArgs {
+  const std::int32_t* tokens = nullptr;
+  const float* d_out = nullptr;  // [count, width]
+  float* d_table = nullptr;      // [vocabulary, width], accumulated in token order
+  std::int64_t count = 0, width = 0, vocabulary = 0;
+};
+
+// Cross-entropy over rows of logits. With d_scale != 0 the logits are overwritten by
+// d_scale * (softmax - onehot). losses[r] is the row's negative log-likelihood, in nats.
+struct CrossEntropyArgs {
+  float* logits = nullptr;                // [rows, vocabulary]
+  const std::int32_t* targets = nullptr;  // [rows]
+  float* losses = nullptr;                // [rows]
+  std::int64_t rows = 0, vocabulary = 0;
+  float d_scale = 0.0f;
+};
+
+// Dense AdamW in place over one parameter range. `grad_scale` (device, one float) multiplies the
+// gradient first: the clip factor.
+struct AdamWArgs {
+  float* parameters = nullptr;       // [count]
+  const float* gradients = nullptr;  // [count]
+  float* moment1 = nullptr;          // [count]
+  float* moment2 = nullptr;          // [count]
+  std::int64_t count = 0;
+  std::uint64_t step = 0;  // 1 for the first
+  float learning_rate = 0, beta1 = 0, beta2 = 0, epsilon = 0, weight_decay = 0;
+  const float* grad_scale = nullptr;  // null for 1
+};
+
+class DenseOps {
+ public:
+  virtual ~DenseOps() = default;
+
+  virtual void matmul(Stream& stream, const MatmulArgs& args) = 0;
+  // x[r, :] += bias. x: [rows, width], bias: [width].
+  virtual void add_bias(Stream& stream, float* x, const float* bias, std::int64_t rows,
+                        std::int64_t width) = 0;
+  // out[c] += sum over r of x[r, c]. x: [rows, width], out: [width].
+  virtual void sum_rows(Stream& stream, const float* x, float* out, std::int64_t rows,
+                        std::int64_t width) = 0;
+  // out[i] += x[i].
+  virtual void add(Stream& stream, float* out, const float* x, std::int64_t count) = 0;
+  virtual void norm(Stream& stream, const NormArgs& args) = 0;
+  virtual void norm_backward(Stream& stream, const NormBackwardArgs& args) = 0;
+  virtual void rotary(Stream& stream, const RotaryArgs& args) = 0;
+  virtual void attention(Stream& stream, const AttentionArgs& args) = 0;
+  virtual void attention_backward(Stream& stream, const AttentionBackwardArgs& args) = 0;
+  virtual void gated_silu(Stream& stream, const GatedSiluArgs& args) = 0;
+  virtual void gated_silu_backward(Stream& stream, const GatedSiluBackwardArgs& args) = 0;
+  virtual void scalar_gate(Stream& stream, const ScalarGateArgs& args) = 0;
+  virtual void scalar_gate_backward(Stream& stream, const ScalarGateBackwardArgs& args) = 0;
+  virtual void embedding(Stream& stream, const EmbeddingArgs& args) = 0;
+  virtual void embedding_backward(Stream& stream, const EmbeddingBackwardArgs& args) = 0;
+  virtual void cross_entropy(Stream& stream, const CrossEntropyArgs& args) = 0;
+  virtual void adamw(Stream& stream, const AdamWArgs& args) = 0;
+  // *out = sum of x[i] (or of x[i]^2), summed in double in a fixed order. out: device, one double.
+  virtual void sum(Stream& stream, const float* x, std::int64_t count, double* out) = 0;
+  virtual void sum_of_squares(Stream& stream, const float* x, std::int64_t count, double* out) = 0;
+  // norm = sqrt(*square_sum); *scale = norm > limit && limit > 0 ? limit / (norm + 1e-6) : 1.
+  // When the square sum is not finite, *scale is 0. square_sum: device double; scale: device float.
+  virtual void clip_scale(Stream& stream, const double* square_sum, float limit, float* scale) = 0;
+};
+
+}  // namespace mneme::kernels

@@ -1,0 +1,71 @@
+// Device memory, streams and events: how work is ordered on one device.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <utility>
+
+namespace mneme::kernels {
+
+enum class MemoryKind {
+  kDevice,      // HBM; on the CPU backend ordinary memory
+  kPinnedHost,  // page-locked host memory that device kernels can read and write
+};
+
+class Backend;
+
+// Owns one allocation of a backend. Move-only. The backend must outlive it.
+class Buffer {
+ public:
+  Buffer() = default;
+  Buffer(Backend* backend, void* data, std::size_t bytes, MemoryKind kind)
+      : backend_(backend), data_(data), bytes_(bytes), kind_(kind) {}
+  ~Buffer();
+  Buffer(Buffer&& other) noexcept { swap(other); }
+  Buffer& operator=(Buffer&& other) noexcept {
+    swap(other);
+    return *this;
+  }
+
+  template <typename T>
+  T* as() const {
+    return static_cast<T*>(data_);
+  }
+  std::size_t bytes() const { return bytes_; }
+  MemoryKind kind() const { return kind_; }
+
+ private:
+  void swap(Buffer& other) noexcept {
+    std::swap(backend_, other.backend_);
+    std::swap(data_, other.data_);
+    std::swap(bytes_, other.bytes_);
+    std::swap(kind_, other.kind_);
+  }
+
+  Backend* backend_ = nullptr;
+  void* data_ = nullptr;
+  std::size_t bytes_ = 0;
+  MemoryKind kind_ = MemoryKind::kDevice;
+};
+
+// A point in a stream's order that other streams can wait for.
+class Event {
+ public:
+  virtual ~Event() = default;
+};
+
+// An ordered queue of device work. Operations on one stream run in order; two streams run at the
+// same time unless an event orders them. On the CPU backend a stream is a worker thread.
+class Stream {
+ public:
+  virtual ~Stream() = default;
+  // Marks the work queued so far.
+  virtual void record(Event& event) = 0;
+  // Work queued after this call starts only once the event's last record is reached.
+  virtual void wait(Event& event) = 0;
+  // Blocks the caller until everything queued has run. Throws Error when some of it failed.
+  virtual void synchronize() = 0;
+};
+
+}  // namespace mneme::kernels

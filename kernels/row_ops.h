@@ -1,0 +1,169 @@
+// Operations on rows of a value table: the third part of the Backend interface.
+//
+// A lookup is one (token, head, j): token t has `lookups_per_token` of them, lookup index
+// l = t * lookups_per_token + position. The step's distinct rows are sorted; a chunk is a range
+// [first, first + count) of them that is resident, slots[i] being the slot of distinct row first +
+// i. All sums over lookups run in ascending row order (ties: ascending lookup index), one after the
+// other, so that splitting the rows into chunks never changes a bit of the result.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/key_ops.h"
+#include "kernels/memory.h"
+
+namespace mneme::kernels {
+
+enum class RowType : std::uint8_t { kF32, kBF16 };
+inline std::size_t row_type_bytes(RowType type) {
+  return type == RowType::kF32 ? 4 : 2;
+}
+
+enum class RowOptimizerKind : std::uint8_t { kAdamW, kAdamWLazy, kAdagradRowwise, kSgd };
+
+// What one row consists of, and its bytes as one contiguous record (host tier and disk):
+// last step (u32), row state (f32), padding to 32, value, moment1, moment2, each 32-aligned.
+struct RecordLayout {
+  std::uint32_t width = 0;  // d_v
+  RowType value_type = RowType::kF32;
+  RowType moment_type = RowType::kF32;
+  bool moments = true;     // adamw, adamw-lazy
+  bool row_state = false;  // adagrad-rowwise: the accumulator
+
+  static constexpr std::size_t align32(std::size_t bytes) { return (bytes + 31) / 32 * 32; }
+  std::size_t value_offset() const { return 32; }
+  std::size_t value_bytes() const { return width * row_type_bytes(value_type); }
+  std::size_t moment_bytes() const { return moments ? width * row_type_bytes(moment_type) : 0; }
+  std::size_t moment1_offset() const { return value_offset() + align32(value_bytes()); }
+  std::size_t moment2_offset() const { return moment1_offset() + align32(moment_bytes()); }
+  std::size_t record_bytes() const { return moment2_offset() + align32(moment_bytes()); }
+  bool operator==(const RecordLayout&) const = default;
+};
+
+// Rows as structure of arrays, by slot. Pointers that the layout does not use are null.
+// Row r of an array starts at slot * width elements.
+struct RowArena {
+  RecordLayout layout;
+  void* values = nullptr;              // [slots, width] of value_type
+  void* moment1 = nullptr;             // [slots, width] of moment_type
+  void* moment2 = nullptr;             // [slots, width] of moment_type
+  float* row_state = nullptr;          // [slots]
+  std::uint32_t* last_step = nullptr;  // [slots]: the step that the record is current for
+};
+
+// Lookups grouped by row. Buffers are device memory of the sizes given, filled by group_lookups.
+struct GroupedLookups {
+  const RowId* rows = nullptr;  // [lookups], input
+  std::int64_t lookups = 0;     // tokens * lookups_per_token; may exceed 2^31 in sum over a step
+  std::int64_t lookups_per_token = 0;
+  RowId* unique_rows = nullptr;      // [lookups]: distinct rows, ascending; the first count used
+  std::uint32_t* offsets = nullptr;  // [lookups + 1]: where a distinct row's lookups start in order
+  std::uint32_t* order = nullptr;    // [lookups]: lookup indices sorted by (row, lookup index)
+  std::uint32_t* unique_index = nullptr;  // [lookups]: lookup -> index of its row in unique_rows
+  std::uint32_t* token_order = nullptr;  // [lookups]: per token its lookup indices sorted likewise;
+                                         // null when not wanted
+  std::uint64_t* count = nullptr;        // [1] pinned host: number of distinct rows
+};
+
+// y[t] += sum over the token's lookups whose row is in the chunk of weight * value.
+struct GatherArgs {
+  GroupedLookups grouped;          // with token_order
+  const float* weights = nullptr;  // [lookups]
+  const SlotId* slots = nullptr;   // [count]
+  std::int64_t first = 0, count = 0;
+  float* y = nullptr;  // [tokens, width]
+};
+
+// d_weights[l] = <d_y[token of l], value> for the lookups whose row is in the chunk.
+struct LookupDotArgs {
+  GroupedLookups grouped;
+  const float* d_y = nullptr;  // [tokens, width]
+  const SlotId* slots = nullptr;
+  std::int64_t first = 0, count = 0;
+  float* d_weights = nullptr;  // [lookups]
+};
+
+// The row gradient in factored form: row i's gradient is the sum over its lookups of weight * d_y.
+struct RowGradient {
+  GroupedLookups grouped;
+  const float* weights = nullptr;  // [lookups]
+  const float* d_y = nullptr;      // [tokens, width]
+  std::int64_t width = 0;
+};
+
+// How far the catch-up of a row that is current for step l has to go: for each past step l the
+// sums of SPEC.md's catch-up for the target step t, in separated form. Filled on the host by
+// memory/row_optimizer, one entry for each l < t. Index l.
+struct CatchUpEntry {
+  double decay = 1;        // D(l, t)
+  double sums[4] = {};     // S_n = sum over s of eta_s D(s,t) (b1^(s-l)/(1-b1^s)) b_s^-n, n = 1..4,
+                           // b_s = sqrt(b2^(s-l) / (1 - b2^s))
+  double large = 0;        // S_0: the same with n = 0, for epsilon >> sqrt(v)
+  double small_limit = 0;  // epsilon/sqrt(v) up to which the four-term series is exact to float32
+};
+struct CatchUpArgs {
+  RowOptimizerKind kind = RowOptimizerKind::kAdamW;  // others need no catch-up: no operation
+  std::uint64_t target_step = 0;                     // rows become current for this step
+  const CatchUpEntry* entries = nullptr;             // device, [target_step]
+  // eta_s and log D prefix for the elementwise loop where the series does not hold.
+  const float* learning_rates = nullptr;  // device, [target_step + 1], index s
+  const double* log_decay = nullptr;      // device, [target_step + 1]: sum over s' <= s of
+                                          // log(1 - eta_s' * weight_decay)
+  float beta1 = 0.9f, beta2 = 0.95f, epsilon = 1e-8f;
+  std::uint64_t seed = 0;  // stochastic rounding, with (step, row, column)
+};
+
+struct RowUpdateArgs {
+  RowOptimizerKind kind = RowOptimizerKind::kAdamW;
+  std::uint64_t step = 0;  // the step being taken, 1 for the first; becomes the rows' last step
+  float learning_rate = 0, beta1 = 0.9f, beta2 = 0.95f, epsilon = 1e-8f, weight_decay = 0;
+  const float* grad_scale = nullptr;  // device, one float: the clip factor
+  std::uint64_t seed = 0;
+};
+
+// The initial value of a row: Philox4x32-10 of (seed, table, row, column), normal, times std.
+struct RowInit {
+  std::uint64_t seed = 0;
+  std::uint32_t table = 0;
+  float standard_deviation = 0;
+};
+
+class RowOps {
+ public:
+  virtual ~RowOps() = default;
+
+  // Sorts, groups, and writes *grouped.count (valid after the stream is synchronised).
+  virtual void group_lookups(Stream& stream, const GroupedLookups& grouped) = 0;
+
+  virtual void gather_rows(Stream& stream, const RowArena& arena, const GatherArgs& args) = 0;
+  virtual void lookup_dot(Stream& stream, const RowArena& arena, const LookupDotArgs& args) = 0;
+  // square_norms[i] = squared norm of the gradient of distinct row first + i, i < count.
+  virtual void row_gradient_norms(Stream& stream, const RowGradient& gradient, std::int64_t first,
+                                  std::int64_t count, float* square_norms) = 0;
+  // Optimiser step in place on the resident rows [first, first + count).
+  virtual void update_rows(Stream& stream, const RowArena& arena, const SlotId* slots,
+                           const RowGradient& gradient, std::int64_t first, std::int64_t count,
+                           const RowUpdateArgs& args) = 0;
+  // Brings rows up to target_step and sets their last step. rows, slots: [count].
+  virtual void catch_up_rows(Stream& stream, const RowArena& arena, const RowId* rows,
+                             const SlotId* slots, std::int64_t count, const CatchUpArgs& args) = 0;
+
+  // Fills slots with the rows' initial values, zero moments and last step 0.
+  virtual void generate_rows(Stream& stream, const RowArena& arena, const RowId* rows,
+                             const SlotId* slots, std::int64_t count, const RowInit& init) = 0;
+  // Records (pinned host, one address a row, itself in pinned host memory) -> slots, and back.
+  virtual void unpack_records(Stream& stream, const RowArena& arena,
+                              const std::byte* const* records, const SlotId* slots,
+                              std::int64_t count) = 0;
+  virtual void pack_records(Stream& stream, const RowArena& arena, std::byte* const* records,
+                            const SlotId* slots, std::int64_t count) = 0;
+  // Copies whole rows between slots. from, to: [count].
+  virtual void copy_rows(Stream& stream, const RowArena& source, const SlotId* from,
+                         const RowArena& target, const SlotId* to, std::int64_t count) = 0;
+  // out[i] = value of slots[i] as float32. out: [count, width].
+  virtual void read_values(Stream& stream, const RowArena& arena, const SlotId* slots,
+                           std::int64_t count, float* out) = 0;
+};
+
+}  // namespace mneme::kernels
