@@ -1,0 +1,70 @@
+// One memory layer: product keys over a shared value table, optional swilu gate, scalar gate and
+// query/key normalisation. Forward and backward as in SPEC.md. The layer owns its activations and
+// views its parameters and their gradients, which the model owns in one flat range.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "kernels/backend.h"
+#include "memory/value_table.h"
+
+namespace mneme::memory {
+
+enum class Gate { kNone, kSwilu };
+enum class QueryKeyNorm { kNone, kRms, kL2 };
+
+struct MemoryLayerOptions {
+  std::int64_t width = 0;         // C
+  std::int64_t heads = 4;         // H
+  std::int64_t knn = 32;          // k
+  std::int64_t half_keys = 1024;  // n
+  std::int64_t key_width = 512;   // d_k, both halves
+  std::int64_t value_width = 0;   // d_v
+  Gate gate = Gate::kSwilu;
+  bool scalar_gate = false;
+  QueryKeyNorm query_key_norm = QueryKeyNorm::kNone;
+  std::int64_t tokens = 0;  // N, the most tokens of one call
+};
+
+// Device pointers; null where the options have no such parameter. With gate none, value_out is
+// present only when value_width != width. Used for parameters and, alike, for their gradients.
+struct MemoryLayerParameters {
+  float* query_weight = nullptr;        // [H * d_k, C]
+  float* query_bias = nullptr;          // [H * d_k]
+  float* keys = nullptr;                // [H, 2, n, d_k / 2]
+  float* query_norm_gain = nullptr;     // [d_k / 2], with query_key_norm
+  float* key_norm_gain = nullptr;       // [d_k / 2], with query_key_norm
+  float* gate_in_weight = nullptr;      // [d_v, C]
+  float* gate_in_bias = nullptr;        // [d_v]
+  float* value_out_weight = nullptr;    // [C, d_v]
+  float* value_out_bias = nullptr;      // [C]
+  float* scalar_gate_weight = nullptr;  // [1, C]
+  float* scalar_gate_bias = nullptr;    // [1]
+};
+
+class MemoryLayer {
+ public:
+  MemoryLayer(kernels::Backend& backend, ValueTable& table, const MemoryLayerOptions& options);
+  ~MemoryLayer();
+
+  // x: [tokens, C] -> out: [tokens, C], overwritten. x must stay unchanged until backward.
+  void forward(kernels::Stream& stream, const MemoryLayerParameters& parameters, const float* x,
+               std::int64_t tokens, float* out);
+  // d_out: [tokens, C] -> d_x: [tokens, C], overwritten; parameter gradients accumulated; the row
+  // gradient is kept in the table. Follows the forward of the same tokens.
+  void backward(kernels::Stream& stream, const MemoryLayerParameters& parameters,
+                const MemoryLayerParameters& gradients, const float* d_out, float* d_x);
+
+  // Of the last forward, device memory: [tokens, heads, knn], and y [tokens, d_v].
+  const kernels::RowId* rows() const;
+  const float* weights() const;
+  const float* scores() const;
+  const float* y() const;
+
+ private:
+  class Implementation;
+  std::unique_ptr<Implementation> implementation_;
+};
+
+}  // namespace mneme::memory

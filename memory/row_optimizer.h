@@ -1,0 +1,29 @@
+// The row optimisers by name, their options, and the per-step scalars that device operations need.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "kernels/row_ops.h"
+
+namespace mneme::memory {
+
+// Learning rate of step s >= 1: a pure function of the step, so that catch-up and resume agree.
+using Schedule = std::function<double(std::uint64_t step)>;
+
+struct RowOptimizerOptions {
+  kernels::RowOptimizerKind kind = kernels::RowOptimizerKind::kAdamW;
+  Schedule learning_rate;
+  double beta1 = 0.9, beta2 = 0.95, epsilon = 1e-8, weight_decay = 0.1;
+  double clip_norm = 1.0;  // of the table's own gradient; 0 for none
+};
+
+// "adamw", "adamw-lazy", "adagrad-rowwise", "sgd"; throws Error with the known names.
+kernels::RowOptimizerKind row_optimizer_from_name(const std::string& name);
+std::string row_optimizer_name(kernels::RowOptimizerKind kind);
+// What a row's record holds under an optimiser.
+kernels::RecordLayout record_layout(kernels::RowOptimizerKind kind, std::int64_t width,
+                                    kernels::RowType value_type, kernels::RowType moment_type);
+
+}  // namespace mneme::memory
