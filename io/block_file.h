@@ -2,7 +2,8 @@
 //
 // Three implementations share one test suite: UringFile (io_uring, O_DIRECT), SyncFile
 // (pread/pwrite) and the files of SimulatedDisk (tests: short transfers, errors, crashes).
-// A BlockFile knows nothing of rows or records. It is used from one thread at a time.
+// A BlockFile knows nothing of rows or records. It is used from one thread at a time, and changes
+// threads only while nothing is in flight. Its destructor waits for what is in flight.
 #pragma once
 
 #include <cstddef>
@@ -25,7 +26,8 @@ struct BlockRequest {
 };
 
 // A finished transfer. Short transfers, EAGAIN and EINTR have been re-queued by then, so error is 0
-// exactly when every byte was moved. Reading past the end of the file is an error (ENODATA).
+// exactly when every byte was moved. Reading past the end of the file is an error (ENODATA), except
+// inside its last block: a file may end in the middle of a block, whose rest reads as zeros.
 struct BlockCompletion {
   std::uint64_t tag = 0;
   int error = 0;  // an errno value, 0 when all bytes were transferred
@@ -61,10 +63,12 @@ class BlockFile {
   virtual void truncate(std::uint64_t bytes) = 0;
 
   // Registers memory that later requests will mostly use, where the implementation can profit.
-  // Never fails: what the system refuses is used unregistered, with one warning.
+  // Never fails: what the system refuses is used unregistered, with one warning. The memory must
+  // outlive the file, and is not there in forked children.
   virtual void register_buffer(std::span<std::byte> memory) = 0;
 
-  // Queues a request; false when depth() requests are in flight (poll first, then try again).
+  // Queues a request; false when depth() requests are in flight (poll first, then try again). It
+  // starts at the latest with the next poll(). A write throws Error after a failed sync().
   [[nodiscard]] virtual bool submit(const BlockRequest& request) = 0;
   // Hands out finished requests, at most completions.size(). With `wait`, blocks until at least one
   // is there, unless nothing is in flight. Returns how many were written.

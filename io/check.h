@@ -10,7 +10,9 @@
 namespace mneme::io {
 
 // The optional message of a CHECK.
-inline std::string check_message() { return {}; }
+inline std::string check_message() {
+  return {};
+}
 template <typename... Args>
 std::string check_message(fmt::format_string<Args...> format, Args&&... args) {
   return fmt::format(format, std::forward<Args>(args)...);
@@ -23,9 +25,9 @@ std::string check_message(fmt::format_string<Args...> format, Args&&... args) {
 }  // namespace mneme::io
 
 // CHECK(condition) or CHECK(condition, "format {}", argument...).
-#define CHECK(condition, ...)                                               \
-  do {                                                                      \
-    if (!(condition)) [[unlikely]]                                          \
-      ::mneme::io::check_failed(__FILE__, __LINE__, #condition,             \
+#define CHECK(condition, ...)                                             \
+  do {                                                                    \
+    if (!(condition)) [[unlikely]]                                        \
+      ::mneme::io::check_failed(__FILE__, __LINE__, #condition,           \
                                 ::mneme::io::check_message(__VA_ARGS__)); \
   } while (false)

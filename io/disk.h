@@ -37,6 +37,7 @@ class Disk {
   virtual bool exists(const std::string& path) const = 0;
   // Names (not paths) of the entries of a directory, sorted.
   virtual std::vector<std::string> list(const std::string& directory) const = 0;
+  // Makes a directory and the missing ones above it, durable on return.
   virtual void make_directories(const std::string& path) = 0;
   // Renames a file over another, atomically. Durable after sync_directory.
   virtual void rename(const std::string& from, const std::string& to) = 0;

@@ -22,9 +22,13 @@ spdlog::logger& logger() {
 
 }  // namespace
 
-void log_info(std::string_view message) { logger().info("{}", message); }
+void log_info(std::string_view message) {
+  logger().info("{}", message);
+}
 
-void log_warning(std::string_view message) { logger().warn("{}", message); }
+void log_warning(std::string_view message) {
+  logger().warn("{}", message);
+}
 
 void check_failed(const char* file, int line, const char* condition, std::string_view message) {
   std::fprintf(stderr, "%s:%d: CHECK(%s) failed: %.*s\n", file, line, condition,

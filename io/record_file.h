@@ -1,9 +1,9 @@
 // A file of fixed-size record slots on a BlockFile, each slot self-describing and checksummed.
 //
 // File: a header block (magic, version, alignment, slot bytes, payload bytes, table identity), then
-// slots. Slot: magic, row, generation, payload bytes, XXH3-64 over (row, slot, generation, payload);
-// then the payload; zero padding up to slot_bytes, a multiple of the file's alignment.
-// A zero-filled, torn, stale (wrong generation) or misdirected (wrong row or slot) slot never
+// slots. Slot: magic, row, generation, payload bytes, XXH3-64 over (row, slot, generation,
+// payload); then the payload; zero padding up to slot_bytes, a multiple of the file's alignment. A
+// zero-filled, torn, stale (wrong generation) or misdirected (wrong row or slot) slot never
 // verifies. RecordFile encodes, decodes and does I/O on slots; which slot belongs to which row is
 // its caller's business (offload/disk_tier.h).
 #pragma once
@@ -65,11 +65,12 @@ class RecordFile {
 
  private:
   RecordFile(std::unique_ptr<BlockFile> file, const RecordFileShape& shape,
-             std::uint32_t slot_bytes);
+             std::uint32_t slot_bytes, std::uint32_t header_bytes);
 
   std::unique_ptr<BlockFile> file_;
   RecordFileShape shape_;
   std::uint32_t slot_bytes_ = 0;
+  std::uint32_t header_bytes_ = 0;
 };
 
 }  // namespace mneme::io

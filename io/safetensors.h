@@ -1,6 +1,6 @@
-// Reader and writer of the safetensors format: an 8-byte little-endian header length, a JSON header,
-// then the tensors' bytes. Hostile headers are rejected before anything of their size is allocated.
-// Format: https://github.com/huggingface/safetensors (README, "Format").
+// Reader and writer of the safetensors format: an 8-byte little-endian header length, a JSON
+// header, then the tensors' bytes. Hostile headers are rejected before anything of their size is
+// allocated. Format: https://github.com/huggingface/safetensors (README, "Format").
 #pragma once
 
 #include <cstddef>

@@ -1,0 +1,151 @@
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+#include <utility>
+
+#include "io/check.h"
+#include "io/disk.h"
+#include "io/errno_text.h"
+#include "io/error.h"
+#include "io/log.h"
+#include "io/sync_file.h"
+#include "io/uring_file.h"
+
+namespace mneme::io {
+namespace {
+
+namespace fs = std::filesystem;
+
+Descriptor open_or_fail(const std::string& path, int flags) {
+  int descriptor;
+  do {
+    descriptor = ::open(path.c_str(), flags | O_CLOEXEC, 0644);
+  } while (descriptor < 0 && errno == EINTR);
+  if (descriptor < 0) fail("{}: cannot open: {}", path, errno_text(errno));
+  return Descriptor(descriptor);
+}
+
+void write_all(const Descriptor& file, const std::string& path,
+               std::span<const std::byte> content) {
+  std::size_t done = 0;
+  while (done < content.size()) {
+    const ssize_t result = ::write(file.get(), content.data() + done, content.size() - done);
+    if (result < 0 && errno == EINTR) continue;
+    if (result <= 0) {
+      fail("{}: cannot write {} bytes: {}", path, content.size(),
+           errno_text(result == 0 ? EIO : errno));
+    }
+    done += static_cast<std::size_t>(result);
+  }
+}
+
+class PosixDisk final : public Disk {
+ public:
+  std::unique_ptr<BlockFile> open(const std::string& path, const OpenOptions& options) override {
+    if (options.depth < 1 || options.depth > kMaxUringDepth) {
+      fail("{}: I/O depth {} is outside 1 to {}", path, options.depth, kMaxUringDepth);
+    }
+    PosixFile file(path, options);
+    if (options.engine == IoEngine::kSync) return make_sync_file(std::move(file), options.depth);
+    std::string refusal;
+    if (auto opened = make_uring_file(file, options.depth, refusal)) return opened;
+    if (options.engine == IoEngine::kUring) {
+      fail("{}: the system refuses io_uring: {}; choose the sync engine", path, refusal);
+    }
+    static std::atomic<bool> warned = false;
+    if (!warned.exchange(true)) {
+      warn("{}: the system refuses io_uring ({}); using pread and pwrite, one transfer at a time",
+           path, refusal);
+    }
+    return make_sync_file(std::move(file), options.depth);
+  }
+
+  bool exists(const std::string& path) const override {
+    std::error_code error;
+    const bool found = fs::exists(path, error);
+    if (error) fail("{}: {}", path, errno_text(error.value()));
+    return found;
+  }
+
+  std::vector<std::string> list(const std::string& directory) const override {
+    std::error_code error;
+    std::vector<std::string> names;
+    fs::directory_iterator entry(directory, error);
+    for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
+      names.push_back(entry->path().filename().string());
+    }
+    if (error) fail("{}: cannot list: {}", directory, errno_text(error.value()));
+    std::ranges::sort(names);
+    return names;
+  }
+
+  void make_directories(const std::string& path) override {
+    const fs::path parent = fs::path(path).lexically_normal().parent_path();
+    if (fs::is_directory(path)) return;
+    if (!parent.empty() && parent != path && !fs::exists(parent)) make_directories(parent.string());
+    std::error_code error;
+    fs::create_directory(path, error);
+    if (error) fail("{}: cannot make the directory: {}", path, errno_text(error.value()));
+    sync_directory(parent.empty() ? "." : parent.string());
+  }
+
+  void rename(const std::string& from, const std::string& to) override {
+    if (::rename(from.c_str(), to.c_str()) != 0) {
+      fail("{}: cannot rename to {}: {}", from, to, errno_text(errno));
+    }
+  }
+
+  void remove(const std::string& path) override {
+    if (std::remove(path.c_str()) == 0 || errno == ENOENT) return;
+    fail("{}: cannot remove: {}", path, errno_text(errno));
+  }
+
+  void sync_directory(const std::string& path) override {
+    const Descriptor directory = open_or_fail(path, O_RDONLY | O_DIRECTORY);
+    if (::fsync(directory.get()) != 0) {
+      fail("{}: cannot make the directory durable: {}", path, errno_text(errno));
+    }
+  }
+
+  void write_file(const std::string& path, std::span<const std::byte> content) override {
+    const Descriptor file = open_or_fail(path, O_WRONLY | O_CREAT | O_TRUNC);
+    write_all(file, path, content);
+    if (::fdatasync(file.get()) != 0) {
+      fail("{}: cannot make its data durable: {}", path, errno_text(errno));
+    }
+  }
+
+  std::vector<std::byte> read_file(const std::string& path,
+                                   std::uint64_t max_bytes) const override {
+    const Descriptor file = open_or_fail(path, O_RDONLY);
+    struct stat status = {};
+    if (::fstat(file.get(), &status) != 0) fail("{}: {}", path, errno_text(errno));
+    if (!S_ISREG(status.st_mode)) fail("{}: not a regular file", path);
+    const auto bytes = static_cast<std::uint64_t>(status.st_size);
+    if (bytes > max_bytes) fail("{}: has {} bytes, at most {} expected", path, bytes, max_bytes);
+    std::vector<std::byte> content(bytes);
+    std::size_t done = 0;
+    while (done < content.size()) {
+      const ssize_t result = ::read(file.get(), content.data() + done, content.size() - done);
+      if (result < 0 && errno == EINTR) continue;
+      if (result < 0) fail("{}: cannot read: {}", path, errno_text(errno));
+      if (result == 0) fail("{}: became shorter while it was read", path);
+      done += static_cast<std::size_t>(result);
+    }
+    return content;
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Disk> make_posix_disk() {
+  return std::make_unique<PosixDisk>();
+}
+
+}  // namespace mneme::io

@@ -1,0 +1,159 @@
+#include "io/posix_file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <bit>
+#include <cerrno>
+#include <utility>
+
+#include "io/check.h"
+#include "io/errno_text.h"
+#include "io/error.h"
+#include "io/log.h"
+
+namespace mneme::io {
+namespace {
+
+constexpr std::uint32_t kMinAlignment = 512;
+constexpr std::uint32_t kFallbackAlignment = 4096;
+
+int open_flags(const OpenOptions& options) {
+  int flags = O_CLOEXEC | (options.read_only ? O_RDONLY : O_RDWR);
+  if (options.create) flags |= O_CREAT;
+  if (options.create && options.exclusive) flags |= O_EXCL;
+  return flags;
+}
+
+int open_retrying(const std::string& path, int flags) {
+  int descriptor;
+  do {
+    descriptor = ::open(path.c_str(), flags, 0644);
+  } while (descriptor < 0 && errno == EINTR);
+  return descriptor;
+}
+
+// Some file systems (tmpfs of older kernels, some FUSE ones) refuse O_DIRECT with EINVAL.
+Descriptor open_descriptor(const std::string& path, const OpenOptions& options) {
+  const int flags = open_flags(options);
+  int descriptor = open_retrying(path, options.direct ? flags | O_DIRECT : flags);
+  if (descriptor < 0 && errno == EINVAL && options.direct) {
+    // A refused O_DIRECT may have created the file already, so O_EXCL would now find it.
+    const bool created = options.exclusive && ::access(path.c_str(), F_OK) == 0;
+    descriptor = open_retrying(path, created ? flags & ~O_EXCL : flags);
+    static std::atomic<bool> warned = false;
+    if (descriptor >= 0 && !warned.exchange(true)) {
+      warn("{}: its file system has no direct I/O; the page cache will blur I/O timings", path);
+    }
+  }
+  if (descriptor < 0) {
+    const int error = errno;
+    fail("{}: cannot {}: {}", path, options.create ? "open or create" : "open", errno_text(error));
+  }
+  return Descriptor(descriptor);
+}
+
+std::uint32_t direct_io_alignment(int descriptor) {
+#ifdef STATX_DIOALIGN
+  struct statx status = {};
+  if (::statx(descriptor, "", AT_EMPTY_PATH, STATX_DIOALIGN, &status) == 0 &&
+      (status.stx_mask & STATX_DIOALIGN) != 0 && status.stx_dio_offset_align != 0) {
+    const std::uint32_t asked =
+        std::max({status.stx_dio_offset_align, status.stx_dio_mem_align, kMinAlignment});
+    return std::bit_ceil(asked);
+  }
+#endif
+  return kFallbackAlignment;
+}
+
+}  // namespace
+
+Descriptor::Descriptor(Descriptor&& other) noexcept : value_(std::exchange(other.value_, -1)) {}
+
+Descriptor& Descriptor::operator=(Descriptor&& other) noexcept {
+  std::swap(value_, other.value_);
+  return *this;
+}
+
+Descriptor::~Descriptor() {
+  // Errors of close() have no one to go to here; whoever needs durability has called sync().
+  if (value_ >= 0) ::close(value_);
+}
+
+PosixFile::PosixFile(const std::string& path, const OpenOptions& options)
+    : descriptor_(open_descriptor(path, options)), path_(path) {
+  struct stat status = {};
+  if (::fstat(descriptor_.get(), &status) != 0) fail("{}: {}", path_, errno_text(errno));
+  if (!S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode)) {
+    fail("{}: not a regular file; give the path of a file", path_);
+  }
+  alignment_ = direct_io_alignment(descriptor_.get());
+}
+
+std::uint64_t PosixFile::size_bytes() const {
+  struct stat status = {};
+  if (::fstat(descriptor_.get(), &status) != 0) fail("{}: {}", path_, errno_text(errno));
+  if (!S_ISBLK(status.st_mode)) return static_cast<std::uint64_t>(status.st_size);
+  const off_t end = ::lseek(descriptor_.get(), 0, SEEK_END);
+  if (end < 0) fail("{}: {}", path_, errno_text(errno));
+  return static_cast<std::uint64_t>(end);
+}
+
+void PosixFile::reserve(std::uint64_t bytes) {
+  check_writable();
+  if (bytes <= reserved_bytes_) return;
+  const std::uint64_t old_size = size_bytes();
+  int error;
+  do {
+    const int result = ::fallocate(descriptor_.get(), 0, static_cast<off_t>(reserved_bytes_),
+                                   static_cast<off_t>(bytes - reserved_bytes_));
+    error = result == 0 ? 0 : errno;
+  } while (error == EINTR);
+  if (error == EOPNOTSUPP || error == ENOSYS) {
+    static std::atomic<bool> warned = false;
+    if (!warned.exchange(true)) {
+      warn("{}: its file system cannot reserve space; a full disk will show at a write", path_);
+    }
+    if (old_size < bytes) truncate(bytes);
+    error = 0;
+  }
+  if (error != 0) {
+    // A reservation that failed half-way may have grown the file; give the space back.
+    if (size_bytes() > old_size && ::ftruncate(descriptor_.get(), static_cast<off_t>(old_size))) {
+      warn("{}: cannot give back a failed reservation: {}", path_, errno_text(errno));
+    }
+    fail("{}: cannot reserve {} bytes (the file has {}): {}", path_, bytes, old_size,
+         errno_text(error));
+  }
+  reserved_bytes_ = bytes;
+}
+
+void PosixFile::truncate(std::uint64_t bytes) {
+  check_writable();
+  int error;
+  do {
+    error = ::ftruncate(descriptor_.get(), static_cast<off_t>(bytes)) == 0 ? 0 : errno;
+  } while (error == EINTR);
+  if (error != 0) fail("{}: cannot set its length to {}: {}", path_, bytes, errno_text(error));
+  reserved_bytes_ = std::min(reserved_bytes_, bytes);
+}
+
+void PosixFile::sync() {
+  check_writable();
+  if (::fdatasync(descriptor_.get()) == 0) return;
+  const int error = errno;
+  failed_ = true;
+  fail("{}: cannot make its data durable: {}; reopen from the last checkpoint", path_,
+       errno_text(error));
+}
+
+void PosixFile::check_writable() const {
+  if (!failed_) return;
+  fail("{}: an earlier sync failed, so its content is unknown; reopen from the last checkpoint",
+       path_);
+}
+
+}  // namespace mneme::io

@@ -1,0 +1,52 @@
+// An open file of the real file system: what UringFile and SyncFile have in common. It owns the
+// descriptor, knows the direct-I/O alignment, and does everything that is not a block transfer.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "io/disk.h"
+
+namespace mneme::io {
+
+// Owns a file descriptor.
+class Descriptor {
+ public:
+  explicit Descriptor(int value = -1) : value_(value) {}
+  Descriptor(Descriptor&& other) noexcept;
+  Descriptor& operator=(Descriptor&& other) noexcept;
+  ~Descriptor();
+  int get() const { return value_; }
+
+ private:
+  int value_;
+};
+
+class PosixFile {
+ public:
+  // Throws Error naming the path.
+  PosixFile(const std::string& path, const OpenOptions& options);
+
+  int descriptor() const { return descriptor_.get(); }
+  const std::string& path() const { return path_; }
+  std::uint32_t alignment() const { return alignment_; }
+
+  // As in BlockFile.
+  std::uint64_t size_bytes() const;
+  void reserve(std::uint64_t bytes);
+  void truncate(std::uint64_t bytes);
+  void sync();
+
+  // Throws Error when an earlier sync failed: what the disk holds is then unknown, and a later
+  // sync that succeeds would hide it.
+  void check_writable() const;
+
+ private:
+  Descriptor descriptor_;
+  std::string path_;
+  std::uint32_t alignment_ = 0;
+  std::uint64_t reserved_bytes_ = 0;  // blocks before this offset are known to be reserved
+  bool failed_ = false;
+};
+
+}  // namespace mneme::io
