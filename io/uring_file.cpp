@@ -1,9 +1,12 @@
 #include "io/uring_file.h"
 
 #include <liburing.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <optional>
 #include <string_view>
@@ -61,6 +64,14 @@ class Ring {
   Ring(const Ring&) = delete;
   Ring& operator=(const Ring&) = delete;
   ~Ring() { io_uring_queue_exit(&ring_); }
+
+  // Makes the calling thread the one that uses a single_thread ring. Returns 0 or an errno value.
+  // (liburing 2.3 declares io_uring_enable_rings but does not export it.)
+  int enable() {
+    const long result =
+        ::syscall(__NR_io_uring_register, ring_.ring_fd, IORING_REGISTER_ENABLE_RINGS, nullptr, 0);
+    return result < 0 ? errno : 0;
+  }
 
   io_uring* get() { return &ring_; }
   bool deferred() const { return deferred_; }
@@ -159,8 +170,9 @@ class UringFile final : public BlockFile {
           in_flight());
     if (ring_->deferred()) {
       if (owner_ == 0) {
-        const int result = io_uring_enable_rings(ring_->get());
-        if (result < 0) fail("{}: cannot start io_uring: {}", path(), errno_text(-result));
+        if (const int error = ring_->enable(); error != 0) {
+          fail("{}: cannot start io_uring: {}", path(), errno_text(error));
+        }
       } else {
         ring_.reset();
         ring_.emplace(depth(), file_->descriptor(), /*single_thread=*/false);
