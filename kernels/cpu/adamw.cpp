@@ -1,0 +1,1 @@
+// Operation adamw of the CPU backend.

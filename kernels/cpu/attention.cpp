@@ -1,0 +1,1 @@
+// Operation attention of the CPU backend.

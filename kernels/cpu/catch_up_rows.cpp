@@ -1,0 +1,1 @@
+// Operation catch_up_rows of the CPU backend.

@@ -1,0 +1,139 @@
+#include "kernels/cpu/cpu_backend.h"
+
+#include <cblas.h>
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <tbb/info.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+
+#include "io/check.h"
+#include "io/error.h"
+#include "kernels/cpu/dispatch.h"
+#include "kernels/cpu/machine_memory.h"
+#include "kernels/cpu/parallel.h"
+
+namespace mneme::kernels {
+
+std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options) {
+  return std::make_unique<cpu::CpuBackend>(options);
+}
+
+namespace cpu {
+namespace {
+
+// Below this, memory comes from the heap: a page mapping is dear for a handful of floats, and
+// AddressSanitizer sees overruns of heap memory only.
+constexpr std::size_t kMappedBytes = std::size_t{1} << 20;
+constexpr std::size_t kHugePageBytes = std::size_t{8} << 20;
+constexpr std::size_t kAlignment = 64;
+
+bool is_mapped(std::size_t bytes, MemoryKind kind) {
+  return kind == MemoryKind::kPinnedHost || bytes >= kMappedBytes;
+}
+
+// Slack to vector width, so that a length of any size is a legal aligned allocation.
+std::size_t heap_bytes(std::size_t bytes) {
+  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+}
+
+int threads_for(const CpuOptions& options) {
+  if (options.threads < 0) io::fail("threads is {}; it must be 0 (all) or more", options.threads);
+  return options.threads > 0 ? options.threads : tbb::info::default_concurrency();
+}
+
+[[noreturn]] void fail_out_of_memory(std::size_t bytes) {
+  constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
+  io::fail(
+      "out of memory: asked for {} bytes ({:.2f} GiB), free are {:.2f} GiB; use a smaller "
+      "tier budget, batch or model",
+      bytes, static_cast<double>(bytes) / kGiB, static_cast<double>(free_memory_bytes()) / kGiB);
+}
+
+void* map_memory(std::size_t bytes, MemoryKind kind) {
+  if (bytes > free_memory_bytes()) fail_out_of_memory(bytes);
+  void* data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (data == MAP_FAILED) fail_out_of_memory(bytes);
+  // Advice that the kernel does not know or want costs speed at most, so the results are not read.
+  if (bytes >= kHugePageBytes) madvise(data, bytes, MADV_HUGEPAGE);
+  if (kind == MemoryKind::kPinnedHost) madvise(data, bytes, MADV_DONTFORK);
+  return data;
+}
+
+}  // namespace
+
+CpuStream& on(Stream& stream) {
+  auto* cpu = dynamic_cast<CpuStream*>(&stream);
+  CHECK(cpu != nullptr, "a stream of another backend");
+  return *cpu;
+}
+
+CpuBackend::CpuBackend(const CpuOptions& options) : threads_(threads_for(options)) {
+  // Operations cut their matrices into tiles themselves and call BLAS from every thread.
+  openblas_set_num_threads(1);
+  if (threads_ > tbb::info::default_concurrency()) {
+    more_threads_ = std::make_unique<tbb::global_control>(
+        tbb::global_control::max_allowed_parallelism, static_cast<std::size_t>(threads_));
+  }
+}
+
+std::string CpuBackend::name() const {
+  return fmt::format("cpu ({} thread{}, {})", threads_, threads_ == 1 ? "" : "s",
+                     use_avx512() ? "AVX-512" : "AVX2");
+}
+
+Buffer CpuBackend::allocate(std::size_t bytes, MemoryKind kind) {
+  if (bytes == 0) return {};
+  if (is_mapped(bytes, kind)) return {this, map_memory(bytes, kind), bytes, kind};
+  void* data = std::aligned_alloc(kAlignment, heap_bytes(bytes));
+  if (data == nullptr) fail_out_of_memory(bytes);
+  std::memset(data, 0, heap_bytes(bytes));
+  return {this, data, bytes, kind};
+}
+
+void CpuBackend::release(void* data, std::size_t bytes, MemoryKind kind) noexcept {
+  if (is_mapped(bytes, kind)) {
+    munmap(data, bytes);
+  } else {
+    std::free(data);
+  }
+}
+
+std::unique_ptr<Stream> CpuBackend::create_stream() {
+  return std::make_unique<CpuStream>(*this, threads_);
+}
+
+std::unique_ptr<Event> CpuBackend::create_event() {
+  return std::make_unique<CpuEvent>();
+}
+
+namespace {
+constexpr std::int64_t kCopyChunk = std::int64_t{256} << 10;
+}
+
+void CpuBackend::copy(Stream& stream, void* target, const void* source, std::size_t bytes) {
+  on(stream).enqueue([=](Scratch&) {
+    parallel_chunks(static_cast<std::int64_t>(bytes), kCopyChunk,
+                    [=](std::int64_t begin, std::int64_t end) {
+                      std::memcpy(static_cast<std::byte*>(target) + begin,
+                                  static_cast<const std::byte*>(source) + begin,
+                                  static_cast<std::size_t>(end - begin));
+                    });
+  });
+}
+
+void CpuBackend::zero(Stream& stream, void* target, std::size_t bytes) {
+  on(stream).enqueue([=](Scratch&) {
+    parallel_chunks(static_cast<std::int64_t>(bytes), kCopyChunk,
+                    [=](std::int64_t begin, std::int64_t end) {
+                      std::memset(static_cast<std::byte*>(target) + begin, 0,
+                                  static_cast<std::size_t>(end - begin));
+                    });
+  });
+}
+
+}  // namespace cpu
+}  // namespace mneme::kernels

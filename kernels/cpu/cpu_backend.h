@@ -1,0 +1,105 @@
+// The CPU backend: the reference for every operation. Its device memory is ordinary memory, its
+// streams are worker threads. Each operation is one member function, defined in the file of its
+// name beside this one; it checks its arguments on the caller's thread (a bad argument is a bug)
+// and queues its work on the stream.
+#pragma once
+
+#include <tbb/global_control.h>
+
+#include <memory>
+#include <string>
+
+#include "kernels/backend.h"
+#include "kernels/cpu/cpu_stream.h"
+
+namespace mneme::kernels::cpu {
+
+class CpuBackend final : public Backend {
+ public:
+  explicit CpuBackend(const CpuOptions& options);
+
+  std::string name() const override;
+  Buffer allocate(std::size_t bytes, MemoryKind kind) override;
+  std::unique_ptr<Stream> create_stream() override;
+  std::unique_ptr<Event> create_event() override;
+  void copy(Stream& stream, void* target, const void* source, std::size_t bytes) override;
+  void zero(Stream& stream, void* target, std::size_t bytes) override;
+
+  // DenseOps
+  void matmul(Stream& stream, const MatmulArgs& args) override;
+  void add_bias(Stream& stream, float* x, const float* bias, std::int64_t rows,
+                std::int64_t width) override;
+  void sum_rows(Stream& stream, const float* x, float* out, std::int64_t rows,
+                std::int64_t width) override;
+  void add(Stream& stream, float* out, const float* x, std::int64_t count) override;
+  void norm(Stream& stream, const NormArgs& args) override;
+  void norm_backward(Stream& stream, const NormBackwardArgs& args) override;
+  void rotary(Stream& stream, const RotaryArgs& args) override;
+  void attention(Stream& stream, const AttentionArgs& args) override;
+  void attention_backward(Stream& stream, const AttentionBackwardArgs& args) override;
+  void gated_silu(Stream& stream, const GatedSiluArgs& args) override;
+  void gated_silu_backward(Stream& stream, const GatedSiluBackwardArgs& args) override;
+  void scalar_gate(Stream& stream, const ScalarGateArgs& args) override;
+  void scalar_gate_backward(Stream& stream, const ScalarGateBackwardArgs& args) override;
+  void embedding(Stream& stream, const EmbeddingArgs& args) override;
+  void embedding_backward(Stream& stream, const EmbeddingBackwardArgs& args) override;
+  void cross_entropy(Stream& stream, const CrossEntropyArgs& args) override;
+  void adamw(Stream& stream, const AdamWArgs& args) override;
+  void sum(Stream& stream, const float* x, std::int64_t count, double* out) override;
+  void sum_of_squares(Stream& stream, const float* x, std::int64_t count, double* out) override;
+  void clip_scale(Stream& stream, const double* square_sum, float limit, float* scale) override;
+
+  // KeyOps
+  void product_keys(Stream& stream, const ProductKeyArgs& args) override;
+  void softmax_backward(Stream& stream, const SoftmaxBackwardArgs& args) override;
+  void half_key_backward(Stream& stream, const HalfKeyBackwardArgs& args) override;
+
+  // RowOps
+  void group_lookups(Stream& stream, const GroupedLookups& grouped) override;
+  void gather_rows(Stream& stream, const RowArena& arena, const GatherArgs& args) override;
+  void lookup_dot(Stream& stream, const RowArena& arena, const LookupDotArgs& args) override;
+  void row_gradient_norms(Stream& stream, const RowGradient& gradient, std::int64_t first,
+                          std::int64_t count, float* square_norms) override;
+  void update_rows(Stream& stream, const RowArena& arena, const SlotId* slots,
+                   const RowGradient& gradient, std::int64_t first, std::int64_t count,
+                   const RowUpdateArgs& args) override;
+  void catch_up_rows(Stream& stream, const RowArena& arena, const RowId* rows, const SlotId* slots,
+                     std::int64_t count, const CatchUpArgs& args) override;
+  void generate_rows(Stream& stream, const RowArena& arena, const RowId* rows, const SlotId* slots,
+                     std::int64_t count, const RowInit& init) override;
+  void unpack_records(Stream& stream, const RowArena& arena, const std::byte* const* records,
+                      const SlotId* slots, std::int64_t count) override;
+  void pack_records(Stream& stream, const RowArena& arena, std::byte* const* records,
+                    const SlotId* slots, std::int64_t count) override;
+  void copy_rows(Stream& stream, const RowArena& source, const SlotId* from, const RowArena& target,
+                 const SlotId* to, std::int64_t count) override;
+  void read_values(Stream& stream, const RowArena& arena, const SlotId* slots, std::int64_t count,
+                   float* out) override;
+
+  // ResidencyOps
+  void lookup_slots(Stream& stream, const SlotTable& table, const LookupSlotsArgs& args) override;
+  void bind_slots(Stream& stream, const SlotTable& table, const RowId* rows, const SlotId* slots,
+                  std::int64_t count, std::uint32_t use_counter) override;
+  void mark_used(Stream& stream, const SlotTable& table, const MarkUsedArgs& args) override;
+  void clear_dirty(Stream& stream, const SlotTable& table, const SlotId* slots,
+                   std::int64_t count) override;
+  void select_victims(Stream& stream, const SlotTable& table,
+                      const SelectVictimsArgs& args) override;
+  void list_dirty(Stream& stream, const SlotTable& table, SlotId* slots, RowId* rows,
+                  std::uint64_t* count) override;
+
+ protected:
+  void release(void* data, std::size_t bytes, MemoryKind kind) noexcept override;
+
+ private:
+  const int threads_;
+  // Lets TBB start more threads than the machine has cores when the options ask for them.
+  std::unique_ptr<tbb::global_control> more_threads_;
+};
+
+// The stream as the type that takes closures; an operation's first line. The work runs later, on
+// the stream's thread, and may use the scratch memory until it returns:
+//   on(stream).enqueue([args](Scratch& scratch) { ... });
+CpuStream& on(Stream& stream);
+
+}  // namespace mneme::kernels::cpu

@@ -1,0 +1,170 @@
+#include "kernels/cpu/cpu_stream.h"
+
+#include <utility>
+
+#include "io/check.h"
+#include "io/log.h"
+
+namespace mneme::kernels::cpu {
+namespace {
+
+constexpr std::size_t kQueueLength = 1024;
+// About 20 microseconds: longer than the gap between two operations of a step that is being
+// queued, short enough not to take a core from computing.
+constexpr int kSpins = 400;
+
+void pause_briefly() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#endif
+}
+
+CpuEvent& as_cpu_event(Event& event) {
+  auto* cpu = dynamic_cast<CpuEvent*>(&event);
+  CHECK(cpu != nullptr, "an event of another backend");
+  return *cpu;
+}
+
+}  // namespace
+
+CpuEvent::~CpuEvent() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return references_ == 0; });
+}
+
+CpuStream::CpuStream(Backend& backend, int threads)
+    : threads_(threads), arena_(threads, 1), scratch_(backend), ring_(kQueueLength) {
+  worker_ = std::thread([this] { run(); });
+}
+
+CpuStream::~CpuStream() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  not_empty_.notify_one();
+  worker_.join();
+  if (error_) {
+    try {
+      std::rethrow_exception(error_);
+    } catch (const std::exception& error) {
+      io::warn("a stream was closed with an error that nobody had waited for: {}", error.what());
+    }
+  }
+}
+
+void CpuStream::enqueue(Work work) {
+  push({std::move(work), true});
+}
+
+void CpuStream::record(Event& event) {
+  CpuEvent& cpu = as_cpu_event(event);
+  std::uint64_t ticket = 0;
+  {
+    std::lock_guard lock(cpu.mutex_);
+    ticket = ++cpu.recorded_;
+    ++cpu.references_;
+  }
+  push({[&cpu, ticket](Scratch&) {
+          // Notified under the lock: once it is released, the event may be destroyed.
+          std::lock_guard lock(cpu.mutex_);
+          if (cpu.reached_ < ticket) cpu.reached_ = ticket;
+          --cpu.references_;
+          cpu.changed_.notify_all();
+        },
+        false});
+}
+
+void CpuStream::wait(Event& event) {
+  CpuEvent& cpu = as_cpu_event(event);
+  std::uint64_t ticket = 0;
+  {
+    std::lock_guard lock(cpu.mutex_);
+    ticket = cpu.recorded_;
+    if (cpu.reached_ >= ticket) return;
+    ++cpu.references_;
+  }
+  push({[&cpu, ticket](Scratch&) {
+          std::unique_lock lock(cpu.mutex_);
+          cpu.changed_.wait(lock, [&] { return cpu.reached_ >= ticket; });
+          --cpu.references_;
+          cpu.changed_.notify_all();
+        },
+        false});
+}
+
+void CpuStream::synchronize() {
+  std::exception_ptr error;
+  {
+    std::unique_lock lock(mutex_);
+    const std::uint64_t target = pushed_;
+    idle_.wait(lock, [&] { return finished_ >= target; });
+    error = std::exchange(error_, nullptr);
+    failed_.store(false, std::memory_order_relaxed);
+  }
+  if (error) std::rethrow_exception(error);
+}
+
+void CpuStream::push(Item item) {
+  bool wake = false;
+  {
+    std::unique_lock lock(mutex_);
+    not_full_.wait(lock, [&] { return pushed_ - popped_ < ring_.size(); });
+    ring_[pushed_ % ring_.size()] = std::move(item);
+    ++pushed_;
+    ready_.store(pushed_, std::memory_order_release);
+    wake = worker_sleeps_;
+  }
+  if (wake) not_empty_.notify_one();
+}
+
+bool CpuStream::pop(Item& item) {
+  // popped_ is written by this thread only.
+  for (int i = 0; i < kSpins && ready_.load(std::memory_order_acquire) == popped_; ++i) {
+    pause_briefly();
+  }
+  std::unique_lock lock(mutex_);
+  worker_sleeps_ = true;
+  not_empty_.wait(lock, [&] { return pushed_ != popped_ || stopping_; });
+  worker_sleeps_ = false;
+  if (pushed_ == popped_) return false;
+  const bool was_full = pushed_ - popped_ == ring_.size();
+  item = std::move(ring_[popped_ % ring_.size()]);
+  ++popped_;
+  lock.unlock();
+  if (was_full) not_full_.notify_all();
+  return true;
+}
+
+void CpuStream::run() {
+  Item item;
+  while (pop(item)) {
+    std::exception_ptr error;
+    try {
+      if (!item.in_arena) {
+        item.work(scratch_);
+      } else if (!failed_.load(std::memory_order_relaxed)) {
+        scratch_.reset();
+        arena_.execute([&] { item.work(scratch_); });
+      }
+    } catch (...) {
+      error = std::current_exception();
+    }
+    item = {};  // what the closure captured goes before the work counts as finished
+    finish(error);
+  }
+}
+
+void CpuStream::finish(std::exception_ptr error) {
+  {
+    std::lock_guard lock(mutex_);
+    ++finished_;
+    if (error && !error_) {
+      error_ = std::move(error);
+      failed_.store(true, std::memory_order_relaxed);
+    }
+  }
+  idle_.notify_all();  // costs nothing when nobody waits
+}
+
+}  // namespace mneme::kernels::cpu

@@ -1,0 +1,85 @@
+// A CPU stream is a worker thread that runs queued closures in order. Each closure runs inside the
+// stream's TBB arena, so that its parallel loops use the backend's number of threads; two streams
+// never steal each other's work.
+#pragma once
+
+#include <tbb/task_arena.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "kernels/cpu/scratch.h"
+#include "kernels/memory.h"
+
+namespace mneme::kernels::cpu {
+
+// Work that refers to an event keeps it alive: the destructor waits until none is queued.
+class CpuEvent final : public Event {
+ public:
+  ~CpuEvent() override;
+
+ private:
+  friend class CpuStream;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::uint64_t recorded_ = 0;  // record() calls
+  std::uint64_t reached_ = 0;   // the newest of them that a stream has reached
+  int references_ = 0;          // queued records and waits
+};
+
+class CpuStream final : public Stream {
+ public:
+  using Work = std::function<void(Scratch&)>;
+
+  CpuStream(Backend& backend, int threads);
+  // Runs what is queued, then joins. An error that nobody synchronised for is logged.
+  ~CpuStream() override;
+  CpuStream(const CpuStream&) = delete;
+  CpuStream& operator=(const CpuStream&) = delete;
+
+  // Queues work; blocks while the queue is full. After work has thrown, later work is skipped until
+  // synchronize() has rethrown the exception.
+  void enqueue(Work work);
+
+  void record(Event& event) override;
+  void wait(Event& event) override;
+  void synchronize() override;
+
+  int threads() const { return threads_; }
+
+ private:
+  struct Item {
+    Work work;
+    bool in_arena = true;  // false for events, which must run (and may block) outside of the arena
+  };
+
+  void push(Item item);
+  bool pop(Item& item);
+  void run();
+  void finish(std::exception_ptr error);
+
+  const int threads_;
+  tbb::task_arena arena_;
+  Scratch scratch_;
+
+  std::mutex mutex_;
+  std::condition_variable not_empty_, not_full_, idle_;
+  std::vector<Item> ring_;               // bounded queue
+  std::uint64_t pushed_ = 0;             // items ever queued
+  std::uint64_t popped_ = 0;             // items ever taken out
+  std::uint64_t finished_ = 0;           // items ever run
+  std::atomic<std::uint64_t> ready_{0};  // pushed_, readable without the lock: to spin on
+  bool worker_sleeps_ = false;
+  bool stopping_ = false;
+  std::exception_ptr error_;
+  std::atomic<bool> failed_{false};  // error_ is set
+  std::thread worker_;               // last: starts when everything else is there
+};
+
+}  // namespace mneme::kernels::cpu

@@ -1,0 +1,1 @@
+// Operation cross_entropy of the CPU backend.

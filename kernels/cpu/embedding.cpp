@@ -1,0 +1,1 @@
+// Operation embedding of the CPU backend.

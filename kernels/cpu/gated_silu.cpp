@@ -1,0 +1,1 @@
+// Operation gated_silu of the CPU backend.

@@ -1,0 +1,1 @@
+// Operation gather_rows of the CPU backend.

@@ -1,0 +1,1 @@
+// Operation group_lookups of the CPU backend.

@@ -1,0 +1,1 @@
+// Operation half_key_backward of the CPU backend.

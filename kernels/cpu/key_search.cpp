@@ -1,0 +1,1 @@
+// Operation key_search of the CPU backend.

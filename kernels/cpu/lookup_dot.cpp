@@ -1,0 +1,1 @@
+// Operation lookup_dot of the CPU backend.

@@ -1,0 +1,1 @@
+// Operation matmul of the CPU backend.

@@ -1,0 +1,1 @@
+// Operation norm of the CPU backend.

@@ -1,0 +1,1 @@
+// Operation reductions of the CPU backend.

@@ -1,0 +1,1 @@
+// Operation residency of the CPU backend.

@@ -1,0 +1,1 @@
+// Operation rotary of the CPU backend.

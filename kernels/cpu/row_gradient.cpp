@@ -1,0 +1,1 @@
+// Operation row_gradient of the CPU backend.

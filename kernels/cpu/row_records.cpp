@@ -1,0 +1,1 @@
+// Operation row_records of the CPU backend.

@@ -1,0 +1,1 @@
+// Operation scalar_gate of the CPU backend.

@@ -1,0 +1,1 @@
+// Operation update_rows of the CPU backend.
