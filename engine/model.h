@@ -1,0 +1,76 @@
+// The transformer of SPEC.md: embedding, pre-norm blocks, final norm, output head, cross-entropy;
+// forward and hand-written backward over Backend operations. The model owns its dense parameters
+// and activations; the value table of its memory layers belongs to the caller.
+//
+// Use within a training step t (one caller thread, one stream):
+//   table.begin_step(t); model.begin_step(stream);
+//   for each micro-batch: model.forward_backward(stream, micro_batch, 1.0 / micro_batches);
+//   optimizer.step(stream, t); table.finish_step(stream); model.take_loss(stream);
+// Evaluation and sampling between steps: table.begin_evaluation(t), then evaluate or logits.
+//
+// Device memory, in floats: 4 a parameter; for backward, nothing is recomputed, so a token keeps in
+// each block 5C + 2*kv_width + attention_heads + 2, and 3*feed_forward_hidden in a feed-forward (a
+// memory layer keeps its own); shared by the blocks 3C and the largest part's scratch; and one
+// chunk of logits of at most 16Mi floats, over which head and loss run for any vocabulary.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "engine/model_options.h"
+#include "engine/parameters.h"
+#include "memory/memory_layer.h"
+#include "memory/value_table.h"
+
+namespace mneme::engine {
+
+// Token ids of `batch` sequences of one length, in host memory; copied before a call returns.
+struct MicroBatch {
+  std::span<const std::int32_t> tokens;   // [batch, sequence], each in [0, vocabulary)
+  std::span<const std::int32_t> targets;  // [batch, sequence]: the token that follows
+  std::int64_t batch = 0;                 // batch * sequence <= options().tokens()
+  std::int64_t sequence = 0;              // <= options().sequence
+};
+
+class Model {
+ public:
+  // table: null exactly when there are no memory blocks; its width, rows and lookups per token must
+  // fit the options. Parameters are zero until initialised or written. Throws Error for options
+  // that make no model. backend and table must outlive the model.
+  Model(kernels::Backend& backend, const ModelOptions& options, memory::ValueTable* table);
+  ~Model();
+
+  const ModelOptions& options() const;
+  Parameters& parameters();
+  const Parameters& parameters() const;
+
+  // Gradients become zero.
+  void begin_step(kernels::Stream& stream);
+  // Adds scale * (gradient of the mean loss over the micro-batch's positions) to the gradients, in
+  // the parameters and, in factored form, in the table. Throws Error for a token outside the
+  // vocabulary.
+  void forward_backward(kernels::Stream& stream, const MicroBatch& micro_batch, double scale);
+  // The mean, over the micro-batches since the last call, of their mean losses, in nats.
+  // Synchronises the stream. REQUIRES: there was one.
+  double take_loss(kernels::Stream& stream);
+
+  // The mean loss over the micro-batch's positions, in nats; no gradients. `losses`, when not
+  // empty, gets each position's loss, [batch, sequence]. Synchronises the stream.
+  double evaluate(kernels::Stream& stream, const MicroBatch& micro_batch,
+                  std::span<float> losses = {});
+  // Logits of the last `positions` positions of each sequence, [batch, positions, vocabulary], in
+  // host memory. Targets are not read. Synchronises the stream.
+  void logits(kernels::Stream& stream, const MicroBatch& micro_batch, std::int64_t positions,
+              std::span<float> out);
+
+  // The memory layer of a block, for its rows, weights and scores; null for other blocks.
+  const memory::MemoryLayer* memory_layer(std::int64_t block) const;
+
+ private:
+  class Implementation;
+  std::unique_ptr<Implementation> implementation_;
+};
+
+}  // namespace mneme::engine

@@ -1,0 +1,45 @@
+// The shape of a model, and the parameters that it follows from it.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "engine/parameters.h"
+#include "memory/memory_layer.h"
+
+namespace mneme::engine {
+
+struct ModelOptions {
+  std::int64_t vocabulary = 0;
+  std::int64_t width = 0;  // C
+  std::int64_t blocks = 0;
+  std::int64_t attention_heads = 0;  // each of width C / attention_heads, which must be even
+  std::int64_t kv_heads = 0;         // divides attention_heads
+  std::int64_t feed_forward_hidden = 0;
+  double rope_theta = 10000;
+  double norm_epsilon = 1e-5;
+  bool tied_output = false;
+  // Blocks, ascending, whose feed-forward is a memory layer; they share one value table.
+  std::vector<std::int64_t> memory_blocks;
+  // Of every memory layer. width and tokens are set by the model; value_width 0 means width.
+  memory::MemoryLayerOptions memory;
+  // The largest micro-batch, for which buffers are allocated.
+  std::int64_t batch = 0;     // sequences
+  std::int64_t sequence = 0;  // tokens of one sequence
+
+  std::int64_t tokens() const { return batch * sequence; }
+  std::int64_t head_width() const { return width / attention_heads; }
+  std::int64_t kv_width() const { return head_width() * kv_heads; }
+  bool is_memory_block(std::int64_t block) const;
+};
+
+// Fills in what follows from other options and checks the rest. Throws Error naming the option.
+ModelOptions resolve(ModelOptions options);
+
+// Every dense parameter of a model, Linear weights as [out, in]. Initial values: SPEC.md for memory
+// layers; embeddings and the output head N(0, C^-1/2); other Linears N(0, in^-1/2), those that
+// write into the residual stream (wo, w2) divided by sqrt(2 * blocks) so that the stream's variance
+// does not grow with depth; norm gains one.
+std::vector<ParameterDeclaration> declare_parameters(const ModelOptions& options);
+
+}  // namespace mneme::engine
