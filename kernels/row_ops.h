@@ -92,32 +92,37 @@ struct RowGradient {
   std::int64_t width = 0;
 };
 
-// How far the catch-up of a row that is current for step l has to go: for each past step l the
-// sums of SPEC.md's catch-up for the target step t, in separated form. Filled on the host by
-// memory/row_optimizer, one entry for each l < t. Index l.
+// The missed steps of a row that is current for step l, up to the target step t, in closed form.
+// SPEC.md's sum for one element is m D(l,t)/sqrt(v) * F(x) with x = epsilon/sqrt(v) and
+//   F(x) = sum over s of eta_s/D(l,s) * (b1^(s-l)/(1-b1^s)) / (b_s + x),
+//   b_s = sqrt(b2^(s-l) / (1 - b2^s)),
+// which is smooth: F(x) = P(z)/Q(z) * scale to float32 accuracy for every z = x * scale >= 0, with
+// one Q for all rows. P has one coefficient a term, lowest power first. CatchUpTable
+// (catch_up_table.h) fills the entries; those of steps before t - window no longer change with t.
+inline constexpr int kCatchUpTerms = 12;
 struct CatchUpEntry {
-  double decay = 1;        // D(l, t)
-  double sums[4] = {};     // S_n = sum over s of eta_s D(s,t) (b1^(s-l)/(1-b1^s)) b_s^-n, n = 1..4,
-                           // b_s = sqrt(b2^(s-l) / (1 - b2^s))
-  double large = 0;        // S_0: the same with n = 0, for epsilon >> sqrt(v)
-  double small_limit = 0;  // epsilon/sqrt(v) up to which the four-term series is exact to float32
+  float numerator[kCatchUpTerms] = {};
+  float scale = 1;        // 1 / b_(l+1)
+  float closed_form = 0;  // 1 when P/Q is exact to float32, 0 to take the sum element by element
+  float padding[2] = {};  // to 64 bytes
 };
 struct CatchUpArgs {
   RowOptimizerKind kind = RowOptimizerKind::kAdamW;  // others need no catch-up: no operation
   std::uint64_t target_step = 0;                     // rows become current for this step
-  const CatchUpEntry* entries = nullptr;             // device, [target_step]
-  // eta_s and log D prefix for the elementwise loop where the series does not hold.
-  const float* learning_rates = nullptr;  // device, [target_step + 1], index s
-  const double* log_decay = nullptr;      // device, [target_step + 1]: sum over s' <= s of
-                                          // log(1 - eta_s' * weight_decay)
-  float beta1 = 0.9f, beta2 = 0.95f, epsilon = 1e-8f;
+  const CatchUpEntry* entries = nullptr;             // device, [target_step], index l
+  const float* learning_rates = nullptr;             // device, [target_step + 1]: eta_s, index s
+  const double* log_decay = nullptr;                 // device, [target_step + 1]: sum over s' <= s
+                                                     // of log(1 - eta_s' * weight_decay)
+  float denominator[kCatchUpTerms + 1] = {};         // Q, lowest power first
+  std::uint64_t window = 0;                          // later terms do not matter in float32
+  double beta1 = 0.9, beta2 = 0.95, epsilon = 1e-8;
   std::uint64_t seed = 0;  // stochastic rounding, with (step, row, column)
 };
 
 struct RowUpdateArgs {
   RowOptimizerKind kind = RowOptimizerKind::kAdamW;
   std::uint64_t step = 0;  // the step being taken, 1 for the first; becomes the rows' last step
-  float learning_rate = 0, beta1 = 0.9f, beta2 = 0.95f, epsilon = 1e-8f, weight_decay = 0;
+  double learning_rate = 0, beta1 = 0.9, beta2 = 0.95, epsilon = 1e-8, weight_decay = 0;
   const float* grad_scale = nullptr;  // device, one float: the clip factor
   std::uint64_t seed = 0;
 };
