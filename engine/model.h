@@ -9,8 +9,8 @@
 // Evaluation and sampling between steps: table.begin_evaluation(t), then evaluate or logits.
 //
 // Device memory, in floats: 4 a parameter; for backward, nothing is recomputed, so a token keeps in
-// each block 5C + 2*kv_width + attention_heads + 2, and 3*feed_forward_hidden in a feed-forward (a
-// memory layer keeps its own); shared by the blocks 3C and the largest part's scratch; and one
+// each block 6C + 2*kv_width + attention_heads + 2, and 3*feed_forward_hidden in a feed-forward (a
+// memory layer keeps its own); shared by the blocks 4C and the largest part's scratch; and one
 // chunk of logits of at most 16Mi floats, over which head and loss run for any vocabulary.
 #pragma once
 

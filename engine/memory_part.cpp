@@ -1,0 +1,105 @@
+#include "engine/memory_part.h"
+
+#include <cmath>
+
+namespace mneme::engine {
+namespace {
+
+// One line for each field of MemoryLayerParameters: its name below the layer's prefix.
+struct Field {
+  const char* name;
+  float* memory::MemoryLayerParameters::*pointer;
+};
+constexpr Field kFields[] = {
+    {".keys", &memory::MemoryLayerParameters::keys},
+    {".query.weight", &memory::MemoryLayerParameters::query_weight},
+    {".query.bias", &memory::MemoryLayerParameters::query_bias},
+    {".query_norm.weight", &memory::MemoryLayerParameters::query_norm_gain},
+    {".key_norm.weight", &memory::MemoryLayerParameters::key_norm_gain},
+    {".gate_in.weight", &memory::MemoryLayerParameters::gate_in_weight},
+    {".gate_in.bias", &memory::MemoryLayerParameters::gate_in_bias},
+    {".value_out.weight", &memory::MemoryLayerParameters::value_out_weight},
+    {".value_out.bias", &memory::MemoryLayerParameters::value_out_bias},
+    {".scalar_gate.weight", &memory::MemoryLayerParameters::scalar_gate_weight},
+    {".scalar_gate.bias", &memory::MemoryLayerParameters::scalar_gate_bias},
+};
+
+// Fields without a declared parameter stay null.
+memory::MemoryLayerParameters bind(const Parameters& parameters, ParameterBuffer which,
+                                   const std::string& prefix) {
+  memory::MemoryLayerParameters bound;
+  for (const Field& field : kFields) {
+    const std::string name = prefix + field.name;
+    if (parameters.contains(name)) {
+      bound.*field.pointer = parameters.data(which) + parameters.find(name).offset;
+    }
+  }
+  return bound;
+}
+
+}  // namespace
+
+std::vector<ParameterDeclaration> declare_memory_parameters(
+    const memory::MemoryLayerOptions& options, const std::string& prefix) {
+  const std::int64_t width = options.width;
+  const std::int64_t value_width = options.value_width;
+  const std::int64_t half_width = options.key_width / 2;
+  const std::int64_t query_width = options.heads * options.key_width;
+  const ParameterInit zeros{InitKind::kZeros, 0};
+  const ParameterInit ones{InitKind::kOnes, 0};
+  const ParameterInit normal{InitKind::kNormal, 1 / std::sqrt(static_cast<double>(width))};
+  const ParameterInit key_init{InitKind::kUniform,
+                               1 / std::sqrt(static_cast<double>(options.key_width))};
+  const ParameterInit query_init{InitKind::kUniform,
+                                 std::sqrt(6.0 / static_cast<double>(width + query_width))};
+
+  std::vector<ParameterDeclaration> declarations;
+  const auto declare = [&](const char* name, std::vector<std::int64_t> shape, ParameterInit init) {
+    declarations.push_back({prefix + name, std::move(shape), init, RateGroup::kMemory});
+  };
+  declare(".keys", {options.heads, 2, options.half_keys, half_width}, key_init);
+  declare(".query.weight", {query_width, width}, query_init);
+  declare(".query.bias", {query_width}, zeros);
+  if (options.query_key_norm != memory::QueryKeyNorm::kNone) {
+    declare(".query_norm.weight", {half_width}, ones);
+    declare(".key_norm.weight", {half_width}, ones);
+  }
+  if (options.gate == memory::Gate::kSwilu) {
+    declare(".gate_in.weight", {value_width, width}, normal);
+    declare(".gate_in.bias", {value_width}, zeros);
+  }
+  if (options.gate == memory::Gate::kSwilu || value_width != width) {
+    declare(".value_out.weight", {width, value_width}, normal);
+    declare(".value_out.bias", {width}, zeros);
+  }
+  if (options.scalar_gate) {
+    declare(".scalar_gate.weight", {1, width}, normal);
+    declare(".scalar_gate.bias", {1}, zeros);
+  }
+  return declarations;
+}
+
+MemoryPart::MemoryPart(kernels::Backend& backend, const ModelOptions& options,
+                       const Parameters& parameters, memory::ValueTable& table,
+                       const std::string& prefix)
+    : backend_(backend),
+      tokens_(options.tokens()),
+      width_(options.width),
+      parameters_(bind(parameters, ParameterBuffer::kValues, prefix)),
+      gradients_(bind(parameters, ParameterBuffer::kGradients, prefix)),
+      layer_(backend, table, options.memory) {}
+
+std::int64_t MemoryPart::scratch_floats() const {
+  return tokens_ * width_;
+}
+
+void MemoryPart::forward(const PartCall& call, const float* x, float* out) {
+  layer_.forward(call.stream, parameters_, x, call.tokens(), call.scratch);
+  backend_.add(call.stream, out, call.scratch, call.tokens() * width_);
+}
+
+void MemoryPart::backward(const PartCall& call, const float* d_out, float* d_x) {
+  layer_.backward(call.stream, parameters_, gradients_, d_out, d_x);
+}
+
+}  // namespace mneme::engine

@@ -1,0 +1,363 @@
+#include "engine/model.h"
+
+#include <algorithm>
+#include <string>
+
+#include "engine/attention.h"
+#include "engine/feed_forward.h"
+#include "engine/memory_part.h"
+#include "engine/output_head.h"
+#include "io/check.h"
+#include "io/error.h"
+
+namespace mneme::engine {
+namespace {
+
+// Micro-batches whose tokens and losses may wait in pinned memory before the host must synchronise.
+constexpr std::int64_t kStagingSlots = 8;
+
+// One step of the residual stream: h <- h + part(norm(h)).
+struct Branch {
+  const float* gain = nullptr;  // [C]
+  float* d_gain = nullptr;
+  std::unique_ptr<BlockPart> part;
+  float* normed = nullptr;   // [tokens, C], kept for the part's backward
+  float* inverse = nullptr;  // [tokens]
+};
+
+void check_tokens(std::span<const std::int32_t> tokens, std::int64_t vocabulary, const char* what) {
+  for (std::size_t i = 0; i < tokens.size(); ++i) {
+    if (tokens[i] < 0 || tokens[i] >= vocabulary) {
+      io::fail(
+          "{} {} at position {} is outside the model's vocabulary of {}; check that the data "
+          "fits the configuration",
+          what, tokens[i], i, vocabulary);
+    }
+  }
+}
+
+}  // namespace
+
+class Model::Implementation {
+ public:
+  Implementation(kernels::Backend& backend, const ModelOptions& options, memory::ValueTable* table)
+      : backend_(backend),
+        options_(resolve(options)),
+        parameters_(backend, declare_parameters(options_)),
+        head_(backend, head_options()) {
+    check_table(table);
+    build_branches(table);
+    allocate();
+  }
+
+  void forward_backward(kernels::Stream& stream, const MicroBatch& micro_batch, double scale) {
+    const PartCall call = stage(stream, micro_batch, true);
+    forward(call);
+    backward(call, static_cast<float>(scale / static_cast<double>(call.tokens())));
+    sum_losses(call);
+    slot_tokens_[pending_++] = call.tokens();
+  }
+
+  double take_loss(kernels::Stream& stream) {
+    collect(stream);
+    CHECK(loss_count_ > 0);
+    const double mean = loss_sum_ / static_cast<double>(loss_count_);
+    loss_sum_ = 0;
+    loss_count_ = 0;
+    return mean;
+  }
+
+  double evaluate(kernels::Stream& stream, const MicroBatch& micro_batch, std::span<float> losses) {
+    collect(stream);
+    const PartCall call = stage(stream, micro_batch, true);
+    forward(call);
+    head_.loss(stream, final_normed_, device_targets_, call.tokens(), losses_);
+    sum_losses(call);
+    const auto tokens = static_cast<std::size_t>(call.tokens());
+    CHECK(losses.empty() || losses.size() == tokens);
+    if (!losses.empty()) {
+      backend_.copy(stream, host_losses_.as<float>(), losses_, tokens * sizeof(float));
+    }
+    stream.synchronize();
+    std::copy_n(host_losses_.as<float>(), losses.size(), losses.data());
+    return host_loss_sums_.as<double>()[pending_] / static_cast<double>(tokens);
+  }
+
+  void logits(kernels::Stream& stream, const MicroBatch& micro_batch, std::int64_t positions,
+              std::span<float> out) {
+    CHECK(positions >= 1 && positions <= micro_batch.sequence);
+    collect(stream);
+    const PartCall call = stage(stream, micro_batch, false);
+    forward(call);
+    const std::int64_t count = positions * options_.vocabulary;
+    CHECK(static_cast<std::int64_t>(out.size()) == call.batch * count);
+    for (std::int64_t i = 0; i < call.batch; ++i) {
+      const std::int64_t first = (i + 1) * call.sequence - positions;
+      head_.logits(
+          stream, final_normed_ + first * options_.width, positions,
+          out.subspan(static_cast<std::size_t>(i * count), static_cast<std::size_t>(count)));
+    }
+  }
+
+  const memory::MemoryLayer* memory_layer(std::int64_t block) const {
+    CHECK(block >= 0 && block < options_.blocks);
+    const BlockPart* part = branches_[static_cast<std::size_t>(2 * block + 1)].part.get();
+    const auto* memory = dynamic_cast<const MemoryPart*>(part);
+    return memory == nullptr ? nullptr : &memory->layer();
+  }
+
+  const ModelOptions& options() const { return options_; }
+  Parameters& parameters() { return parameters_; }
+
+ private:
+  OutputHeadOptions head_options() const {
+    const char* weight = options_.tied_output ? "tok_embeddings.weight" : "output.weight";
+    return {.width = options_.width,
+            .vocabulary = options_.vocabulary,
+            .tokens = options_.tokens(),
+            .weight = parameters_.value(weight),
+            .gradient = parameters_.gradient(weight)};
+  }
+
+  void check_table(const memory::ValueTable* table) const {
+    CHECK((table != nullptr) == !options_.memory_blocks.empty(),
+          "a value table is needed exactly when there are memory blocks");
+    if (table == nullptr) return;
+    const memory::ValueTableOptions& given = table->options();
+    const memory::MemoryLayerOptions& wanted = options_.memory;
+    CHECK(given.width == wanted.value_width, "table width {}, layers read {}", given.width,
+          wanted.value_width);
+    CHECK(given.rows == static_cast<std::uint64_t>(wanted.half_keys * wanted.half_keys),
+          "{} rows, layers address {} half-keys a side", given.rows, wanted.half_keys);
+    CHECK(given.lookups_per_token == wanted.heads * wanted.knn);
+    CHECK(given.tokens_per_call >= options_.tokens());
+  }
+
+  void build_branches(memory::ValueTable* table) {
+    const auto add = [&](const std::string& norm, std::unique_ptr<BlockPart> part) {
+      branches_.push_back({.gain = parameters_.value(norm),
+                           .d_gain = parameters_.gradient(norm),
+                           .part = std::move(part)});
+    };
+    for (std::int64_t block = 0; block < options_.blocks; ++block) {
+      const std::string prefix = "layers." + std::to_string(block);
+      add(prefix + ".attention_norm.weight",
+          std::make_unique<Attention>(backend_, options_, parameters_, prefix + ".attention"));
+      if (options_.is_memory_block(block)) {
+        add(prefix + ".ffn_norm.weight",
+            std::make_unique<MemoryPart>(backend_, options_, parameters_, *table,
+                                         prefix + ".memory"));
+      } else {
+        add(prefix + ".ffn_norm.weight",
+            std::make_unique<FeedForward>(backend_, options_, parameters_,
+                                          prefix + ".feed_forward"));
+      }
+    }
+  }
+
+  // All activations in one buffer: the residual stream before every branch and after the last, what
+  // the norms keep, the gradients of stream and branch, and the parts' common scratch.
+  void allocate() {
+    const auto branch_count = static_cast<std::int64_t>(branches_.size());
+    const std::int64_t tokens = options_.tokens();
+    const std::int64_t wide = tokens * options_.width;
+    std::int64_t scratch_floats = 0;
+    for (const Branch& branch : branches_) {
+      scratch_floats = std::max(scratch_floats, branch.part->scratch_floats());
+    }
+    const std::int64_t floats =
+        wide * (2 * branch_count + 4) + tokens * (branch_count + 2) + scratch_floats;
+    activations_ = backend_.allocate(static_cast<std::size_t>(floats) * sizeof(float),
+                                     kernels::MemoryKind::kDevice);
+    float* next = activations_.as<float>();
+    const auto take = [&next](std::int64_t count) {
+      next += count;
+      return next - count;
+    };
+    for (std::int64_t i = 0; i <= branch_count; ++i) stream_.push_back(take(wide));
+    for (Branch& branch : branches_) branch.normed = take(wide);
+    final_normed_ = take(wide);
+    d_stream_ = take(wide);
+    d_branch_ = take(wide);
+    scratch_ = take(scratch_floats);
+    for (Branch& branch : branches_) branch.inverse = take(tokens);
+    final_inverse_ = take(tokens);
+    losses_ = take(tokens);
+
+    const std::size_t id_bytes = static_cast<std::size_t>(2 * tokens) * sizeof(std::int32_t);
+    device_ids_ = backend_.allocate(id_bytes, kernels::MemoryKind::kDevice);
+    device_tokens_ = device_ids_.as<std::int32_t>();
+    device_targets_ = device_tokens_ + tokens;
+    host_ids_ = backend_.allocate(kStagingSlots * id_bytes, kernels::MemoryKind::kPinnedHost);
+    device_loss_sum_ = backend_.allocate(sizeof(double), kernels::MemoryKind::kDevice);
+    host_loss_sums_ = backend_.allocate((kStagingSlots * sizeof(double),
+                                        kernels::MemoryKind::kPinnedHost);
+    host_losses_ = backend_.allocate(static_cast<std::size_t>(tokens) * sizeof(float),
+                                     kernels::MemoryKind::kPinnedHost);
+  }
+
+  // Copies token ids to the device through a free slot of pinned memory.
+  PartCall stage(kernels::Stream& stream, const MicroBatch& micro_batch, bool with_targets) {
+    const std::int64_t count = micro_batch.batch * micro_batch.sequence;
+    CHECK(micro_batch.batch >= 1 && micro_batch.sequence >= 1 && count <= options_.tokens() &&
+              micro_batch.sequence <= options_.sequence,
+          "batch {} of {} tokens, room for {} of {}", micro_batch.batch, micro_batch.sequence,
+          options_.batch, options_.sequence);
+    CHECK(static_cast<std::int64_t>(micro_batch.tokens.size()) == count);
+    check_tokens(micro_batch.tokens, options_.vocabulary, "token");
+    if (pending_ == kStagingSlots) collect(stream);
+    std::int32_t* slot = host_ids_.as<std::int32_t>() + pending_ * 2 * options_.tokens();
+    const std::size_t bytes = static_cast<std::size_t>(count) * sizeof(std::int32_t);
+    std::copy(micro_batch.tokens.begin(), micro_batch.tokens.end(), slot);
+    backend_.copy(stream, device_tokens_, slot, bytes);
+    if (with_targets) {
+      CHECK(static_cast<std::int64_t>(micro_batch.targets.size()) == count);
+      check_tokens(micro_batch.targets, options_.vocabulary, "target");
+      std::copy(micro_batch.targets.begin(), micro_batch.targets.end(), slot + count);
+      backend_.copy(stream, device_targets_, slot + count, bytes);
+    }
+    return {.stream = stream,
+            .batch = micro_batch.batch,
+            .sequence = micro_batch.sequence,
+            .scratch = scratch_};
+  }
+
+  void normalize(const PartCall& call, const float* x, const float* gain, float* out,
+                 float* inverse) {
+    backend_.norm(call.stream, {.x = x,
+                                .gain = gain,
+                                .out = out,
+                                .inverse = inverse,
+                                .rows = call.tokens(),
+                                .width = options_.width,
+                                .epsilon = static_cast<float>(options_.norm_epsilon)});
+  }
+
+  void forward(const PartCall& call) {
+    const std::size_t bytes =
+        static_cast<std::size_t>(call.tokens() * options_.width) * sizeof(float);
+    backend_.embedding(call.stream, {.tokens = device_tokens_,
+                                     .table = parameters_.value("tok_embeddings.weight"),
+                                     .out = stream_[0],
+                                     .count = call.tokens(),
+                                     .width = options_.width,
+                                     .vocabulary = options_.vocabulary});
+    for (std::size_t i = 0; i < branches_.size(); ++i) {
+      Branch& branch = branches_[i];
+      normalize(call, stream_[i], branch.gain, branch.normed, branch.inverse);
+      backend_.copy(call.stream, stream_[i + 1], stream_[i], bytes);
+      branch.part->forward(call, branch.normed, stream_[i + 1]);
+    }
+    normalize(call, stream_.back(), parameters_.value("norm.weight"), final_normed_,
+              final_inverse_);
+  }
+
+  void norm_backward(const PartCall& call, const float* x, const float* gain, const float* inverse,
+                     float* d_gain, bool accumulate) {
+    backend_.norm_backward(call.stream, {.x = x,
+                                         .gain = gain,
+                                         .inverse = inverse,
+                                         .d_out = d_branch_,
+                                         .d_x = d_stream_,
+                                         .d_gain = d_gain,
+                                         .rows = call.tokens(),
+                                         .width = options_.width,
+                                         .accumulate = accumulate});
+  }
+
+  void backward(const PartCall& call, float d_scale) {
+    head_.loss_and_gradient(call.stream, final_normed_, device_targets_, call.tokens(), d_scale,
+                            losses_, d_branch_);
+    norm_backward(call, stream_.back(), parameters_.value("norm.weight"), final_inverse_,
+                  parameters_.gradient("norm.weight"), false);
+    for (std::size_t i = branches_.size(); i-- > 0;) {
+      Branch& branch = branches_[i];
+      branch.part->backward(call, d_stream_, d_branch_);
+      norm_backward(call, stream_[i], branch.gain, branch.inverse, branch.d_gain, true);
+    }
+    backend_.embedding_backward(call.stream,
+                                {.tokens = device_tokens_,
+                                 .d_out = d_stream_,
+                                 .d_table = parameters_.gradient("tok_embeddings.weight"),
+                                 .count = call.tokens(),
+                                 .width = options_.width,
+                                 .vocabulary = options_.vocabulary});
+  }
+
+  // The sum of losses_ goes to the pending slot of pinned memory.
+  void sum_losses(const PartCall& call) {
+    backend_.sum(call.stream, losses_, call.tokens(), device_loss_sum_.as<double>());
+    backend_.copy(call.stream, host_loss_sums_.as<double>() + pending_,
+                  device_loss_sum_.as<double>(), sizeof(double));
+  }
+
+  // Waits for the device and takes the losses of the pending micro-batches.
+  void collect(kernels::Stream& stream) {
+    stream.synchronize();
+    for (std::int64_t i = 0; i < pending_; ++i) {
+      loss_sum_ += host_loss_sums_.as<double>()[i] / static_cast<double>(slot_tokens_[i]);
+    }
+    loss_count_ += pending_;
+    pending_ = 0;
+  }
+
+  kernels::Backend& backend_;
+  ModelOptions options_;
+  Parameters parameters_;
+  OutputHead head_;
+  std::vector<Branch> branches_;  // attention and f of block 0, of block 1, ...
+
+  kernels::Buffer activations_;
+  std::vector<float*> stream_;     // [branches + 1] of [tokens, C]: the stream before each branch
+  float* final_normed_ = nullptr;  // [tokens, C]
+  float* final_inverse_ = nullptr;
+  float* d_stream_ = nullptr;  // [tokens, C]
+  float* d_branch_ = nullptr;  // [tokens, C]
+  float* scratch_ = nullptr;
+  float* losses_ = nullptr;  // [tokens]
+
+  kernels::Buffer device_ids_, host_ids_;
+  std::int32_t* device_tokens_ = nullptr;   // [tokens]
+  std::int32_t* device_targets_ = nullptr;  // [tokens]
+  kernels::Buffer device_loss_sum_, host_loss_sums_, host_losses_;
+  std::int64_t slot_tokens_[kStagingSlots] = {};
+  std::int64_t pending_ = 0;  // micro-batches whose losses were not collected yet
+  double loss_sum_ = 0;       // of collected micro-batches' means
+  std::int64_t loss_count_ = 0;
+};
+
+Model::Model(kernels::Backend& backend, const ModelOptions& options, memory::ValueTable* table)
+    : implementation_(std::make_unique<Implementation>(backend, options, table)) {}
+Model::~Model() = default;
+
+const ModelOptions& Model::options() const {
+  return implementation_->options();
+}
+Parameters& Model::parameters() {
+  return implementation_->parameters();
+}
+const Parameters& Model::parameters() const {
+  return implementation_->parameters();
+}
+void Model::begin_step(kernels::Stream& stream) {
+  implementation_->parameters().zero_gradients(stream);
+}
+void Model::forward_backward(kernels::Stream& stream, const MicroBatch& micro_batch, double scale) {
+  implementation_->forward_backward(stream, micro_batch, scale);
+}
+double Model::take_loss(kernels::Stream& stream) {
+  return implementation_->take_loss(stream);
+}
+double Model::evaluate(kernels::Stream& stream, const MicroBatch& micro_batch,
+                       std::span<float> losses) {
+  return implementation_->evaluate(stream, micro_batch, losses);
+}
+void Model::logits(kernels::Stream& stream, const MicroBatch& micro_batch, std::int64_t positions,
+                   std::span<float> out) {
+  implementation_->logits(stream, micro_batch, positions, out);
+}
+const memory::MemoryLayer* Model::memory_layer(std::int64_t block) const {
+  return implementation_->memory_layer(block);
+}
+
+}  // namespace mneme::engine
