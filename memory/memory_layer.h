@@ -7,12 +7,12 @@
 #include <memory>
 
 #include "kernels/backend.h"
+#include "memory/product_keys.h"
 #include "memory/value_table.h"
 
 namespace mneme::memory {
 
 enum class Gate { kNone, kSwilu };
-enum class QueryKeyNorm { kNone, kRms, kL2 };
 
 struct MemoryLayerOptions {
   std::int64_t width = 0;         // C

@@ -22,6 +22,9 @@ struct RowOptimizerOptions {
 // "adamw", "adamw-lazy", "adagrad-rowwise", "sgd"; throws Error with the known names.
 kernels::RowOptimizerKind row_optimizer_from_name(const std::string& name);
 std::string row_optimizer_name(kernels::RowOptimizerKind kind);
+bool has_moments(kernels::RowOptimizerKind kind);
+// Throws Error naming the field that is out of range, and the range.
+void check_options(const RowOptimizerOptions& options);
 // What a row's record holds under an optimiser.
 kernels::RecordLayout record_layout(kernels::RowOptimizerKind kind, std::int64_t width,
                                     kernels::RowType value_type, kernels::RowType moment_type);

@@ -1,0 +1,89 @@
+#include "memory/catch_up.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+namespace mneme::memory {
+namespace {
+
+constexpr std::size_t kStagingBytes = std::size_t{1} << 18;
+constexpr std::int64_t kFirstCapacity = 1024;  // steps
+
+}  // namespace
+
+CatchUp::CatchUp(kernels::Backend& backend, const RowOptimizerOptions& options, std::uint64_t seed)
+    : backend_(&backend), options_(options) {
+  if (options.kind != kernels::RowOptimizerKind::kAdamW) return;
+  table_.emplace(make_table());
+  args_.kind = options.kind;
+  args_.seed = seed;
+  stream_ = backend.create_stream();
+  used_ = backend.create_event();
+  staging_ = pinned_array<std::byte>(backend, kStagingBytes);
+  grow(kFirstCapacity);
+  upload(0);
+}
+
+kernels::CatchUpTable CatchUp::make_table() const {
+  return kernels::CatchUpTable({.beta1 = options_.beta1,
+                                .beta2 = options_.beta2,
+                                .epsilon = options_.epsilon,
+                                .weight_decay = options_.weight_decay,
+                                .learning_rate = options_.learning_rate});
+}
+
+const kernels::CatchUpArgs* CatchUp::advance(std::uint64_t target_step) {
+  if (!table_) return nullptr;
+  std::uint64_t since = table_->target_step();
+  if (target_step == since) return &args_;
+  if (target_step < since) {
+    table_.emplace(make_table());
+    since = 0;
+  }
+  table_->advance(target_step);
+  // Work of earlier steps may still read the arrays that are about to change.
+  stream_->wait(*used_);
+  const auto wanted = static_cast<std::int64_t>(target_step) + 1;
+  if (wanted > learning_rates_.count()) {
+    stream_->synchronize();
+    grow(std::max(wanted, 2 * learning_rates_.count()));
+    since = 0;
+  }
+  upload(since);
+  return &args_;
+}
+
+void CatchUp::mark_used(kernels::Stream& stream) {
+  if (table_) stream.record(*used_);
+}
+
+void CatchUp::grow(std::int64_t steps) {
+  entries_ = DeviceArray<kernels::CatchUpEntry>(*backend_, steps);
+  learning_rates_ = DeviceArray<float>(*backend_, steps);
+  log_decay_ = DeviceArray<double>(*backend_, steps);
+}
+
+void CatchUp::upload(std::uint64_t since) {
+  upload_range(entries_, table_->entries(), table_->first_changed_entry(since));
+  upload_range(learning_rates_, table_->learning_rates(), since);
+  upload_range(log_decay_, table_->log_decay(), since);
+  table_->describe(args_);
+  args_.entries = entries_.data();
+  args_.learning_rates = learning_rates_.data();
+  args_.log_decay = log_decay_.data();
+}
+
+template <typename T>
+void CatchUp::upload_range(const DeviceArray<T>& target, std::span<const T> source,
+                           std::uint64_t first) {
+  constexpr std::size_t kBatch = kStagingBytes / sizeof(T);
+  for (std::size_t done = first; done < source.size(); done += kBatch) {
+    const std::size_t bytes = std::min(kBatch, source.size() - done) * sizeof(T);
+    std::memcpy(staging_.data(), source.data() + done, bytes);
+    backend_->copy(*stream_, target.data() + done, staging_.data(), bytes);
+    stream_->synchronize();
+  }
+}
+
+}  // namespace mneme::memory

@@ -1,0 +1,48 @@
+// The device copy of the catch-up table: what rows need to become current for a step. Only what a
+// step changed is uploaded. Optimisers without catch-up have none.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+
+#include "kernels/backend.h"
+#include "kernels/catch_up_table.h"
+#include "memory/device_array.h"
+#include "memory/row_optimizer.h"
+
+namespace mneme::memory {
+
+class CatchUp {
+ public:
+  // seed: of the stochastic rounding of caught-up values.
+  CatchUp(kernels::Backend& backend, const RowOptimizerOptions& options, std::uint64_t seed);
+
+  // What brings rows up to `target_step`; null where the optimiser needs no catch-up. Valid until
+  // the next call. Going back to an earlier step works, at the cost of starting afresh.
+  const kernels::CatchUpArgs* advance(std::uint64_t target_step);
+  // Work that reads the device copy has been queued on `stream`, or on streams that it waits for:
+  // later uploads run after it.
+  void mark_used(kernels::Stream& stream);
+
+ private:
+  kernels::CatchUpTable make_table() const;
+  void upload(std::uint64_t since);
+  void grow(std::int64_t steps);
+  template <typename T>
+  void upload_range(const DeviceArray<T>& target, std::span<const T> source, std::uint64_t first);
+
+  kernels::Backend* backend_;
+  RowOptimizerOptions options_;
+  std::optional<kernels::CatchUpTable> table_;  // nothing where no catch-up is needed
+  kernels::CatchUpArgs args_;
+  std::unique_ptr<kernels::Stream> stream_;
+  std::unique_ptr<kernels::Event> used_;
+  DeviceArray<std::byte> staging_;  // pinned host
+  DeviceArray<kernels::CatchUpEntry> entries_;
+  DeviceArray<float> learning_rates_;
+  DeviceArray<double> log_decay_;
+};
+
+}  // namespace mneme::memory

@@ -1,0 +1,40 @@
+// Typed device and pinned buffers: the few lines that every room of this folder needs.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/backend.h"
+
+namespace mneme::memory {
+
+// Owns `count` elements of T in one kind of memory. Move-only; the backend must outlive it.
+template <typename T>
+class DeviceArray {
+ public:
+  DeviceArray() = default;
+  DeviceArray(kernels::Backend& backend, std::int64_t count,
+              kernels::MemoryKind kind = kernels::MemoryKind::kDevice)
+      : count_(count) {
+    if (count > 0) {
+      buffer_ = backend.allocate(static_cast<std::size_t>(count) * sizeof(T), kind);
+    }
+  }
+
+  T* data() const { return buffer_.as<T>(); }
+  std::int64_t count() const { return count_; }
+  static std::size_t bytes(std::int64_t count) {
+    return static_cast<std::size_t>(count) * sizeof(T);
+  }
+
+ private:
+  kernels::Buffer buffer_;
+  std::int64_t count_ = 0;
+};
+
+template <typename T>
+DeviceArray<T> pinned_array(kernels::Backend& backend, std::int64_t count) {
+  return DeviceArray<T>(backend, count, kernels::MemoryKind::kPinnedHost);
+}
+
+}  // namespace mneme::memory

@@ -1,0 +1,59 @@
+#include "memory/lookup_set.h"
+
+#include <limits>
+
+#include "io/check.h"
+#include "io/error.h"
+
+namespace mneme::memory {
+namespace {
+
+std::int64_t checked_lookups(const LookupSetShape& shape) {
+  if (shape.tokens < 1 || shape.lookups_per_token < 1) {
+    io::fail("value table: {} tokens with {} lookups each; both must be at least 1", shape.tokens,
+             shape.lookups_per_token);
+  }
+  // Grouping counts lookups in 32 bits and uses offsets up to their number.
+  constexpr std::int64_t kMost = std::numeric_limits<std::uint32_t>::max() - 1;
+  if (shape.tokens > kMost / shape.lookups_per_token) {
+    io::fail(
+        "value table: {} tokens with {} lookups each are more than {} lookups in one step; "
+        "use fewer tokens or micro-batches a step",
+        shape.tokens, shape.lookups_per_token, kMost);
+  }
+  return shape.tokens * shape.lookups_per_token;
+}
+
+}  // namespace
+
+LookupSet::LookupSet(kernels::Backend& backend, const LookupSetShape& shape)
+    : backend_(&backend), shape_(shape) {
+  const std::int64_t lookups = checked_lookups(shape);
+  unique_rows_ = {backend, lookups};
+  offsets_ = {backend, lookups + 1};
+  order_ = {backend, lookups};
+  unique_index_ = {backend, lookups};
+  if (shape.token_order) token_order_ = {backend, lookups};
+  count_ = pinned_array<std::uint64_t>(backend, 1);
+  grouped_.lookups_per_token = shape.lookups_per_token;
+  grouped_.unique_rows = unique_rows_.data();
+  grouped_.offsets = offsets_.data();
+  grouped_.order = order_.data();
+  grouped_.unique_index = unique_index_.data();
+  grouped_.token_order = token_order_.data();
+  grouped_.count = count_.data();
+}
+
+void LookupSet::group(kernels::Stream& stream, const kernels::RowId* rows, std::int64_t tokens) {
+  CHECK(tokens >= 1 && tokens <= shape_.tokens, "{} tokens in a set of at most {}", tokens,
+        shape_.tokens);
+  tokens_ = tokens;
+  grouped_.rows = rows;
+  grouped_.lookups = tokens * shape_.lookups_per_token;
+  backend_->group_lookups(stream, grouped_);
+  stream.synchronize();
+  distinct_rows_ = static_cast<std::int64_t>(*count_.data());
+  CHECK(distinct_rows_ >= 1 && distinct_rows_ <= grouped_.lookups);
+}
+
+}  // namespace mneme::memory

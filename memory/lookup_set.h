@@ -1,0 +1,46 @@
+// The lookups of one call, grouped by row: which distinct rows they need and who reads each.
+// Buffers are allocated at construction and reused by every call.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/backend.h"
+#include "memory/device_array.h"
+
+namespace mneme::memory {
+
+struct LookupSetShape {
+  std::int64_t tokens = 0;             // the most tokens of one call
+  std::int64_t lookups_per_token = 0;  // heads * knn
+  bool token_order = true;             // wanted by gather, not by the row update
+};
+
+class LookupSet {
+ public:
+  // Throws Error when the lookups of one set cannot be counted in 32 bits.
+  LookupSet(kernels::Backend& backend, const LookupSetShape& shape);
+
+  // Groups rows: device, [tokens, lookups_per_token], which must stay unchanged while the set is
+  // in use. Waits for the stream, because the number of distinct rows decides the leases.
+  void group(kernels::Stream& stream, const kernels::RowId* rows, std::int64_t tokens);
+
+  const kernels::GroupedLookups& grouped() const { return grouped_; }
+  std::int64_t tokens() const { return tokens_; }
+  std::int64_t lookups() const { return grouped_.lookups; }
+  std::int64_t distinct_rows() const { return distinct_rows_; }
+
+ private:
+  kernels::Backend* backend_;
+  LookupSetShape shape_;
+  DeviceArray<kernels::RowId> unique_rows_;  // [lookups]
+  DeviceArray<std::uint32_t> offsets_;       // [lookups + 1]
+  DeviceArray<std::uint32_t> order_;         // [lookups]
+  DeviceArray<std::uint32_t> unique_index_;  // [lookups]
+  DeviceArray<std::uint32_t> token_order_;   // [lookups], with token_order
+  DeviceArray<std::uint64_t> count_;         // [1], pinned host
+  kernels::GroupedLookups grouped_;
+  std::int64_t tokens_ = 0;
+  std::int64_t distinct_rows_ = 0;
+};
+
+}  // namespace mneme::memory

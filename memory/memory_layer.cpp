@@ -1,0 +1,275 @@
+#include "memory/memory_layer.h"
+
+#include "io/check.h"
+#include "io/error.h"
+#include "memory/device_array.h"
+#include "memory/lookup_set.h"
+#include "memory/product_keys.h"
+
+namespace mneme::memory {
+namespace {
+
+MemoryLayerOptions checked(MemoryLayerOptions options, const ValueTable& table) {
+  if (options.value_width == 0) options.value_width = options.width;
+  const ValueTableOptions& values = table.options();
+  if (options.value_width != values.width) {
+    io::fail("memory layer: value_width is {} but the value table's is {}; they must be equal",
+             options.value_width, values.width);
+  }
+  const auto wanted_rows = static_cast<std::uint64_t>(options.half_keys * options.half_keys);
+  if (wanted_rows != values.rows) {
+    io::fail("memory layer: {} half-keys select from {} rows but the value table has {}",
+             options.half_keys, wanted_rows, values.rows);
+  }
+  if (options.heads * options.knn != values.lookups_per_token) {
+    io::fail("memory layer: {} heads times {} rows is not the value table's {} lookups a token",
+             options.heads, options.knn, values.lookups_per_token);
+  }
+  if (options.tokens > values.tokens_per_call) {
+    io::fail("memory layer: {} tokens a call, but the value table is made for {}", options.tokens,
+             values.tokens_per_call);
+  }
+  return options;
+}
+
+ProductKeyOptions key_options(const MemoryLayerOptions& options) {
+  return {.width = options.width,
+          .heads = options.heads,
+          .knn = options.knn,
+          .half_keys = options.half_keys,
+          .key_width = options.key_width,
+          .norm = options.query_key_norm,
+          .tokens = options.tokens};
+}
+
+ProductKeyParameters key_parameters(const MemoryLayerParameters& parameters) {
+  return {.query_weight = parameters.query_weight,
+          .query_bias = parameters.query_bias,
+          .keys = parameters.keys,
+          .query_norm_gain = parameters.query_norm_gain,
+          .key_norm_gain = parameters.key_norm_gain};
+}
+
+}  // namespace
+
+class MemoryLayer::Implementation {
+ public:
+  Implementation(kernels::Backend& backend, ValueTable& table, const MemoryLayerOptions& options)
+      : backend_(backend),
+        table_(table),
+        options_(checked(options, table)),
+        keys_(backend, key_options(options_)),
+        lookups_(table.make_lookup_set()) {
+    const std::int64_t values = options_.tokens * options_.value_width;
+    const std::int64_t outputs = options_.tokens * options_.width;
+    y_ = {backend, values};
+    d_y_ = {backend, values};
+    d_weights_ = {backend, options_.tokens * options_.heads * options_.knn};
+    if (swilu()) {
+      gate_ = {backend, values};
+      gated_ = {backend, values};
+      d_gate_ = {backend, values};
+    }
+    if (options_.scalar_gate) {
+      rho_ = {backend, options_.tokens};
+      ungated_ = {backend, outputs};
+      d_ungated_ = {backend, outputs};
+    }
+  }
+
+  void forward(kernels::Stream& stream, const MemoryLayerParameters& parameters, const float* x,
+               std::int64_t tokens, float* out) {
+    x_ = x;
+    tokens_ = tokens;
+    keys_.forward(stream, key_parameters(parameters), x, tokens);
+    table_.group(stream, keys_.rows(), tokens, *lookups_);
+    table_.gather(stream, *lookups_, keys_.weights(), y_.data());
+    const float* value = y_.data();
+    if (swilu()) {
+      linear(stream, x, parameters.gate_in_weight, parameters.gate_in_bias, gate_.data(),
+             {.in = options_.width, .out = options_.value_width});
+      backend_.gated_silu(stream, {.gate = gate_.data(),
+                                   .value = y_.data(),
+                                   .out = gated_.data(),
+                                   .count = tokens * options_.value_width});
+      value = gated_.data();
+    }
+    float* before_scalar_gate = options_.scalar_gate ? ungated_.data() : out;
+    if (projects()) {
+      linear(stream, value, parameters.value_out_weight, parameters.value_out_bias,
+             before_scalar_gate, {.in = options_.value_width, .out = options_.width});
+    } else {
+      backend_.copy(stream, before_scalar_gate, value,
+                    DeviceArray<float>::bytes(tokens * options_.width));
+    }
+    if (options_.scalar_gate) backend_.scalar_gate(stream, scalar_gate_args(parameters, out));
+  }
+
+  void backward(kernels::Stream& stream, const MemoryLayerParameters& parameters,
+                const MemoryLayerParameters& gradients, const float* d_out, float* d_x) {
+    CHECK(x_ != nullptr, "backward without a forward");
+    backend_.zero(stream, d_x, DeviceArray<float>::bytes(tokens_ * options_.width));
+    if (options_.scalar_gate) {
+      backend_.scalar_gate_backward(stream, {.forward = scalar_gate_args(parameters, nullptr),
+                                             .d_out = d_out,
+                                             .d_value = d_ungated_.data(),
+                                             .d_x = d_x,
+                                             .d_weight = gradients.scalar_gate_weight,
+                                             .d_bias = gradients.scalar_gate_bias});
+      d_out = d_ungated_.data();
+    }
+    value_backward(stream, parameters, gradients, d_out, d_x);
+    table_.dot(stream, *lookups_, d_y_.data(), d_weights_.data());
+    table_.keep_gradient(stream, *lookups_, keys_.weights(), d_y_.data());
+    keys_.backward(stream, key_parameters(parameters), key_parameters(gradients), d_weights_.data(),
+                   d_x);
+  }
+
+  const ProductKeys& keys() const { return keys_; }
+  const float* y() const { return y_.data(); }
+
+ private:
+  // Widths of one linear map of the layer.
+  struct Widths {
+    std::int64_t in = 0, out = 0;
+  };
+
+  bool swilu() const { return options_.gate == Gate::kSwilu; }
+  bool projects() const { return swilu() || options_.value_width != options_.width; }
+
+  kernels::ScalarGateArgs scalar_gate_args(const MemoryLayerParameters& parameters, float* out) {
+    return {.x = x_,
+            .weight = parameters.scalar_gate_weight,
+            .bias = parameters.scalar_gate_bias,
+            .value = ungated_.data(),
+            .out = out,
+            .rho = rho_.data(),
+            .tokens = tokens_,
+            .width = options_.width,
+            .value_width = options_.width};
+  }
+
+  // Fills d_y from the gradient of the output before the scalar gate; adds to d_x.
+  void value_backward(kernels::Stream& stream, const MemoryLayerParameters& parameters,
+                      const MemoryLayerParameters& gradients, const float* d_out, float* d_x) {
+    const Widths project{.in = options_.value_width, .out = options_.width};
+    if (!projects()) {
+      backend_.copy(stream, d_y_.data(), d_out,
+                    DeviceArray<float>::bytes(tokens_ * options_.width));
+      return;
+    }
+    const float* projected = swilu() ? gated_.data() : y_.data();
+    linear_backward(stream, projected, d_out, gradients.value_out_weight, gradients.value_out_bias,
+                    project);
+    input_gradient(stream, d_out, parameters.value_out_weight,
+                   swilu() ? d_gate_.data() : d_y_.data(), project, false);
+    if (!swilu()) return;
+    const Widths gate{.in = options_.width, .out = options_.value_width};
+    backend_.gated_silu_backward(stream, {.gate = gate_.data(),
+                                          .value = y_.data(),
+                                          .d_out = d_gate_.data(),
+                                          .d_gate = d_gate_.data(),
+                                          .d_value = d_y_.data(),
+                                          .count = tokens_ * options_.value_width});
+    linear_backward(stream, x_, d_gate_.data(), gradients.gate_in_weight, gradients.gate_in_bias,
+                    gate);
+    input_gradient(stream, d_gate_.data(), parameters.gate_in_weight, d_x, gate, true);
+  }
+
+  // out = in * weight^T + bias. weight: [widths.out, widths.in].
+  void linear(kernels::Stream& stream, const float* in, const float* weight, const float* bias,
+              float* out, const Widths& widths) {
+    backend_.matmul(stream, {.a = in,
+                             .b = weight,
+                             .c = out,
+                             .m = tokens_,
+                             .n = widths.out,
+                             .k = widths.in,
+                             .lda = widths.in,
+                             .ldb = widths.in,
+                             .ldc = widths.out,
+                             .transpose_b = true});
+    backend_.add_bias(stream, out, bias, tokens_, widths.out);
+  }
+
+  // Accumulates the gradients of weight and bias.
+  void linear_backward(kernels::Stream& stream, const float* in, const float* d_out,
+                       float* d_weight, float* d_bias, const Widths& widths) {
+    backend_.matmul(stream, {.a = d_out,
+                             .b = in,
+                             .c = d_weight,
+                             .m = widths.out,
+                             .n = widths.in,
+                             .k = tokens_,
+                             .lda = widths.out,
+                             .ldb = widths.in,
+                             .ldc = widths.in,
+                             .transpose_a = true,
+                             .accumulate = true});
+    backend_.sum_rows(stream, d_out, d_bias, tokens_, widths.out);
+  }
+
+  // d_in = d_out * weight, or += with accumulate.
+  void input_gradient(kernels::Stream& stream, const float* d_out, const float* weight, float* d_in,
+                      const Widths& widths, bool accumulate) {
+    backend_.matmul(stream, {.a = d_out,
+                             .b = weight,
+                             .c = d_in,
+                             .m = tokens_,
+                             .n = widths.in,
+                             .k = widths.out,
+                             .lda = widths.out,
+                             .ldb = widths.in,
+                             .ldc = widths.in,
+                             .accumulate = accumulate});
+  }
+
+  kernels::Backend& backend_;
+  ValueTable& table_;
+  MemoryLayerOptions options_;
+  ProductKeys keys_;
+  std::unique_ptr<LookupSet> lookups_;
+
+  DeviceArray<float> y_;          // [N, d_v]
+  DeviceArray<float> d_y_;        // [N, d_v]
+  DeviceArray<float> d_weights_;  // [N, H, k]
+  DeviceArray<float> gate_;       // [N, d_v]: g, with swilu
+  DeviceArray<float> gated_;      // [N, d_v]: y * silu(g), with swilu
+  DeviceArray<float> d_gate_;     // [N, d_v], with swilu
+  DeviceArray<float> rho_;        // [N], with the scalar gate
+  DeviceArray<float> ungated_;    // [N, C]: o before the scalar gate
+  DeviceArray<float> d_ungated_;  // [N, C]
+
+  const float* x_ = nullptr;  // of the last forward
+  std::int64_t tokens_ = 0;   // of the last forward
+};
+
+MemoryLayer::MemoryLayer(kernels::Backend& backend, ValueTable& table,
+                         const MemoryLayerOptions& options)
+    : implementation_(std::make_unique<Implementation>(backend, table, options)) {}
+MemoryLayer::~MemoryLayer() = default;
+
+void MemoryLayer::forward(kernels::Stream& stream, const MemoryLayerParameters& parameters,
+                          const float* x, std::int64_t tokens, float* out) {
+  implementation_->forward(stream, parameters, x, tokens, out);
+}
+
+void MemoryLayer::backward(kernels::Stream& stream, const MemoryLayerParameters& parameters,
+                           const MemoryLayerParameters& gradients, const float* d_out, float* d_x) {
+  implementation_->backward(stream, parameters, gradients, d_out, d_x);
+}
+
+const kernels::RowId* MemoryLayer::rows() const {
+  return implementation_->keys().rows();
+}
+const float* MemoryLayer::weights() const {
+  return implementation_->keys().weights();
+}
+const float* MemoryLayer::scores() const {
+  return implementation_->keys().scores();
+}
+const float* MemoryLayer::y() const {
+  return implementation_->y();
+}
+
+}  // namespace mneme::memory

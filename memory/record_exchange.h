@@ -1,0 +1,54 @@
+// Values of a table's rows in and out of host memory, past the tiers: export, import and tests.
+// Reading brings copies of the records up to date aside; nothing of the table changes.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "kernels/backend.h"
+#include "memory/device_array.h"
+#include "offload/tiered_store.h"
+
+namespace mneme::memory {
+
+class RecordExchange {
+ public:
+  RecordExchange(kernels::Backend& backend, offload::TieredStore& store);
+
+  // Values of rows [first, first + count) as float32, current for currency.step.
+  // out: [count, width].
+  void read_values(const offload::Currency& currency, kernels::RowId first, std::int64_t count,
+                   std::span<float> out);
+  // Sets values, zero moments, current for `step`. values: [rows.size(), width].
+  void write_values(std::span<const kernels::RowId> rows, std::span<const float> values,
+                    std::uint64_t step);
+
+ private:
+  // Buffers of one batch; allocated by the first use, since most runs never need them.
+  struct Scratch {
+    Scratch(kernels::Backend& backend, const kernels::RecordLayout& layout);
+
+    DeviceArray<std::byte> records;           // [kBatchRows * record_bytes], pinned host
+    DeviceArray<const std::byte*> addresses;  // [kBatchRows], pinned host
+    DeviceArray<kernels::RowId> host_rows;    // [kBatchRows], pinned host
+    DeviceArray<kernels::SlotId> host_slots;  // [kBatchRows], pinned host: 0, 1, 2, ...
+    DeviceArray<float> host_values;           // [kBatchRows, width], pinned host
+    DeviceArray<kernels::RowId> rows;         // [kBatchRows]
+    DeviceArray<kernels::SlotId> slots;       // [kBatchRows]
+    DeviceArray<float> device_values;         // [kBatchRows, width]
+    DeviceArray<std::byte> values, moment1, moment2;
+    DeviceArray<float> row_state;
+    DeviceArray<std::uint32_t> last_step;
+    kernels::RowArena arena;
+  };
+  Scratch& scratch();
+  void read_batch(const offload::Currency& currency, kernels::RowId first, std::int64_t count,
+                  float* out);
+
+  kernels::Backend* backend_;
+  offload::TieredStore* store_;
+  std::unique_ptr<kernels::Stream> stream_;
+  std::unique_ptr<Scratch> scratch_;
+};
+
+}  // namespace mneme::memory

@@ -1,0 +1,52 @@
+// The factored row gradient of one step: for each call (a layer in a micro-batch) the rows it
+// looked up, their weights, and the gradient of its output. Row r's gradient is the sum of
+// weight * d_y over all lookups of r, calls in the order they were kept, as if their tokens had
+// been concatenated. Its size is tokens x width, never rows x width.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "kernels/backend.h"
+#include "memory/device_array.h"
+#include "memory/lookup_set.h"
+
+namespace mneme::memory {
+
+struct RowGradientShape {
+  std::int64_t tokens = 0;  // the most tokens of one step: calls * tokens of a call
+  std::int64_t lookups_per_token = 0;
+  std::int64_t width = 0;  // d_v
+};
+
+class StepGradient {
+ public:
+  // Allocates every buffer; memory costs nothing until the first step fills it.
+  StepGradient(kernels::Backend& backend, const RowGradientShape& shape);
+
+  // Forgets what was kept.
+  void clear();
+  // Copies one call's part. weights: [set.lookups()], d_y: [set.tokens(), width].
+  void keep(kernels::Stream& stream, const LookupSet& set, const float* weights, const float* d_y);
+  // Groups all that was kept. Waits for the stream. REQUIRES: tokens() > 0.
+  void group(kernels::Stream& stream);
+
+  std::int64_t tokens() const { return tokens_; }
+  std::int64_t distinct_rows() const { return lookups_.distinct_rows(); }
+  const kernels::RowId* unique_rows() const { return lookups_.grouped().unique_rows; }
+  // What the row operations take. After group().
+  kernels::RowGradient gradient() const;
+  // The gradient as a dense [rows, width] array, summed in double. For tests: small tables.
+  std::vector<float> dense(kernels::Stream& stream, std::uint64_t rows) const;
+
+ private:
+  kernels::Backend* backend_;
+  RowGradientShape shape_;
+  LookupSet lookups_;
+  DeviceArray<kernels::RowId> rows_;  // [tokens * lookups_per_token]
+  DeviceArray<float> weights_;        // [tokens * lookups_per_token]
+  DeviceArray<float> d_y_;            // [tokens, width]
+  std::int64_t tokens_ = 0;
+};
+
+}  // namespace mneme::memory

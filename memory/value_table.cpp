@@ -1,0 +1,284 @@
+#include "memory/value_table.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "io/check.h"
+#include "io/error.h"
+#include "memory/catch_up.h"
+#include "memory/device_array.h"
+#include "memory/lookup_set.h"
+#include "memory/record_exchange.h"
+#include "memory/row_gradient.h"
+
+namespace mneme::memory {
+namespace {
+
+const ValueTableOptions& checked(const ValueTableOptions& options) {
+  if (options.rows < 1 || options.rows > std::numeric_limits<kernels::RowId>::max() - 1ull) {
+    io::fail("value table: {} rows; there must be between 1 and {}", options.rows,
+             std::numeric_limits<kernels::RowId>::max() - 1ull);
+  }
+  if (options.width < 1 || options.width > (1 << 20)) {
+    io::fail("value table: width is {}; it must be between 1 and {}", options.width, 1 << 20);
+  }
+  if (options.gradient_calls_per_step < 1) {
+    io::fail("value table: {} gradient calls a step; there must be at least 1",
+             options.gradient_calls_per_step);
+  }
+  check_options(options.optimizer);
+  return options;
+}
+
+offload::StoreOptions store_options(const ValueTableOptions& options) {
+  return {.table = options.table,
+          .rows = options.rows,
+          .layout = record_layout(options.optimizer.kind, options.width, options.value_type,
+                                  options.moment_type),
+          .initial_standard_deviation =
+              static_cast<float>(1 / std::sqrt(static_cast<double>(options.width))),
+          .seed = options.seed,
+          .tiers = options.tiers,
+          .path = options.path};
+}
+
+// Tables of one run share a seed; their rounding must not be the same.
+std::uint64_t rounding_seed(const ValueTableOptions& options) {
+  return options.seed ^ (options.table * 0x9e3779b97f4a7c15ull);
+}
+
+}  // namespace
+
+class ValueTable::Implementation {
+ public:
+  Implementation(kernels::Backend& backend, io::Disk& disk, const ValueTableOptions& options)
+      : backend_(backend),
+        options_(checked(options)),
+        store_(backend, disk, store_options(options)),
+        catch_up_(backend, options.optimizer, rounding_seed(options)),
+        gradient_(backend, {.tokens = options.tokens_per_call * options.gradient_calls_per_step,
+                            .lookups_per_token = options.lookups_per_token,
+                            .width = options.width}),
+        exchange_(backend, store_),
+        square_norms_(backend, options.optimizer.clip_norm > 0
+                                   ? options.tokens_per_call * options.gradient_calls_per_step *
+                                         options.lookups_per_token
+                                   : 0),
+        square_sum_(backend, 1),
+        host_square_sum_(pinned_array<double>(backend, 1)),
+        grad_scale_(backend, 1),
+        host_one_(pinned_array<float>(backend, 1)) {
+    *host_one_.data() = 1.0f;
+  }
+
+  const ValueTableOptions& options() const { return options_; }
+  offload::TieredStore& store() { return store_; }
+
+  void begin_step(std::uint64_t step) {
+    CHECK(step >= 1, "training steps count from 1");
+    step_ = step;
+    mode_ = offload::LeaseMode::kTrain;
+    gradient_.clear();
+    store_.begin_step(step);
+    current_for_ = step - 1;
+  }
+
+  void begin_evaluation(std::uint64_t completed_step) {
+    mode_ = offload::LeaseMode::kReadOnly;
+    current_for_ = completed_step;
+  }
+
+  std::unique_ptr<LookupSet> make_lookup_set() {
+    return std::make_unique<LookupSet>(
+        backend_, LookupSetShape{.tokens = options_.tokens_per_call,
+                                 .lookups_per_token = options_.lookups_per_token});
+  }
+
+  void gather(kernels::Stream& stream, LookupSet& set, const float* weights, float* y) {
+    backend_.zero(stream, y, DeviceArray<float>::bytes(set.tokens() * options_.width));
+    for_each_chunk(stream, set.grouped().unique_rows, set.distinct_rows(),
+                   [&](offload::Lease& lease, std::int64_t first) {
+                     backend_.gather_rows(stream, lease.arena(),
+                                          {.grouped = set.grouped(),
+                                           .weights = weights,
+                                           .slots = lease.slots(),
+                                           .first = first,
+                                           .count = lease.count(),
+                                           .y = y});
+                   });
+  }
+
+  void dot(kernels::Stream& stream, LookupSet& set, const float* d_y, float* d_weights) {
+    for_each_chunk(stream, set.grouped().unique_rows, set.distinct_rows(),
+                   [&](offload::Lease& lease, std::int64_t first) {
+                     backend_.lookup_dot(stream, lease.arena(),
+                                         {.grouped = set.grouped(),
+                                          .d_y = d_y,
+                                          .slots = lease.slots(),
+                                          .first = first,
+                                          .count = lease.count(),
+                                          .d_weights = d_weights});
+                   });
+  }
+
+  void keep_gradient(kernels::Stream& stream, const LookupSet& set, const float* weights,
+                     const float* d_y) {
+    CHECK(mode_ == offload::LeaseMode::kTrain, "gradients are kept in training steps only");
+    gradient_.keep(stream, set, weights, d_y);
+  }
+
+  TableStep finish_step(kernels::Stream& stream) {
+    CHECK(mode_ == offload::LeaseMode::kTrain && step_ >= 1, "finish_step without begin_step");
+    TableStep result;
+    if (gradient_.tokens() == 0) return result;
+    gradient_.group(stream);
+    result.distinct_rows = gradient_.distinct_rows();
+    const kernels::RowGradient gradient = gradient_.gradient();
+    queue_clip(stream, gradient, result.distinct_rows);
+    const kernels::RowUpdateArgs update = update_args();
+    for_each_chunk(stream, gradient_.unique_rows(), result.distinct_rows,
+                   [&](offload::Lease& lease, std::int64_t first) {
+                     backend_.update_rows(stream, lease.arena(), lease.slots(), gradient, first,
+                                          lease.count(), update);
+                     lease.mark_dirty();
+                   });
+    stream.synchronize();
+    if (clips()) result.gradient_norm = std::sqrt(*host_square_sum_.data());
+    gradient_.clear();
+    return result;
+  }
+
+  void read_values(std::uint64_t completed_step, kernels::RowId first, std::int64_t count,
+                   std::span<float> out) {
+    CHECK(first + static_cast<std::uint64_t>(count) <= options_.rows);
+    exchange_.read_values(currency(completed_step), first, count, out);
+  }
+
+  void write_values(std::span<const kernels::RowId> rows, std::span<const float> values,
+                    std::uint64_t step) {
+    exchange_.write_values(rows, values, step);
+  }
+
+  std::vector<float> dense_gradient(kernels::Stream& stream) const {
+    return gradient_.dense(stream, options_.rows);
+  }
+
+ private:
+  bool clips() const { return options_.optimizer.clip_norm > 0; }
+
+  offload::Currency currency(std::uint64_t step) {
+    return {.kind = options_.optimizer.kind, .step = step, .catch_up = catch_up_.advance(step)};
+  }
+
+  // Runs `work(lease, first)` over the distinct rows in chunks that the device tier can hold. Each
+  // chunk's rows stay resident after its lease where the budget allows, for the next operation.
+  template <typename Work>
+  void for_each_chunk(kernels::Stream& stream, const kernels::RowId* rows, std::int64_t count,
+                      const Work& work) {
+    const offload::Currency current = currency(current_for_);
+    for (std::int64_t first = 0; first < count;) {
+      const std::int64_t capacity = store_.lease_capacity(mode_);
+      CHECK(capacity >= 1);
+      offload::Lease lease =
+          store_.acquire(stream, rows + first, std::min(capacity, count - first), mode_, current);
+      work(lease, first);
+      first += lease.count();
+    }
+    // The catch-up tables may change only after this point of the stream.
+    catch_up_.mark_used(stream);
+  }
+
+  // Leaves the clip factor in grad_scale_ and queues the square sum's way to the host.
+  void queue_clip(kernels::Stream& stream, const kernels::RowGradient& gradient,
+                  std::int64_t distinct_rows) {
+    if (!clips()) {
+      backend_.copy(stream, grad_scale_.data(), host_one_.data(), sizeof(float));
+      return;
+    }
+    backend_.row_gradient_norms(stream, gradient, 0, distinct_rows, square_norms_.data());
+    backend_.sum(stream, square_norms_.data(), distinct_rows, square_sum_.data());
+    backend_.clip_scale(stream, square_sum_.data(),
+                        static_cast<float>(options_.optimizer.clip_norm), grad_scale_.data());
+    backend_.copy(stream, host_square_sum_.data(), square_sum_.data(), sizeof(double));
+  }
+
+  kernels::RowUpdateArgs update_args() const {
+    const RowOptimizerOptions& optimizer = options_.optimizer;
+    return {.kind = optimizer.kind,
+            .step = step_,
+            .learning_rate = optimizer.learning_rate(step_),
+            .beta1 = optimizer.beta1,
+            .beta2 = optimizer.beta2,
+            .epsilon = optimizer.epsilon,
+            .weight_decay = optimizer.weight_decay,
+            .grad_scale = grad_scale_.data(),
+            .seed = rounding_seed(options_)};
+  }
+
+  kernels::Backend& backend_;
+  ValueTableOptions options_;
+  offload::TieredStore store_;
+  CatchUp catch_up_;
+  StepGradient gradient_;
+  RecordExchange exchange_;
+  DeviceArray<float> square_norms_;      // [lookups of a step]: of the distinct rows
+  DeviceArray<double> square_sum_;       // [1]
+  DeviceArray<double> host_square_sum_;  // [1], pinned host
+  DeviceArray<float> grad_scale_;        // [1]
+  DeviceArray<float> host_one_;          // [1], pinned host
+
+  std::uint64_t step_ = 0;
+  offload::LeaseMode mode_ = offload::LeaseMode::kTrain;
+  std::uint64_t current_for_ = 0;  // the step whose result leases read
+};
+
+ValueTable::ValueTable(kernels::Backend& backend, io::Disk& disk, const ValueTableOptions& options)
+    : implementation_(std::make_unique<Implementation>(backend, disk, options)) {}
+ValueTable::~ValueTable() = default;
+
+const ValueTableOptions& ValueTable::options() const {
+  return implementation_->options();
+}
+offload::TieredStore& ValueTable::store() {
+  return implementation_->store();
+}
+void ValueTable::begin_step(std::uint64_t step) {
+  implementation_->begin_step(step);
+}
+void ValueTable::begin_evaluation(std::uint64_t completed_step) {
+  implementation_->begin_evaluation(completed_step);
+}
+std::unique_ptr<LookupSet> ValueTable::make_lookup_set() {
+  return implementation_->make_lookup_set();
+}
+void ValueTable::group(kernels::Stream& stream, const kernels::RowId* rows, std::int64_t tokens,
+                       LookupSet& set) {
+  set.group(stream, rows, tokens);
+}
+void ValueTable::gather(kernels::Stream& stream, LookupSet& set, const float* weights, float* y) {
+  implementation_->gather(stream, set, weights, y);
+}
+void ValueTable::dot(kernels::Stream& stream, LookupSet& set, const float* d_y, float* d_weights) {
+  implementation_->dot(stream, set, d_y, d_weights);
+}
+void ValueTable::keep_gradient(kernels::Stream& stream, const LookupSet& set, const float* weights,
+                               const float* d_y) {
+  implementation_->keep_gradient(stream, set, weights, d_y);
+}
+TableStep ValueTable::finish_step(kernels::Stream& stream) {
+  return implementation_->finish_step(stream);
+}
+void ValueTable::read_values(std::uint64_t completed_step, kernels::RowId first, std::int64_t count,
+                             std::span<float> out) {
+  implementation_->read_values(completed_step, first, count, out);
+}
+void ValueTable::write_values(std::span<const kernels::RowId> rows, std::span<const float> values,
+                              std::uint64_t step) {
+  implementation_->write_values(rows, values, step);
+}
+std::vector<float> ValueTable::dense_gradient(kernels::Stream& stream) {
+  return implementation_->dense_gradient(stream);
+}
+
+}  // namespace mneme::memory
