@@ -1,0 +1,7 @@
+target_sources(mneme_engine PRIVATE
+  config.cpp
+  config_check.cpp
+  config_keys.cpp
+  config_reader.cpp
+  config_writer.cpp)
+target_link_libraries(mneme_engine PRIVATE PkgConfig::TOMLPLUSPLUS nlohmann_json::nlohmann_json)

@@ -1,0 +1,164 @@
+// A run's configuration: one struct tree, read from a TOML file and `--set key=value` overrides.
+//
+// Every key stands once in the table of config_keys.cpp (name, type, range, one sentence); reading,
+// writing, `mneme train --help-config` and docs/configuration.md all come from that table. The
+// defaults are the initialisers below and suit a small run on a CPU. This room checks what can be
+// known from the numbers alone; what needs the machine or the data is checked by their owners.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernels/row_ops.h"
+#include "memory/memory_layer.h"
+#include "offload/tiered_store.h"
+
+namespace mneme::engine {
+
+enum class DeviceKind { kAuto, kCpu, kCuda };
+enum class DataFormat { kAuto, kBytes, kShards };
+enum class FeedForwardKind { kNone, kMemory };
+enum class ScheduleKind { kLinear, kCosine, kConstant };
+
+struct RunConfig {
+  std::string directory = "runs/run";
+  std::uint64_t seed = 1;
+  std::int64_t threads = 0;  // 0: all cores that the process may use
+  DeviceKind device = DeviceKind::kAuto;
+};
+
+struct DataConfig {
+  std::string path;                                       // file or folder
+  std::vector<std::string> extensions = {".txt", ".md"};  // of a folder's text files; empty: all
+  DataFormat format = DataFormat::kAuto;
+  double validation_share = 0.05;
+  std::int64_t vocabulary = 256;
+};
+
+struct ModelConfig {
+  std::int64_t width = 128;  // C
+  std::int64_t blocks = 4;
+  std::int64_t attention_heads = 4;
+  std::int64_t kv_heads = 4;
+  std::int64_t feed_forward_hidden = 384;
+  double rope_theta = 10000;
+  double norm_epsilon = 1e-5;
+  bool tied_output = false;
+};
+
+struct MemoryOptimizerConfig {
+  kernels::RowOptimizerKind kind = kernels::RowOptimizerKind::kAdamW;
+  double learning_rate = 1e-3;
+  double beta1 = 0.9;
+  double beta2 = 0.95;
+  double epsilon = 1e-8;
+  double weight_decay = 0.1;
+  double clip_norm = 1.0;  // of the table's own gradient; 0 for none
+};
+
+struct MemoryConfig {
+  FeedForwardKind kind = FeedForwardKind::kNone;
+  std::vector<std::int64_t> blocks;  // ascending; one is Memory, several sharing a table Memory+
+  std::int64_t heads = 4;            // H
+  std::int64_t knn = 32;             // k
+  std::int64_t half_keys = 128;      // n; the table has n^2 rows
+  std::int64_t key_width = 128;      // d_k, both halves
+  std::int64_t value_width = 0;      // d_v; 0 for the model's width
+  memory::Gate gate = memory::Gate::kSwilu;
+  bool scalar_gate = false;
+  memory::QueryKeyNorm query_key_norm = memory::QueryKeyNorm::kNone;
+  kernels::RowType value_type = kernels::RowType::kF32;
+  kernels::RowType moment_type = kernels::RowType::kF32;
+  MemoryOptimizerConfig optimizer;
+};
+
+struct TiersConfig {
+  // Speeds of the links are given in GB/s in the file and kept in bytes per second.
+  offload::TierOptions store{.device_bytes = 64ull << 20, .host_bytes = 256ull << 20};
+  offload::PrefetchKind prefetch = offload::PrefetchKind::kNone;
+  std::uint64_t prefetch_bytes = 16ull << 20;  // moved by prefetches in one step at most
+};
+
+struct TrainConfig {
+  std::int64_t steps = 200;
+  std::int64_t batch = 8;          // sequences of one micro-batch
+  std::int64_t sequence = 128;     // tokens of one sequence
+  std::int64_t micro_batches = 1;  // micro-batches whose gradients make one step
+  std::int64_t warmup_steps = 20;
+  ScheduleKind schedule = ScheduleKind::kCosine;
+  double min_ratio = 0.01;  // last learning rate over the highest one
+  std::int64_t log_every = 10;
+};
+
+struct OptimizerConfig {
+  double learning_rate = 1e-4;
+  double beta1 = 0.9;
+  double beta2 = 0.95;
+  double epsilon = 1e-8;
+  double weight_decay = 0.1;
+  double clip_norm = 1.0;  // of the dense parameters' gradient; 0 for none
+};
+
+struct EvaluationConfig {
+  std::int64_t every = 100;  // steps; 0: only at the end
+  std::int64_t batches = 4;
+};
+
+struct CheckpointConfig {
+  std::int64_t every = 0;  // steps; 0: only at the end
+  std::int64_t keep = 2;
+};
+
+struct SampleConfig {
+  std::string prompt = "The ";
+  std::int64_t tokens = 128;
+  double temperature = 0.8;
+  double top_p = 0.95;
+  std::int64_t every = 0;  // steps; 0: only at the end
+};
+
+struct Config {
+  RunConfig run;
+  DataConfig data;
+  ModelConfig model;
+  MemoryConfig memory;
+  TiersConfig tiers;
+  TrainConfig train;
+  OptimizerConfig optimizer;
+  EvaluationConfig evaluation;
+  CheckpointConfig checkpoint;
+  SampleConfig sample;
+
+  bool has_memory() const { return memory.kind == FeedForwardKind::kMemory; }
+  std::int64_t value_width() const {
+    return memory.value_width == 0 ? model.width : memory.value_width;
+  }
+  // K, the rows of the value table.
+  std::uint64_t table_rows() const {
+    return static_cast<std::uint64_t>(memory.half_keys) *
+           static_cast<std::uint64_t>(memory.half_keys);
+  }
+  std::int64_t tokens_per_micro_batch() const { return train.batch * train.sequence; }
+  std::int64_t tokens_per_step() const { return tokens_per_micro_batch() * train.micro_batches; }
+};
+
+// Reads a TOML file and applies overrides ("section.key=value" each, the value in TOML or as a bare
+// string) in order. Throws Error in one line: file and line (or the override), the key, what is
+// wrong with it, and for an unknown key the nearest known one.
+Config load_config(const std::string& path, std::span<const std::string> overrides = {});
+// The same from text; `name` stands for the file in messages.
+Config parse_config(std::string_view text, const std::string& name,
+                    std::span<const std::string> overrides = {});
+// Checks a configuration made in code as one read from a file is checked. Throws Error.
+void check_config(const Config& config);
+
+// The resolved configuration as TOML, every key present. parse_config reads it back unchanged.
+std::string to_toml(const Config& config);
+// The keys as text for a terminal (`mneme train --help-config`), and as docs/configuration.md.
+std::string config_help();
+std::string config_markdown();
+
+}  // namespace mneme::engine

@@ -1,0 +1,282 @@
+#include "engine/config_keys.h"
+
+#include <limits>
+#include <utility>
+
+namespace mneme::engine {
+namespace {
+
+constexpr std::int64_t kAnyCount = std::numeric_limits<std::int32_t>::max();
+constexpr double kAnyReal = 1e30;
+
+template <typename T>
+IntegerValue integer(T& field, std::int64_t least, std::int64_t most = kAnyCount) {
+  return {[&field] { return static_cast<std::int64_t>(field); },
+          [&field](std::int64_t value) { field = static_cast<T>(value); }, least, most};
+}
+
+RealValue real(double& field, double least, double most = kAnyReal, double scale = 1) {
+  return {&field, least, most, scale};
+}
+
+// A choice among enumerators, each with the name it has in the file.
+template <typename Enum>
+ChoiceValue choice(Enum& field, std::vector<std::pair<std::string, Enum>> known) {
+  ChoiceValue value;
+  for (const auto& entry : known) value.names.push_back(entry.first);
+  value.get = [&field, known] {
+    std::size_t index = 0;
+    while (index + 1 < known.size() && known[index].second != field) ++index;
+    return index;
+  };
+  value.set = [&field, known](std::size_t index) { field = known[index].second; };
+  return value;
+}
+
+ChoiceValue row_type(kernels::RowType& field) {
+  return choice<kernels::RowType>(
+      field, {{"float32", kernels::RowType::kF32}, {"bfloat16", kernels::RowType::kBF16}});
+}
+
+ChoiceValue replacement(kernels::ReplacementKind& field) {
+  using Kind = kernels::ReplacementKind;
+  return choice<Kind>(field, {{"lru", Kind::kLru},
+                              {"lfu", Kind::kLfu},
+                              {"clock", Kind::kClock},
+                              {"sieve", Kind::kSieve},
+                              {"static-hot", Kind::kStaticHot},
+                              {"random", Kind::kRandom}});
+}
+
+void add_run(RunConfig& run, std::vector<Key>& keys) {
+  keys.push_back({"run.directory", TextValue{&run.directory},
+                  "Folder of the run: resolved configuration, metrics, rows, checkpoints."});
+  keys.push_back({"run.seed", integer(run.seed, 0, std::numeric_limits<std::int64_t>::max()),
+                  "Seed of every initial value, of the order of the data and of samples."});
+  keys.push_back({"run.threads", integer(run.threads, 0, 4096),
+                  "CPU threads; 0 for all cores. Results do not depend on it."});
+  keys.push_back({"run.device",
+                  choice<DeviceKind>(run.device, {{"auto", DeviceKind::kAuto},
+                                                  {"cpu", DeviceKind::kCpu},
+                                                  {"cuda", DeviceKind::kCuda}}),
+                  "Where the model runs; auto takes a CUDA device when there is one."});
+}
+
+void add_data(DataConfig& data, std::vector<Key>& keys) {
+  keys.push_back({"data.path", TextValue{&data.path},
+                  "Text file, folder of text files, or token shards (*.bin)."});
+  keys.push_back({"data.extensions", TextListValue{&data.extensions},
+                  "Endings of the files taken from a folder of text; empty for all files."});
+  keys.push_back(
+      {"data.format",
+       choice<DataFormat>(data.format, {{"auto", DataFormat::kAuto},
+                                        {"bytes", DataFormat::kBytes},
+                                        {"shards", DataFormat::kShards}}),
+       "bytes: one token a byte; shards: uint16 tokens in the llm.c layout; auto: shards "
+       "for *.bin, bytes otherwise."});
+  keys.push_back({"data.validation_share", real(data.validation_share, 0, 0.9),
+                  "Share of the data, at its end, kept for validation."});
+  keys.push_back({"data.vocabulary", integer(data.vocabulary, 2, 65536),
+                  "Token ids are below this; 256 for bytes."});
+}
+
+void add_model(ModelConfig& model, std::vector<Key>& keys) {
+  keys.push_back({"model.width", integer(model.width, 2, 65536), "Width of the model (C)."});
+  keys.push_back({"model.blocks", integer(model.blocks, 1, 1024), "Transformer blocks."});
+  keys.push_back({"model.attention_heads", integer(model.attention_heads, 1, 1024),
+                  "Attention heads; the width must be an even multiple of them."});
+  keys.push_back({"model.kv_heads", integer(model.kv_heads, 1, 1024),
+                  "Key and value heads; must divide model.attention_heads."});
+  keys.push_back({"model.feed_forward_hidden", integer(model.feed_forward_hidden, 1, 1 << 20),
+                  "Hidden width of the feed-forward layers."});
+  keys.push_back({"model.rope_theta", real(model.rope_theta, 1),
+                  "Base of the rotary embedding's wavelengths."});
+  keys.push_back({"model.norm_epsilon", real(model.norm_epsilon, 1e-12, 1),
+                  "Added to the mean square in RMSNorm."});
+  keys.push_back({"model.tied_output", FlagValue{&model.tied_output},
+                  "Use the embedding as the output head."});
+}
+
+void add_memory(MemoryConfig& memory, std::vector<Key>& keys) {
+  keys.push_back(
+      {"memory.kind",
+       choice<FeedForwardKind>(
+           memory.kind, {{"none", FeedForwardKind::kNone}, {"memory", FeedForwardKind::kMemory}}),
+       "What replaces the feed-forward in memory.blocks: nothing, or a product-key memory."});
+  keys.push_back({"memory.blocks", IntegerListValue{&memory.blocks, 0, 1023},
+                  "Blocks (from 0) with a memory layer; several share one table (Memory+)."});
+  keys.push_back({"memory.heads", integer(memory.heads, 1, 64), "Heads of a memory layer (H)."});
+  keys.push_back(
+      {"memory.knn", integer(memory.knn, 1, 1024), "Rows read for each token and head (k)."});
+  keys.push_back({"memory.half_keys", integer(memory.half_keys, 1, 65535),
+                  "Half-keys of each side (n); the table has n^2 rows."});
+  keys.push_back({"memory.key_width", integer(memory.key_width, 2, 65536),
+                  "Width of a key, both halves together (d_k)."});
+  keys.push_back({"memory.value_width", integer(memory.value_width, 0, 65536),
+                  "Width of a row's value (d_v); 0 for model.width."});
+  keys.push_back({"memory.gate",
+                  choice<memory::Gate>(memory.gate, {{"none", memory::Gate::kNone},
+                                                     {"swilu", memory::Gate::kSwilu}}),
+                  "Gate of a memory layer's output by its input."});
+  keys.push_back({"memory.scalar_gate", FlagValue{&memory.scalar_gate},
+                  "Scale the output by one learned sigmoid a token."});
+  using Norm = memory::QueryKeyNorm;
+  keys.push_back({"memory.query_key_norm",
+                  choice<Norm>(memory.query_key_norm,
+                               {{"none", Norm::kNone}, {"rms", Norm::kRms}, {"l2", Norm::kL2}}),
+                  "Normalisation of queries and half-keys."});
+  keys.push_back(
+      {"memory.value_type", row_type(memory.value_type), "Type in which values are stored."});
+  keys.push_back({"memory.moment_type", row_type(memory.moment_type),
+                  "Type in which a row's optimiser moments are stored."});
+}
+
+void add_memory_optimizer(MemoryOptimizerConfig& optimizer, std::vector<Key>& keys) {
+  using Kind = kernels::RowOptimizerKind;
+  keys.push_back({"memory.optimizer.kind",
+                  choice<Kind>(optimizer.kind, {{"adamw", Kind::kAdamW},
+                                                {"adamw-lazy", Kind::kAdamWLazy},
+                                                {"adagrad-rowwise", Kind::kAdagradRowwise},
+                                                {"sgd", Kind::kSgd}}),
+                  "adamw equals dense AdamW over the whole table; the others move only the rows "
+                  "that a step touches."});
+  keys.push_back({"memory.optimizer.learning_rate", real(optimizer.learning_rate, 0, 100),
+                  "Highest learning rate of values; follows the schedule of [train]."});
+  keys.push_back(
+      {"memory.optimizer.beta1", real(optimizer.beta1, 0, 0.99999), "Decay of the first moment."});
+  keys.push_back({"memory.optimizer.beta2", real(optimizer.beta2, 0, 0.999999),
+                  "Decay of the second moment."});
+  keys.push_back({"memory.optimizer.epsilon", real(optimizer.epsilon, 1e-15, 1),
+                  "Added to the root of the second moment."});
+  keys.push_back({"memory.optimizer.weight_decay", real(optimizer.weight_decay, 0, 10),
+                  "Decoupled weight decay, times the learning rate."});
+  keys.push_back({"memory.optimizer.clip_norm", real(optimizer.clip_norm, 0),
+                  "Largest norm of the whole table's gradient; 0 for no clipping."});
+}
+
+void add_tiers(TiersConfig& tiers, std::vector<Key>& keys) {
+  offload::TierOptions& store = tiers.store;
+  keys.push_back({"tiers.device_bytes", BytesValue{&store.device_bytes, 0},
+                  "Budget of the hot rows: device memory (RAM on the CPU backend)."});
+  keys.push_back({"tiers.host_bytes", BytesValue{&store.host_bytes, 0},
+                  "Budget of the warm rows: pinned host memory; 0 for no host tier."});
+  keys.push_back({"tiers.disk_bytes", BytesValue{&store.disk_bytes, 0},
+                  "Largest size of the rows file; 0 for no limit."});
+  keys.push_back({"tiers.device_policy", replacement(store.device_policy),
+                  "Which rows leave the device tier first."});
+  keys.push_back({"tiers.host_policy", replacement(store.host_policy),
+                  "Which rows leave the host tier first."});
+  keys.push_back(
+      {"tiers.io_depth", integer(store.io_depth, 1, 4096), "Disk transfers in flight at once."});
+  using Engine = io::IoEngine;
+  keys.push_back({"tiers.io_engine",
+                  choice<Engine>(store.io_engine, {{"auto", Engine::kAuto},
+                                                   {"uring", Engine::kUring},
+                                                   {"sync", Engine::kSync}}),
+                  "Disk interface; auto takes io_uring where the system allows it."});
+  keys.push_back({"tiers.direct_io", FlagValue{&store.direct_io},
+                  "Read and write past the page cache (O_DIRECT)."});
+  using Prefetch = offload::PrefetchKind;
+  keys.push_back(
+      {"tiers.prefetch",
+       choice<Prefetch>(tiers.prefetch, {{"none", Prefetch::kNone},
+                                         {"oracle-next-step", Prefetch::kOracleNextStep}}),
+       "Which rows are moved before they are asked for."});
+  keys.push_back({"tiers.prefetch_bytes", BytesValue{&tiers.prefetch_bytes, 0},
+                  "Most bytes that prefetches move in one step."});
+  keys.push_back({"tiers.evaluation_share", real(store.evaluation_share, 0.001, 0.9),
+                  "Share of the device budget set aside for evaluation and sampling."});
+  keys.push_back({"tiers.host_link_gb_per_s",
+                  real(store.host_link_bytes_per_second, 0, kAnyReal, 1e9),
+                  "Emulated speed of the host link on the CPU backend, GB/s; 0 for none."});
+  keys.push_back({"tiers.disk_link_gb_per_s",
+                  real(store.disk_link_bytes_per_second, 0, kAnyReal, 1e9),
+                  "Emulated speed of the disk on the CPU backend, GB/s; 0 for none."});
+}
+
+void add_train(TrainConfig& train, std::vector<Key>& keys) {
+  keys.push_back({"train.steps", integer(train.steps, 1), "Optimiser steps of the whole run."});
+  keys.push_back({"train.batch", integer(train.batch, 1, 1 << 20), "Sequences of a micro-batch."});
+  keys.push_back({"train.sequence", integer(train.sequence, 1, 1 << 20), "Tokens of a sequence."});
+  keys.push_back({"train.micro_batches", integer(train.micro_batches, 1, 1 << 20),
+                  "Micro-batches whose gradients are added up for one step."});
+  keys.push_back({"train.warmup_steps", integer(train.warmup_steps, 0),
+                  "Steps over which the learning rates rise linearly."});
+  keys.push_back({"train.schedule",
+                  choice<ScheduleKind>(train.schedule, {{"linear", ScheduleKind::kLinear},
+                                                        {"cosine", ScheduleKind::kCosine},
+                                                        {"constant", ScheduleKind::kConstant}}),
+                  "How the learning rates fall after the warm-up."});
+  keys.push_back({"train.min_ratio", real(train.min_ratio, 0, 1),
+                  "Learning rate of the last step over the highest one (linear, cosine)."});
+  keys.push_back({"train.log_every", integer(train.log_every, 1),
+                  "Steps between progress lines when the output is no terminal."});
+}
+
+void add_optimizer(OptimizerConfig& optimizer, std::vector<Key>& keys) {
+  keys.push_back({"optimizer.learning_rate", real(optimizer.learning_rate, 0, 100),
+                  "Highest learning rate of everything but the memory's values."});
+  keys.push_back(
+      {"optimizer.beta1", real(optimizer.beta1, 0, 0.99999), "Decay of the first moment."});
+  keys.push_back(
+      {"optimizer.beta2", real(optimizer.beta2, 0, 0.999999), "Decay of the second moment."});
+  keys.push_back({"optimizer.epsilon", real(optimizer.epsilon, 1e-15, 1),
+                  "Added to the root of the second moment."});
+  keys.push_back({"optimizer.weight_decay", real(optimizer.weight_decay, 0, 10),
+                  "Decoupled weight decay, times the learning rate."});
+  keys.push_back({"optimizer.clip_norm", real(optimizer.clip_norm, 0),
+                  "Largest norm of the dense gradient; 0 for no clipping."});
+}
+
+void add_rest(Config& config, std::vector<Key>& keys) {
+  keys.push_back({"evaluation.every", integer(config.evaluation.every, 0),
+                  "Steps between evaluations; 0 for one at the end."});
+  keys.push_back({"evaluation.batches", integer(config.evaluation.batches, 1),
+                  "Most micro-batches of one evaluation; always the same ones."});
+  keys.push_back({"checkpoint.every", integer(config.checkpoint.every, 0),
+                  "Steps between checkpoints; 0 for one at the end."});
+  keys.push_back({"checkpoint.keep", integer(config.checkpoint.keep, 1, 1000),
+                  "Newest checkpoints that are kept."});
+  keys.push_back(
+      {"sample.prompt", TextValue{&config.sample.prompt}, "Beginning of the sample text."});
+  keys.push_back({"sample.tokens", integer(config.sample.tokens, 0, 1 << 20),
+                  "Tokens of a sample; 0 for no samples."});
+  keys.push_back({"sample.temperature", real(config.sample.temperature, 0, 100),
+                  "Divides the logits; 0 always takes the likeliest token."});
+  keys.push_back({"sample.top_p", real(config.sample.top_p, 0.001, 1),
+                  "Samples come from the likeliest tokens of this joint probability."});
+  keys.push_back({"sample.every", integer(config.sample.every, 0),
+                  "Steps between samples; 0 for one at the end."});
+}
+
+}  // namespace
+
+std::vector<Key> config_keys(Config& config) {
+  std::vector<Key> keys;
+  add_run(config.run, keys);
+  add_data(config.data, keys);
+  add_model(config.model, keys);
+  add_memory(config.memory, keys);
+  add_memory_optimizer(config.memory.optimizer, keys);
+  add_tiers(config.tiers, keys);
+  add_train(config.train, keys);
+  add_optimizer(config.optimizer, keys);
+  add_rest(config, keys);
+  return keys;
+}
+
+std::vector<ConfigSection> config_sections() {
+  return {{"run", "Where a run lives and what it runs on."},
+          {"data", "What the model learns from."},
+          {"model", "The transformer."},
+          {"memory", "The product-key memory layers and their shared value table."},
+          {"memory.optimizer", "How rows of the value table learn."},
+          {"tiers", "Where the rows of the value table are kept, and how they move."},
+          {"train", "Length, batch and learning-rate schedule."},
+          {"optimizer", "AdamW of everything but the value table."},
+          {"evaluation", "Loss on the validation part."},
+          {"checkpoint", "When the run is saved, and how much is kept."},
+          {"sample", "Text written by the model during and after training."}};
+}
+
+}  // namespace mneme::engine

@@ -1,0 +1,83 @@
+// Checked access to TOML by a table of keys: what a key is called, which field it sets, what it may
+// be. Knows nothing of what the keys mean (config_keys.cpp does).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+namespace mneme::engine {
+
+// Kinds of values. Each is bound to one field of one Config object, which must outlive it.
+struct IntegerValue {
+  std::function<std::int64_t()> get;
+  std::function<void(std::int64_t)> set;
+  std::int64_t least = 0;
+  std::int64_t most = 0;
+};
+struct BytesValue {  // an integer, or a string such as "64MiB"
+  std::uint64_t* field = nullptr;
+  std::uint64_t least = 0;
+};
+struct RealValue {
+  double* field = nullptr;
+  double least = 0;
+  double most = 0;
+  double scale = 1;  // field = scale * (value in the file)
+};
+struct FlagValue {
+  bool* field = nullptr;
+};
+struct TextValue {
+  std::string* field = nullptr;
+};
+struct TextListValue {
+  std::vector<std::string>* field = nullptr;
+};
+struct IntegerListValue {
+  std::vector<std::int64_t>* field = nullptr;
+  std::int64_t least = 0;
+  std::int64_t most = 0;
+};
+struct ChoiceValue {  // one of a few names
+  std::vector<std::string> names;
+  std::function<std::size_t()> get;  // index into names
+  std::function<void(std::size_t)> set;
+};
+using KeyValue = std::variant<IntegerValue, BytesValue, RealValue, FlagValue, TextValue,
+                              TextListValue, IntegerListValue, ChoiceValue>;
+
+struct Key {
+  std::string name;  // "model.width"
+  KeyValue value;
+  std::string description;  // one sentence
+};
+
+// Where each key was set: "FILE:LINE" or "--set KEY=VALUE". Keys left at their defaults have none.
+using KeyPlaces = std::map<std::string, std::string>;
+
+// Sets the fields of `keys` from TOML text, then from the overrides. Throws Error (one line: place,
+// key, what is wrong) on a syntax error, an unknown key, a wrong type and a value out of range.
+KeyPlaces read_keys(std::span<const Key> keys, std::string_view text, const std::string& name,
+                    std::span<const std::string> overrides);
+
+// The type and range of a key for people: "integer, 1 to 64", "lru | lfu".
+std::string describe_type(const KeyValue& value);
+// The current value of a key in TOML.
+std::string format_value(const KeyValue& value);
+
+// "64MiB", "1.5 GB", "4096" -> bytes (units B, KiB, MiB, GiB, TiB, kB, MB, GB, TB). False when it
+// is no size.
+bool parse_bytes(std::string_view text, std::uint64_t& bytes);
+// The shortest exact writing of a size: "64MiB" or "1000".
+std::string format_bytes(std::uint64_t bytes);
+
+// The number of single-letter edits (insert, remove, replace, swap neighbours) between two words.
+std::size_t edit_distance(std::string_view a, std::string_view b);
+
+}  // namespace mneme::engine

@@ -1,0 +1,202 @@
+// Everything that is written from the table of keys: TOML, the terminal's listing, documentation.
+#include <fmt/format.h>
+
+#include <cstdlib>
+#include <string>
+#include <utility>
+
+#include "engine/config_keys.h"
+
+namespace mneme::engine {
+namespace {
+
+std::string quoted(const std::string& text) {
+  std::string out = "\"";
+  for (const char letter : text) {
+    switch (letter) {
+      case '"':
+        out += "\\\"";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\t':
+        out += "\\t";
+        break;
+      default:
+        if (static_cast<unsigned char>(letter) < 0x20 || letter == 0x7f) {
+          out += fmt::format("\\u{:04X}", static_cast<unsigned char>(letter));
+        } else {
+          out += letter;
+        }
+    }
+  }
+  return out + "\"";
+}
+
+template <typename List, typename Format>
+std::string joined(const List& list, const char* separator, Format format) {
+  std::string out;
+  for (const auto& item : list) {
+    if (!out.empty()) out += separator;
+    out += format(item);
+  }
+  return out;
+}
+
+// The shortest writing that reads back, times `scale`, as the same number; always a TOML float.
+std::string real_text(double number, double scale) {
+  std::string text = fmt::format("{}", number / scale);
+  for (int digits = 1; scale != 1 && digits <= 17; ++digits) {
+    const std::string shorter = fmt::format("{:.{}g}", number / scale, digits);
+    if (std::strtod(shorter.c_str(), nullptr) * scale == number) {
+      text = shorter;
+      break;
+    }
+  }
+  if (text.find_first_of(".e") == std::string::npos) text += ".0";
+  return text;
+}
+
+struct Formatter {
+  std::string operator()(const IntegerValue& value) const { return fmt::format("{}", value.get()); }
+  std::string operator()(const BytesValue& value) const {
+    const std::string text = format_bytes(*value.field);
+    return text.back() == 'B' ? quoted(text) : text;
+  }
+  std::string operator()(const RealValue& value) const {
+    return real_text(*value.field, value.scale);
+  }
+  std::string operator()(const FlagValue& value) const { return *value.field ? "true" : "false"; }
+  std::string operator()(const TextValue& value) const { return quoted(*value.field); }
+  std::string operator()(const TextListValue& value) const {
+    return fmt::format("[{}]", joined(*value.field, ", ", quoted));
+  }
+  std::string operator()(const IntegerListValue& value) const {
+    const auto plain = [](std::int64_t number) { return fmt::format("{}", number); };
+    return fmt::format("[{}]", joined(*value.field, ", ", plain));
+  }
+  std::string operator()(const ChoiceValue& value) const {
+    return quoted(value.names[value.get()]);
+  }
+};
+
+// "1 to 64", or "at least 1" where the end is no real limit.
+std::string range(double least, double most, double no_limit) {
+  if (most >= no_limit) return fmt::format("at least {}", least);
+  return fmt::format("{} to {}", least, most);
+}
+
+struct Describer {
+  std::string operator()(const IntegerValue& value) const {
+    if (value.most >= 2147483647) return fmt::format("integer, at least {}", value.least);
+    return fmt::format("integer, {} to {}", value.least, value.most);
+  }
+  std::string operator()(const BytesValue&) const { return "bytes, as 4096 or \"64MiB\""; }
+  std::string operator()(const RealValue& value) const {
+    return fmt::format("number, {}", range(value.least, value.most, 1e29));
+  }
+  std::string operator()(const FlagValue&) const { return "true | false"; }
+  std::string operator()(const TextValue&) const { return "string"; }
+  std::string operator()(const TextListValue&) const { return "list of strings"; }
+  std::string operator()(const IntegerListValue& value) const {
+    return fmt::format("list of integers, each {} to {}", value.least, value.most);
+  }
+  std::string operator()(const ChoiceValue& value) const {
+    return joined(value.names, " | ", [](const std::string& name) { return name; });
+  }
+};
+
+// "train" of "train.steps", "memory.optimizer" of "memory.optimizer.kind".
+std::string section_of(const std::string& name) {
+  return name.substr(0, name.rfind('.'));
+}
+std::string last_part(const std::string& name) {
+  return name.substr(name.rfind('.') + 1);
+}
+
+// `|` would end a cell of a Markdown table.
+std::string cell(const std::string& text) {
+  std::string out;
+  for (const char letter : text) {
+    if (letter == '|') out += '\\';
+    out += letter;
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string format_value(const KeyValue& value) {
+  return std::visit(Formatter{}, value);
+}
+std::string describe_type(const KeyValue& value) {
+  return std::visit(Describer{}, value);
+}
+
+std::string format_bytes(std::uint64_t bytes) {
+  static constexpr std::pair<const char*, std::uint64_t> kUnits[] = {
+      {"TiB", 1ull << 40}, {"GiB", 1ull << 30}, {"MiB", 1ull << 20}, {"KiB", 1ull << 10}};
+  for (const auto& [name, factor] : kUnits) {
+    if (bytes != 0 && bytes % factor == 0) return fmt::format("{}{}", bytes / factor, name);
+  }
+  return fmt::format("{}", bytes);
+}
+
+std::string to_toml(const Config& config) {
+  Config copy = config;  // the table of keys binds to fields that it could change
+  const std::vector<Key> keys = config_keys(copy);
+  std::string out;
+  for (const ConfigSection& section : config_sections()) {
+    out += fmt::format("{}[{}]\n", out.empty() ? "" : "\n", section.name);
+    for (const Key& key : keys) {
+      if (section_of(key.name) != section.name) continue;
+      out += fmt::format("{} = {}\n", last_part(key.name), format_value(key.value));
+    }
+  }
+  return out;
+}
+
+std::string config_help() {
+  Config defaults;
+  const std::vector<Key> keys = config_keys(defaults);
+  std::string out;
+  for (const ConfigSection& section : config_sections()) {
+    out += fmt::format("{}[{}]  {}\n", out.empty() ? "" : "\n", section.name, section.description);
+    for (const Key& key : keys) {
+      if (section_of(key.name) != section.name) continue;
+      out += fmt::format("  {} = {}\n      {}\n      {}\n", last_part(key.name),
+                         format_value(key.value), key.description, describe_type(key.value));
+    }
+  }
+  return out;
+}
+
+std::string config_markdown() {
+  Config defaults;
+  const std::vector<Key> keys = config_keys(defaults);
+  std::string out =
+      "# Configuration\n\n"
+      "A run is one TOML file; `mneme train FILE --set section.key=value` overrides single keys.\n"
+      "Relative paths start at the working directory. Sizes are integers in bytes or strings such "
+      "as\n\"64MiB\" or \"1.5GB\". An unknown key, a wrong type or an impossible size is an error "
+      "that names the\nkey, file and line. This page is written by `mneme train --help-config "
+      "markdown`.\n";
+  for (const ConfigSection& section : config_sections()) {
+    out +=
+        fmt::format("\n## [{}]\n\n{}\n\n| key | default | values | meaning |\n|---|---|---|---|\n",
+                    section.name, section.description);
+    for (const Key& key : keys) {
+      if (section_of(key.name) != section.name) continue;
+      out +=
+          fmt::format("| `{}` | `{}` | {} | {} |\n", last_part(key.name), format_value(key.value),
+                      cell(describe_type(key.value)), cell(key.description));
+    }
+  }
+  return out;
+}
+
+}  // namespace mneme::engine
