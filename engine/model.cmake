@@ -1,5 +1,6 @@
 target_sources(mneme_engine PRIVATE
   attention.cpp
+  batch_staging.cpp
   feed_forward.cpp
   memory_part.cpp
   model.cpp

@@ -4,17 +4,14 @@
 #include <string>
 
 #include "engine/attention.h"
+#include "engine/batch_staging.h"
 #include "engine/feed_forward.h"
 #include "engine/memory_part.h"
 #include "engine/output_head.h"
 #include "io/check.h"
-#include "io/error.h"
 
 namespace mneme::engine {
 namespace {
-
-// Micro-batches whose tokens and losses may wait in pinned memory before the host must synchronise.
-constexpr std::int64_t kStagingSlots = 8;
 
 // One step of the residual stream: h <- h + part(norm(h)).
 struct Branch {
@@ -25,17 +22,6 @@ struct Branch {
   float* inverse = nullptr;  // [tokens]
 };
 
-void check_tokens(std::span<const std::int32_t> tokens, std::int64_t vocabulary, const char* what) {
-  for (std::size_t i = 0; i < tokens.size(); ++i) {
-    if (tokens[i] < 0 || tokens[i] >= vocabulary) {
-      io::fail(
-          "{} {} at position {} is outside the model's vocabulary of {}; check that the data "
-          "fits the configuration",
-          what, tokens[i], i, vocabulary);
-    }
-  }
-}
-
 }  // namespace
 
 class Model::Implementation {
@@ -44,7 +30,8 @@ class Model::Implementation {
       : backend_(backend),
         options_(resolve(options)),
         parameters_(backend, declare_parameters(options_)),
-        head_(backend, head_options()) {
+        head_(backend, head_options()),
+        staging_(backend, options_.tokens(), options_.vocabulary) {
     check_table(table);
     build_branches(table);
     allocate();
@@ -54,39 +41,21 @@ class Model::Implementation {
     const PartCall call = stage(stream, micro_batch, true);
     forward(call);
     backward(call, static_cast<float>(scale / static_cast<double>(call.tokens())));
-    sum_losses(call);
-    slot_tokens_[pending_++] = call.tokens();
+    staging_.queue_loss(stream);
   }
 
-  double take_loss(kernels::Stream& stream) {
-    collect(stream);
-    CHECK(loss_count_ > 0);
-    const double mean = loss_sum_ / static_cast<double>(loss_count_);
-    loss_sum_ = 0;
-    loss_count_ = 0;
-    return mean;
-  }
+  double take_loss(kernels::Stream& stream) { return staging_.take_loss(stream); }
 
   double evaluate(kernels::Stream& stream, const MicroBatch& micro_batch, std::span<float> losses) {
-    collect(stream);
     const PartCall call = stage(stream, micro_batch, true);
     forward(call);
-    head_.loss(stream, final_normed_, device_targets_, call.tokens(), losses_);
-    sum_losses(call);
-    const auto tokens = static_cast<std::size_t>(call.tokens());
-    CHECK(losses.empty() || losses.size() == tokens);
-    if (!losses.empty()) {
-      backend_.copy(stream, host_losses_.as<float>(), losses_, tokens * sizeof(float));
-    }
-    stream.synchronize();
-    std::copy_n(host_losses_.as<float>(), losses.size(), losses.data());
-    return host_loss_sums_.as<double>()[pending_] / static_cast<double>(tokens);
+    head_.loss(stream, final_normed_, staging_.targets(), call.tokens(), staging_.losses());
+    return staging_.read_loss(stream, losses);
   }
 
   void logits(kernels::Stream& stream, const MicroBatch& micro_batch, std::int64_t positions,
               std::span<float> out) {
     CHECK(positions >= 1 && positions <= micro_batch.sequence);
-    collect(stream);
     const PartCall call = stage(stream, micro_batch, false);
     forward(call);
     const std::int64_t count = positions * options_.vocabulary;
@@ -166,7 +135,7 @@ class Model::Implementation {
       scratch_floats = std::max(scratch_floats, branch.part->scratch_floats());
     }
     const std::int64_t floats =
-        wide * (2 * branch_count + 4) + tokens * (branch_count + 2) + scratch_floats;
+        wide * (2 * branch_count + 4) + tokens * (branch_count + 1) + scratch_floats;
     activations_ = backend_.allocate(static_cast<std::size_t>(floats) * sizeof(float),
                                      kernels::MemoryKind::kDevice);
     float* next = activations_.as<float>();
@@ -182,40 +151,16 @@ class Model::Implementation {
     scratch_ = take(scratch_floats);
     for (Branch& branch : branches_) branch.inverse = take(tokens);
     final_inverse_ = take(tokens);
-    losses_ = take(tokens);
-
-    const std::size_t id_bytes = static_cast<std::size_t>(2 * tokens) * sizeof(std::int32_t);
-    device_ids_ = backend_.allocate(id_bytes, kernels::MemoryKind::kDevice);
-    device_tokens_ = device_ids_.as<std::int32_t>();
-    device_targets_ = device_tokens_ + tokens;
-    host_ids_ = backend_.allocate(kStagingSlots * id_bytes, kernels::MemoryKind::kPinnedHost);
-    device_loss_sum_ = backend_.allocate(sizeof(double), kernels::MemoryKind::kDevice);
-    host_loss_sums_ = backend_.allocate((kStagingSlots * sizeof(double),
-                                        kernels::MemoryKind::kPinnedHost);
-    host_losses_ = backend_.allocate(static_cast<std::size_t>(tokens) * sizeof(float),
-                                     kernels::MemoryKind::kPinnedHost);
   }
 
-  // Copies token ids to the device through a free slot of pinned memory.
   PartCall stage(kernels::Stream& stream, const MicroBatch& micro_batch, bool with_targets) {
     const std::int64_t count = micro_batch.batch * micro_batch.sequence;
-    CHECK(micro_batch.batch >= 1 && micro_batch.sequence >= 1 && count <= options_.tokens() &&
-              micro_batch.sequence <= options_.sequence,
-          "batch {} of {} tokens, room for {} of {}", micro_batch.batch, micro_batch.sequence,
-          options_.batch, options_.sequence);
+    CHECK(micro_batch.sequence >= 1 && micro_batch.sequence <= options_.sequence,
+          "{} tokens in a sequence, room for {}", micro_batch.sequence, options_.sequence);
     CHECK(static_cast<std::int64_t>(micro_batch.tokens.size()) == count);
-    check_tokens(micro_batch.tokens, options_.vocabulary, "token");
-    if (pending_ == kStagingSlots) collect(stream);
-    std::int32_t* slot = host_ids_.as<std::int32_t>() + pending_ * 2 * options_.tokens();
-    const std::size_t bytes = static_cast<std::size_t>(count) * sizeof(std::int32_t);
-    std::copy(micro_batch.tokens.begin(), micro_batch.tokens.end(), slot);
-    backend_.copy(stream, device_tokens_, slot, bytes);
-    if (with_targets) {
-      CHECK(static_cast<std::int64_t>(micro_batch.targets.size()) == count);
-      check_tokens(micro_batch.targets, options_.vocabulary, "target");
-      std::copy(micro_batch.targets.begin(), micro_batch.targets.end(), slot + count);
-      backend_.copy(stream, device_targets_, slot + count, bytes);
-    }
+    CHECK(!with_targets || micro_batch.targets.size() == micro_batch.tokens.size());
+    staging_.stage(stream, micro_batch.tokens,
+                   with_targets ? micro_batch.targets : std::span<const std::int32_t>());
     return {.stream = stream,
             .batch = micro_batch.batch,
             .sequence = micro_batch.sequence,
@@ -236,7 +181,7 @@ class Model::Implementation {
   void forward(const PartCall& call) {
     const std::size_t bytes =
         static_cast<std::size_t>(call.tokens() * options_.width) * sizeof(float);
-    backend_.embedding(call.stream, {.tokens = device_tokens_,
+    backend_.embedding(call.stream, {.tokens = staging_.tokens(),
                                      .table = parameters_.value("tok_embeddings.weight"),
                                      .out = stream_[0],
                                      .count = call.tokens(),
@@ -266,8 +211,8 @@ class Model::Implementation {
   }
 
   void backward(const PartCall& call, float d_scale) {
-    head_.loss_and_gradient(call.stream, final_normed_, device_targets_, call.tokens(), d_scale,
-                            losses_, d_branch_);
+    head_.loss_and_gradient(call.stream, final_normed_, staging_.targets(), call.tokens(), d_scale,
+                            staging_.losses(), d_branch_);
     norm_backward(call, stream_.back(), parameters_.value("norm.weight"), final_inverse_,
                   parameters_.gradient("norm.weight"), false);
     for (std::size_t i = branches_.size(); i-- > 0;) {
@@ -276,7 +221,7 @@ class Model::Implementation {
       norm_backward(call, stream_[i], branch.gain, branch.inverse, branch.d_gain, true);
     }
     backend_.embedding_backward(call.stream,
-                                {.tokens = device_tokens_,
+                                {.tokens = staging_.tokens(),
                                  .d_out = d_stream_,
                                  .d_table = parameters_.gradient("tok_embeddings.weight"),
                                  .count = call.tokens(),
@@ -284,27 +229,11 @@ class Model::Implementation {
                                  .vocabulary = options_.vocabulary});
   }
 
-  // The sum of losses_ goes to the pending slot of pinned memory.
-  void sum_losses(const PartCall& call) {
-    backend_.sum(call.stream, losses_, call.tokens(), device_loss_sum_.as<double>());
-    backend_.copy(call.stream, host_loss_sums_.as<double>() + pending_,
-                  device_loss_sum_.as<double>(), sizeof(double));
-  }
-
-  // Waits for the device and takes the losses of the pending micro-batches.
-  void collect(kernels::Stream& stream) {
-    stream.synchronize();
-    for (std::int64_t i = 0; i < pending_; ++i) {
-      loss_sum_ += host_loss_sums_.as<double>()[i] / static_cast<double>(slot_tokens_[i]);
-    }
-    loss_count_ += pending_;
-    pending_ = 0;
-  }
-
   kernels::Backend& backend_;
   ModelOptions options_;
   Parameters parameters_;
   OutputHead head_;
+  BatchStaging staging_;
   std::vector<Branch> branches_;  // attention and f of block 0, of block 1, ...
 
   kernels::Buffer activations_;
@@ -314,16 +243,6 @@ class Model::Implementation {
   float* d_stream_ = nullptr;  // [tokens, C]
   float* d_branch_ = nullptr;  // [tokens, C]
   float* scratch_ = nullptr;
-  float* losses_ = nullptr;  // [tokens]
-
-  kernels::Buffer device_ids_, host_ids_;
-  std::int32_t* device_tokens_ = nullptr;   // [tokens]
-  std::int32_t* device_targets_ = nullptr;  // [tokens]
-  kernels::Buffer device_loss_sum_, host_loss_sums_, host_losses_;
-  std::int64_t slot_tokens_[kStagingSlots] = {};
-  std::int64_t pending_ = 0;  // micro-batches whose losses were not collected yet
-  double loss_sum_ = 0;       // of collected micro-batches' means
-  std::int64_t loss_count_ = 0;
 };
 
 Model::Model(kernels::Backend& backend, const ModelOptions& options, memory::ValueTable* table)

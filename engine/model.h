@@ -28,10 +28,10 @@ namespace mneme::engine {
 
 // Token ids of `batch` sequences of one length, in host memory; copied before a call returns.
 struct MicroBatch {
-  std::span<const std::int32_t> tokens;   // [batch, sequence], each in [0, vocabulary)
-  std::span<const std::int32_t> targets;  // [batch, sequence]: the token that follows
-  std::int64_t batch = 0;                 // batch * sequence <= options().tokens()
-  std::int64_t sequence = 0;              // <= options().sequence
+  std::span<const std::int32_t> tokens;        // [batch, sequence], each in [0, vocabulary)
+  std::span<const std::int32_t> targets = {};  // [batch, sequence]: the token that follows
+  std::int64_t batch = 0;                      // batch * sequence <= options().tokens()
+  std::int64_t sequence = 0;                   // <= options().sequence
 };
 
 class Model {
