@@ -71,6 +71,7 @@ class ResidencyOps {
   // Binds rows to free slots: both maps, occupied, dirty = 0, counters reset. rows, slots: [count].
   virtual void bind_slots(Stream& stream, const SlotTable& table, const RowId* rows,
                           const SlotId* slots, std::int64_t count, std::uint32_t use_counter) = 0;
+  // Entries that are kNoSlot are skipped.
   virtual void mark_used(Stream& stream, const SlotTable& table, const MarkUsedArgs& args) = 0;
   virtual void clear_dirty(Stream& stream, const SlotTable& table, const SlotId* slots,
                            std::int64_t count) = 0;

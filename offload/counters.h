@@ -16,12 +16,11 @@ struct StepCounters {
   std::uint64_t leases = 0;
   std::uint64_t rows_leased = 0;     // sum over leases
   std::uint64_t rows_generated = 0;  // untouched until now
-  std::uint64_t rows_caught_up = 0;
-  TierTraffic device;  // hits
+  TierTraffic device;                // hits
   TierTraffic host;
   TierTraffic disk;
   std::uint64_t misses_cold = 0;      // first touch of a row
-  std::uint64_t misses_capacity = 0;  // had been on the device before
+  std::uint64_t misses_capacity = 0;  // had been touched before
   std::uint64_t prefetched = 0, prefetch_used = 0, prefetch_late = 0, prefetch_wasted = 0;
   std::uint64_t prefetched_bytes = 0, prefetch_wasted_bytes = 0;
   std::uint64_t clean_dropped = 0;  // victims that needed no write

@@ -20,7 +20,6 @@
 
 #include "io/disk.h"
 #include "kernels/backend.h"
-#include "kernels/catch_up_table.h"
 #include "offload/counters.h"
 #include "offload/row_table.h"
 

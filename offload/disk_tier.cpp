@@ -1,0 +1,311 @@
+#include "offload/disk_tier.h"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstring>
+#include <utility>
+
+#include "io/check.h"
+#include "io/error.h"
+
+namespace mneme::offload {
+namespace {
+
+// A reopened file continues above every generation that an uncommitted run may have written.
+constexpr std::uint64_t kGenerationsPerOpening = std::uint64_t{1} << 32;
+constexpr std::uint64_t kGrowthBytes = std::uint64_t{64} << 20;
+
+std::uint64_t elapsed_us(std::chrono::steady_clock::time_point start) {
+  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(
+                                        std::chrono::steady_clock::now() - start)
+                                        .count());
+}
+
+}  // namespace
+
+DiskTier::DiskTier(kernels::Backend& backend, io::Disk& disk, DiskTierOptions options)
+    : backend_(backend), disk_(disk), options_(std::move(options)) {
+  read_buffers_ = std::max<std::uint32_t>(options_.open.depth * 2, 4);
+  write_buffers_ = std::max<std::uint32_t>(options_.open.depth * 2, 4);
+}
+
+DiskTier::~DiskTier() {
+  // The kernel may still be using the staging memory: it must not go before its completions.
+  try {
+    while (file_ && file_->file().in_flight() > 0) pump(true);
+  } catch (const std::exception&) {
+    // Nobody is left to tell; the caller who lost a write was told by sync().
+  }
+}
+
+void DiskTier::require_running() const {
+  if (!failure_.empty()) {
+    io::fail(
+        "{}; the store stopped there: make room or mend the disk, then resume from the last "
+        "checkpoint",
+        failure_);
+  }
+}
+
+void DiskTier::allocate_staging() {
+  const std::uint32_t total = read_buffers_ + write_buffers_;
+  const std::size_t bytes = static_cast<std::size_t>(total) * file_->slot_bytes();
+  staging_ = backend_.allocate(bytes, kernels::MemoryKind::kPinnedHost);
+  file_->file().register_buffer({staging_.as<std::byte>(), bytes});
+  buffers_.assign(total, {});
+  for (std::uint32_t i = read_buffers_; i-- > 0;) free_reads_.push_back(i);
+  for (std::uint32_t i = total; i-- > read_buffers_;) {
+    free_writes_.push_back(i);
+    buffers_[i].is_write = true;
+  }
+}
+
+void DiskTier::ensure_open() {
+  if (file_) return;
+  if (options_.path.empty()) {
+    io::fail(
+        "rows do not fit the device and host tiers and no rows file was given; raise "
+        "tiers.device_bytes or tiers.host_bytes, or give the run a directory");
+  }
+  // Without a checkpoint that refers to it an older file of this name holds nothing of value.
+  disk_.remove(options_.path);
+  io::OpenOptions open = options_.open;
+  open.create = true;
+  file_ = io::RecordFile::create(disk_, options_.path, {options_.record_bytes, options_.table_id},
+                                 open);
+  allocate_staging();
+}
+
+void DiskTier::restore(const std::vector<const CheckpointTable*>& kept) {
+  CHECK(!file_);
+  file_ = io::RecordFile::open(disk_, options_.path, {options_.record_bytes, options_.table_id},
+                               options_.open);
+  allocate_staging();
+  slots_.restore(kept);
+  generations_.assign(slots_.slots(), 0);
+  for (const CheckpointTable* table : kept) {
+    next_generation_ = std::max(next_generation_, table->next_generation);
+    for (const TableEntry& entry : table->entries) generations_[entry.slot] = entry.generation;
+  }
+  next_generation_ = (next_generation_ / kGenerationsPerOpening + 1) * kGenerationsPerOpening;
+  if (file_->capacity_slots() < slots_.slots()) {
+    io::fail(
+        "{} is truncated: it holds {} slots, its checkpoint refers to {}; restore the file "
+        "from a backup",
+        options_.path, file_->capacity_slots(), slots_.slots());
+  }
+}
+
+std::byte* DiskTier::buffer_data(std::uint32_t buffer) const {
+  return staging_.as<std::byte>() + static_cast<std::size_t>(buffer) * file_->slot_bytes();
+}
+
+std::byte* DiskTier::write_payload(std::uint32_t buffer) {
+  return buffer_data(buffer) + io::RecordFile::kPayloadOffset;
+}
+
+const std::byte* DiskTier::read_payload(std::uint32_t buffer) const {
+  return buffer_data(buffer) + io::RecordFile::kPayloadOffset;
+}
+
+std::uint32_t DiskTier::stage_write(StepCounters& counters) {
+  require_running();
+  ensure_open();
+  if (free_writes_.empty()) {
+    const auto start = std::chrono::steady_clock::now();
+    while (free_writes_.empty()) {
+      pump(true);
+      require_running();
+    }
+    counters.write_back_wait_us += elapsed_us(start);
+  }
+  const std::uint32_t buffer = free_writes_.back();
+  free_writes_.pop_back();
+  buffers_[buffer].state = BufferState::kStaged;
+  return buffer;
+}
+
+void DiskTier::reserve_for(std::uint64_t slots) {
+  if (slots <= file_->capacity_slots()) return;
+  const std::uint64_t bytes = slots * file_->slot_bytes();
+  if (options_.limit_bytes != 0 && bytes > options_.limit_bytes) {
+    io::fail(
+        "{} would need {} bytes for {} records, tiers.disk_bytes allows {}; raise it or keep "
+        "fewer checkpoints",
+        options_.path, bytes, slots, options_.limit_bytes);
+  }
+  // Grow ahead so that the file system is asked rarely; near the end of the disk take what is left.
+  std::uint64_t ahead = std::max<std::uint64_t>(kGrowthBytes, bytes / 16) / file_->slot_bytes();
+  if (options_.limit_bytes != 0) {
+    ahead = std::min(ahead, (options_.limit_bytes - bytes) / file_->slot_bytes());
+  }
+  try {
+    file_->reserve(slots + ahead);
+  } catch (const io::Error&) {
+    if (ahead == 0) throw;
+    file_->reserve(slots);
+  }
+}
+
+std::uint32_t DiskTier::submit_write(std::uint32_t buffer, kernels::RowId row,
+                                     std::optional<std::uint32_t> previous,
+                                     StepCounters& counters) {
+  require_running();
+  CHECK(buffers_[buffer].state == BufferState::kStaged);
+  if (slots_.free_slots() == 0) reserve_for(slots_.slots() + 1);
+  const std::uint32_t slot = slots_.allocate();
+  if (slot >= generations_.size()) generations_.resize(slot + std::size_t{1}, 0);
+  generations_[slot] = next_generation_++;
+  file_->seal(buffer_data(buffer), {row, slot, generations_[slot]});
+  buffers_[buffer].row = row;
+  buffers_[buffer].slot = slot;
+  writing_[slot] = buffer;
+  submit(buffer);
+  ++writes_in_flight_;
+  counters.disk.rows_written += 1;
+  counters.disk.bytes_written += file_->slot_bytes();
+  if (previous) {
+    // A slot whose own write is still on its way must not be reused before that write is over.
+    if (writing_.contains(*previous)) {
+      superseded_in_flight_.insert(*previous);
+    } else {
+      slots_.supersede(*previous);
+    }
+  }
+  return slot;
+}
+
+void DiskTier::submit(std::uint32_t buffer) {
+  StagingBuffer& staging = buffers_[buffer];
+  staging.state = BufferState::kInFlight;
+  for (;;) {
+    const bool queued = staging.is_write
+                            ? file_->submit_write(buffer_data(buffer), staging.slot, buffer)
+                            : file_->submit_read(buffer_data(buffer), staging.slot, buffer);
+    if (queued) return;
+    pump(true);
+  }
+}
+
+void DiskTier::pump(bool wait) {
+  std::array<io::BlockCompletion, 64> completions;
+  for (;;) {
+    const std::size_t count = file_->file().poll(completions, wait);
+    for (std::size_t i = 0; i < count; ++i) {
+      complete(static_cast<std::uint32_t>(completions[i].tag), completions[i].error);
+    }
+    if (count < completions.size()) return;
+    wait = false;
+  }
+}
+
+void DiskTier::complete(std::uint32_t buffer, int error) {
+  StagingBuffer& staging = buffers_[buffer];
+  if (staging.is_write) {
+    --writes_in_flight_;
+    writing_.erase(staging.slot);
+    if (error != 0 && failure_.empty()) {
+      failure_ = fmt::format("writing row {} to slot {} of {} failed: {}", staging.row,
+                             staging.slot, options_.path, std::strerror(error));
+    }
+    if (superseded_in_flight_.erase(staging.slot) > 0) slots_.supersede(staging.slot);
+    staging.state = BufferState::kFree;
+    free_writes_.push_back(buffer);
+    return;
+  }
+  --reads_in_flight_;
+  if (error != 0) {
+    staging.state = BufferState::kFree;
+    free_reads_.push_back(buffer);
+    if (failure_.empty()) {
+      failure_ = fmt::format("reading row {} from slot {} of {} failed: {}", staging.row,
+                             staging.slot, options_.path, std::strerror(error));
+    }
+    return;
+  }
+  staging.state = BufferState::kReady;
+  ready_reads_.push_back(buffer);
+}
+
+bool DiskTier::start_read(kernels::RowId row, std::uint32_t slot, StepCounters& counters) {
+  require_running();
+  CHECK(file_);
+  if (free_reads_.empty()) return false;
+  const std::uint32_t buffer = free_reads_.back();
+  free_reads_.pop_back();
+  buffers_[buffer].row = row;
+  buffers_[buffer].slot = slot;
+  counters.disk.rows_read += 1;
+  counters.disk.bytes_read += file_->slot_bytes();
+  if (const auto found = writing_.find(slot); found != writing_.end()) {
+    std::memcpy(buffer_data(buffer), buffer_data(found->second), file_->slot_bytes());
+    buffers_[buffer].state = BufferState::kReady;
+    ready_reads_.push_back(buffer);
+    return true;
+  }
+  ++reads_in_flight_;
+  submit(buffer);
+  return true;
+}
+
+void DiskTier::verify(std::uint32_t buffer) const {
+  const StagingBuffer& staging = buffers_[buffer];
+  const auto reason =
+      file_->mismatch(buffer_data(buffer), {staging.row, staging.slot, generations_[staging.slot]});
+  if (reason) {
+    io::fail(
+        "{}: row {} in disk slot {} is damaged ({}); resume from an older checkpoint or "
+        "restore the file",
+        options_.path, staging.row, staging.slot, *reason);
+  }
+}
+
+std::optional<FinishedRead> DiskTier::finished_read(bool wait, StepCounters& counters) {
+  if (!file_) return std::nullopt;
+  if (ready_reads_.empty()) {
+    const auto start = std::chrono::steady_clock::now();
+    pump(false);
+    while (wait && ready_reads_.empty() && reads_in_flight_ > 0) pump(true);
+    counters.disk_wait_us += elapsed_us(start);
+    require_running();
+  }
+  if (ready_reads_.empty()) return std::nullopt;
+  const std::uint32_t buffer = ready_reads_.front();
+  ready_reads_.pop_front();
+  verify(buffer);
+  return FinishedRead{buffer, buffers_[buffer].row};
+}
+
+void DiskTier::release_read(std::uint32_t buffer) {
+  CHECK(buffers_[buffer].state == BufferState::kReady);
+  buffers_[buffer].state = BufferState::kFree;
+  free_reads_.push_back(buffer);
+}
+
+void DiskTier::read_now(kernels::RowId row, std::uint32_t slot, std::byte* payload,
+                        StepCounters& counters) {
+  CHECK(ready_reads_.empty() && reads_in_flight_ == 0);
+  CHECK(start_read(row, slot, counters));
+  const auto read = finished_read(true, counters);
+  CHECK(read.has_value());
+  std::memcpy(payload, read_payload(read->buffer), options_.record_bytes);
+  release_read(read->buffer);
+}
+
+void DiskTier::sync(StepCounters& counters) {
+  require_running();
+  if (!file_) return;
+  const auto start = std::chrono::steady_clock::now();
+  while (writes_in_flight_ > 0 || reads_in_flight_ > 0) pump(true);
+  require_running();
+  try {
+    file_->file().sync();
+  } catch (const io::Error& error) {
+    failure_ = error.what();
+    throw;
+  }
+  counters.write_back_wait_us += elapsed_us(start);
+}
+
+}  // namespace mneme::offload
