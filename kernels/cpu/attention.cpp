@@ -1,1 +1,206 @@
-// Operation attention of the CPU backend.
+// Causal softmax attention in blocks of query rows: a block's scores against all keys up to its
+// last row live in scratch memory of the thread, [block, keys], and nothing of size [sequence,
+// sequence] exists. Backward recomputes the probabilities from the kept log sums.
+#include <cblas.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "io/check.h"
+#include "kernels/cpu/cpu_backend.h"
+#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/vector_math.h"
+
+namespace mneme::kernels::cpu {
+namespace {
+
+constexpr std::int64_t kQueryRows = 64;
+
+blasint size(std::int64_t value) {
+  return static_cast<blasint>(value);
+}
+
+// One head of one sequence: pointers to position 0 and strides from position to position.
+struct Head {
+  const float *q, *k, *v;
+  std::int64_t q_stride, kv_stride, width;
+  float scale;
+};
+
+Head head_of(const AttentionArgs& args, std::int64_t batch, std::int64_t head) {
+  const std::int64_t kv_head = head / (args.heads / args.kv_heads);
+  const std::int64_t q_stride = args.heads * args.head_width;
+  const std::int64_t kv_stride = args.kv_heads * args.head_width;
+  const float* q = args.q + batch * args.sequence * q_stride + head * args.head_width;
+  const std::int64_t kv = batch * args.sequence * kv_stride + kv_head * args.head_width;
+  return {q, args.k + kv, args.v + kv, q_stride, kv_stride, args.head_width, args.scale};
+}
+
+// Query rows [begin, end) and the keys [0, end) that any of them sees.
+struct Block {
+  std::int64_t begin, end;
+  std::int64_t rows() const { return end - begin; }
+  std::int64_t keys() const { return end; }
+};
+
+// out[r, j] = alpha * <left[r], right[j]> for the rows of the block and all its keys.
+void times_keys(const Block& block, std::int64_t width, const float* left, std::int64_t left_stride,
+                const float* right, std::int64_t right_stride, float alpha, float* out) {
+  cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, size(block.rows()), size(block.keys()),
+              size(width), alpha, left, size(left_stride), right, size(right_stride), 0.0f, out,
+              size(block.keys()));
+}
+
+// out[r, :] = sum over keys of weights[r, j] * right[j, :].
+void sum_over_keys(const Block& block, std::int64_t width, const float* weights, const float* right,
+                   std::int64_t right_stride, float* out, std::int64_t out_stride) {
+  cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, size(block.rows()), size(width),
+              size(block.keys()), 1.0f, weights, size(block.keys()), right, size(right_stride),
+              0.0f, out, size(out_stride));
+}
+
+// out[j, :] (+)= sum over the block's rows of weights[r, j] * left[r, :].
+void sum_over_rows(const Block& block, std::int64_t width, const float* weights, const float* left,
+                   std::int64_t left_stride, float* out, std::int64_t out_stride) {
+  cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, size(block.keys()), size(width),
+              size(block.rows()), 1.0f, weights, size(block.keys()), left, size(left_stride), 1.0f,
+              out, size(out_stride));
+}
+
+// Softmax in place over the first `visible` scores; the rest, up to `keys`, becomes 0. Returns the
+// log of the sum of their exponentials.
+float softmax_row(float* scores, std::int64_t visible, std::int64_t keys) {
+  struct Sum {
+    float largest, sum;
+  };
+  const Sum sum = vectorised([=]() MNEME_VECTORISE {
+    const float largest =
+        lane_max(visible, [=](std::int64_t j) MNEME_VECTORISE { return scores[j]; });
+    for (std::int64_t j = 0; j < visible; ++j) scores[j] = fast_exp(scores[j] - largest);
+    const float total =
+        lane_sum(visible, [=](std::int64_t j) MNEME_VECTORISE { return scores[j]; });
+    const float factor = 1.0f / total;
+    for (std::int64_t j = 0; j < visible; ++j) scores[j] *= factor;
+    return Sum{largest, total};
+  });
+  std::fill(scores + visible, scores + keys, 0.0f);
+  return sum.largest + std::log(sum.sum);
+}
+
+void attend_block(const AttentionArgs& args, std::int64_t batch, std::int64_t head,
+                  const Block& block, float* scores) {
+  const Head h = head_of(args, batch, head);
+  times_keys(block, h.width, h.q + block.begin * h.q_stride, h.q_stride, h.k, h.kv_stride, h.scale,
+             scores);
+  float* log_sum = args.log_sum + (batch * args.heads + head) * args.sequence;
+  for (std::int64_t t = block.begin; t < block.end; ++t) {
+    log_sum[t] = softmax_row(scores + (t - block.begin) * block.keys(), t + 1, block.keys());
+  }
+  float* out = args.out + (h.q - args.q) + block.begin * h.q_stride;
+  sum_over_keys(block, h.width, scores, h.v, h.kv_stride, out, h.q_stride);
+}
+
+// scores -> probabilities p = exp(score - log_sum), and d_scores -> scale * p * (d_p - <out,
+// d_out>), both in place; keys after row t become 0.
+void softmax_row_backward(float* scores, float* d_scores, std::int64_t visible, std::int64_t keys,
+                          float log_sum, float delta, float scale) {
+  vectorised([=]() MNEME_VECTORISE {
+#pragma omp simd
+    for (std::int64_t j = 0; j < visible; ++j) {
+      const float p = fast_exp(scores[j] - log_sum);
+      scores[j] = p;
+      d_scores[j] = scale * p * (d_scores[j] - delta);
+    }
+  });
+  std::fill(scores + visible, scores + keys, 0.0f);
+  std::fill(d_scores + visible, d_scores + keys, 0.0f);
+}
+
+float dot(const float* x, const float* y, std::int64_t count) {
+  return vectorised([=]() MNEME_VECTORISE {
+    return lane_sum(count, [=](std::int64_t i) MNEME_VECTORISE { return x[i] * y[i]; });
+  });
+}
+
+// d_q of the block's rows, and what they add to d_k and d_v.
+void attend_block_backward(const AttentionBackwardArgs& args, std::int64_t batch, std::int64_t head,
+                           const Block& block, float* scores, float* d_scores) {
+  const AttentionArgs& forward = args.forward;
+  const Head h = head_of(forward, batch, head);
+  const std::int64_t at = (h.q - forward.q) + block.begin * h.q_stride;
+  const float* q = forward.q + at;
+  const float* out = forward.out + at;
+  const float* d_out = args.d_out + at;
+  times_keys(block, h.width, q, h.q_stride, h.k, h.kv_stride, h.scale, scores);
+  times_keys(block, h.width, d_out, h.q_stride, h.v, h.kv_stride, 1.0f, d_scores);
+  const float* log_sum = forward.log_sum + (batch * forward.heads + head) * forward.sequence;
+  for (std::int64_t t = block.begin; t < block.end; ++t) {
+    const std::int64_t row = t - block.begin;
+    const float delta = dot(out + row * h.q_stride, d_out + row * h.q_stride, h.width);
+    softmax_row_backward(scores + row * block.keys(), d_scores + row * block.keys(), t + 1,
+                         block.keys(), log_sum[t], delta, h.scale);
+  }
+  sum_over_keys(block, h.width, d_scores, h.k, h.kv_stride, args.d_q + at, h.q_stride);
+  sum_over_rows(block, h.width, d_scores, q, h.q_stride, args.d_k + (h.k - forward.k), h.kv_stride);
+  sum_over_rows(block, h.width, scores, d_out, h.q_stride, args.d_v + (h.v - forward.v),
+                h.kv_stride);
+}
+
+// One key/value head of one sequence: all query heads that read it, one after the other, so that
+// d_k and d_v are summed in a fixed order.
+void attend_kv_head_backward(const AttentionBackwardArgs& args, std::int64_t batch,
+                             std::int64_t kv_head, float* scores, float* d_scores) {
+  const AttentionArgs& forward = args.forward;
+  const std::int64_t group = forward.heads / forward.kv_heads;
+  const Head h = head_of(forward, batch, kv_head * group);
+  for (std::int64_t t = 0; t < forward.sequence; ++t) {
+    const std::int64_t at = (h.k - forward.k) + t * h.kv_stride;
+    std::fill_n(args.d_k + at, h.width, 0.0f);
+    std::fill_n(args.d_v + at, h.width, 0.0f);
+  }
+  for (std::int64_t head = kv_head * group; head < (kv_head + 1) * group; ++head) {
+    for (std::int64_t begin = 0; begin < forward.sequence; begin += kQueryRows) {
+      const Block block{begin, std::min(forward.sequence, begin + kQueryRows)};
+      attend_block_backward(args, batch, head, block, scores, d_scores);
+    }
+  }
+}
+
+void check_attention(const AttentionArgs& args) {
+  CHECK(args.batch >= 0 && args.sequence >= 0 && args.head_width > 0);
+  CHECK(args.kv_heads > 0 && args.heads % args.kv_heads == 0,
+        "{} heads cannot share {} key/value heads", args.heads, args.kv_heads);
+}
+
+}  // namespace
+
+void CpuBackend::attention(Stream& stream, const AttentionArgs& args) {
+  check_attention(args);
+  on(stream).enqueue([args](Scratch& scratch) {
+    const std::int64_t scores_size = kQueryRows * args.sequence;
+    float* scores = scratch.take<float>(thread_slots() * scores_size);
+    const std::int64_t blocks = chunk_count(args.sequence, kQueryRows);
+    parallel_tasks(args.batch * args.heads * blocks, [&](std::int64_t task) {
+      const std::int64_t batch = task / (args.heads * blocks);
+      const std::int64_t head = task / blocks % args.heads;
+      const std::int64_t begin = task % blocks * kQueryRows;
+      attend_block(args, batch, head, {begin, std::min(args.sequence, begin + kQueryRows)},
+                   scores + thread_slot() * scores_size);
+    });
+  });
+}
+
+void CpuBackend::attention_backward(Stream& stream, const AttentionBackwardArgs& args) {
+  check_attention(args.forward);
+  on(stream).enqueue([args](Scratch& scratch) {
+    const std::int64_t scores_size = kQueryRows * args.forward.sequence;
+    float* scores = scratch.take<float>(2 * thread_slots() * scores_size);
+    parallel_tasks(args.forward.batch * args.forward.kv_heads, [&](std::int64_t task) {
+      float* own = scores + 2 * thread_slot() * scores_size;
+      attend_kv_head_backward(args, task / args.forward.kv_heads, task % args.forward.kv_heads, own,
+                              own + scores_size);
+    });
+  });
+}
+
+}  // namespace mneme::kernels::cpu
