@@ -1,1 +1,87 @@
-// Operation reductions of the CPU backend.
+// Sums over rows and over whole ranges, and the clip factor that follows from one.
+#include <cmath>
+
+#include "io/check.h"
+#include "kernels/cpu/cpu_backend.h"
+#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/row_sums.h"
+#include "kernels/cpu/vector_math.h"
+
+namespace mneme::kernels::cpu {
+namespace {
+
+constexpr std::int64_t kChunk = 32768;
+
+// *out = sum over chunks, in chunk order, of chunk_sum(begin, end).
+template <typename ChunkSum>
+void sum_chunks(Scratch& scratch, std::int64_t count, double* out, const ChunkSum& chunk_sum) {
+  const std::int64_t chunks = chunk_count(count, kChunk);
+  double* partial = scratch.take<double>(chunks);
+  parallel_chunks(count, kChunk, [&](std::int64_t begin, std::int64_t end) {
+    partial[begin / kChunk] = chunk_sum(begin, end);
+  });
+  double total = 0;
+  for (std::int64_t i = 0; i < chunks; ++i) total += partial[i];
+  *out = total;
+}
+
+}  // namespace
+
+void CpuBackend::sum_rows(Stream& stream, const float* x, float* out, std::int64_t rows,
+                          std::int64_t width) {
+  CHECK(rows >= 0 && width >= 0);
+  on(stream).enqueue([=](Scratch& scratch) {
+    const float* partial = partial_row_sums(scratch, rows, width,
+                                            [=](std::int64_t begin, std::int64_t end, float* sums) {
+                                              for (std::int64_t r = begin; r < end; ++r) {
+                                                const float* row = x + r * width;
+                                                vectorised([=]() MNEME_VECTORISE {
+                                                  for (std::int64_t c = 0; c < width; ++c)
+                                                    sums[c] += row[c];
+                                                });
+                                              }
+                                            });
+    add_partial_sums(partial, chunk_count(rows, summed_rows_per_chunk(rows)), out, width);
+  });
+}
+
+void CpuBackend::sum(Stream& stream, const float* x, std::int64_t count, double* out) {
+  CHECK(count >= 0);
+  on(stream).enqueue([=](Scratch& scratch) {
+    sum_chunks(scratch, count, out, [=](std::int64_t begin, std::int64_t end) {
+      return vectorised([=]() MNEME_VECTORISE {
+        return lane_sum_double(
+            end - begin, [=](std::int64_t i) MNEME_VECTORISE { return double{x[begin + i]}; });
+      });
+    });
+  });
+}
+
+void CpuBackend::sum_of_squares(Stream& stream, const float* x, std::int64_t count, double* out) {
+  CHECK(count >= 0);
+  on(stream).enqueue([=](Scratch& scratch) {
+    sum_chunks(scratch, count, out, [=](std::int64_t begin, std::int64_t end) {
+      return vectorised([=]() MNEME_VECTORISE {
+        return lane_sum_double(end - begin, [=](std::int64_t i) MNEME_VECTORISE {
+          const double value = x[begin + i];
+          return value * value;
+        });
+      });
+    });
+  });
+}
+
+void CpuBackend::clip_scale(Stream& stream, const double* square_sum, float limit, float* scale) {
+  on(stream).enqueue([=](Scratch&) {
+    const double norm = std::sqrt(*square_sum);
+    if (!std::isfinite(*square_sum)) {
+      *scale = 0.0f;
+    } else if (limit > 0 && norm > limit) {
+      *scale = static_cast<float>(limit / (norm + 1e-6));
+    } else {
+      *scale = 1.0f;
+    }
+  });
+}
+
+}  // namespace mneme::kernels::cpu
