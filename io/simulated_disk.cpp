@@ -1,0 +1,268 @@
+#include "io/simulated_disk.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <filesystem>
+#include <utility>
+
+#include "io/check.h"
+#include "io/errno_text.h"
+#include "io/error.h"
+#include "io/simulated_log.h"
+#include "io/simulated_state.h"
+
+namespace mneme::io {
+namespace {
+
+using Kind = SimulatedOperation::Kind;
+using Lock = std::lock_guard<std::recursive_mutex>;
+
+}  // namespace
+
+std::string normal_path(const std::string& path) {
+  std::string normal = std::filesystem::path(path).lexically_normal().string();
+  if (normal.size() > 1 && normal.back() == '/') normal.pop_back();
+  return normal.empty() ? "." : normal;
+}
+
+void SimulatedDisk::State::record(SimulatedOperation operation, bool apply) {
+  if (options.record_log && log.empty()) initial = current;
+  if (apply) current.apply(operation);
+  if (options.record_log) log.push_back(std::move(operation));
+}
+
+bool SimulatedDisk::State::fails_now(Counted kind) {
+  const std::uint64_t number = ++counted[static_cast<std::size_t>(kind)];
+  const std::uint64_t failing = kind == Counted::kRead    ? faults.fail_read
+                                : kind == Counted::kWrite ? faults.fail_write
+                                                          : faults.fail_sync;
+  if (failing == 0) return false;
+  return faults.keep_failing ? number >= failing : number == failing;
+}
+
+bool SimulatedDisk::State::has_room(std::uint64_t old_bytes, std::uint64_t new_bytes) const {
+  if (new_bytes <= old_bytes) return true;
+  std::uint64_t used = 0;
+  for (const auto& [path, inode] : current.names) used += current.inodes[inode].size;
+  return used <= faults.capacity_bytes && new_bytes - old_bytes <= faults.capacity_bytes - used;
+}
+
+std::uint32_t SimulatedDisk::State::find(const std::string& path) const {
+  const auto name = current.names.find(path);
+  if (name == current.names.end()) fail("{}: cannot open: {}", path, errno_text(ENOENT));
+  return name->second;
+}
+
+std::uint32_t SimulatedDisk::State::find_or_create(const std::string& path) {
+  if (current.names.contains(path)) return find(path);
+  if (!current.directories.contains(parent_directory(path))) {
+    fail("{}: cannot create: {}", path, errno_text(ENOENT));
+  }
+  if (current.directories.contains(path)) fail("{}: is a directory", path);
+  const auto inode = static_cast<std::uint32_t>(current.inodes.size());
+  SimulatedOperation create;
+  create.kind = Kind::kCreate;
+  create.inode = inode;
+  create.path = path;
+  record(std::move(create), /*apply=*/false);
+  current.inodes.emplace_back();
+  current.names[path] = inode;
+  return inode;
+}
+
+SimulatedDisk::SimulatedDisk(const SimulatedDiskOptions& options)
+    : state_(std::make_unique<State>(options)) {}
+
+SimulatedDisk::~SimulatedDisk() = default;
+
+std::unique_ptr<BlockFile> SimulatedDisk::open(const std::string& path,
+                                               const OpenOptions& options) {
+  const Lock lock(state_->mutex);
+  const std::string normal = normal_path(path);
+  const bool there = state_->current.names.contains(normal);
+  if (there && options.create && options.exclusive) {
+    fail("{}: cannot create: {}", path, errno_text(EEXIST));
+  }
+  CHECK(options.depth >= 1);
+  const std::uint32_t inode =
+      options.create ? state_->find_or_create(normal) : state_->find(normal);
+  return open_simulated_file(*state_, inode, normal, options);
+}
+
+bool SimulatedDisk::exists(const std::string& path) const {
+  const Lock lock(state_->mutex);
+  const std::string normal = normal_path(path);
+  return state_->current.names.contains(normal) || state_->current.directories.contains(normal);
+}
+
+std::vector<std::string> SimulatedDisk::list(const std::string& directory) const {
+  const Lock lock(state_->mutex);
+  const std::string normal = normal_path(directory);
+  if (!state_->current.directories.contains(normal)) {
+    fail("{}: cannot list: {}", directory, errno_text(ENOENT));
+  }
+  std::vector<std::string> names;
+  const auto add = [&](const std::string& path) {
+    if (path == normal || path == "." || path == "/") return;
+    if (parent_directory(path) != normal) return;
+    names.push_back(std::filesystem::path(path).filename().string());
+  };
+  for (const auto& [path, inode] : state_->current.names) add(path);
+  for (const auto& path : state_->current.directories) add(path);
+  std::ranges::sort(names);
+  return names;
+}
+
+void SimulatedDisk::make_directories(const std::string& path) {
+  const Lock lock(state_->mutex);
+  const std::string normal = normal_path(path);
+  if (state_->current.directories.contains(normal)) return;
+  if (state_->current.names.contains(normal)) fail("{}: is a file, not a directory", path);
+  make_directories(parent_directory(normal));
+  SimulatedOperation make;
+  make.kind = Kind::kMakeDirectory;
+  make.path = normal;
+  state_->record(std::move(make));
+}
+
+void SimulatedDisk::rename(const std::string& from, const std::string& to) {
+  const Lock lock(state_->mutex);
+  SimulatedOperation rename;
+  rename.kind = Kind::kRename;
+  rename.path = normal_path(from);
+  rename.to = normal_path(to);
+  rename.inode = state_->find(rename.path);
+  if (!state_->current.directories.contains(parent_directory(rename.to))) {
+    fail("{}: cannot rename to {}: {}", from, to, errno_text(ENOENT));
+  }
+  if (state_->current.directories.contains(rename.to)) fail("{}: is a directory", to);
+  state_->record(std::move(rename));
+}
+
+void SimulatedDisk::remove(const std::string& path) {
+  const Lock lock(state_->mutex);
+  SimulatedOperation remove;
+  remove.path = normal_path(path);
+  if (const auto name = state_->current.names.find(remove.path);
+      name != state_->current.names.end()) {
+    remove.kind = Kind::kRemove;
+    remove.inode = name->second;
+  } else if (state_->current.directories.contains(remove.path)) {
+    if (!list(path).empty()) fail("{}: cannot remove: {}", path, errno_text(ENOTEMPTY));
+    remove.kind = Kind::kRemoveDirectory;
+  } else {
+    return;
+  }
+  state_->record(std::move(remove));
+}
+
+void SimulatedDisk::sync_directory(const std::string& path) {
+  const Lock lock(state_->mutex);
+  SimulatedOperation sync;
+  sync.kind = Kind::kSyncDirectory;
+  sync.path = normal_path(path);
+  if (!state_->current.directories.contains(sync.path)) {
+    fail("{}: cannot open: {}", path, errno_text(ENOENT));
+  }
+  if (state_->fails_now(State::Counted::kSync)) {
+    fail("{}: cannot make the directory durable: {}", path, errno_text(EIO));
+  }
+  state_->record(std::move(sync));
+}
+
+void SimulatedDisk::write_file(const std::string& path, std::span<const std::byte> content) {
+  const Lock lock(state_->mutex);
+  const std::string normal = normal_path(path);
+  SimulatedOperation operation;
+  operation.inode = state_->find_or_create(normal);
+  operation.path = normal;
+  operation.kind = Kind::kTruncate;
+  if (state_->current.inodes[operation.inode].size > 0) state_->record(operation);
+  if (!content.empty()) {
+    const bool failing = state_->fails_now(State::Counted::kWrite);
+    if (failing || !state_->has_room(0, content.size())) {
+      fail("{}: cannot write {} bytes: {}", path, content.size(),
+           errno_text(failing ? EIO : ENOSPC));
+    }
+    operation.kind = Kind::kWrite;
+    operation.data.assign(content.begin(), content.end());
+    state_->record(operation);
+    operation.data.clear();
+  }
+  const bool failing = state_->fails_now(State::Counted::kSync);
+  operation.kind = failing ? Kind::kFailedSync : Kind::kSync;
+  state_->record(operation);
+  if (failing) fail("{}: cannot make its data durable: {}", path, errno_text(EIO));
+}
+
+std::vector<std::byte> SimulatedDisk::read_file(const std::string& path,
+                                                std::uint64_t max_bytes) const {
+  const Lock lock(state_->mutex);
+  const SimulatedContent& content = state_->current.inodes[state_->find(normal_path(path))];
+  if (content.size > max_bytes) {
+    fail("{}: has {} bytes, at most {} expected", path, content.size, max_bytes);
+  }
+  if (state_->fails_now(State::Counted::kRead)) fail("{}: cannot read: {}", path, errno_text(EIO));
+  std::vector<std::byte> bytes(content.size);
+  content.read(0, bytes);
+  return bytes;
+}
+
+void SimulatedDisk::set_faults(const SimulatedFaults& faults) {
+  const Lock lock(state_->mutex);
+  state_->faults = faults;
+  std::ranges::fill(state_->counted, 0);
+}
+
+std::size_t SimulatedDisk::operation_count() const {
+  const Lock lock(state_->mutex);
+  return state_->log.size();
+}
+
+std::string SimulatedDisk::describe_operation(std::size_t index) const {
+  const Lock lock(state_->mutex);
+  CHECK(index < state_->log.size());
+  const SimulatedOperation& operation = state_->log[index];
+  constexpr const char* kNames[] = {
+      "create", "rename",  "remove",   "make directory", "remove directory", "sync directory",
+      "write",  "reserve", "truncate", "sync",           "failed sync"};
+  std::string text = fmt::format("{} {}", kNames[static_cast<int>(operation.kind)], operation.path);
+  if (operation.kind == Kind::kRename) text += fmt::format(" to {}", operation.to);
+  if (operation.kind == Kind::kWrite) {
+    text += fmt::format(" {}+{}", operation.offset, operation.data.size());
+  }
+  if (operation.kind == Kind::kReserve || operation.kind == Kind::kTruncate) {
+    text += fmt::format(" {}", operation.offset);
+  }
+  return text;
+}
+
+std::unique_ptr<SimulatedDisk> SimulatedDisk::crash_state(std::size_t boundary,
+                                                          const CrashPolicy& policy) const {
+  const Lock lock(state_->mutex);
+  CHECK(state_->options.record_log, "crash states need the log");
+  CHECK(boundary <= state_->log.size(), "{} of {}", boundary, state_->log.size());
+  SimulatedDiskOptions options = state_->options;
+  options.seed = SplitMix(policy.seed ^ boundary).next();
+  auto crashed = std::make_unique<SimulatedDisk>(options);
+  if (state_->log.empty()) {
+    crashed->state_->current = state_->current;
+    return crashed;
+  }
+  if (!state_->replay || state_->replay->position() > boundary) {
+    state_->replay = std::make_unique<CrashReplay>(state_->initial);
+  }
+  state_->replay->follow(state_->log, boundary);
+  crashed->state_->current = state_->replay->crash(state_->log, policy);
+  return crashed;
+}
+
+void SimulatedDisk::corrupt(const std::string& path, std::uint64_t offset, unsigned bit) {
+  const Lock lock(state_->mutex);
+  SimulatedContent& content = state_->current.inodes[state_->find(normal_path(path))];
+  CHECK(offset < content.size && bit < 8);
+  if (content.bytes.size() <= offset) content.bytes.resize(offset + 1);
+  content.bytes[offset] ^= static_cast<std::byte>(1u << bit);
+}
+
+}  // namespace mneme::io
