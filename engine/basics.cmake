@@ -3,5 +3,8 @@ target_sources(mneme_engine PRIVATE
   config_check.cpp
   config_keys.cpp
   config_reader.cpp
-  config_writer.cpp)
+  config_writer.cpp
+  metrics.cpp
+  progress.cpp
+  schedule.cpp)
 target_link_libraries(mneme_engine PRIVATE PkgConfig::TOMLPLUSPLUS nlohmann_json::nlohmann_json)
