@@ -21,7 +21,9 @@ struct SlotTable {
   float* frequency = nullptr;          // decaying use count, as of last_used
   std::uint8_t* referenced = nullptr;  // clock, sieve
   std::uint8_t* occupied = nullptr;    // 1 when row_of_slot is valid
-  std::uint32_t slots = 0;
+  std::uint32_t slots = 0;             // at most 2^29
+  std::uint32_t* inserted = nullptr;   // lease counter when the row was bound: sieve's queue order;
+                                       // null: the queue is in the order of slots
 };
 
 struct LookupSlotsArgs {
@@ -45,9 +47,12 @@ struct MarkUsedArgs {
 
 enum class ReplacementKind : std::uint8_t { kLru, kLfu, kClock, kSieve, kStaticHot, kRandom };
 
-// Picks the `wanted` slots that are worth least. Never a slot with leased >= first_live_lease;
-// slots used in the current step only when nothing else is left. Slots are unbound from
-// their rows and handed out as lists in ascending score.
+// Picks the `wanted` slots that are worth least: least recently used (lru); smallest decayed use
+// count (lfu); smallest use count, newest first (static-hot); next unreferenced from the hand on in
+// order of slots (clock) or of insertion (sieve), clearing `referenced` of what the hand passes;
+// a random number of (seed, use_counter, slot) (random). Ties by lower slot. Never a slot with
+// leased >= first_live_lease; slots used in the current step only when nothing else is left. Slots
+// are unbound from their rows and handed out as lists in ascending score.
 struct SelectVictimsArgs {
   ReplacementKind kind = ReplacementKind::kLru;
   std::int64_t wanted = 0;

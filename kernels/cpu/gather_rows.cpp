@@ -1,1 +1,53 @@
-// Operation gather_rows of the CPU backend.
+// Operation gather_rows of the CPU backend: each token's weighted sum of rows.
+#include "io/check.h"
+#include "kernels/cpu/cpu_backend.h"
+#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/token_range.h"
+#include "kernels/cpu/weighted_sum.h"
+
+namespace mneme::kernels::cpu {
+namespace {
+
+// Rows whose lines are asked for before the row in hand is summed.
+constexpr int kRowsAhead = 4;
+
+template <int kWide, typename Value>
+void gather_token(const RowArena& arena, const GatherArgs& args, std::int64_t token) {
+  const auto width = static_cast<std::int64_t>(arena.layout.width);
+  float* y = args.y + token * width;
+  const TokenRange range = token_range(args.grouped, token, args.first, args.count);
+  WeightedRows<Value> batch;
+  for (const std::uint32_t* next = range.begin; next != range.end;) {
+    const std::int64_t count = std::min<std::int64_t>(batch.kCapacity, range.end - next);
+    for (std::int64_t i = 0; i < count; ++i, ++next) {
+      const SlotId slot = args.slots[args.grouped.unique_index[*next] - args.first];
+      batch.rows[i] = row_of<const Value>(arena.values, slot, width);
+      batch.weights[i] = args.weights[*next];
+    }
+    batch.count = count;
+    vectorised([&batch, width, y]()
+                   MNEME_VECTORISE { add_weighted_rows<kWide, kRowsAhead>(batch, width, y); });
+  }
+}
+
+}  // namespace
+
+void CpuBackend::gather_rows(Stream& stream, const RowArena& arena, const GatherArgs& args) {
+  CHECK(arena.layout.width >= 1 && arena.values != nullptr);
+  CHECK(args.grouped.token_order != nullptr && args.grouped.lookups_per_token >= 1);
+  CHECK(args.first >= 0 && args.count >= 0);
+  on(stream).enqueue([=](Scratch&) {
+    if (args.count == 0) return;
+    const std::int64_t tokens = args.grouped.lookups / args.grouped.lookups_per_token;
+    with_row_type(arena.layout.value_type, [&](auto type) {
+      using Value = decltype(type);
+      with_register_blocks([&](auto wide) {
+        parallel_tasks(tokens, [&](std::int64_t token) {
+          gather_token<decltype(wide)::value, Value>(arena, args, token);
+        });
+      });
+    });
+  });
+}
+
+}  // namespace mneme::kernels::cpu

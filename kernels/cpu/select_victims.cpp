@@ -1,0 +1,224 @@
+// Operation select_victims of the CPU backend: a 64-bit score for each slot that may go, a radix
+// select of the lowest, and the bookkeeping of the hand for clock and sieve.
+//
+// A score's highest bit is set for slots that the current step has used, so that they go last.
+#include <thrust/functional.h>
+#include <thrust/transform_reduce.h>
+
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "io/check.h"
+#include "kernels/cpu/cpu_backend.h"
+#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/thrust_policy.h"
+#include "kernels/scalar.h"
+
+namespace mneme::kernels::cpu {
+namespace {
+
+constexpr std::int64_t kSlotsPerTask = 8192;
+constexpr std::uint64_t kUsedNow = std::uint64_t{1} << 63;
+constexpr std::uint64_t kReferenced = std::uint64_t{1} << 62;
+constexpr std::uint64_t kWrapped = std::uint64_t{1} << 61;
+constexpr std::uint32_t kRandomVictims = 0x76696374;
+constexpr int kSlotBits = 29;
+
+struct MayGo {
+  SlotTable table;
+  std::uint32_t first_live_lease;
+  bool operator()(std::uint32_t slot) const {
+    return table.occupied[slot] != 0 && table.leased[slot] < first_live_lease;
+  }
+};
+
+// The place of a slot in the order that a hand follows.
+std::uint64_t queue_place(const SlotTable& table, ReplacementKind kind, SlotId slot) {
+  const bool by_insertion = kind == ReplacementKind::kSieve && table.inserted != nullptr;
+  return (by_insertion ? std::uint64_t{table.inserted[slot]} << kSlotBits : 0) | slot;
+}
+
+std::uint64_t hand_score(const SlotTable& table, const SelectVictimsArgs& args, SlotId slot,
+                         std::uint64_t hand_place) {
+  const std::uint64_t place = queue_place(table, args.kind, slot);
+  return (table.referenced[slot] != 0 ? kReferenced : 0) | (place < hand_place ? kWrapped : 0) |
+         place;
+}
+
+std::uint64_t worth(const SlotTable& table, const SelectVictimsArgs& args, SlotId slot,
+                    std::uint64_t hand_place) {
+  const std::uint32_t last_used = table.last_used[slot];
+  switch (args.kind) {
+    case ReplacementKind::kLru:
+      return last_used;
+    case ReplacementKind::kLfu: {
+      const auto passed = static_cast<float>(args.use_counter - last_used);
+      const float frequency = table.frequency[slot] * std::pow(args.frequency_decay, passed);
+      return std::uint64_t{std::bit_cast<std::uint32_t>(frequency)} << 32 | last_used;
+    }
+    case ReplacementKind::kStaticHot:
+      return std::uint64_t{std::bit_cast<std::uint32_t>(table.frequency[slot])} << 32 | ~last_used;
+    case ReplacementKind::kClock:
+    case ReplacementKind::kSieve:
+      return hand_score(table, args, slot, hand_place);
+    case ReplacementKind::kRandom:
+      return philox4x32_10({{slot, args.use_counter, 0, kRandomVictims}},
+                           static_cast<std::uint32_t>(args.seed),
+                           static_cast<std::uint32_t>(args.seed >> 32))
+          .v[0];
+  }
+  return 0;
+}
+
+// One digit of a radix select: how many of the scores that agree with `prefix` in the bits above
+// have each value of the digit.
+constexpr int kDigitBits = 11;
+constexpr std::int64_t kDigits = std::int64_t{1} << kDigitBits;
+
+void count_digits(const std::uint64_t* scores, std::int64_t count, std::uint64_t prefix, int shift,
+                  std::uint32_t* chunk_counts, std::int64_t* totals) {
+  const std::int64_t chunk = std::max<std::int64_t>(kSlotsPerTask, (count + 15) / 16);
+  const std::int64_t chunks = chunk_count(count, chunk);
+  const std::uint64_t above = shift + kDigitBits >= 64 ? 0
+                                                       : std::numeric_limits<std::uint64_t>::max()
+                                                             << (shift + kDigitBits);
+  parallel_tasks(chunks, [=](std::int64_t index) {
+    std::uint32_t* counts = chunk_counts + index * kDigits;
+    std::memset(counts, 0, sizeof(std::uint32_t) * kDigits);
+    for (std::int64_t i = index * chunk; i < std::min(count, (index + 1) * chunk); ++i) {
+      if (((scores[i] ^ prefix) & above) == 0) ++counts[(scores[i] >> shift) & (kDigits - 1)];
+    }
+  });
+  for (std::int64_t digit = 0; digit < kDigits; ++digit) {
+    totals[digit] = 0;
+    for (std::int64_t c = 0; c < chunks; ++c) totals[digit] += chunk_counts[c * kDigits + digit];
+  }
+}
+
+struct Threshold {
+  std::uint64_t score = 0;  // the wanted-th lowest score
+  std::int64_t equal = 0;   // how many of that very score are wanted
+};
+
+// REQUIRES 1 <= wanted <= count.
+Threshold find_threshold(const std::uint64_t* scores, std::int64_t count, std::int64_t wanted,
+                         Scratch& scratch) {
+  auto* chunk_counts = scratch.take<std::uint32_t>(16 * kDigits);
+  auto* totals = scratch.take<std::int64_t>(kDigits);
+  Threshold threshold{0, wanted};
+  for (int shift = 55; shift >= 0; shift -= kDigitBits) {
+    count_digits(scores, count, threshold.score, shift, chunk_counts, totals);
+    std::int64_t digit = 0;
+    while (totals[digit] < threshold.equal) threshold.equal -= totals[digit++];
+    threshold.score |= static_cast<std::uint64_t>(digit) << shift;
+  }
+  return threshold;
+}
+
+struct Below {
+  const std::uint64_t* scores;
+  std::uint64_t limit;
+  bool operator()(std::uint32_t i) const { return scores[i] < limit; }
+};
+struct Equal {
+  const std::uint64_t* scores;
+  std::uint64_t limit;
+  bool operator()(std::uint32_t i) const { return scores[i] == limit; }
+};
+
+// The next occupied place after `place`, or the first of all.
+struct PlaceAfter {
+  SlotTable table;
+  ReplacementKind kind;
+  std::uint64_t place;
+  std::uint64_t operator()(std::uint32_t slot) const {
+    if (table.occupied[slot] == 0) return std::numeric_limits<std::uint64_t>::max();
+    const std::uint64_t here = queue_place(table, kind, slot);
+    return here > place ? here : here | kWrapped;
+  }
+};
+
+// The hand has swept up to the last victim: it clears what it passed and stops behind it.
+// REQUIRES the victims are still bound in `table` but no longer occupied.
+void move_hand(const SlotTable& table, const SelectVictimsArgs& args,
+               const std::uint32_t* candidates, const std::uint64_t* scores, std::int64_t count,
+               std::uint64_t last_score) {
+  const bool full_sweep = (last_score & (kUsedNow | kReferenced)) != 0;
+  const std::uint64_t mask = ~(kUsedNow | kReferenced);
+  parallel_chunks(count, kSlotsPerTask, [=](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const bool passed = (scores[i] & kUsedNow) == 0 && (scores[i] & mask) < (last_score & mask);
+      if (full_sweep || passed) table.referenced[candidates[i]] = 0;
+    }
+  });
+  const thrust::counting_iterator<std::uint32_t> slots(0);
+  const std::uint64_t next = thrust::transform_reduce(
+      kPolicy, slots, slots + table.slots,
+      PlaceAfter{table, args.kind, last_score & mask & ~kWrapped},
+      std::numeric_limits<std::uint64_t>::max(), thrust::minimum<std::uint64_t>());
+  *args.hand = static_cast<std::uint32_t>(next & ((std::uint64_t{1} << kSlotBits) - 1));
+  if (next == std::numeric_limits<std::uint64_t>::max()) *args.hand = 0;  // nothing is left
+}
+
+void select(const SlotTable& table, const SelectVictimsArgs& args, Scratch& scratch) {
+  *args.count = 0;
+  auto* candidates = scratch.take<std::uint32_t>(table.slots);
+  const std::int64_t count = algorithms::select_indices(kPolicy, table.slots, candidates,
+                                                        MayGo{table, args.first_live_lease});
+  const std::int64_t wanted = std::min(args.wanted, count);
+  if (wanted == 0) return;
+
+  const bool has_hand =
+      args.kind == ReplacementKind::kClock || args.kind == ReplacementKind::kSieve;
+  const std::uint64_t hand_place =
+      has_hand ? queue_place(table, args.kind, *args.hand % table.slots) : 0;
+  auto* scores = scratch.take<std::uint64_t>(count);
+  parallel_chunks(count, kSlotsPerTask, [=](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const SlotId slot = candidates[i];
+      scores[i] = worth(table, args, slot, hand_place) |
+                  (table.step_used[slot] == args.step ? kUsedNow : 0);
+    }
+  });
+
+  // The indices below the threshold and the first ones at it; stable, so ties keep slot order.
+  const Threshold threshold = find_threshold(scores, count, wanted, scratch);
+  auto* chosen = scratch.take<std::uint32_t>(count + 1);
+  const std::int64_t below =
+      algorithms::select_indices(kPolicy, count, chosen, Below{scores, threshold.score});
+  CHECK(below + threshold.equal == wanted);
+  auto* equal = scratch.take<std::uint32_t>(count);
+  algorithms::select_indices(kPolicy, count, equal, Equal{scores, threshold.score});
+  std::memcpy(chosen + below, equal, static_cast<std::size_t>(threshold.equal) * 4);
+  auto* chosen_scores = scratch.take<std::uint64_t>(wanted);
+  for (std::int64_t i = 0; i < wanted; ++i) chosen_scores[i] = scores[chosen[i]];
+  algorithms::sort_pairs(kPolicy, chosen_scores, chosen, wanted);
+
+  for (std::int64_t i = 0; i < wanted; ++i) {
+    const SlotId slot = candidates[chosen[i]];
+    const RowId row = table.row_of_slot[slot];
+    args.slots[i] = slot;
+    args.rows[i] = row;
+    args.dirty[i] = table.dirty[slot];
+    table.slot_of_row[row] = 0;  // ~kNoSlot
+    table.occupied[slot] = 0;
+  }
+  *args.count = static_cast<std::uint64_t>(wanted);
+  if (has_hand) move_hand(table, args, candidates, scores, count, chosen_scores[wanted - 1]);
+}
+
+}  // namespace
+
+void CpuBackend::select_victims(Stream& stream, const SlotTable& table,
+                                const SelectVictimsArgs& args) {
+  CHECK(table.slots >= 1 && table.slots <= std::uint32_t{1} << kSlotBits);
+  CHECK(args.wanted >= 0 && args.slots != nullptr && args.rows != nullptr &&
+        args.dirty != nullptr && args.count != nullptr);
+  CHECK(args.hand != nullptr ||
+        (args.kind != ReplacementKind::kClock && args.kind != ReplacementKind::kSieve));
+  on(stream).enqueue([=](Scratch& scratch) { select(table, args, scratch); });
+}
+
+}  // namespace mneme::kernels::cpu
