@@ -9,7 +9,6 @@
 namespace mneme::engine {
 namespace {
 
-constexpr std::int64_t kChunkFloats = std::int64_t{16} << 20;   // 64 MiB
 constexpr std::int64_t kStagingFloats = std::int64_t{1} << 20;  // 4 MiB
 
 }  // namespace
@@ -17,7 +16,8 @@ constexpr std::int64_t kStagingFloats = std::int64_t{1} << 20;  // 4 MiB
 OutputHead::OutputHead(kernels::Backend& backend, const OutputHeadOptions& options)
     : backend_(backend),
       options_(options),
-      chunk_rows_(std::clamp<std::int64_t>(kChunkFloats / options.vocabulary, 1, options.tokens)),
+      chunk_rows_(
+          std::clamp<std::int64_t>(options.chunk_floats / options.vocabulary, 1, options.tokens)),
       staging_rows_(std::clamp<std::int64_t>(kStagingFloats / options.vocabulary, 1, chunk_rows_)) {
   const std::size_t row_bytes = static_cast<std::size_t>(options.vocabulary) * sizeof(float);
   chunk_ = backend.allocate(static_cast<std::size_t>(chunk_rows_) * row_bytes,

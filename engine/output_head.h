@@ -12,9 +12,10 @@ namespace mneme::engine {
 struct OutputHeadOptions {
   std::int64_t width = 0;
   std::int64_t vocabulary = 0;
-  std::int64_t tokens = 0;        // the most of one call
-  const float* weight = nullptr;  // device, [vocabulary, width]
-  float* gradient = nullptr;      // device, [vocabulary, width], accumulated
+  std::int64_t tokens = 0;                             // the most of one call
+  const float* weight = nullptr;                       // device, [vocabulary, width]
+  float* gradient = nullptr;                           // device, [vocabulary, width], accumulated
+  std::int64_t chunk_floats = std::int64_t{16} << 20;  // logits that may exist at once
 };
 
 class OutputHead {

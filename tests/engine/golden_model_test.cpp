@@ -1,0 +1,129 @@
+// Whole models against float64 results that were computed independently (SPEC.md, "golden/").
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "io/safetensors.h"
+#include "tests/engine/test_model.h"
+
+namespace mneme::test {
+namespace {
+
+constexpr double kTolerance = 1e-5;
+
+std::string golden_directory() {
+  const char* given = std::getenv("MNEME_GOLDEN_DIR");
+  return given != nullptr ? given : MNEME_GOLDEN_DIR_DEFAULT;
+}
+
+std::vector<std::string> golden_models() {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(golden_directory())) {
+    const std::string name = entry.path().stem().string();
+    if (name.starts_with("model_") && entry.path().extension() == ".safetensors") {
+      names.push_back(name);
+    }
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+engine::ModelOptions options_from(const nlohmann::json& config) {
+  engine::ModelOptions options;
+  options.vocabulary = config.at("vocab");
+  options.width = config.at("width");
+  options.blocks = config.at("blocks");
+  options.attention_heads = config.at("attn_heads");
+  options.kv_heads = config.at("kv_heads");
+  options.feed_forward_hidden = config.at("ffn_hidden");
+  options.rope_theta = config.at("rope_theta");
+  options.norm_epsilon = config.at("norm_eps");
+  options.tied_output = config.at("tied_output");
+  options.memory_blocks = config.at("memory_blocks").get<std::vector<std::int64_t>>();
+  options.batch = config.at("batch");
+  options.sequence = config.at("seq");
+  options.memory.heads = config.at("heads");
+  options.memory.knn = config.at("knn");
+  options.memory.half_keys = config.at("half_keys");
+  options.memory.key_width = config.at("key_width");
+  options.memory.value_width = config.at("value_width");
+  options.memory.gate = config.at("gate") == "swilu" ? memory::Gate::kSwilu : memory::Gate::kNone;
+  options.memory.scalar_gate = config.at("scalar_gate");
+  return options;
+}
+
+std::vector<std::int32_t> to_ids(const std::vector<std::int64_t>& values) {
+  return {values.begin(), values.end()};
+}
+
+class GoldenModel : public testing::TestWithParam<std::string> {};
+
+TEST_P(GoldenModel, MatchesFloat64InLossLogitsRowsAndEveryGradient) {
+  const std::unique_ptr<io::Disk> disk = io::make_posix_disk();
+  const io::SafetensorsReader file(*disk, golden_directory() + "/" + GetParam() + ".safetensors");
+  const auto config = nlohmann::json::parse(file.metadata().at("config"));
+  if (config.at("kind") != "memory" || !config.at("moe_blocks").empty()) {
+    GTEST_SKIP() << "a kind of block that this model does not have";
+  }
+  const engine::ModelOptions options = options_from(config);
+  TestModel test(options);
+  ASSERT_EQ(test.parameters().contains("output.weight"), !options.tied_output);
+  for (const engine::Parameter& parameter : test.parameters().directory()) {
+    const std::string name = "in." + parameter.declaration.name;
+    ASSERT_EQ(file.info(name).shape, parameter.declaration.shape) << name;
+    test.parameters().write(*test.stream, engine::ParameterBuffer::kValues, parameter,
+                            file.read_f32(name));
+  }
+  if (test.table) {
+    std::vector<kernels::RowId> rows(test.table->options().rows);
+    std::iota(rows.begin(), rows.end(), 0u);
+    test.table->write_values(rows, file.read_f32("in.values"), 0);
+  }
+
+  const std::vector<std::int32_t> tokens = to_ids(file.read_i64("in.tokens"));
+  const std::vector<std::int32_t> targets = to_ids(file.read_i64("in.targets"));
+  const engine::MicroBatch batch{
+      .tokens = tokens, .targets = targets, .batch = options.batch, .sequence = options.sequence};
+  const double loss = test.gradients({{batch}});
+  EXPECT_NEAR(loss, file.read_f64("out.loss").at(0), kTolerance * file.read_f64("out.loss").at(0));
+
+  for (const std::int64_t block : options.memory_blocks) {
+    const std::vector<std::int64_t> wanted =
+        file.read_i64("out.layers." + std::to_string(block) + ".rows");
+    const memory::MemoryLayer* layer = test.model->memory_layer(block);
+    ASSERT_NE(layer, nullptr);
+    const std::vector<kernels::RowId> rows = test.download(layer->rows(), wanted.size());
+    EXPECT_EQ(std::vector<std::int64_t>(rows.begin(), rows.end()), wanted) << "block " << block;
+  }
+  for (const engine::Parameter& parameter : test.parameters().directory()) {
+    const std::string& name = parameter.declaration.name;
+    EXPECT_LE(relative_error(test.read(engine::ParameterBuffer::kGradients, parameter),
+                             file.read_f64("grad." + name)),
+              kTolerance)
+        << name;
+  }
+  if (test.table) {
+    EXPECT_LE(
+        relative_error(test.table->dense_gradient(*test.stream), file.read_f64("grad.values")),
+        kTolerance);
+  }
+
+  if (test.table) test.table->begin_evaluation(0);
+  std::vector<float> logits(static_cast<std::size_t>(options.tokens() * options.vocabulary));
+  test.model->logits(*test.stream, batch, options.sequence, logits);
+  EXPECT_LE(relative_error(logits, file.read_f64("out.logits")), kTolerance);
+  EXPECT_NEAR(test.evaluate(batch), loss, 1e-6);
+}
+
+INSTANTIATE_TEST_SUITE_P(Files, GoldenModel, testing::ValuesIn(golden_models()),
+                         [](const auto& test) { return test.param; });
+
+TEST(GoldenModels, AreFound) {
+  EXPECT_GE(golden_models().size(), 4u) << golden_directory();
+}
+
+}  // namespace
+}  // namespace mneme::test
