@@ -40,6 +40,7 @@ struct MarkUsedArgs {
   std::int64_t count = 0;
   std::uint32_t use_counter = 0;
   std::uint32_t step = 0;
+  bool use = true;               // counts as a use: last_used, step_used, frequency, referenced
   bool lease = true;             // also sets leased = use_counter
   bool dirty = false;            // also sets dirty
   float frequency_decay = 1.0f;  // per unit of use_counter passed

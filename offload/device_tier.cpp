@@ -13,7 +13,7 @@ namespace {
 using kernels::MemoryKind;
 
 // Bytes that replacement, the reverse map and the pinned lists take for each slot.
-constexpr std::uint64_t kBookkeepingBytes = 24;
+constexpr std::uint64_t kBookkeepingBytes = 28;
 
 }  // namespace
 
@@ -71,6 +71,7 @@ DeviceTier::DeviceTier(kernels::Backend& backend, kernels::Stream& stream,
   table_.last_used = make_u32(slots, MemoryKind::kDevice);
   table_.leased = make_u32(slots, MemoryKind::kDevice);
   table_.step_used = make_u32(slots, MemoryKind::kDevice);
+  table_.inserted = make_u32(slots, MemoryKind::kDevice);
   table_.frequency = reinterpret_cast<float*>(make(slots * 4, MemoryKind::kDevice));
   table_.dirty = reinterpret_cast<std::uint8_t*>(make(slots, MemoryKind::kDevice));
   table_.referenced = reinterpret_cast<std::uint8_t*>(make(slots, MemoryKind::kDevice));
@@ -143,8 +144,25 @@ void DeviceTier::bind(const kernels::RowId* rows, const kernels::SlotId* slots, 
   backend_.bind_slots(stream_, table_, rows, slots, count, use_counter);
 }
 
-void DeviceTier::mark(const kernels::MarkUsedArgs& args) {
-  backend_.mark_used(stream_, table_, args);
+void DeviceTier::mark_leased(const kernels::SlotId* slots, std::int64_t count,
+                             std::uint32_t use_counter) {
+  backend_.mark_used(stream_, table_,
+                     {.slots = slots, .count = count, .use_counter = use_counter, .use = false});
+}
+
+void DeviceTier::mark_used(const kernels::SlotId* slots, std::int64_t count,
+                           std::uint32_t use_counter, std::uint32_t step) {
+  backend_.mark_used(stream_, table_,
+                     {.slots = slots,
+                      .count = count,
+                      .use_counter = use_counter,
+                      .step = step,
+                      .frequency_decay = frequency_decay()});
+}
+
+void DeviceTier::mark_dirty(const kernels::SlotId* slots, std::int64_t count) {
+  backend_.mark_used(stream_, table_,
+                     {.slots = slots, .count = count, .use = false, .lease = false, .dirty = true});
 }
 
 void DeviceTier::clear_dirty(const kernels::SlotId* slots, std::int64_t count) {

@@ -57,14 +57,18 @@ class DeviceTier {
   // rows, slots: pinned host or device memory that stays as it is until the stream has run.
   void bind(const kernels::RowId* rows, const kernels::SlotId* slots, std::int64_t count,
             std::uint32_t use_counter);
-  void mark(const kernels::MarkUsedArgs& args);
+  // kNoSlot entries of slots are skipped. A lease protects slots; a use counts for replacement.
+  void mark_leased(const kernels::SlotId* slots, std::int64_t count, std::uint32_t use_counter);
+  void mark_used(const kernels::SlotId* slots, std::int64_t count, std::uint32_t use_counter,
+                 std::uint32_t step);
+  void mark_dirty(const kernels::SlotId* slots, std::int64_t count);
   void clear_dirty(const kernels::SlotId* slots, std::int64_t count);
   // Occupied dirty slots and their rows, ascending by slot. Synchronises.
   DeviceVictims list_dirty();
 
+ private:
   float frequency_decay() const;
 
- private:
   kernels::Backend& backend_;
   kernels::Stream& stream_;
   DeviceTierOptions options_;

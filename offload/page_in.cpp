@@ -73,12 +73,7 @@ void PageIn::unpack(const Request& request, std::int64_t count, bool dirty) {
   if (count == 0) return;
   tiers_.backend.unpack_records(tiers_.stream, *request.arena, lists_.records, lists_.slots, count);
   if (request.moving && dirty) {
-    tiers_.device.mark({.slots = lists_.slots,
-                        .count = count,
-                        .use_counter = 0,
-                        .step = static_cast<std::uint32_t>(tiers_.step),
-                        .lease = false,
-                        .dirty = true});
+    tiers_.device.mark_dirty(lists_.slots, count);
   }
   tiers_.stream.synchronize();
   tiers_.counters.host.rows_read += static_cast<std::uint64_t>(count);

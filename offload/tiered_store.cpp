@@ -196,13 +196,7 @@ class TieredStore::Implementation {
 
   void mark_dirty(const Lease::State& lease) {
     CHECK(lease.mode == LeaseMode::kTrain);
-    tiers_.device.mark({.slots = lease.slots.as<SlotId>(),
-                        .count = lease.count,
-                        .use_counter = lease.counter,
-                        .step = static_cast<std::uint32_t>(tiers_.step),
-                        .lease = false,
-                        .dirty = true,
-                        .frequency_decay = tiers_.device.frequency_decay()});
+    tiers_.device.mark_dirty(lease.slots.as<SlotId>(), lease.count);
   }
 
   void prefetch(std::span<const RowId> rows, std::uint64_t byte_budget) {
@@ -347,21 +341,15 @@ class TieredStore::Implementation {
     const StepCounters before = tiers_.counters;
     count_lease(lease.count, missing.rows.size());
     leases_.push_back({lease.counter, lease.count, false});
-    const kernels::MarkUsedArgs use{.slots = slots,
-                                    .count = lease.count,
-                                    .use_counter = lease.counter,
-                                    .step = static_cast<std::uint32_t>(tiers_.step),
-                                    .lease = true,
-                                    .dirty = false,
-                                    .frequency_decay = tiers_.device.frequency_decay()};
     if (!missing.rows.empty()) {
       // Rows that are there already must not become victims of those that are not.
-      tiers_.device.mark(use);
+      tiers_.device.mark_leased(slots, lease.count, lease.counter);
       page_in_missing(missing);
       const std::size_t still = tiers_.device.lookup(rows, lease.count, slots).rows.size();
       CHECK(still == 0, "{} rows are missing after page-in", still);
     }
-    tiers_.device.mark(use);
+    tiers_.device.mark_used(slots, lease.count, lease.counter,
+                            static_cast<std::uint32_t>(tiers_.step));
     page_in_.advance_prefetch();
     host_link_.pace(start, tiers_.counters.host.bytes_read - before.host.bytes_read +
                                tiers_.counters.host.bytes_written - before.host.bytes_written);

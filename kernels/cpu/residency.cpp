@@ -56,7 +56,7 @@ void bind(const SlotTable& table, RowId row, SlotId slot, std::uint32_t use_coun
   if (table.inserted != nullptr) table.inserted[slot] = use_counter;
 }
 
-void mark(const SlotTable& table, const MarkUsedArgs& args, SlotId slot) {
+void count_use(const SlotTable& table, const MarkUsedArgs& args, SlotId slot) {
   const std::uint32_t passed = args.use_counter - table.last_used[slot];
   const float kept = args.frequency_decay == 1.0f
                          ? 1.0f
@@ -66,6 +66,10 @@ void mark(const SlotTable& table, const MarkUsedArgs& args, SlotId slot) {
   if (passed != 0) table.referenced[slot] = 1;
   table.last_used[slot] = args.use_counter;
   table.step_used[slot] = args.step;
+}
+
+void mark(const SlotTable& table, const MarkUsedArgs& args, SlotId slot) {
+  if (args.use) count_use(table, args, slot);
   if (args.lease) table.leased[slot] = args.use_counter;
   if (args.dirty) table.dirty[slot] = 1;
 }

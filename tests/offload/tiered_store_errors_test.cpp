@@ -1,0 +1,219 @@
+// Failures are errors that name the row, the tier and the file, and harm no committed checkpoint.
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "io/error.h"
+#include "tests/offload/store_run.h"
+
+namespace mneme::offload {
+namespace {
+
+using testing::device_bytes_for;
+using testing::small_store;
+using testing::StoreRun;
+
+class TieredStoreErrors : public ::testing::Test {
+ protected:
+  // All rows go through the disk: a tiny device tier and no host tier.
+  static StoreOptions disk_heavy() {
+    StoreOptions options = small_store(200);
+    options.tiers.device_bytes = device_bytes_for(options, 8);
+    options.tiers.host_bytes = 0;
+    return options;
+  }
+
+  // The message of the Error that `body` throws.
+  template <typename Body>
+  static std::string error_of(Body body) {
+    try {
+      body();
+    } catch (const io::Error& error) {
+      const std::string text = error.what();
+      EXPECT_EQ(text.find('\n'), std::string::npos) << "one line";
+      return text;
+    }
+    ADD_FAILURE() << "no Error";
+    return {};
+  }
+
+  // Checkpoints after step 5, then lets `break_disk` loose while steps go on; the error's text.
+  template <typename BreakDisk>
+  std::string fail_after_checkpoint(io::SimulatedDisk& disk, BreakDisk break_disk) {
+    const StoreOptions options = disk_heavy();
+    std::string message;
+    {
+      TieredStore store(*backend_, disk, options);
+      StoreRun run(*backend_, store, 3);
+      for (std::uint64_t step = 1; step <= 5; ++step) run.step(step, 60);
+      const TableDelta delta = store.flush();
+      store.commit_checkpoint(5);
+      expected_ = run.all_records();
+      table_ = {5, delta.entries, delta.next_generation};
+      break_disk(disk);
+      message = error_of([&] {
+        for (std::uint64_t step = 6; step <= 50; ++step) run.step(step, 60);
+        store.flush();
+      });
+      // Nothing goes on as if nothing had happened.
+      EXPECT_FALSE(error_of([&] { run.step(51, 10); }).empty());
+      EXPECT_FALSE(error_of([&] { store.flush(); }).empty());
+    }
+    disk.set_faults({});
+    return message;
+  }
+
+  void expect_checkpoint_intact(io::SimulatedDisk& disk) {
+    TieredStore reopened(*backend_, disk, disk_heavy());
+    reopened.restore(std::span(&table_, 1));
+    StoreRun run(*backend_, reopened, 3);
+    EXPECT_EQ(run.all_records(), expected_);
+  }
+
+  std::unique_ptr<kernels::Backend> backend_ = kernels::make_cpu_backend({.threads = 1});
+  CheckpointTable table_;
+  std::vector<std::byte> expected_;
+};
+
+TEST_F(TieredStoreErrors, AFailedWriteStopsTheStoreAndHarmsNoCheckpoint) {
+  io::SimulatedDisk disk({.record_log = false});
+  const std::string message =
+      fail_after_checkpoint(disk, [](auto& d) { d.set_faults({.fail_write = 30}); });
+  EXPECT_NE(message.find("table-0.rows"), std::string::npos) << message;
+  EXPECT_NE(message.find("row "), std::string::npos) << message;
+  expect_checkpoint_intact(disk);
+}
+
+TEST_F(TieredStoreErrors, AFailedReadNamesRowSlotAndFile) {
+  io::SimulatedDisk disk({.record_log = false});
+  const std::string message =
+      fail_after_checkpoint(disk, [](auto& d) { d.set_faults({.fail_read = 30}); });
+  EXPECT_NE(message.find("table-0.rows"), std::string::npos) << message;
+  EXPECT_NE(message.find("row "), std::string::npos) << message;
+  expect_checkpoint_intact(disk);
+}
+
+TEST_F(TieredStoreErrors, AFailedSyncStopsTheStore) {
+  io::SimulatedDisk disk({.record_log = false});
+  const std::string message =
+      fail_after_checkpoint(disk, [](auto& d) { d.set_faults({.fail_sync = 1}); });
+  EXPECT_NE(message.find("table-0.rows"), std::string::npos) << message;
+  expect_checkpoint_intact(disk);
+}
+
+TEST_F(TieredStoreErrors, AFullDiskSaysSoAndHarmsNoCheckpoint) {
+  io::SimulatedDisk disk({.record_log = false});
+  StoreOptions options = disk_heavy();
+  disk.set_faults({.capacity_bytes = 64 * 1024});
+  TieredStore store(*backend_, disk, options);
+  StoreRun run(*backend_, store, 3);
+  run.step(1, 30);
+  const TableDelta delta = store.flush();
+  store.commit_checkpoint(1);
+  const auto expected = run.all_records();
+  const std::string message = error_of([&] {
+    for (std::uint64_t step = 2; step < 100; ++step) run.step(step, 100);
+  });
+  EXPECT_NE(message.find("table-0.rows"), std::string::npos) << message;
+  EXPECT_NE(message.find("bytes"), std::string::npos) << message;
+  disk.set_faults({});
+  TieredStore reopened(*backend_, disk, options);
+  const CheckpointTable table{1, delta.entries, delta.next_generation};
+  reopened.restore(std::span(&table, 1));
+  StoreRun again(*backend_, reopened, 3);
+  EXPECT_EQ(again.all_records(), expected);
+}
+
+TEST_F(TieredStoreErrors, ALimitOnTheRowsFileIsKept) {
+  io::SimulatedDisk disk({.record_log = false});
+  StoreOptions options = disk_heavy();
+  options.tiers.disk_bytes = 32 * 1024;
+  TieredStore store(*backend_, disk, options);
+  StoreRun run(*backend_, store, 3);
+  const std::string message = error_of([&] {
+    for (std::uint64_t step = 1; step < 100; ++step) run.step(step, 100);
+  });
+  EXPECT_NE(message.find("tiers.disk_bytes"), std::string::npos) << message;
+}
+
+TEST_F(TieredStoreErrors, ADamagedRecordIsAnErrorThatNamesIt) {
+  io::SimulatedDisk disk({.record_log = false});
+  const StoreOptions options = disk_heavy();
+  CheckpointTable table;
+  {
+    TieredStore store(*backend_, disk, options);
+    StoreRun run(*backend_, store, 3);
+    run.step(1, 60);
+    const TableDelta delta = store.flush();
+    store.commit_checkpoint(1);
+    table = {1, delta.entries, delta.next_generation};
+  }
+  // One bit in each of a few slots; slot 0 starts after the header block.
+  for (std::uint64_t offset = 512 + 100; offset < 512 * 6; offset += 512) {
+    disk.corrupt(options.path, offset, 3);
+  }
+  TieredStore reopened(*backend_, disk, options);
+  reopened.restore(std::span(&table, 1));
+  StoreRun run(*backend_, reopened, 3);
+  const std::string message = error_of([&] { run.all_records(); });
+  EXPECT_NE(message.find("damaged"), std::string::npos) << message;
+  EXPECT_NE(message.find("row "), std::string::npos) << message;
+}
+
+TEST_F(TieredStoreErrors, ATableEntryThatPointsToAnotherRowsSlotIsFound) {
+  io::SimulatedDisk disk({.record_log = false});
+  const StoreOptions options = disk_heavy();
+  CheckpointTable table;
+  {
+    TieredStore store(*backend_, disk, options);
+    StoreRun run(*backend_, store, 3);
+    run.step(1, 60);
+    const TableDelta delta = store.flush();
+    table = {1, delta.entries, delta.next_generation};
+    ASSERT_GE(table.entries.size(), 2u);
+  }
+  std::swap(table.entries[0].slot, table.entries[1].slot);
+  std::swap(table.entries[0].generation, table.entries[1].generation);
+  TieredStore reopened(*backend_, disk, options);
+  reopened.restore(std::span(&table, 1));
+  StoreRun run(*backend_, reopened, 3);
+  EXPECT_NE(error_of([&] { run.all_records(); }).find("damaged"), std::string::npos);
+}
+
+TEST_F(TieredStoreErrors, ATruncatedRowsFileIsFoundAtOpening) {
+  io::SimulatedDisk disk({.record_log = false});
+  const StoreOptions options = disk_heavy();
+  CheckpointTable table;
+  {
+    TieredStore store(*backend_, disk, options);
+    StoreRun run(*backend_, store, 3);
+    run.step(1, 60);
+    const TableDelta delta = store.flush();
+    table = {1, delta.entries, delta.next_generation};
+  }
+  disk.open(options.path, {})->truncate(2048);
+  TieredStore reopened(*backend_, disk, options);
+  const std::string message = error_of([&] { reopened.restore(std::span(&table, 1)); });
+  EXPECT_NE(message.find("truncated"), std::string::npos) << message;
+}
+
+TEST_F(TieredStoreErrors, ABudgetBelowTheMinimumSaysHowManyBytesAreNeeded) {
+  io::SimulatedDisk disk;
+  StoreOptions options = small_store(200);
+  for (const std::uint64_t bytes : {std::uint64_t{0}, std::uint64_t{100}}) {
+    options.tiers.device_bytes = bytes;
+    const std::string message = error_of([&] { TieredStore store(*backend_, disk, options); });
+    EXPECT_NE(message.find("tiers.device_bytes"), std::string::npos) << message;
+    EXPECT_NE(message.find(std::to_string(TieredStore::minimum_device_bytes(options.layout))),
+              std::string::npos)
+        << message;
+  }
+  options.tiers.device_bytes = TieredStore::minimum_device_bytes(options.layout);
+  TieredStore store(*backend_, disk, options);
+  StoreRun run(*backend_, store, 3);
+  run.step(1, 60);
+  EXPECT_EQ(store.lease_capacity(LeaseMode::kTrain), 8);
+}
+
+}  // namespace
+}  // namespace mneme::offload

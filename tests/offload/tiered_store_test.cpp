@@ -1,0 +1,228 @@
+// Tiering never changes results: any budgets, policies, depths, faults of the disk and prefetches
+// give the same records, bit for bit.
+#include "offload/tiered_store.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <tuple>
+
+#include "tests/offload/store_run.h"
+
+namespace mneme::offload {
+namespace {
+
+using kernels::ReplacementKind;
+using testing::device_bytes_for;
+using testing::small_store;
+using testing::StoreRun;
+
+constexpr std::uint64_t kRows = 300;
+constexpr std::uint64_t kSteps = 40;
+constexpr std::uint64_t kSeed = 5;
+
+class TieredStoreTest : public ::testing::Test {
+ protected:
+  std::vector<std::byte> run(const StoreOptions& options, io::SimulatedDisk& disk,
+                             StepCounters* counters = nullptr, bool prefetch = false) {
+    TieredStore store(*backend_, disk, options);
+    StoreRun run(*backend_, store, kSeed);
+    for (std::uint64_t step = 1; step <= kSteps; ++step) {
+      run.step(step, 90);
+      if (prefetch) {
+        std::vector<kernels::RowId> rows;
+        for (kernels::RowId row = step % 3; row < kRows; row += 3) rows.push_back(row);
+        store.prefetch(rows, 1 << 20);
+      }
+    }
+    store.begin_step(kSteps + 1);
+    if (counters != nullptr) *counters = store.total_counters();
+    return run.all_records();
+  }
+
+  std::vector<std::byte> reference() {
+    io::SimulatedDisk disk({.record_log = false});
+    StepCounters counters;
+    StoreOptions options = small_store(kRows);
+    auto records = run(options, disk, &counters);
+    EXPECT_EQ(counters.disk.rows_written + counters.host.rows_written, 0u)
+        << "the reference keeps all rows on the device";
+    return records;
+  }
+
+  std::unique_ptr<kernels::Backend> backend_ = kernels::make_cpu_backend({.threads = 2});
+};
+
+TEST_F(TieredStoreTest, AnyBudgetGivesTheSameRecords) {
+  const auto expected = reference();
+  for (const std::uint64_t device_slots : {8u, 13u, 40u, 120u}) {
+    for (const std::uint64_t host_slots : {0u, 1u, 7u, 60u}) {
+      StoreOptions options = small_store(kRows);
+      options.tiers.device_bytes = device_bytes_for(options, device_slots);
+      options.tiers.host_bytes = host_slots * ((options.layout.record_bytes() + 63) / 64 * 64);
+      io::SimulatedDisk disk({.record_log = false});
+      StepCounters counters;
+      SCOPED_TRACE(::testing::Message() << device_slots << " device, " << host_slots << " host");
+      EXPECT_EQ(run(options, disk, &counters), expected);
+      EXPECT_GT(counters.disk.rows_read, 0u);
+      EXPECT_GT(counters.disk.rows_written, 0u);
+      // Every leased row was found somewhere.
+      EXPECT_EQ(counters.rows_leased, counters.device.rows_read + counters.host.rows_read +
+                                          counters.disk.rows_read + counters.rows_generated);
+    }
+  }
+}
+
+TEST_F(TieredStoreTest, EveryPolicyGivesTheSameRecords) {
+  const auto expected = reference();
+  for (const auto policy :
+       {ReplacementKind::kLru, ReplacementKind::kLfu, ReplacementKind::kClock,
+        ReplacementKind::kSieve, ReplacementKind::kStaticHot, ReplacementKind::kRandom}) {
+    StoreOptions options = small_store(kRows);
+    options.tiers.device_bytes = device_bytes_for(options, 30);
+    options.tiers.host_bytes = 20 * 128;
+    options.tiers.device_policy = policy;
+    options.tiers.host_policy = policy;
+    io::SimulatedDisk disk({.record_log = false});
+    SCOPED_TRACE(static_cast<int>(policy));
+    EXPECT_EQ(run(options, disk), expected);
+  }
+}
+
+TEST_F(TieredStoreTest, DepthReorderingShortTransfersAndRetriesGiveTheSameRecords) {
+  const auto expected = reference();
+  for (const std::uint32_t depth : {1u, 3u, 64u}) {
+    StoreOptions options = small_store(kRows);
+    options.tiers.device_bytes = device_bytes_for(options, 10);
+    options.tiers.host_bytes = 5 * 128;
+    options.tiers.io_depth = depth;
+    io::SimulatedDisk disk({.seed = depth, .record_log = false});
+    disk.set_faults(
+        {.short_share = 0.2, .retry_share = 0.1, .reorder = true, .max_delay_polls = 3});
+    StepCounters counters;
+    SCOPED_TRACE(depth);
+    EXPECT_EQ(run(options, disk, &counters), expected);
+    EXPECT_GT(counters.io_retries, 0u);
+  }
+}
+
+TEST_F(TieredStoreTest, PrefetchedRowsAreTheSameRowsAndAreCounted) {
+  const auto expected = reference();
+  StoreOptions options = small_store(kRows);
+  options.tiers.device_bytes = device_bytes_for(options, 20);
+  options.tiers.host_bytes = 60 * 128;
+  io::SimulatedDisk disk({.record_log = false});
+  disk.set_faults({.reorder = true, .max_delay_polls = 4});
+  StepCounters counters;
+  EXPECT_EQ(run(options, disk, &counters, true), expected);
+  EXPECT_GT(counters.prefetched, 0u);
+  EXPECT_GT(counters.prefetch_used, 0u);
+  EXPECT_LE(counters.prefetch_used + counters.prefetch_wasted, counters.prefetched);
+}
+
+TEST_F(TieredStoreTest, ReadOnlyLeasesLeaveEveryTierAsItIs) {
+  StoreOptions options = small_store(kRows);
+  options.tiers.device_bytes = device_bytes_for(options, 20);
+  options.tiers.host_bytes = 20 * 128;
+  io::SimulatedDisk disk({.record_log = false});
+  TieredStore store(*backend_, disk, options);
+  StoreRun run(*backend_, store, kSeed);
+  for (std::uint64_t step = 1; step <= 10; ++step) run.step(step, 90);
+  store.begin_step(11);
+  const TierUse before = store.tier_use();
+  const auto touched = store.touched_rows();
+  const auto first = run.all_records();
+  EXPECT_EQ(run.all_records(), first);
+  const TierUse after = store.tier_use();
+  EXPECT_EQ(after.device_rows, before.device_rows);
+  EXPECT_EQ(after.host_rows, before.host_rows);
+  EXPECT_EQ(after.disk_slots, before.disk_slots);
+  EXPECT_EQ(store.touched_rows(), touched);
+  store.begin_step(12);
+  EXPECT_EQ(store.total_counters().evicted_from_device, store.total_counters().evicted_from_device);
+}
+
+TEST_F(TieredStoreTest, ALeasedRowIsNeverAVictim) {
+  StoreOptions options = small_store(kRows);
+  options.tiers.device_bytes = device_bytes_for(options, 10);
+  io::SimulatedDisk disk({.record_log = false});
+  TieredStore store(*backend_, disk, options);
+  auto stream = backend_->create_stream();
+  store.begin_step(1);
+  kernels::Buffer ids = backend_->allocate(40, kernels::MemoryKind::kPinnedHost);
+  for (std::uint32_t i = 0; i < 10; ++i) ids.as<kernels::RowId>()[i] = i * 7;
+  Lease held = store.acquire(*stream, ids.as<kernels::RowId>(), 4, LeaseMode::kTrain, {});
+  stream->synchronize();
+  std::vector<kernels::SlotId> slots(held.slots(), held.slots() + 4);
+  EXPECT_EQ(store.lease_capacity(LeaseMode::kTrain), 6);
+  for (std::uint32_t round = 0; round < 20; ++round) {
+    for (std::uint32_t i = 0; i < 6; ++i) ids.as<kernels::RowId>()[4 + i] = 50 + round * 8 + i;
+    Lease other = store.acquire(*stream, ids.as<kernels::RowId>() + 4, 6, LeaseMode::kTrain, {});
+    stream->synchronize();
+    for (std::int64_t i = 0; i < other.count(); ++i) {
+      EXPECT_EQ(std::count(slots.begin(), slots.end(), other.slots()[i]), 0);
+    }
+  }
+}
+
+TEST_F(TieredStoreTest, ReopeningFromACheckpointGivesItsRecords) {
+  StoreOptions options = small_store(kRows);
+  options.tiers.device_bytes = device_bytes_for(options, 20);
+  options.tiers.host_bytes = 10 * 128;
+  io::SimulatedDisk disk({.record_log = false});
+  CheckpointTable table;
+  std::vector<std::byte> expected;
+  {
+    TieredStore store(*backend_, disk, options);
+    StoreRun run(*backend_, store, kSeed);
+    for (std::uint64_t step = 1; step <= 10; ++step) run.step(step, 60);
+    const TableDelta delta = store.flush();
+    store.commit_checkpoint(10);
+    expected = run.all_records();
+    table = {10, delta.entries, delta.next_generation};
+    // Work after the checkpoint must not harm it.
+    for (std::uint64_t step = 11; step <= 30; ++step) run.step(step, 60);
+    EXPECT_NE(run.all_records(), expected);
+  }
+  TieredStore reopened(*backend_, disk, options);
+  reopened.restore(std::span(&table, 1));
+  StoreRun run(*backend_, reopened, kSeed);
+  EXPECT_EQ(run.all_records(), expected);
+}
+
+TEST_F(TieredStoreTest, AFlushWritesOnlyWhatChanged) {
+  StoreOptions options = small_store(kRows);
+  io::SimulatedDisk disk({.record_log = false});
+  TieredStore store(*backend_, disk, options);
+  StoreRun run(*backend_, store, kSeed);
+  run.step(1, 50);
+  const std::size_t first = store.flush().entries.size();
+  EXPECT_EQ(first, store.touched_rows().size());
+  store.commit_checkpoint(1);
+  EXPECT_TRUE(store.flush().entries.empty());
+  store.commit_checkpoint(2);
+  run.step(3, 5);
+  EXPECT_LE(store.flush().entries.size(), 5u);
+}
+
+TEST_F(TieredStoreTest, AHugeUntouchedTableCostsNothing) {
+  StoreOptions options = small_store(8192ull * 8192ull);
+  options.layout.width = 2048;
+  options.path = "/run/rows/huge.rows";
+  io::SimulatedDisk disk;
+  TieredStore store(*backend_, disk, options);
+  EXPECT_EQ(store.options().rows, 67108864u);
+  EXPECT_EQ(disk.operation_count(), 0u) << "nothing is written";
+  auto stream = backend_->create_stream();
+  kernels::Buffer ids = backend_->allocate(8, kernels::MemoryKind::kPinnedHost);
+  ids.as<kernels::RowId>()[0] = 1;
+  ids.as<kernels::RowId>()[1] = 67108863;
+  store.begin_step(1);
+  const Lease lease = store.acquire(*stream, ids.as<kernels::RowId>(), 2, LeaseMode::kTrain, {});
+  stream->synchronize();
+  EXPECT_EQ(store.tier_use().device_rows, 2u);
+  EXPECT_EQ(store.step_counters().rows_generated, 2u);
+}
+
+}  // namespace
+}  // namespace mneme::offload
