@@ -1,0 +1,64 @@
+// Token shards in the layout of llm.c: a header of 256 int32 (magic 20240520, version 1, count),
+// then `count` uint16 tokens, little-endian.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "io/posix_file.h"
+
+namespace mneme::io {
+
+// A shard mapped into memory; pages are read when they are touched.
+class TokenShard {
+ public:
+  // Throws Error when the file is missing, empty, or its length contradicts its header.
+  explicit TokenShard(const std::string& path);
+  TokenShard(TokenShard&& other) noexcept;
+  TokenShard& operator=(TokenShard&& other) noexcept;
+  ~TokenShard();
+
+  const std::string& path() const { return path_; }
+  std::span<const std::uint16_t> tokens() const;
+
+ private:
+  std::string path_;
+  void* mapping_ = nullptr;
+  std::size_t mapping_bytes_ = 0;
+};
+
+// Writes a shard. It appears under its path in finish(), complete and synced; until then it is
+// `path`.partial.
+class TokenShardWriter {
+ public:
+  // The header's count is an int32.
+  static constexpr std::uint64_t kMaxTokens = 2147483647;
+
+  explicit TokenShardWriter(const std::string& path);
+  // Removes the partial file of a shard that was not finished.
+  ~TokenShardWriter();
+  TokenShardWriter(const TokenShardWriter&) = delete;
+  TokenShardWriter& operator=(const TokenShardWriter&) = delete;
+
+  // Throws Error beyond kMaxTokens and on a full disk.
+  void append(std::span<const std::uint16_t> tokens);
+  std::uint64_t token_count() const { return count_; }
+  void finish();
+
+ private:
+  void write(const void* data, std::size_t bytes, std::uint64_t offset);
+  void flush();
+
+  std::string path_;
+  std::string partial_path_;
+  Descriptor file_;
+  std::vector<std::uint16_t> buffer_;
+  std::uint64_t count_ = 0;    // tokens appended
+  std::uint64_t flushed_ = 0;  // tokens in the file
+  bool finished_ = false;
+};
+
+}  // namespace mneme::io
