@@ -28,7 +28,9 @@ class CatchUpTable {
   void advance(std::uint64_t t);
 
   std::uint64_t target_step() const { return log_decay_.size() - 1; }
-  // A row's missed steps beyond this many no longer move it in float32. At most kMaxWindow.
+  // A row's missed steps beyond this many no longer move it in float32: their share of the sum is
+  // below 1e-9, since terms fall by beta1/sqrt(beta2) a step. Where that is not below 1, terms
+  // still fall by beta1, from at most 1/epsilon. At most kMaxWindow, else the constructor throws.
   std::uint64_t window() const { return window_; }
   static constexpr std::uint64_t kMaxWindow = 8192;
 
@@ -46,6 +48,8 @@ class CatchUpTable {
   void describe(CatchUpArgs& args) const;
 
  private:
+  // b_s of an entry: how much of sqrt(v) is left at step s, bias-corrected.
+  double root_ratio(std::uint64_t l, std::uint64_t s) const;
   void start_entry(std::uint64_t l);
   void add_term(std::uint64_t l, std::uint64_t s);
   void publish_entry(std::uint64_t l);
