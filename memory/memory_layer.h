@@ -1,6 +1,12 @@
 // One memory layer: product keys over a shared value table, optional swilu gate, scalar gate and
 // query/key normalisation. Forward and backward as in SPEC.md. The layer owns its activations and
 // views its parameters and their gradients, which the model owns in one flat range.
+//
+// The folder: product_keys picks rows and weights; value_table reads the rows, keeps the step's
+// factored gradient (row_gradient) and takes the row optimiser's step (row_optimizer, catch_up);
+// record_exchange carries values in and out for export and import. Nothing here knows in which tier
+// a row lives, how large the tiers are, or what the model around the layer looks like; nothing here
+// is as large as the table.
 #pragma once
 
 #include <cstdint>
@@ -45,6 +51,9 @@ struct MemoryLayerParameters {
 
 class MemoryLayer {
  public:
+  // Allocates every buffer for options.tokens. Throws Error when an option is out of range or does
+  // not fit the table. Backend and table must outlive the layer; work queued on streams must have
+  // run before it is destroyed.
   MemoryLayer(kernels::Backend& backend, ValueTable& table, const MemoryLayerOptions& options);
   ~MemoryLayer();
 

@@ -44,7 +44,8 @@ RecordExchange::Scratch::Scratch(kernels::Backend& backend, const kernels::Recor
       moment1(backend, kBatchRows * static_cast<std::int64_t>(layout.moment_bytes())),
       moment2(backend, kBatchRows * static_cast<std::int64_t>(layout.moment_bytes())),
       row_state(backend, layout.row_state ? kBatchRows : 0),
-      last_step(backend, kBatchRows) {
+      last_step(backend, kBatchRows),
+      stream(backend.create_stream()) {
   std::iota(host_slots.data(), host_slots.data() + kBatchRows, kernels::SlotId{0});
   for (std::int64_t i = 0; i < kBatchRows; ++i) {
     addresses.data()[i] = records.data() + static_cast<std::size_t>(i) * layout.record_bytes();
@@ -58,7 +59,7 @@ RecordExchange::Scratch::Scratch(kernels::Backend& backend, const kernels::Recor
 }
 
 RecordExchange::RecordExchange(kernels::Backend& backend, offload::TieredStore& store)
-    : backend_(&backend), store_(&store), stream_(backend.create_stream()) {}
+    : backend_(&backend), store_(&store) {}
 
 RecordExchange::Scratch& RecordExchange::scratch() {
   if (!scratch_) scratch_ = std::make_unique<Scratch>(*backend_, store_->options().layout);
@@ -80,21 +81,21 @@ void RecordExchange::read_batch(const offload::Currency& currency, kernels::RowI
   Scratch& batch = scratch();
   store_->read_records(first, count, batch.records.data());
   std::iota(batch.host_rows.data(), batch.host_rows.data() + count, first);
-  backend_->copy(*stream_, batch.rows.data(), batch.host_rows.data(),
+  backend_->copy(*batch.stream, batch.rows.data(), batch.host_rows.data(),
                  DeviceArray<kernels::RowId>::bytes(count));
-  backend_->copy(*stream_, batch.slots.data(), batch.host_slots.data(),
+  backend_->copy(*batch.stream, batch.slots.data(), batch.host_slots.data(),
                  DeviceArray<kernels::SlotId>::bytes(count));
-  backend_->unpack_records(*stream_, batch.arena, batch.addresses.data(), batch.slots.data(),
+  backend_->unpack_records(*batch.stream, batch.arena, batch.addresses.data(), batch.slots.data(),
                            count);
   if (currency.catch_up != nullptr) {
-    backend_->catch_up_rows(*stream_, batch.arena, batch.rows.data(), batch.slots.data(), count,
-                            *currency.catch_up);
+    backend_->catch_up_rows(*batch.stream, batch.arena, batch.rows.data(), batch.slots.data(),
+                            count, *currency.catch_up);
   }
-  backend_->read_values(*stream_, batch.arena, batch.slots.data(), count,
+  backend_->read_values(*batch.stream, batch.arena, batch.slots.data(), count,
                         batch.device_values.data());
   const std::size_t bytes = DeviceArray<float>::bytes(count * batch.arena.layout.width);
-  backend_->copy(*stream_, batch.host_values.data(), batch.device_values.data(), bytes);
-  stream_->synchronize();
+  backend_->copy(*batch.stream, batch.host_values.data(), batch.device_values.data(), bytes);
+  batch.stream->synchronize();
   std::memcpy(out, batch.host_values.data(), bytes);
 }
 

@@ -2,7 +2,9 @@
 // Reading brings copies of the records up to date aside; nothing of the table changes.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 
 #include "kernels/backend.h"
@@ -40,6 +42,7 @@ class RecordExchange {
     DeviceArray<float> row_state;
     DeviceArray<std::uint32_t> last_step;
     kernels::RowArena arena;
+    std::unique_ptr<kernels::Stream> stream;
   };
   Scratch& scratch();
   void read_batch(const offload::Currency& currency, kernels::RowId first, std::int64_t count,
@@ -47,7 +50,6 @@ class RecordExchange {
 
   kernels::Backend* backend_;
   offload::TieredStore* store_;
-  std::unique_ptr<kernels::Stream> stream_;
   std::unique_ptr<Scratch> scratch_;
 };
 

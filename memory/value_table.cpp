@@ -135,16 +135,10 @@ class ValueTable::Implementation {
     gradient_.group(stream);
     result.distinct_rows = gradient_.distinct_rows();
     const kernels::RowGradient gradient = gradient_.gradient();
-    queue_clip(stream, gradient, result.distinct_rows);
-    const kernels::RowUpdateArgs update = update_args();
-    for_each_chunk(stream, gradient_.unique_rows(), result.distinct_rows,
-                   [&](offload::Lease& lease, std::int64_t first) {
-                     backend_.update_rows(stream, lease.arena(), lease.slots(), gradient, first,
-                                          lease.count(), update);
-                     lease.mark_dirty();
-                   });
-    stream.synchronize();
-    if (clips()) result.gradient_norm = std::sqrt(*host_square_sum_.data());
+    set_grad_scale(stream, gradient, result);
+    // A gradient that is not finite counts as zero: rows that are not updated are caught up later
+    // as rows without a gradient are.
+    if (std::isfinite(result.gradient_norm)) update(stream, gradient, result.distinct_rows);
     gradient_.clear();
     return result;
   }
@@ -165,8 +159,6 @@ class ValueTable::Implementation {
   }
 
  private:
-  bool clips() const { return options_.optimizer.clip_norm > 0; }
-
   offload::Currency currency(std::uint64_t step) {
     return {.kind = options_.optimizer.kind, .step = step, .catch_up = catch_up_.advance(step)};
   }
@@ -189,18 +181,32 @@ class ValueTable::Implementation {
     catch_up_.mark_used(stream);
   }
 
-  // Leaves the clip factor in grad_scale_ and queues the square sum's way to the host.
-  void queue_clip(kernels::Stream& stream, const kernels::RowGradient& gradient,
-                  std::int64_t distinct_rows) {
-    if (!clips()) {
+  // Leaves the clip factor in grad_scale_ and the norm in `step`.
+  void set_grad_scale(kernels::Stream& stream, const kernels::RowGradient& gradient,
+                      TableStep& step) {
+    const double limit = options_.optimizer.clip_norm;
+    if (limit == 0) {
       backend_.copy(stream, grad_scale_.data(), host_one_.data(), sizeof(float));
       return;
     }
-    backend_.row_gradient_norms(stream, gradient, 0, distinct_rows, square_norms_.data());
-    backend_.sum(stream, square_norms_.data(), distinct_rows, square_sum_.data());
-    backend_.clip_scale(stream, square_sum_.data(),
-                        static_cast<float>(options_.optimizer.clip_norm), grad_scale_.data());
+    backend_.row_gradient_norms(stream, gradient, 0, step.distinct_rows, square_norms_.data());
+    backend_.sum(stream, square_norms_.data(), step.distinct_rows, square_sum_.data());
+    backend_.clip_scale(stream, square_sum_.data(), static_cast<float>(limit), grad_scale_.data());
     backend_.copy(stream, host_square_sum_.data(), square_sum_.data(), sizeof(double));
+    stream.synchronize();
+    step.gradient_norm = std::sqrt(*host_square_sum_.data());
+  }
+
+  void update(kernels::Stream& stream, const kernels::RowGradient& gradient,
+              std::int64_t distinct_rows) {
+    const kernels::RowUpdateArgs args = update_args();
+    for_each_chunk(stream, gradient_.unique_rows(), distinct_rows,
+                   [&](offload::Lease& lease, std::int64_t first) {
+                     backend_.update_rows(stream, lease.arena(), lease.slots(), gradient, first,
+                                          lease.count(), args);
+                     lease.mark_dirty();
+                   });
+    stream.synchronize();
   }
 
   kernels::RowUpdateArgs update_args() const {

@@ -39,11 +39,16 @@ class LookupSet;
 
 struct TableStep {
   std::int64_t distinct_rows = 0;
-  double gradient_norm = 0;  // before clipping, 0 when clipping is off
+  // Before clipping; 0 when clipping is off. When it is not finite, the step's gradient counted as
+  // zero.
+  double gradient_norm = 0;
 };
 
 class ValueTable {
  public:
+  // Allocates every buffer of the sizes given (untouched memory costs nothing) and opens the store.
+  // Throws Error when an option is out of range or a tier's budget is too small. Backend and disk
+  // must outlive the table; work queued on streams must have run before it is destroyed.
   ValueTable(kernels::Backend& backend, io::Disk& disk, const ValueTableOptions& options);
   ~ValueTable();
 
