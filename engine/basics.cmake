@@ -4,6 +4,7 @@ target_sources(mneme_engine PRIVATE
   config_keys.cpp
   config_reader.cpp
   config_writer.cpp
+  data.cpp
   metrics.cpp
   progress.cpp
   schedule.cpp)

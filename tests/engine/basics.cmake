@@ -1,4 +1,7 @@
 mneme_test(engine_config_test SOURCES config_test.cpp LIBRARIES mneme_engine)
+mneme_test(engine_data_test SOURCES data_test.cpp LIBRARIES mneme_engine)
 mneme_test(engine_metrics_test SOURCES metrics_test.cpp
+           LIBRARIES mneme_engine nlohmann_json::nlohmann_json)
+mneme_test(engine_schedule_test SOURCES schedule_test.cpp
            LIBRARIES mneme_engine nlohmann_json::nlohmann_json)
 mneme_test(engine_progress_test SOURCES progress_test.cpp LIBRARIES mneme_engine)

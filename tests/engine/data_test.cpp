@@ -1,0 +1,267 @@
+// Training sees every window once an epoch, in an order that only the seed and the step decide.
+#include "engine/data.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <numeric>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "io/error.h"
+#include "io/token_shards.h"
+
+namespace mneme::engine {
+namespace {
+
+namespace fs = std::filesystem;
+
+class DataTest : public testing::Test {
+ protected:
+  DataTest() {
+    const auto* test = testing::UnitTest::GetInstance()->current_test_info();
+    folder_ = fs::temp_directory_path() /
+              ("mneme_data_" + std::string(test->name()) + "_" + std::to_string(getpid()));
+    fs::create_directories(folder_);
+  }
+  ~DataTest() override { fs::remove_all(folder_); }
+
+  std::string write(const std::string& name, const std::string& text) const {
+    std::ofstream(folder_ / name, std::ios::binary) << text;
+    return (folder_ / name).string();
+  }
+  std::string write_shard(const std::string& name, const std::vector<std::uint16_t>& tokens) const {
+    io::TokenShardWriter writer((folder_ / name).string());
+    writer.append(tokens);
+    writer.finish();
+    return (folder_ / name).string();
+  }
+
+  fs::path folder_;
+};
+
+// Text in which every byte tells its position (mod 251, so that neighbours differ).
+std::string numbered(std::size_t bytes) {
+  std::string text(bytes, '\0');
+  for (std::size_t i = 0; i < bytes; ++i) text[i] = static_cast<char>(i % 251);
+  return text;
+}
+
+DataOptions options_of(const std::string& path) {
+  DataOptions options;
+  options.source.path = path;
+  options.source.validation_share = 0.1;
+  options.batch = 3;
+  options.sequence = 8;
+  options.micro_batches = 2;
+  options.validation_batches = 4;
+  options.seed = 5;
+  return options;
+}
+
+std::string error_of(const DataOptions& options) {
+  try {
+    const Data data(options);
+  } catch (const io::Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(Shuffle, IsAPermutationThatDependsOnTheKey) {
+  for (const std::uint64_t count : {1ull, 2ull, 3ull, 5ull, 64ull, 1000ull, 4097ull}) {
+    std::vector<std::vector<std::uint64_t>> orders;
+    for (const std::uint64_t key : {1ull, 2ull}) {
+      std::vector<std::uint64_t> order;
+      for (std::uint64_t i = 0; i < count; ++i) order.push_back(shuffled(key, count, i));
+      const std::set<std::uint64_t> distinct(order.begin(), order.end());
+      EXPECT_EQ(distinct.size(), count);
+      EXPECT_LT(*distinct.rbegin(), count);
+      orders.push_back(order);
+    }
+    if (count >= 64) {
+      EXPECT_NE(orders[0], orders[1]);
+    }
+  }
+}
+
+TEST(Shuffle, NeighboursAreFarApart) {
+  constexpr std::uint64_t kCount = 1 << 14;
+  double distance = 0;
+  for (std::uint64_t i = 0; i + 1 < kCount; ++i) {
+    distance += std::abs(static_cast<double>(shuffled(7, kCount, i)) -
+                         static_cast<double>(shuffled(7, kCount, i + 1)));
+  }
+  // Two random positions are a third of the range apart.
+  EXPECT_NEAR(distance / (kCount - 1) / kCount, 1.0 / 3, 0.02);
+}
+
+TEST_F(DataTest, TargetsFollowTokens) {
+  const Data data(options_of(write("text", numbered(1000))));
+  Batch batch;
+  for (std::uint64_t step = 1; step <= 30; ++step) {
+    data.train_batch(step, static_cast<std::int64_t>(step % 2), batch);
+    ASSERT_EQ(batch.tokens.size(), 24u);
+    ASSERT_EQ(batch.targets.size(), 24u);
+    for (std::size_t i = 0; i < batch.tokens.size(); ++i) {
+      EXPECT_EQ(batch.targets[i], (batch.tokens[i] + 1) % 251);
+    }
+  }
+}
+
+TEST_F(DataTest, BytesAbove127AreTokensToo) {
+  DataOptions options = options_of(write("text", std::string(100, '\xff')));
+  Batch batch;
+  Data(options).train_batch(1, 0, batch);
+  EXPECT_EQ(batch.tokens[0], 255);
+}
+
+TEST_F(DataTest, AnEpochHasEveryTrainingWindowOnceAndNoValidationWindow) {
+  // 8 x 30 windows of 8 tokens; the first token of a window names it.
+  std::vector<std::uint16_t> tokens(8 * 240 + 1);
+  std::iota(tokens.begin(), tokens.end(), std::uint16_t{0});
+  DataOptions options = options_of(write_shard("a.bin", tokens));
+  options.source.vocabulary = 4096;
+  const Data data(options);
+  EXPECT_EQ(data.tokens(), tokens.size());
+  ASSERT_EQ(data.train_windows(), 216u);
+  ASSERT_EQ(data.validation_windows(), 24u);
+
+  Batch batch;
+  std::map<std::int32_t, int> seen;
+  for (std::uint64_t step = 1; step <= 36; ++step) {  // 36 x 2 x 3 = 216
+    for (const std::int64_t micro : {0, 1}) {
+      data.train_batch(step, micro, batch);
+      for (std::size_t row = 0; row < 3; ++row) ++seen[batch.tokens[row * 8]];
+    }
+  }
+  EXPECT_EQ(seen.size(), 216u);
+  for (const auto& [first, times] : seen) {
+    EXPECT_EQ(times, 1);
+    EXPECT_EQ(first % 8, 0);
+    EXPECT_LT(first, 216 * 8);
+  }
+  EXPECT_EQ(data.epochs_before(37), 1.0);
+
+  ASSERT_EQ(data.validation_batches(), 4);
+  for (std::int64_t index = 0; index < 4; ++index) {
+    data.validation_batch(index, batch);
+    for (std::size_t row = 0; row < 3; ++row) EXPECT_GE(batch.tokens[row * 8], 216 * 8);
+  }
+}
+
+TEST_F(DataTest, TheStepIsTheWholeCursor) {
+  const DataOptions options = options_of(write("text", numbered(1000)));
+  const Data one(options);
+  const Data other(options);
+  Batch expected;
+  Batch batch;
+  for (std::uint64_t step = 1; step <= 20; ++step) {
+    one.train_batch(step, 0, expected);
+    one.train_batch(step + 1, 0, batch);  // a look ahead changes nothing
+    one.train_batch(step, 0, batch);
+    EXPECT_EQ(batch.tokens, expected.tokens);
+    other.train_batch(step, 0, batch);  // as after a resume
+    EXPECT_EQ(batch.tokens, expected.tokens);
+    other.train_batch(step, 1, batch);
+    EXPECT_NE(batch.tokens, expected.tokens);
+  }
+}
+
+TEST_F(DataTest, TheSeedDecidesTheOrderAndNotTheValidationPart) {
+  DataOptions options = options_of(write("text", numbered(1000)));
+  const Data one(options);
+  options.seed = 6;
+  const Data other(options);
+  Batch first;
+  Batch second;
+  one.train_batch(1, 0, first);
+  other.train_batch(1, 0, second);
+  EXPECT_NE(first.tokens, second.tokens);
+  one.validation_batch(0, first);
+  other.validation_batch(0, second);
+  EXPECT_EQ(first.tokens, second.tokens);
+}
+
+TEST_F(DataTest, AFolderOfShardsIsReadInOrderWithoutCrossingShards) {
+  write_shard("b.bin", std::vector<std::uint16_t>(17, 2));
+  write_shard("a.bin", std::vector<std::uint16_t>(17, 1));
+  DataOptions options = options_of(folder_.string());
+  options.source.vocabulary = 10;
+  options.source.validation_share = 0.5;
+  const Data data(options);
+  EXPECT_EQ(data.train_windows(), 2u);
+  Batch batch;
+  data.train_batch(1, 0, batch);
+  EXPECT_EQ(batch.tokens, std::vector<std::int32_t>(24, 1));
+  EXPECT_EQ(batch.targets, std::vector<std::int32_t>(24, 1));
+  data.validation_batch(0, batch);
+  EXPECT_EQ(batch.targets, std::vector<std::int32_t>(24, 2));
+}
+
+TEST_F(DataTest, ATokenOutsideTheVocabularyIsNamed) {
+  std::vector<std::uint16_t> tokens(100, 1);
+  tokens[3] = 10;
+  DataOptions options = options_of(write_shard("a.bin", tokens));
+  options.source.vocabulary = 10;
+  options.source.validation_share = 0;
+  const Data data(options);
+  Batch batch;
+  std::string message = "no error";
+  try {
+    for (std::uint64_t step = 1; step <= 4; ++step) data.train_batch(step, 0, batch);
+  } catch (const io::Error& error) {
+    message = error.what();
+  }
+  EXPECT_EQ(message,
+            options.source.path + ": token 10 at position 3 is outside data.vocabulary 10");
+}
+
+TEST_F(DataTest, UnigramEntropyIsThatOfTheTokens) {
+  EXPECT_NEAR(Data(options_of(write("a", std::string(64, 'x')))).unigram_entropy(), 0, 1e-12);
+  std::string two;
+  for (int i = 0; i < 32; ++i) two += "aaab";
+  const double expected = -(0.75 * std::log(0.75) + 0.25 * std::log(0.25));
+  EXPECT_NEAR(Data(options_of(write("b", two))).unigram_entropy(), expected, 1e-12);
+}
+
+TEST_F(DataTest, UnusableDataIsAnErrorThatNamesIt) {
+  EXPECT_EQ(error_of(options_of("")),
+            "data.path is not set; name a text file, a folder of text or token shards");
+  EXPECT_EQ(error_of(options_of("/nowhere/at/all")),
+            "data.path /nowhere/at/all: there is no such file or folder");
+  EXPECT_NE(error_of(options_of(write("empty", ""))).find("empty"), std::string::npos);
+  EXPECT_NE(error_of(options_of(folder_.string())).find(folder_.string()), std::string::npos);
+  const std::string shorter = write("short", "sixteen letters!");
+  EXPECT_EQ(error_of(options_of(shorter)),
+            "data.path " + shorter +
+                ": 16 tokens are too short for a training and a validation window of 8 + 1 "
+                "tokens; lower train.sequence");
+  DataOptions options = options_of(write("text", numbered(1000)));
+  options.source.vocabulary = 255;
+  EXPECT_NE(error_of(options).find("data.vocabulary = 256"), std::string::npos);
+  options = options_of(write("no_shard.bin", "text"));
+  EXPECT_NE(error_of(options).find("no_shard.bin"), std::string::npos);
+}
+
+TEST_F(DataTest, ASmallValidationPartStillMakesOneBatch) {
+  DataOptions options = options_of(write("text", numbered(17)));
+  const Data data(options);
+  EXPECT_EQ(data.train_windows(), 1u);
+  EXPECT_EQ(data.validation_windows(), 1u);
+  ASSERT_EQ(data.validation_batches(), 1);
+  Batch batch;
+  data.validation_batch(0, batch);
+  EXPECT_EQ(batch.tokens[16], 8);
+  options.source.validation_share = 0;
+  EXPECT_EQ(Data(options).validation_batches(), 0);
+  EXPECT_EQ(Data(options).train_windows(), 2u);
+}
+
+}  // namespace
+}  // namespace mneme::engine
