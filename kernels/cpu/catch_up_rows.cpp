@@ -1,1 +1,200 @@
-// Operation catch_up_rows of the CPU backend.
+// Operation catch_up_rows of the CPU backend: the missed AdamW steps of rows that were not in use,
+// SPEC.md's sum in the closed form of CatchUpEntry, or element by element where that does not hold.
+#include <cmath>
+
+#include "io/check.h"
+#include "kernels/cpu/cpu_backend.h"
+#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/row_rounding.h"
+
+namespace mneme::kernels::cpu {
+namespace {
+
+constexpr std::int64_t kRowsAhead = 2;
+constexpr int kTerms = kCatchUpTerms;
+
+// What all columns of one row share.
+struct RowScalars {
+  float decay;              // D(l, t)
+  float decay1, decay2;     // of the moments
+  float numerator[kTerms];  // P times D(l, t)
+  float denominator[kTerms + 1];
+  float scale;  // 1 / b_(l+1)
+  float inverse_epsilon;
+  float scaled_epsilon;  // epsilon * scale
+};
+
+MNEME_INLINE float polynomial(const float* coefficients, int degree, float z) {
+  float sum = coefficients[degree];
+#pragma GCC unroll 16
+  for (int i = degree - 1; i >= 0; --i) sum = fused_multiply_add(sum, z, coefficients[i]);
+  return sum;
+}
+
+MNEME_INLINE float reversed_polynomial(const float* coefficients, int degree, float z) {
+  float sum = coefficients[0];
+#pragma GCC unroll 16
+  for (int i = 1; i <= degree; ++i) sum = fused_multiply_add(sum, z, coefficients[i]);
+  return sum;
+}
+
+// drift[c] = what value c loses. Where sqrt(v) >= scaled epsilon the closed form is taken in z =
+// scaled_epsilon / sqrt(v) <= 1; the few columns with less are done again in 1/z.
+MNEME_INLINE void closed_drift(const RowScalars& row, std::int64_t count, const float* moment1,
+                               const float* moment2, float* drift) {
+  const RowScalars s = row;
+  std::int32_t small = 0;
+#pragma omp simd reduction(| : small)
+  for (std::int64_t c = 0; c < count; ++c) {
+    const float root = __builtin_sqrtf(moment2[c]);
+    const float inverse = 1.0f / root;
+    const float z = s.scaled_epsilon * inverse;
+    const float ratio =
+        polynomial(s.numerator, kTerms - 1, z) / polynomial(s.denominator, kTerms, z);
+    drift[c] = moment1[c] * s.scale * inverse * ratio;
+    small |= root < s.scaled_epsilon || root == 0.0f ? 1 : 0;
+  }
+  if (small == 0) return;
+#pragma omp simd
+  for (std::int64_t c = 0; c < count; ++c) {
+    const float root = __builtin_sqrtf(moment2[c]);
+    const float z = root / s.scaled_epsilon;
+    const float ratio = reversed_polynomial(s.numerator, kTerms - 1, z) /
+                        reversed_polynomial(s.denominator, kTerms, z);
+    const float reversed = moment1[c] * s.inverse_epsilon * ratio;
+    const float chosen = root < s.scaled_epsilon ? reversed : drift[c];
+    drift[c] = moment1[c] == 0.0f ? 0.0f : chosen;
+  }
+}
+
+// The sum itself, in double.
+void summed_drift(const CatchUpArgs& args, std::uint64_t l, std::int64_t count,
+                  const float* moment1, const float* moment2, float* drift) {
+  double sums[kColumnBlock] = {}, roots[kColumnBlock];
+  for (std::int64_t c = 0; c < count; ++c) roots[c] = std::sqrt(static_cast<double>(moment2[c]));
+  const std::uint64_t last = std::min(args.target_step, l + args.window);
+  for (std::uint64_t s = l + 1; s <= last; ++s) {
+    const auto missed = static_cast<double>(s - l), step = static_cast<double>(s);
+    const double weight = args.learning_rates[s] *
+                          std::exp(args.log_decay[args.target_step] - args.log_decay[s]) *
+                          std::pow(args.beta1, missed) / (1 - std::pow(args.beta1, step));
+    const double b = std::sqrt(std::pow(args.beta2, missed) / (1 - std::pow(args.beta2, step)));
+    for (std::int64_t c = 0; c < count; ++c) sums[c] += weight / (b * roots[c] + args.epsilon);
+  }
+  for (std::int64_t c = 0; c < count; ++c) {
+    drift[c] = moment1[c] == 0.0f ? 0.0f : static_cast<float>(moment1[c] * sums[c]);
+  }
+}
+
+RowScalars scalars_of(const CatchUpArgs& args, std::uint64_t l) {
+  const CatchUpEntry& entry = args.entries[l];
+  const auto missed = static_cast<double>(args.target_step - l);
+  const double decay = std::exp(args.log_decay[args.target_step] - args.log_decay[l]);
+  RowScalars row;
+  row.decay = static_cast<float>(decay);
+  row.decay1 = static_cast<float>(std::pow(args.beta1, missed));
+  row.decay2 = static_cast<float>(std::pow(args.beta2, missed));
+  for (int i = 0; i < kTerms; ++i) row.numerator[i] = entry.numerator[i] * row.decay;
+  for (int i = 0; i <= kTerms; ++i) row.denominator[i] = args.denominator[i];
+  row.scale = entry.scale;
+  row.inverse_epsilon = static_cast<float>(1 / args.epsilon);
+  row.scaled_epsilon = static_cast<float>(args.epsilon) * entry.scale;
+  return row;
+}
+
+// Applies drift and decay to `count` columns.
+MNEME_INLINE void apply(const RowScalars& row, std::int64_t count, const float* drift, float* value,
+                        float* moment1, float* moment2) {
+  const float decay = row.decay, decay1 = row.decay1, decay2 = row.decay2;
+#pragma omp simd
+  for (std::int64_t c = 0; c < count; ++c) {
+    value[c] = fused_multiply_add(value[c], decay, -drift[c]);
+    moment1[c] *= decay1;
+    moment2[c] *= decay2;
+  }
+}
+
+template <typename Value, typename Moment>
+void catch_up_row(const RowArena& arena, RowId row, SlotId slot, const CatchUpArgs& args) {
+  const std::uint64_t l = arena.last_step[slot];
+  if (l == args.target_step) return;
+  CHECK(l < args.target_step, "row {} is current for step {}, after step {}", row, l,
+        args.target_step);
+  const auto width = static_cast<std::int64_t>(arena.layout.width);
+  const RowScalars scalars = scalars_of(args, l);
+  const bool closed = args.entries[l].closed_form != 0;
+  Value* values = row_of<Value>(arena.values, slot, width);
+  Moment* moments1 = row_of<Moment>(arena.moment1, slot, width);
+  Moment* moments2 = row_of<Moment>(arena.moment2, slot, width);
+  vectorised([=, &scalars, &args]() MNEME_VECTORISE {
+    const auto step = static_cast<std::uint32_t>(args.target_step);
+    float value[kColumnBlock], moment1[kColumnBlock], moment2[kColumnBlock], drift[kColumnBlock];
+    std::uint32_t value_bits[kColumnBlock], moment_bits[kColumnBlock];
+    for (std::int64_t column = 0; column < width; column += kColumnBlock) {
+      const std::int64_t count = std::min(kColumnBlock, width - column);
+      load_columns(values + column, count, value);
+      load_columns(moments1 + column, count, moment1);
+      load_columns(moments2 + column, count, moment2);
+      if (closed) {
+        closed_drift(scalars, count, moment1, moment2, drift);
+      } else {
+        summed_drift(args, l, count, moment1, moment2, drift);
+      }
+      apply(scalars, count, drift, value, moment1, moment2);
+      const std::int64_t block = column / kColumnBlock;
+      if constexpr (std::is_same_v<Value, Bf16>) {
+        rounding_bits(args.seed, step, row, block, RoundingStream::kValue, value_bits);
+      }
+      if constexpr (std::is_same_v<Moment, Bf16>) {
+        rounding_bits(args.seed, step, row, block, RoundingStream::kMoments, moment_bits);
+      }
+      store_columns(values + column, count, value, value_bits, 0);
+      store_columns(moments1 + column, count, moment1, moment_bits, 0);
+      store_columns(moments2 + column, count, moment2, moment_bits, 16);
+    }
+  });
+  arena.last_step[slot] = static_cast<std::uint32_t>(args.target_step);
+}
+
+template <typename Value, typename Moment>
+void prefetch_row(const RowArena& arena, SlotId slot) {
+  const auto width = static_cast<std::int64_t>(arena.layout.width);
+  const auto moment_bytes = width * static_cast<std::int64_t>(sizeof(Moment));
+  prefetch_bytes_to_write(row_of<Value>(arena.values, slot, width),
+                          width * static_cast<std::int64_t>(sizeof(Value)));
+  prefetch_bytes_to_write(row_of<Moment>(arena.moment1, slot, width), moment_bytes);
+  prefetch_bytes_to_write(row_of<Moment>(arena.moment2, slot, width), moment_bytes);
+}
+
+template <typename Value, typename Moment>
+void catch_up_all(const RowArena& arena, const RowId* rows, const SlotId* slots, std::int64_t count,
+                  const CatchUpArgs& args) {
+  const auto record_bytes = static_cast<std::int64_t>(arena.layout.record_bytes());
+  parallel_chunks(count, rows_per_chunk(record_bytes), [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      if (i + kRowsAhead < count) prefetch_row<Value, Moment>(arena, slots[i + kRowsAhead]);
+      catch_up_row<Value, Moment>(arena, rows[i], slots[i], args);
+    }
+  });
+}
+
+}  // namespace
+
+void CpuBackend::catch_up_rows(Stream& stream, const RowArena& arena, const RowId* rows,
+                               const SlotId* slots, std::int64_t count, const CatchUpArgs& args) {
+  if (args.kind != RowOptimizerKind::kAdamW) return;
+  CHECK(arena.layout.moments && arena.values != nullptr && arena.moment1 != nullptr &&
+        arena.moment2 != nullptr && arena.last_step != nullptr);
+  CHECK(args.target_step < std::uint64_t{1} << 32);
+  CHECK(args.target_step == 0 || (args.entries != nullptr && args.learning_rates != nullptr &&
+                                  args.log_decay != nullptr && args.window >= 1));
+  on(stream).enqueue([=](Scratch&) {
+    with_row_type(arena.layout.value_type, [&](auto value_type) {
+      with_row_type(arena.layout.moment_type, [&](auto moment_type) {
+        catch_up_all<decltype(value_type), decltype(moment_type)>(arena, rows, slots, count, args);
+      });
+    });
+  });
+}
+
+}  // namespace mneme::kernels::cpu

@@ -1,1 +1,212 @@
-// Operation update_rows of the CPU backend.
+// Operation update_rows of the CPU backend: each row's gradient is summed, scaled and applied in
+// one pass over value and moments.
+#include <cmath>
+
+#include "io/check.h"
+#include "kernels/cpu/cpu_backend.h"
+#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/row_gradient.h"
+#include "kernels/cpu/row_rounding.h"
+
+namespace mneme::kernels::cpu {
+namespace {
+
+// Rows whose lines are asked for before the row in hand is updated.
+constexpr std::int64_t kRowsAhead = 2;
+
+struct Update {
+  RowArena arena;
+  const SlotId* slots;
+  RowGradient gradient;
+  std::int64_t first;
+  RowUpdateArgs args;
+  AdamWScalars adamw;  // decay is every optimiser's
+  float rate;
+};
+
+AdamWScalars scalars_of(const RowUpdateArgs& args) {
+  const auto step = static_cast<double>(args.step);
+  AdamWScalars scalars;
+  scalars.beta1 = static_cast<float>(args.beta1);
+  scalars.beta2 = static_cast<float>(args.beta2);
+  scalars.one_minus_beta1 = static_cast<float>(1 - args.beta1);
+  scalars.one_minus_beta2 = static_cast<float>(1 - args.beta2);
+  scalars.decay = static_cast<float>(1 - args.learning_rate * args.weight_decay);
+  scalars.step_size = static_cast<float>(args.learning_rate / (1 - std::pow(args.beta1, step)));
+  scalars.inverse_correction2 = static_cast<float>(1 / (1 - std::pow(args.beta2, step)));
+  scalars.epsilon = static_cast<float>(args.epsilon);
+  return scalars;
+}
+
+// One row's part in an update.
+template <typename Value, typename Moment>
+struct RowPart {
+  Value* value;
+  Moment* moment1;
+  Moment* moment2;
+  GradientRow gradient;
+  float scale;  // clip factor
+  RowId row;
+};
+
+MNEME_INLINE float gradient_at(const GradientRow& gradient, float scale, std::int64_t column) {
+  return gradient.source[column] * gradient.factor * scale;
+}
+
+// All float32: no rounding, no staging.
+MNEME_INLINE void adamw_row(const RowPart<float, float>& part, const Update& update,
+                            std::int64_t width) {
+  const AdamWScalars scalars = update.adamw;
+  const GradientRow gradient = part.gradient;
+  float* value = part.value;
+  float* moment1 = part.moment1;
+  float* moment2 = part.moment2;
+  const float scale = part.scale;
+#pragma omp simd
+  for (std::int64_t c = 0; c < width; ++c) {
+    adamw_element(scalars, gradient_at(gradient, scale, c), value[c], moment1[c], moment2[c]);
+  }
+}
+
+template <typename Value, typename Moment>
+MNEME_INLINE void adamw_row(const RowPart<Value, Moment>& part, const Update& update,
+                            std::int64_t width) {
+  const auto step = static_cast<std::uint32_t>(update.args.step);
+  const AdamWScalars scalars = update.adamw;
+  float value[kColumnBlock], moment1[kColumnBlock], moment2[kColumnBlock];
+  std::uint32_t value_bits[kColumnBlock], moment_bits[kColumnBlock];
+  for (std::int64_t column = 0; column < width; column += kColumnBlock) {
+    const std::int64_t count = std::min(kColumnBlock, width - column);
+    load_columns(part.value + column, count, value);
+    load_columns(part.moment1 + column, count, moment1);
+    load_columns(part.moment2 + column, count, moment2);
+#pragma omp simd
+    for (std::int64_t c = 0; c < count; ++c) {
+      adamw_element(scalars, gradient_at(part.gradient, part.scale, column + c), value[c],
+                    moment1[c], moment2[c]);
+    }
+    const std::int64_t block = column / kColumnBlock;
+    if constexpr (std::is_same_v<Value, Bf16>) {
+      rounding_bits(update.args.seed, step, part.row, block, RoundingStream::kValue, value_bits);
+    }
+    if constexpr (std::is_same_v<Moment, Bf16>) {
+      rounding_bits(update.args.seed, step, part.row, block, RoundingStream::kMoments, moment_bits);
+    }
+    store_columns(part.value + column, count, value, value_bits, 0);
+    store_columns(part.moment1 + column, count, moment1, moment_bits, 0);
+    store_columns(part.moment2 + column, count, moment2, moment_bits, 16);
+  }
+}
+
+// value = value * decay - rate * g: sgd, and adagrad with its rate divided by the row's state.
+template <typename Value>
+MNEME_INLINE void descend_row(const RowPart<Value, float>& part, const Update& update, float rate,
+                              std::int64_t width) {
+  const float decay = update.adamw.decay;
+  float value[kColumnBlock];
+  std::uint32_t bits[kColumnBlock];
+  for (std::int64_t column = 0; column < width; column += kColumnBlock) {
+    const std::int64_t count = std::min(kColumnBlock, width - column);
+    load_columns(part.value + column, count, value);
+#pragma omp simd
+    for (std::int64_t c = 0; c < count; ++c) {
+      const float step = rate * gradient_at(part.gradient, part.scale, column + c);
+      value[c] = fused_multiply_add(value[c], decay, -step);
+    }
+    if constexpr (std::is_same_v<Value, Bf16>) {
+      rounding_bits(update.args.seed, static_cast<std::uint32_t>(update.args.step), part.row,
+                    column / kColumnBlock, RoundingStream::kValue, bits);
+    }
+    store_columns(part.value + column, count, value, bits, 0);
+  }
+}
+
+template <typename Value, typename Moment>
+void prefetch_row(const RowArena& arena, SlotId slot, std::int64_t width) {
+  prefetch_bytes_to_write(row_of<Value>(arena.values, slot, width),
+                          width * static_cast<std::int64_t>(sizeof(Value)));
+  if (!arena.layout.moments) return;
+  const auto bytes = width * static_cast<std::int64_t>(sizeof(Moment));
+  prefetch_bytes_to_write(row_of<Moment>(arena.moment1, slot, width), bytes);
+  prefetch_bytes_to_write(row_of<Moment>(arena.moment2, slot, width), bytes);
+}
+
+template <int kWide, typename Value, typename Moment>
+void update_row(const Update& update, std::int64_t i, float* buffer) {
+  const std::int64_t width = update.gradient.width;
+  const RowArena& arena = update.arena;
+  const SlotId slot = update.slots[i];
+  const RowId row = update.gradient.grouped.unique_rows[update.first + i];
+  const GradientRow gradient = gradient_row<kWide>(update.gradient, update.first + i, buffer);
+  const float scale = update.args.grad_scale != nullptr ? *update.args.grad_scale : 1.0f;
+  Value* value = row_of<Value>(arena.values, slot, width);
+
+  const RowOptimizerKind kind = update.args.kind;
+  if (kind == RowOptimizerKind::kAdamW || kind == RowOptimizerKind::kAdamWLazy) {
+    CHECK(kind == RowOptimizerKind::kAdamWLazy || arena.last_step[slot] + 1 == update.args.step,
+          "row {} is current for step {}, updated in step {}", row, arena.last_step[slot],
+          update.args.step);
+    const RowPart<Value, Moment> part{value,
+                                      row_of<Moment>(arena.moment1, slot, width),
+                                      row_of<Moment>(arena.moment2, slot, width),
+                                      gradient,
+                                      scale,
+                                      row};
+    vectorised([&part, &update, width]() MNEME_VECTORISE { adamw_row(part, update, width); });
+  } else {
+    float rate = update.rate;
+    if (kind == RowOptimizerKind::kAdagradRowwise) {
+      const float mean = scale * scale * square_norm(gradient, width) / static_cast<float>(width);
+      arena.row_state[slot] += mean;
+      rate /= std::sqrt(arena.row_state[slot]) + update.adamw.epsilon;
+    }
+    const RowPart<Value, float> part{value, nullptr, nullptr, gradient, scale, row};
+    vectorised([&part, &update, rate, width]()
+                   MNEME_VECTORISE { descend_row(part, update, rate, width); });
+  }
+  arena.last_step[slot] = static_cast<std::uint32_t>(update.args.step);
+}
+
+template <typename Value, typename Moment>
+void update_all(const Update& update, std::int64_t count, Scratch& scratch) {
+  const std::int64_t width = update.gradient.width;
+  float* buffers = scratch.take<float>(thread_slots() * width);
+  const auto record_bytes = static_cast<std::int64_t>(update.arena.layout.record_bytes());
+  with_register_blocks([&](auto wide) {
+    parallel_chunks(count, rows_per_chunk(record_bytes), [&](std::int64_t begin, std::int64_t end) {
+      float* buffer = buffers + thread_slot() * width;
+      for (std::int64_t i = begin; i < end; ++i) {
+        if (i + kRowsAhead < count) {
+          prefetch_row<Value, Moment>(update.arena, update.slots[i + kRowsAhead], width);
+        }
+        update_row<decltype(wide)::value, Value, Moment>(update, i, buffer);
+      }
+    });
+  });
+}
+
+}  // namespace
+
+void CpuBackend::update_rows(Stream& stream, const RowArena& arena, const SlotId* slots,
+                             const RowGradient& gradient, std::int64_t first, std::int64_t count,
+                             const RowUpdateArgs& args) {
+  check_gradient(gradient);
+  const bool adamw =
+      args.kind == RowOptimizerKind::kAdamW || args.kind == RowOptimizerKind::kAdamWLazy;
+  CHECK(gradient.width == arena.layout.width && arena.values != nullptr);
+  CHECK(arena.last_step != nullptr && args.step >= 1 && args.step < std::uint64_t{1} << 32);
+  CHECK(!adamw || (arena.layout.moments && arena.moment1 != nullptr && arena.moment2 != nullptr));
+  CHECK(args.kind != RowOptimizerKind::kAdagradRowwise || arena.row_state != nullptr);
+  CHECK(first >= 0 && count >= 0);
+  Update update{arena, slots, gradient, first, args, scalars_of(args), 0};
+  update.rate = static_cast<float>(args.learning_rate);
+  on(stream).enqueue([=](Scratch& scratch) {
+    with_row_type(arena.layout.value_type, [&](auto value_type) {
+      with_row_type(arena.layout.moment_type, [&](auto moment_type) {
+        update_all<decltype(value_type), decltype(moment_type)>(update, count, scratch);
+      });
+    });
+  });
+}
+
+}  // namespace mneme::kernels::cpu
