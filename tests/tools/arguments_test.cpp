@@ -1,0 +1,151 @@
+// Every command line either becomes one command with its options or is refused in one line.
+#include "tools/mneme/arguments.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+namespace mneme::tools {
+namespace {
+
+template <typename Options>
+Options parsed(const std::vector<std::string>& words) {
+  const Arguments arguments = parse_arguments(words);
+  EXPECT_EQ(arguments.error, "");
+  EXPECT_TRUE(arguments.command.has_value());
+  if (!arguments.command || !std::holds_alternative<Options>(*arguments.command)) {
+    ADD_FAILURE() << "another command was chosen";
+    return {};
+  }
+  return std::get<Options>(*arguments.command);
+}
+
+TEST(Arguments, TrainTakesOverridesInOrderAndTheDeviceAsOne) {
+  const auto options = parsed<TrainOptions>({"train", "run.toml", "--set", "train.steps=5", "--set",
+                                             "sample.prompt=a = b", "--device", "cpu"});
+  EXPECT_EQ(options.config, "run.toml");
+  std::vector<std::string> overrides = options.overrides;
+  std::sort(overrides.begin(), overrides.end());
+  EXPECT_EQ(overrides,
+            (std::vector<std::string>{"run.device=cpu", "sample.prompt=a = b", "train.steps=5"}));
+}
+
+TEST(Arguments, ConfigurationHelpNeedsNoConfiguration) {
+  EXPECT_FALSE(parsed<ConfigHelpOptions>({"train", "--help-config"}).markdown);
+  EXPECT_TRUE(parsed<ConfigHelpOptions>({"train", "--help-config", "markdown"}).markdown);
+}
+
+TEST(Arguments, EveryCommandFillsItsOptions) {
+  EXPECT_EQ(parsed<ResumeOptions>({"resume", "runs/a", "--set", "tiers.host_bytes=0"}).overrides,
+            std::vector<std::string>{"tiers.host_bytes=0"});
+  const auto eval = parsed<EvalOptions>({"eval", "runs/a", "--step", "40", "--json"});
+  EXPECT_EQ(eval.directory, "runs/a");
+  EXPECT_EQ(eval.step, 40u);
+  EXPECT_TRUE(eval.json);
+  const auto generate = parsed<GenerateOptions>(
+      {"generate", "runs/a", "--prompt", "\"It\" = was", "--tokens", "9", "--seed", "3"});
+  EXPECT_EQ(generate.overrides, std::vector<std::string>{"sample.tokens=9"});
+  EXPECT_EQ(generate.prompt, "\"It\" = was");
+  EXPECT_EQ(generate.seed, 3u);
+  EXPECT_FALSE(generate.step.has_value());
+  EXPECT_EQ(parsed<VerifyOptions>({"verify", "runs/a"}).directory, "runs/a");
+  EXPECT_TRUE(parsed<InspectOptions>({"inspect", "runs/a", "--json"}).json);
+  const auto exported =
+      parsed<ExportOptions>({"export", "runs/a", "-o", "a.safetensors", "--untouched"});
+  EXPECT_EQ(exported.output, "a.safetensors");
+  EXPECT_TRUE(exported.untouched);
+  const auto rows =
+      parsed<BenchRowsOptions>({"bench", "rows", "--device-bytes", "3MiB", "--skew", "0.5"});
+  EXPECT_EQ(rows.device_bytes, 3u << 20);
+  EXPECT_EQ(rows.skew, 0.5);
+  EXPECT_EQ(parsed<BenchModelOptions>({"bench", "model", "a.toml", "--steps", "3"}).steps, 3);
+}
+
+TEST(Arguments, BenchDiskReadsSizesWithUnits) {
+  const auto options =
+      parsed<BenchDiskOptions>({"bench", "disk", "--path", "f", "--file-bytes", "1.5GiB",
+                                "--record-bytes", "12288", "--depth", "64", "--read-share", "0.5",
+                                "--seconds", "0.5", "--engine", "sync", "--json", "--keep"});
+  EXPECT_EQ(options.path, "f");
+  EXPECT_EQ(options.file_bytes, 3ull << 29);
+  EXPECT_EQ(options.record_bytes, 12288u);
+  EXPECT_EQ(options.depth, 64u);
+  EXPECT_EQ(options.read_share, 0.5);
+  EXPECT_EQ(options.seconds, 0.5);
+  EXPECT_EQ(options.io_engine, "sync");
+  EXPECT_TRUE(options.json);
+  EXPECT_TRUE(options.keep);
+  EXPECT_FALSE(options.reuse);
+}
+
+TEST(Arguments, WrongUsageIsOneLineAndExitStatusTwo) {
+  const std::vector<std::vector<std::string>> wrong = {
+      {},
+      {"trian", "a.toml"},
+      {"train"},
+      {"train", "a.toml", "b.toml"},
+      {"train", "a.toml", "--set", "steps"},
+      {"train", "a.toml", "--device", "gpu"},
+      {"train", "--help-config", "pdf"},
+      {"resume"},
+      {"eval", "a", "--step", "-1"},
+      {"export", "a"},
+      {"bench"},
+      {"bench", "disc"},
+      {"bench", "disk", "--file-bytes", "12XB"},
+      {"bench", "disk", "--read-share", "1.5"},
+      {"bench", "disk", "--engine", "mmap"},
+      {"bench", "rows", "--rows", "0"},
+  };
+  for (const auto& words : wrong) {
+    std::string line;
+    for (const std::string& word : words) line += word + " ";
+    SCOPED_TRACE(line);
+    const Arguments arguments = parse_arguments(words);
+    EXPECT_FALSE(arguments.command.has_value());
+    EXPECT_EQ(arguments.exit_code, 2);
+    EXPECT_EQ(arguments.error.rfind("error: ", 0), 0u) << arguments.error;
+    EXPECT_EQ(std::count(arguments.error.begin(), arguments.error.end(), '\n'), 1)
+        << arguments.error;
+    EXPECT_EQ(arguments.output, "");
+  }
+  EXPECT_NE(
+      parse_arguments({"bench", "disk", "--depth", "0"}).error.find("mneme bench disk --help"),
+      std::string::npos);
+}
+
+TEST(Arguments, EveryHelpPageHasAnExample) {
+  for (const std::vector<std::string>& words :
+       std::vector<std::vector<std::string>>{{},
+                                             {"train"},
+                                             {"resume"},
+                                             {"eval"},
+                                             {"generate"},
+                                             {"verify"},
+                                             {"inspect"},
+                                             {"export"},
+                                             {"bench"},
+                                             {"bench", "rows"},
+                                             {"bench", "disk"},
+                                             {"bench", "model"}}) {
+    std::vector<std::string> asked = words;
+    asked.push_back("--help");
+    const Arguments arguments = parse_arguments(asked);
+    std::string example = "  mneme";
+    for (const std::string& word : words) example += " " + word;
+    EXPECT_EQ(arguments.exit_code, 0);
+    EXPECT_FALSE(arguments.command.has_value());
+    EXPECT_NE(arguments.output.find("Example:\n" + example), std::string::npos) << arguments.output;
+  }
+}
+
+TEST(Arguments, VersionIsPrinted) {
+  const Arguments arguments = parse_arguments({"--version"});
+  EXPECT_EQ(arguments.exit_code, 0);
+  EXPECT_EQ(arguments.output.rfind("mneme ", 0), 0u) << arguments.output;
+}
+
+}  // namespace
+}  // namespace mneme::tools

@@ -1,0 +1,295 @@
+#include "tools/mneme/arguments.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <functional>
+#include <memory>
+#include <sstream>
+
+#include "engine/config_reader.h"
+#include "tools/mneme/version.h"
+
+namespace mneme::tools {
+namespace {
+
+// Collects the command that was chosen while CLI11 works through the line.
+class Grammar {
+ public:
+  Grammar();
+  Arguments parse(std::vector<std::string> arguments);
+
+ private:
+  // Adds a sub-command whose options fill one struct.
+  template <typename Options>
+  CLI::App* add(CLI::App& parent, const char* name, const char* description, const char* example,
+                const std::shared_ptr<Options>& options) {
+    CLI::App* app = parent.add_subcommand(name, description);
+    app->footer(fmt::format("Example:\n  {}", example));
+    app->callback([this, options] { command_ = *options; });
+    return app;
+  }
+  void add_runs();
+  void add_checkpoints();
+  void add_bench();
+
+  CLI::App app_{"Trains transformers whose product-key memory is larger than the GPU's memory.",
+                "mneme"};
+  std::optional<Command> command_;
+};
+
+void add_directory(CLI::App* app, std::string& directory) {
+  app->add_option("DIR", directory, "Folder of the run")->required();
+}
+
+void add_step(CLI::App* app, std::optional<std::uint64_t>& step) {
+  app->add_option("--step", step, "Step of the checkpoint (default: the newest)")
+      ->check(CLI::NonNegativeNumber);
+}
+
+void add_json(CLI::App* app, bool& json) {
+  app->add_flag("--json", json, "Print the result as one JSON object");
+}
+
+// --set KEY=VALUE, and --device as a short form of one of them.
+void add_overrides(CLI::App* app, std::vector<std::string>& overrides) {
+  app->add_option("--set", overrides, "Override a key of the configuration")
+      ->type_name("KEY=VALUE")
+      ->allow_extra_args(false)
+      ->check([](const std::string& text) {
+        return text.find('=') == std::string::npos ? "--set needs KEY=VALUE, not " + text
+                                                   : std::string();
+      });
+  app->add_option_function<std::string>(
+         "--device",
+         [&overrides](const std::string& device) { overrides.push_back("run.device=" + device); },
+         "Where to run: auto, cpu or cuda")
+      ->check(CLI::IsMember({"auto", "cpu", "cuda"}));
+}
+
+// An option that is a short form of --set `key`, which holds a number.
+void add_short_form(CLI::App* app, std::vector<std::string>& overrides, const char* name,
+                    const char* key, const char* description, CLI::Validator check) {
+  app->add_option_function<std::string>(
+         name,
+         [&overrides, key](const std::string& value) {
+           overrides.push_back(fmt::format("{}={}", key, value));
+         },
+         description)
+      ->check(std::move(check));
+}
+
+void add_bytes(CLI::App* app, const char* name, std::uint64_t& bytes, const char* description) {
+  app->add_option_function<std::string>(
+         name, [&bytes](const std::string& text) { engine::parse_bytes(text, bytes); }, description)
+      ->type_name("BYTES")
+      ->default_str(engine::format_bytes(bytes))
+      ->check([](const std::string& text) {
+        std::uint64_t parsed = 0;
+        return engine::parse_bytes(text, parsed) ? std::string()
+                                                 : "not a size such as 4096 or 64MiB: " + text;
+      });
+}
+
+void Grammar::add_runs() {
+  const auto train = std::make_shared<TrainOptions>();
+  CLI::App* app = add(app_, "train", "Train a model from a configuration file",
+                      "mneme train configs/quickstart.toml --set train.steps=50", train);
+  auto help = std::make_shared<std::string>();
+  app->add_option("CONFIG", train->config, "Configuration, a TOML file");
+  add_overrides(app, train->overrides);
+  CLI::Option* help_config =
+      app->add_option("--help-config", *help, "List the configuration's keys (text or markdown)")
+          ->expected(0, 1)
+          ->check(CLI::IsMember({"text", "markdown"}));
+  app->callback([this, train, help, help_config] {
+    if (help_config->count() > 0) {
+      command_ = ConfigHelpOptions{*help == "markdown"};
+    } else if (train->config.empty()) {
+      throw CLI::RequiredError("CONFIG");
+    } else {
+      command_ = *train;
+    }
+  });
+
+  const auto resume = std::make_shared<ResumeOptions>();
+  app = add(app_, "resume", "Continue a run from its newest checkpoint", "mneme resume runs/first",
+            resume);
+  add_directory(app, resume->directory);
+  add_overrides(app, resume->overrides);
+
+  const auto eval = std::make_shared<EvalOptions>();
+  app = add(app_, "eval", "Loss of a checkpoint on the validation data",
+            "mneme eval runs/first --json", eval);
+  add_directory(app, eval->directory);
+  add_step(app, eval->step);
+  add_overrides(app, eval->overrides);
+  add_json(app, eval->json);
+
+  const auto generate = std::make_shared<GenerateOptions>();
+  app = add(app_, "generate", "Text from a checkpoint",
+            "mneme generate runs/first --prompt \"The function\" --tokens 200", generate);
+  add_directory(app, generate->directory);
+  add_step(app, generate->step);
+  add_overrides(app, generate->overrides);
+  app->add_option("--prompt", generate->prompt, "How the text begins (default: the run's)");
+  add_short_form(app, generate->overrides, "--tokens", "sample.tokens", "Tokens to write",
+                 CLI::NonNegativeNumber);
+  add_short_form(app, generate->overrides, "--temperature", "sample.temperature",
+                 "Divides the logits; 0 takes the likeliest token", CLI::NonNegativeNumber);
+  add_short_form(app, generate->overrides, "--top-p", "sample.top_p",
+                 "Joint probability of the tokens to choose from", CLI::Range(0.0, 1.0));
+  app->add_option("--seed", generate->seed, "Seed of the choice (default: the run's)")
+      ->check(CLI::NonNegativeNumber);
+}
+
+void Grammar::add_checkpoints() {
+  const auto verify = std::make_shared<VerifyOptions>();
+  CLI::App* app = add(app_, "verify", "Read every checksum of a run's checkpoints",
+                      "mneme verify runs/first", verify);
+  add_directory(app, verify->directory);
+  add_json(app, verify->json);
+
+  const auto inspect = std::make_shared<InspectOptions>();
+  app = add(app_, "inspect", "What a run's folder holds: checkpoints, rows, tensors",
+            "mneme inspect runs/first", inspect);
+  add_directory(app, inspect->directory);
+  add_json(app, inspect->json);
+
+  const auto exporting = std::make_shared<ExportOptions>();
+  app = add(app_, "export", "Write a checkpoint as safetensors",
+            "mneme export runs/first --output first.safetensors", exporting);
+  add_directory(app, exporting->directory);
+  app->add_option("-o,--output", exporting->output, "File to write")->required();
+  add_step(app, exporting->step);
+  app->add_flag("--untouched", exporting->untouched,
+                "Write the whole value table, also rows that nothing has touched");
+}
+
+void Grammar::add_bench() {
+  CLI::App* bench = app_.add_subcommand("bench", "Measure this machine");
+  bench->require_subcommand(1);
+  bench->footer("Example:\n  mneme bench disk --path /data/mneme-bench.tmp --record-bytes 12288");
+
+  const auto rows = std::make_shared<BenchRowsOptions>();
+  CLI::App* app = add(*bench, "rows", "Rows a second through the tiers",
+                      "mneme bench rows --rows 1000000 --device-bytes 64MiB", rows);
+  app->add_option("--path", rows->path, "Folder of the rows file")->capture_default_str();
+  app->add_option("--rows", rows->rows, "Rows of the table")
+      ->capture_default_str()
+      ->check(CLI::Range(std::uint64_t{1}, (std::uint64_t{1} << 32) - 2));
+  app->add_option("--width", rows->width, "Width of a value")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 65536));
+  app->add_option("--rows-per-step", rows->rows_per_step, "Distinct rows of a step")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  app->add_option("--steps", rows->steps, "Steps to measure")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  app->add_option("--skew", rows->skew, "Zipf exponent of the rows' popularity")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 4.0));
+  add_bytes(app, "--device-bytes", rows->device_bytes, "Budget of the device tier");
+  add_bytes(app, "--host-bytes", rows->host_bytes, "Budget of the host tier");
+  app->add_option("--policy", rows->policy, "Replacement policy of both tiers")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"lru", "lfu", "clock", "sieve", "static-hot", "random"}));
+  app->add_option("--depth", rows->io_depth, "Disk transfers in flight")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 4096));
+  app->add_option("--engine", rows->io_engine, "Disk interface")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"auto", "uring", "sync"}));
+  app->add_option("--threads", rows->threads, "CPU threads; 0 for all")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 4096));
+  app->add_option("--seed", rows->seed, "Seed of the access pattern")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
+  add_json(app, rows->json);
+
+  const auto disk = std::make_shared<BenchDiskOptions>();
+  app = add(*bench, "disk", "Random records a second from and to a disk",
+            "mneme bench disk --path /data/mneme-bench.tmp --record-bytes 12288 --read-share 0.5",
+            disk);
+  app->add_option("--path", disk->path, "File to write, read and remove again")
+      ->capture_default_str();
+  add_bytes(app, "--file-bytes", disk->file_bytes, "Size of the file");
+  app->add_option("--record-bytes", disk->record_bytes, "Size of one transfer")
+      ->capture_default_str()
+      ->check(CLI::Range(512, 1 << 20));
+  app->add_option("--depth", disk->depth, "Transfers in flight")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 4096));
+  app->add_option("--read-share", disk->read_share, "Share of reads, the rest is writes")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 1.0));
+  app->add_option("--seconds", disk->seconds, "How long to measure")
+      ->capture_default_str()
+      ->check(CLI::Range(0.01, 86400.0));
+  app->add_option("--engine", disk->io_engine, "Disk interface")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"auto", "uring", "sync"}));
+  app->add_flag("--keep", disk->keep, "Leave the file there");
+  app->add_flag("--reuse", disk->reuse, "Take or overwrite a file that is there");
+  app->add_option("--seed", disk->seed, "Seed of the data and the order")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
+  add_json(app, disk->json);
+
+  const auto model = std::make_shared<BenchModelOptions>();
+  app = add(*bench, "model", "Tokens a second of a configuration",
+            "mneme bench model configs/quickstart.toml --steps 20", model);
+  app->add_option("CONFIG", model->config, "Configuration, a TOML file")->required();
+  add_overrides(app, model->overrides);
+  app->add_option("--steps", model->steps, "Steps to measure")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  add_json(app, model->json);
+}
+
+Grammar::Grammar() {
+  app_.require_subcommand(1);
+  app_.set_version_flag("--version", fmt::format("mneme {}", kVersion));
+  app_.footer("Example:\n  mneme train configs/quickstart.toml");
+  app_.failure_message([](const CLI::App* app, const CLI::Error& error) {
+    // The sub-command that was reached knows the right help page.
+    std::string name = "mneme";
+    for (const CLI::App* at = app; !at->get_subcommands().empty();) {
+      at = at->get_subcommands().front();
+      name += " " + at->get_name();
+    }
+    std::string what = error.what();
+    std::replace(what.begin(), what.end(), '\n', ' ');
+    return fmt::format("error: {} (see {} --help)\n", what, name);
+  });
+  add_runs();
+  add_checkpoints();
+  add_bench();
+}
+
+Arguments Grammar::parse(std::vector<std::string> arguments) {
+  Arguments result;
+  try {
+    std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them from the back
+    app_.parse(arguments);
+    result.command = command_;
+  } catch (const CLI::ParseError& error) {
+    std::ostringstream output;
+    std::ostringstream message;
+    result.exit_code = app_.exit(error, output, message) == 0 ? 0 : 2;
+    result.output = output.str();
+    result.error = message.str();
+  }
+  return result;
+}
+
+}  // namespace
+
+Arguments parse_arguments(const std::vector<std::string>& arguments) {
+  return Grammar().parse(arguments);
+}
+
+}  // namespace mneme::tools

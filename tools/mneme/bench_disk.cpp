@@ -1,0 +1,116 @@
+// mneme bench disk: what a disk gives to random records, beside which page-in rates are judged.
+#include <fmt/format.h>
+
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "engine/progress.h"
+#include "io/disk.h"
+#include "io/disk_benchmark.h"
+#include "io/error.h"
+#include "tools/mneme/commands.h"
+
+namespace mneme::tools {
+namespace {
+
+namespace fs = std::filesystem;
+
+io::IoEngine engine_of(const std::string& name) {
+  if (name == "uring") return io::IoEngine::kUring;
+  if (name == "sync") return io::IoEngine::kSync;
+  return io::IoEngine::kAuto;
+}
+
+// Removes the test file at the end, whatever the end is.
+class TestFile {
+ public:
+  explicit TestFile(const BenchDiskOptions& options) : path_(options.path), keep_(options.keep) {
+    if (!options.reuse && fs::exists(path_)) {
+      io::fail("{}: is there already; --reuse overwrites it, --path names another file", path_);
+    }
+  }
+  ~TestFile() {
+    std::error_code ignored;  // the result matters more than a file that stayed
+    if (!keep_) fs::remove(path_, ignored);
+  }
+  TestFile(const TestFile&) = delete;
+  TestFile& operator=(const TestFile&) = delete;
+
+ private:
+  std::string path_;
+  bool keep_;
+};
+
+nlohmann::ordered_json json_of(const io::DiskBenchmarkLatency& latency) {
+  return {{"transfers", latency.transfers}, {"p50_us", latency.p50_us}, {"p99_us", latency.p99_us}};
+}
+
+std::string json_text(const BenchDiskOptions& options, const io::DiskBenchmarkResult& result) {
+  const nlohmann::ordered_json object = {{"path", options.path},
+                                         {"engine", options.io_engine},
+                                         {"file_bytes", options.file_bytes},
+                                         {"record_bytes", options.record_bytes},
+                                         {"depth", options.depth},
+                                         {"read_share", options.read_share},
+                                         {"seconds", result.seconds},
+                                         {"iops", result.iops},
+                                         {"bytes_per_second", result.bytes_per_second},
+                                         {"cpu_us_per_transfer", result.cpu_us_per_transfer},
+                                         {"reads", json_of(result.reads)},
+                                         {"writes", json_of(result.writes)},
+                                         {"retries", result.retries}};
+  return object.dump() + "\n";
+}
+
+std::string line_of(const char* name, const io::DiskBenchmarkLatency& latency, double seconds,
+                    std::uint64_t record_bytes) {
+  if (latency.transfers == 0) return {};
+  const double rate = static_cast<double>(latency.transfers) / seconds;
+  return fmt::format("{:<6} {:>9.0f} records/s  {:>9.1f} MB/s  p50 {:.0f} us  p99 {:.0f} us\n",
+                     name, rate, rate * static_cast<double>(record_bytes) / 1e6, latency.p50_us,
+                     latency.p99_us);
+}
+
+std::string plain_text(const BenchDiskOptions& options, const io::DiskBenchmarkResult& result) {
+  return fmt::format("{}: records of {} bytes in {}, depth {}\n", options.path,
+                     options.record_bytes,
+                     engine::human_bytes(static_cast<double>(options.file_bytes)), options.depth) +
+         line_of("read", result.reads, result.seconds, options.record_bytes) +
+         line_of("write", result.writes, result.seconds, options.record_bytes) +
+         fmt::format("total  {:>9.0f} records/s  {:>9.1f} MB/s  CPU {:.1f} us a record\n",
+                     result.iops, result.bytes_per_second / 1e6, result.cpu_us_per_transfer);
+}
+
+}  // namespace
+
+int run_bench_disk(const BenchDiskOptions& options) {
+  const TestFile file(options);
+  engine::Progress progress(std::cerr, engine::standard_error_progress(25));
+  io::DiskBenchmarkOptions benchmark{.path = options.path,
+                                     .file_bytes = options.file_bytes,
+                                     .record_bytes = options.record_bytes,
+                                     .depth = options.depth,
+                                     .read_share = options.read_share,
+                                     .seconds = options.seconds,
+                                     .seed = options.seed,
+                                     .engine = engine_of(options.io_engine),
+                                     .progress = {}};
+  std::uint64_t shown = 0;
+  benchmark.progress = [&](double share) {
+    const auto percent = static_cast<std::uint64_t>(std::floor(share * 100));
+    if (percent == shown) return;
+    shown = percent;
+    progress.update(percent, 100, fmt::format("writing {}: {}%", options.path, percent));
+  };
+  const auto disk = io::make_posix_disk();
+  const io::DiskBenchmarkResult result = io::run_disk_benchmark(*disk, benchmark);
+  const std::string text = options.json ? json_text(options, result) : plain_text(options, result);
+  std::fputs(text.c_str(), stdout);
+  return 0;
+}
+
+}  // namespace mneme::tools

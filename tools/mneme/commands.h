@@ -1,0 +1,117 @@
+// The commands of the `mneme` program: what the command line turns into, and what runs it.
+//
+// arguments.cpp turns a command line into one of the option structs; main.cpp hands it to the run
+// function of the same name, which lives in a file of its own (train.cpp, bench_disk.cpp, ...).
+// A run function writes its result to standard output and progress to standard error, throws
+// io::Error for everything that goes wrong, and returns the exit status.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace mneme::tools {
+
+struct TrainOptions {
+  std::string config;                  // TOML file
+  std::vector<std::string> overrides;  // "section.key=value", --device among them
+};
+
+struct ConfigHelpOptions {  // mneme train --help-config
+  bool markdown = false;
+};
+
+struct ResumeOptions {
+  std::string directory;               // of the run
+  std::vector<std::string> overrides;  // of the run's resolved configuration
+};
+
+struct EvalOptions {
+  std::string directory;
+  std::optional<std::uint64_t> step;  // of the checkpoint; the newest one unless given
+  std::vector<std::string> overrides;
+  bool json = false;
+};
+
+struct GenerateOptions {
+  std::string directory;
+  std::optional<std::uint64_t> step;
+  std::vector<std::string> overrides;  // --tokens, --temperature, --top-p among them
+  std::optional<std::string> prompt;   // instead of the run's sample.prompt
+  std::optional<std::uint64_t> seed;   // instead of the run's
+};
+
+struct VerifyOptions {
+  std::string directory;
+  bool json = false;
+};
+
+struct InspectOptions {
+  std::string directory;
+  bool json = false;
+};
+
+struct ExportOptions {
+  std::string directory;
+  std::optional<std::uint64_t> step;
+  std::string output;      // safetensors file
+  bool untouched = false;  // write the whole table, rows that nothing has touched generated
+};
+
+struct BenchRowsOptions {
+  std::string path = "runs/bench";  // folder of the rows file
+  std::uint64_t rows = 1 << 18;     // of the table
+  std::int64_t width = 256;         // of a value
+  std::int64_t rows_per_step = 8192;
+  std::int64_t steps = 50;
+  double skew = 1.0;  // Zipf exponent of the row popularity; 0 for uniform
+  std::uint64_t device_bytes = 64ull << 20;
+  std::uint64_t host_bytes = 128ull << 20;
+  std::string policy = "lru";
+  std::uint32_t io_depth = 32;
+  std::string io_engine = "auto";
+  int threads = 0;
+  std::uint64_t seed = 1;
+  bool json = false;
+};
+
+struct BenchDiskOptions {
+  std::string path = "mneme-bench.tmp";  // of the test file
+  std::uint64_t file_bytes = 1ull << 30;
+  std::uint32_t record_bytes = 12288;
+  std::uint32_t depth = 64;
+  double read_share = 1.0;
+  double seconds = 5;
+  std::string io_engine = "auto";
+  std::uint64_t seed = 1;
+  bool keep = false;   // leave the test file there
+  bool reuse = false;  // the file may be there already, and may be overwritten
+  bool json = false;
+};
+
+struct BenchModelOptions {
+  std::string config;
+  std::vector<std::string> overrides;
+  std::int64_t steps = 20;
+  bool json = false;
+};
+
+using Command = std::variant<TrainOptions, ConfigHelpOptions, ResumeOptions, EvalOptions,
+                             GenerateOptions, VerifyOptions, InspectOptions, ExportOptions,
+                             BenchRowsOptions, BenchDiskOptions, BenchModelOptions>;
+
+int run_train(const TrainOptions& options);
+int run_config_help(const ConfigHelpOptions& options);
+int run_resume(const ResumeOptions& options);
+int run_eval(const EvalOptions& options);
+int run_generate(const GenerateOptions& options);
+int run_verify(const VerifyOptions& options);
+int run_inspect(const InspectOptions& options);
+int run_export(const ExportOptions& options);
+int run_bench_rows(const BenchRowsOptions& options);
+int run_bench_disk(const BenchDiskOptions& options);
+int run_bench_model(const BenchModelOptions& options);
+
+}  // namespace mneme::tools
