@@ -1,0 +1,158 @@
+#include "tests/kernels/operation_checks.h"
+#include "tests/kernels/oracle/attention.h"
+
+namespace mneme::testing {
+namespace {
+
+using oracle::AttentionShape;
+
+kernels::AttentionArgs arguments(const AttentionShape& shape, const DeviceTensors& tensors) {
+  return {.q = tensors["q"],
+          .k = tensors["k"],
+          .v = tensors["v"],
+          .out = tensors["out"],
+          .log_sum = tensors["log_sum"],
+          .batch = shape.batch,
+          .sequence = shape.sequence,
+          .heads = shape.heads,
+          .kv_heads = shape.kv_heads,
+          .head_width = shape.head_width,
+          .scale = shape.scale};
+}
+
+void forward_oracle(const AttentionShape& shape, OracleTensors& t) {
+  oracle::attention(shape, t["q"], t["k"], t["v"], t["out"], t["log_sum"]);
+}
+
+OperationCase forward_case(const std::string& name, const AttentionShape& shape,
+                           double spread = 1.0) {
+  Numbers numbers(17);
+  OperationCase operation;
+  operation.name = name;
+  operation.tensors = {{"q", numbers.normal(shape.q_size(), spread)},
+                       {"k", numbers.normal(shape.kv_size(), spread)},
+                       {"v", numbers.normal(shape.kv_size())},
+                       {"out", garbage(shape.q_size())},
+                       {"log_sum", garbage(shape.batch * shape.heads * shape.sequence)}};
+  operation.run = [shape](kernels::Backend& backend, kernels::Stream& stream,
+                          const DeviceTensors& tensors) {
+    backend.attention(stream, arguments(shape, tensors));
+  };
+  operation.oracle = [shape](OracleTensors& t) { forward_oracle(shape, t); };
+  return operation;
+}
+
+OperationCase backward_case(const std::string& name, const AttentionShape& shape) {
+  OperationCase operation = forward_case(name, shape);
+  OracleTensors computed(operation.tensors);
+  forward_oracle(shape, computed);
+  for (Tensor& tensor : operation.tensors) {
+    if (tensor.name != "out" && tensor.name != "log_sum") continue;
+    tensor.values = computed[tensor.name];
+    for (double& value : tensor.values) value = static_cast<float>(value);
+  }
+  Numbers numbers(19);
+  operation.tensors.push_back({"d_out", numbers.normal(shape.q_size())});
+  operation.tensors.push_back({"d_q", garbage(shape.q_size())});
+  operation.tensors.push_back({"d_k", garbage(shape.kv_size())});
+  operation.tensors.push_back({"d_v", garbage(shape.kv_size())});
+  operation.run = [shape](kernels::Backend& backend, kernels::Stream& stream,
+                          const DeviceTensors& tensors) {
+    backend.attention_backward(stream, {.forward = arguments(shape, tensors),
+                                        .d_out = tensors["d_out"],
+                                        .d_q = tensors["d_q"],
+                                        .d_k = tensors["d_k"],
+                                        .d_v = tensors["d_v"]});
+  };
+  operation.oracle = [shape](OracleTensors& t) {
+    oracle::attention_backward(shape, t["q"], t["k"], t["v"], t["d_out"], t["d_q"], t["d_k"],
+                               t["d_v"]);
+  };
+  operation.differentiation.forward = [shape](OracleTensors& t) { forward_oracle(shape, t); };
+  operation.differentiation.outputs = {{"out", "d_out"}};
+  operation.differentiation.inputs = {{"q", "d_q"}, {"k", "d_k"}, {"v", "d_v"}};
+  return operation;
+}
+
+// The second sequence length crosses a block of query rows; 130 crosses two.
+std::vector<OperationCase> forward_cases() {
+  return {forward_case("single", {1, 1, 1, 1, 1, 1.0f}),
+          forward_case("one_head", {1, 65, 1, 1, 8, 0.353f}),
+          forward_case("odd_width", {2, 30, 3, 3, 5, 0.447f}),
+          forward_case("grouped_heads", {2, 130, 4, 2, 16, 0.25f}),
+          forward_case("one_kv_head", {1, 64, 6, 1, 12, 0.289f}),
+          // Scores of some hundred: exponentials overflow unless the largest is taken out.
+          forward_case("large_scores", {1, 70, 2, 2, 16, 0.25f}, 8.0)};
+}
+
+std::vector<OperationCase> backward_cases() {
+  return {backward_case("single_backward", {1, 1, 1, 1, 2, 1.0f}),
+          backward_case("odd_width_backward", {2, 30, 3, 3, 5, 0.447f}),
+          backward_case("grouped_heads_backward", {2, 70, 4, 2, 8, 0.353f}),
+          backward_case("one_kv_head_backward", {1, 33, 3, 1, 12, 0.289f})};
+}
+
+kernels::RotaryArgs rotary_shape(std::int64_t batch, std::int64_t sequence, std::int64_t heads,
+                                 std::int64_t head_width, std::int64_t padding = 0) {
+  kernels::RotaryArgs args;
+  args.batch = batch;
+  args.sequence = sequence;
+  args.heads = heads;
+  args.head_width = head_width;
+  args.stride = heads * head_width + padding;
+  return args;
+}
+
+OperationCase rotary_case(const std::string& name, const kernels::RotaryArgs& args) {
+  Numbers numbers(23);
+  OperationCase operation;
+  operation.name = name;
+  const Values x = numbers.normal(args.batch * args.sequence * args.stride);
+  operation.tensors = {{"x", x}};
+  operation.run = [args](kernels::Backend& backend, kernels::Stream& stream,
+                         const DeviceTensors& tensors) {
+    kernels::RotaryArgs own = args;
+    own.x = tensors["x"];
+    backend.rotary(stream, own);
+  };
+  operation.oracle = [args](OracleTensors& t) { oracle::rotary(args, t["x"]); };
+  // The gradient of an in-place operation: x holds d_out and becomes d_x, and the forward of which
+  // it is the backward turns the other way.
+  operation.tensors.push_back({"point", numbers.normal(static_cast<std::int64_t>(x.size()))});
+  operation.differentiation.forward = [args](OracleTensors& t) {
+    kernels::RotaryArgs forward = args;
+    forward.inverse = !args.inverse;
+    oracle::rotary(forward, t["point"]);
+  };
+  operation.differentiation.outputs = {{"point", "x"}};
+  operation.differentiation.inputs = {{"point", "x"}};
+  return operation;
+}
+
+std::vector<OperationCase> rotary_cases() {
+  kernels::RotaryArgs inverse = rotary_shape(2, 40, 3, 6);
+  inverse.inverse = true;
+  kernels::RotaryArgs late = rotary_shape(1, 70, 1, 64);
+  late.first_position = 5000;
+  late.theta = 500000.0f;
+  return {rotary_case("rotary_single", rotary_shape(1, 1, 1, 2)),
+          rotary_case("rotary", rotary_shape(2, 97, 3, 10)), rotary_case("rotary_inverse", inverse),
+          rotary_case("rotary_late_positions", late)};
+}
+
+std::vector<OperationCase> strided_rotary_cases() {
+  return {rotary_case("rotary_strided", rotary_shape(2, 33, 2, 8, 5))};
+}
+
+INSTANTIATE_TEST_SUITE_P(Attention, OperationTest, on_every_backend(forward_cases()), case_name);
+INSTANTIATE_TEST_SUITE_P(AttentionBackward, OperationTest, on_every_backend(backward_cases()),
+                         case_name);
+INSTANTIATE_TEST_SUITE_P(AttentionBackward, GradientTest, on_every_backend(backward_cases()),
+                         case_name);
+INSTANTIATE_TEST_SUITE_P(Rotary, OperationTest, on_every_backend(rotary_cases()), case_name);
+INSTANTIATE_TEST_SUITE_P(Rotary, GradientTest, on_every_backend(rotary_cases()), case_name);
+INSTANTIATE_TEST_SUITE_P(RotaryStrided, OperationTest, on_every_backend(strided_rotary_cases()),
+                         case_name);
+
+}  // namespace
+}  // namespace mneme::testing
