@@ -1,5 +1,5 @@
-#include "tests/kernels/operation_checks.h"
 #include "tests/kernels/oracle/norm.h"
+#include "tests/kernels/operation_checks.h"
 
 namespace mneme::testing {
 namespace {

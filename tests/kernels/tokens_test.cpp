@@ -1,6 +1,6 @@
 // Embedding and cross-entropy: the two ends of the model, where token ids come in.
-#include "tests/kernels/operation_checks.h"
 #include "tests/kernels/oracle/tokens.h"
+#include "tests/kernels/operation_checks.h"
 
 namespace mneme::testing {
 namespace {
