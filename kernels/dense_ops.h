@@ -144,7 +144,7 @@ struct CrossEntropyArgs {
 };
 
 // Dense AdamW in place over one parameter range. `grad_scale` (device, one float) multiplies the
-// gradient first: the clip factor.
+// gradient first: the clip factor. When it is 0, the gradients count as 0 even where not finite.
 struct AdamWArgs {
   float* parameters = nullptr;       // [count]
   const float* gradients = nullptr;  // [count]

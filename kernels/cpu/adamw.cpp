@@ -25,7 +25,8 @@ void CpuBackend::adamw(Stream& stream, const AdamWArgs& args) {
       vectorised([=]() MNEME_VECTORISE {
 #pragma omp simd
         for (std::int64_t i = begin; i < end; ++i) {
-          adamw_element(scalars, gradients[i] * grad_scale, values[i], moment1[i], moment2[i]);
+          const float gradient = grad_scale == 0.0f ? 0.0f : gradients[i] * grad_scale;
+          adamw_element(scalars, gradient, values[i], moment1[i], moment2[i]);
         }
       });
     });
