@@ -1,5 +1,6 @@
 // Operation catch_up_rows of the CPU backend: the missed AdamW steps of rows that were not in use,
 // SPEC.md's sum in the closed form of CatchUpEntry, or element by element where that does not hold.
+#include <algorithm>
 #include <cmath>
 
 #include "io/check.h"
@@ -67,9 +68,12 @@ MNEME_INLINE void closed_drift(const RowScalars& row, std::int64_t count, const 
   }
 }
 
-// The sum itself, in double.
+// The sum itself, in double. Nothing to do for rows that no step has updated: they have no
+// momentum.
 void summed_drift(const CatchUpArgs& args, std::uint64_t l, std::int64_t count,
                   const float* moment1, const float* moment2, float* drift) {
+  std::fill(drift, drift + count, 0.0f);
+  if (std::all_of(moment1, moment1 + count, [](float m) { return m == 0.0f; })) return;
   double sums[kColumnBlock] = {}, roots[kColumnBlock];
   for (std::int64_t c = 0; c < count; ++c) roots[c] = std::sqrt(static_cast<double>(moment2[c]));
   const std::uint64_t last = std::min(args.target_step, l + args.window);
@@ -82,7 +86,7 @@ void summed_drift(const CatchUpArgs& args, std::uint64_t l, std::int64_t count,
     for (std::int64_t c = 0; c < count; ++c) sums[c] += weight / (b * roots[c] + args.epsilon);
   }
   for (std::int64_t c = 0; c < count; ++c) {
-    drift[c] = moment1[c] == 0.0f ? 0.0f : static_cast<float>(moment1[c] * sums[c]);
+    if (moment1[c] != 0.0f) drift[c] = static_cast<float>(moment1[c] * sums[c]);
   }
 }
 

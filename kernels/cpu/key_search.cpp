@@ -111,12 +111,13 @@ void settle_tie(const float* first, const float* second, std::int64_t half_keys,
 
 void softmax(const Pair* pairs, std::int64_t knn, float* weights) {
   const float highest = pairs[0].score;
-  float sum = 0;
+  double sum = 0;
   for (std::int64_t j = 0; j < knn; ++j) {
     weights[j] = std::exp(pairs[j].score - highest);
     sum += weights[j];
   }
-  for (std::int64_t j = 0; j < knn; ++j) weights[j] /= sum;
+  const auto inverse = static_cast<float>(1 / sum);
+  for (std::int64_t j = 0; j < knn; ++j) weights[j] *= inverse;
 }
 
 void check_scores(const ProductKeyArgs& args, std::int64_t group, const Search& search) {
