@@ -70,20 +70,30 @@ void Checkpointer::check_identity() const {
   }
 }
 
-CheckpointEntry Checkpointer::load() {
+CheckpointEntry Checkpointer::load(std::optional<std::uint64_t> step) {
   manifest_ = read_manifest(disk_, directory_);
   check_identity();
-  const CheckpointEntry& newest = manifest_.checkpoints.back();
-  if (newest.tables.size() != stores_.size()) {
+  std::string steps;
+  std::size_t chosen = step ? manifest_.checkpoints.size() : manifest_.checkpoints.size() - 1;
+  for (std::size_t i = 0; i < manifest_.checkpoints.size(); ++i) {
+    if (manifest_.checkpoints[i].step == step) chosen = i;
+    steps += fmt::format("{}{}", i == 0 ? "" : ", ", manifest_.checkpoints[i].step);
+  }
+  if (chosen == manifest_.checkpoints.size()) {
+    io::fail("{} keeps no checkpoint of step {}; kept are {}", manifest_path(directory_), *step,
+             steps);
+  }
+  const CheckpointEntry& entry = manifest_.checkpoints[chosen];
+  if (entry.tables.size() != stores_.size()) {
     io::fail("{} has {} value tables, this configuration {}", manifest_path(directory_),
-             newest.tables.size(), stores_.size());
+             entry.tables.size(), stores_.size());
   }
-  if (parameters_ != nullptr) load_dense(newest.dense);
+  if (parameters_ != nullptr) load_dense(entry.dense);
   for (std::uint32_t table = 0; table < stores_.size(); ++table) {
-    stores_[table]->restore(tables(table));
+    const std::vector<offload::CheckpointTable> kept = tables(table);
+    stores_[table]->restore(std::span(kept).first(chosen + 1));
   }
-  remove_unnamed_files();
-  return newest;
+  return entry;
 }
 
 std::vector<offload::CheckpointTable> Checkpointer::tables(std::uint32_t table) const {
@@ -118,6 +128,8 @@ void Checkpointer::save(std::uint64_t step, const std::map<std::string, std::str
   CheckpointEntry entry;
   entry.step = step;
   entry.state = state;
+  // What an interrupted save left behind goes first: it may be what fills the disk.
+  remove_unnamed_files();
   for (std::uint32_t table = 0; table < stores_.size(); ++table) {
     entry.tables.push_back(save_table(table, step, stores_[table]->flush()));
   }

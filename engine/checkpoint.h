@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -38,9 +39,10 @@ class Checkpointer {
   static std::string rows_path(const std::string& run_directory, std::uint32_t table);
 
   bool exists() const;
-  // Loads the newest checkpoint into parameters and stores; returns its entry. Throws Error naming
-  // the file and the first difference for a checkpoint of another configuration.
-  CheckpointEntry load();
+  // Loads the newest checkpoint, or that of `step`, into parameters and stores; returns its entry.
+  // Throws Error naming the file and the first difference for a checkpoint of another
+  // configuration. To go on training, load the newest.
+  CheckpointEntry load(std::optional<std::uint64_t> step = {});
   // Makes the state after `step` durable, then drops what `keep` no longer covers.
   void save(std::uint64_t step, const std::map<std::string, std::string>& state);
 

@@ -37,9 +37,11 @@ class Model::Implementation {
     allocate();
   }
 
-  void forward_backward(kernels::Stream& stream, const MicroBatch& micro_batch, double scale) {
+  void forward_backward(kernels::Stream& stream, const MicroBatch& micro_batch, double scale,
+                        kernels::Event* forward_done) {
     const PartCall call = stage(stream, micro_batch, true);
     forward(call);
+    if (forward_done != nullptr) stream.record(*forward_done);
     backward(call, static_cast<float>(scale / static_cast<double>(call.tokens())));
     staging_.queue_loss(stream);
   }
@@ -261,8 +263,9 @@ const Parameters& Model::parameters() const {
 void Model::begin_step(kernels::Stream& stream) {
   implementation_->parameters().zero_gradients(stream);
 }
-void Model::forward_backward(kernels::Stream& stream, const MicroBatch& micro_batch, double scale) {
-  implementation_->forward_backward(stream, micro_batch, scale);
+void Model::forward_backward(kernels::Stream& stream, const MicroBatch& micro_batch, double scale,
+                             kernels::Event* forward_done) {
+  implementation_->forward_backward(stream, micro_batch, scale, forward_done);
 }
 double Model::take_loss(kernels::Stream& stream) {
   return implementation_->take_loss(stream);

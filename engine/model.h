@@ -50,8 +50,9 @@ class Model {
   void begin_step(kernels::Stream& stream);
   // Adds scale * (gradient of the mean loss over the micro-batch's positions) to the gradients, in
   // the parameters and, in factored form, in the table. Throws Error for a token outside the
-  // vocabulary.
-  void forward_backward(kernels::Stream& stream, const MicroBatch& micro_batch, double scale);
+  // vocabulary. `forward_done`, when given, is recorded between forward and backward.
+  void forward_backward(kernels::Stream& stream, const MicroBatch& micro_batch, double scale,
+                        kernels::Event* forward_done = nullptr);
   // The mean, over the micro-batches since the last call, of their mean losses, in nats.
   // Synchronises the stream. REQUIRES: there was one.
   double take_loss(kernels::Stream& stream);

@@ -38,10 +38,6 @@ class Backend : public DenseOps, public KeyOps, public RowOps, public ResidencyO
   virtual void release(void* data, std::size_t bytes, MemoryKind kind) noexcept = 0;
 };
 
-inline Buffer::~Buffer() {
-  if (backend_ != nullptr) backend_->release(data_, bytes_, kind_);
-}
-
 struct CpuOptions {
   int threads = 0;  // 0: all cores that the process may use
 };

@@ -53,6 +53,9 @@ class Buffer {
 class Event {
  public:
   virtual ~Event() = default;
+  // Seconds from the last record of `earlier` to the last record of this one, in device time.
+  // REQUIRES: both were recorded and reached (their streams have been synchronised since).
+  virtual double seconds_since(const Event& earlier) const = 0;
 };
 
 // An ordered queue of device work. Operations on one stream run in order; two streams run at the

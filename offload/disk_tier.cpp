@@ -69,6 +69,10 @@ void DiskTier::ensure_open() {
         "tiers.device_bytes or tiers.host_bytes, or give the run a directory");
   }
   // Without a checkpoint that refers to it an older file of this name holds nothing of value.
+  const std::size_t slash = options_.path.rfind('/');
+  if (slash != std::string::npos && slash > 0) {
+    disk_.make_directories(options_.path.substr(0, slash));
+  }
   disk_.remove(options_.path);
   io::OpenOptions open = options_.open;
   open.create = true;

@@ -103,24 +103,22 @@ void PageIn::generate(const Request& request) {
 }
 
 void PageIn::from_disk(const Request& request) {
+  // A demand read goes before every queued prefetch; one that is already on its way is awaited.
+  const auto on_its_way = std::stable_partition(disk_.begin(), disk_.end(), [&](std::uint32_t i) {
+    return !prefetching_.contains(request.rows[i]);
+  });
+  const auto to_start = static_cast<std::size_t>(on_its_way - disk_.begin());
+  if (request.moving) tiers_.counters.prefetch_late += disk_.size() - to_start;
   std::size_t started = 0;
   std::size_t arrived = 0;
   std::vector<std::uint32_t> buffers;
-  // A demand read goes before every queued prefetch; one that is already on its way is awaited.
-  const auto start_more = [&] {
-    while (started < disk_.size()) {
-      const kernels::RowId row = request.rows[disk_[started]];
-      if (prefetching_.contains(row)) {
-        if (request.moving) ++tiers_.counters.prefetch_late;
-      } else if (!tiers_.disk.start_read(row, tiers_.residency.disk_slot(row), tiers_.counters)) {
-        return;
-      }
-      ++started;
-    }
-  };
   const std::size_t batch = std::max<std::size_t>(1, tiers_.disk.read_buffers() / 4);
   while (arrived < disk_.size()) {
-    start_more();
+    while (started < to_start) {
+      const kernels::RowId row = request.rows[disk_[started]];
+      if (!tiers_.disk.start_read(row, tiers_.residency.disk_slot(row), tiers_.counters)) break;
+      ++started;
+    }
     buffers.clear();
     while (buffers.size() < std::min(batch, disk_.size() - arrived)) {
       const auto read = tiers_.disk.finished_read(buffers.empty(), tiers_.counters);

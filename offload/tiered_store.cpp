@@ -3,14 +3,13 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
-#include <deque>
 #include <utility>
 
 #include "io/check.h"
 #include "io/error.h"
 #include "offload/link_emulation.h"
-#include "offload/mix.h"
 #include "offload/page_in.h"
+#include "offload/rows_file.h"
 #include "offload/tiers.h"
 #include "offload/write_back.h"
 
@@ -25,20 +24,6 @@ using kernels::SlotId;
 std::uint64_t elapsed_us(Clock::time_point start) {
   return static_cast<std::uint64_t>(
       std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start).count());
-}
-
-// Two files with the same identity hold rows of the same table under the same seed and layout.
-std::uint64_t table_identity(const StoreOptions& options) {
-  std::uint64_t id = 0;
-  for (const std::uint64_t part :
-       {std::uint64_t{options.table}, options.rows, options.seed,
-        std::uint64_t{options.layout.width}, std::uint64_t{options.layout.record_bytes()},
-        static_cast<std::uint64_t>(options.layout.value_type),
-        static_cast<std::uint64_t>(options.layout.moment_type),
-        std::uint64_t{options.layout.moments}, std::uint64_t{options.layout.row_state}}) {
-    id = mix(id ^ part) + 0x9e3779b97f4a7c15ull;
-  }
-  return id;
 }
 
 io::OpenOptions open_options(const TierOptions& tiers) {
@@ -85,7 +70,7 @@ class TieredStore::Implementation {
                    backend, disk,
                    {.path = options.path,
                     .record_bytes = static_cast<std::uint32_t>(options.layout.record_bytes()),
-                    .table_id = table_identity(options),
+                    .table_id = rows_file_shape(options).table_id,
                     .limit_bytes = options.tiers.disk_bytes,
                     .open = open_options(options.tiers)}),
                .counters = {},
@@ -123,7 +108,7 @@ class TieredStore::Implementation {
       return read_only_lease_live_ ? 0 : tiers_.device.evaluation_slots();
     }
     std::int64_t held = 0;
-    for (const LiveLease& lease : leases_) held += lease.count;
+    for (const Lease::State* lease : leases_) held += lease->count;
     return std::max<std::int64_t>(0, std::int64_t{tiers_.device.slots()} - held);
   }
 
@@ -149,9 +134,9 @@ class TieredStore::Implementation {
     }
   }
 
-  std::unique_ptr<Lease::State> acquire(kernels::Stream& compute, const RowId* rows,
-                                        std::int64_t count, LeaseMode mode,
-                                        const Currency& currency) {
+  [[nodiscard]] std::unique_ptr<Lease::State> acquire(kernels::Stream& compute, const RowId* rows,
+                                                      std::int64_t count, LeaseMode mode,
+                                                      const Currency& currency) {
     CHECK(count >= 0 && count <= capacity(mode), "lease of {} rows, capacity {}", count,
           capacity(mode));
     return guarded([&] {
@@ -187,10 +172,14 @@ class TieredStore::Implementation {
       read_only_lease_live_ = false;
       return;
     }
-    for (LiveLease& live : leases_) {
-      if (live.counter == lease.counter) live.released = true;
+    std::erase(leases_, &lease);
+    if (!leases_.empty()) {
+      // Only what other leases hold stays protected; a slot may be in several.
+      tiers_.device.mark_leased(lease.slots.as<SlotId>(), lease.count, 0);
+      for (const Lease::State* other : leases_) {
+        tiers_.device.mark_leased(other->slots.as<SlotId>(), other->count, other->counter);
+      }
     }
-    while (!leases_.empty() && leases_.front().released) leases_.pop_front();
     slot_buffers_.push_back(std::move(lease.slots));
   }
 
@@ -320,12 +309,6 @@ class TieredStore::Implementation {
   StepCounters& total() { return total_; }
 
  private:
-  struct LiveLease {
-    std::uint32_t counter;
-    std::int64_t count;
-    bool released;
-  };
-
   void acquire_for_training(Lease::State& lease, const RowId* rows) {
     lease.arena = &tiers_.device.arena();
     lease.counter = ++use_counter_;
@@ -340,7 +323,7 @@ class TieredStore::Implementation {
     const auto start = Clock::now();
     const StepCounters before = tiers_.counters;
     count_lease(lease.count, missing.rows.size());
-    leases_.push_back({lease.counter, lease.count, false});
+    leases_.push_back(&lease);
     if (!missing.rows.empty()) {
       // Rows that are there already must not become victims of those that are not.
       tiers_.device.mark_leased(slots, lease.count, lease.counter);
@@ -370,7 +353,7 @@ class TieredStore::Implementation {
     const std::int64_t wanted = needed - tiers_.device.free_slots();
     if (wanted > 0) {
       const DeviceVictims victims = tiers_.device.evict(
-          wanted, use_counter_, static_cast<std::uint32_t>(tiers_.step), leases_.front().counter);
+          wanted, use_counter_, static_cast<std::uint32_t>(tiers_.step), leases_.front()->counter);
       CHECK(std::int64_t(victims.slots.size()) >= wanted, "{} victims of {} wanted",
             victims.slots.size(), wanted);
       write_back_.demote(victims);
@@ -436,7 +419,7 @@ class TieredStore::Implementation {
   kernels::Buffer evaluation_found_;
   kernels::Buffer scratch_;
   std::vector<kernels::Buffer> slot_buffers_;  // of ended leases
-  std::deque<LiveLease> leases_;
+  std::vector<const Lease::State*> leases_;    // live, oldest first
   bool read_only_lease_live_ = false;
   std::uint32_t use_counter_ = 0;
   std::uint64_t retries_before_step_ = 0;

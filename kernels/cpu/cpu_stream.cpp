@@ -32,6 +32,17 @@ CpuEvent::~CpuEvent() {
   changed_.wait(lock, [this] { return references_ == 0; });
 }
 
+double CpuEvent::seconds_since(const Event& earlier) const {
+  const auto* other = dynamic_cast<const CpuEvent*>(&earlier);
+  CHECK(other != nullptr, "an event of another backend");
+  const auto reached_at = [](const CpuEvent& event) {
+    std::lock_guard lock(event.mutex_);
+    CHECK(event.recorded_ > 0 && event.reached_ == event.recorded_, "an event not yet reached");
+    return event.reached_at_;
+  };
+  return std::chrono::duration<double>(reached_at(*this) - reached_at(*other)).count();
+}
+
 CpuStream::CpuStream(Backend& backend, int threads)
     : threads_(threads), arena_(threads, 1), scratch_(backend), ring_(kQueueLength) {
   worker_ = std::thread([this] { run(); });
@@ -68,7 +79,10 @@ void CpuStream::record(Event& event) {
   push({[&cpu, ticket](Scratch&) {
           // Notified under the lock: once it is released, the event may be destroyed.
           std::lock_guard lock(cpu.mutex_);
-          if (cpu.reached_ < ticket) cpu.reached_ = ticket;
+          if (cpu.reached_ < ticket) {
+            cpu.reached_ = ticket;
+            cpu.reached_at_ = std::chrono::steady_clock::now();
+          }
           --cpu.references_;
           cpu.changed_.notify_all();
         },

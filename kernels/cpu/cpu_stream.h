@@ -6,6 +6,7 @@
 #include <tbb/task_arena.h>
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
@@ -23,14 +24,16 @@ namespace mneme::kernels::cpu {
 class CpuEvent final : public Event {
  public:
   ~CpuEvent() override;
+  double seconds_since(const Event& earlier) const override;
 
  private:
   friend class CpuStream;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::uint64_t recorded_ = 0;  // record() calls
   std::uint64_t reached_ = 0;   // the newest of them that a stream has reached
   int references_ = 0;          // queued records and waits
+  std::chrono::steady_clock::time_point reached_at_;
 };
 
 class CpuStream final : public Stream {

@@ -149,8 +149,8 @@ TEST_F(TieredStoreErrors, ADamagedRecordIsAnErrorThatNamesIt) {
     table = {1, delta.entries, delta.next_generation};
   }
   // One bit in each of a few slots; slot 0 starts after the header block.
-  for (std::uint64_t offset = 512 + 100; offset < 512 * 6; offset += 512) {
-    disk.corrupt(options.path, offset, 3);
+  for (std::uint64_t slot = 0; slot < 5; ++slot) {
+    disk.corrupt(options.path, 4096 + slot * 512 + 100, 3);
   }
   TieredStore reopened(*backend_, disk, options);
   reopened.restore(std::span(&table, 1));
@@ -191,7 +191,7 @@ TEST_F(TieredStoreErrors, ATruncatedRowsFileIsFoundAtOpening) {
     const TableDelta delta = store.flush();
     table = {1, delta.entries, delta.next_generation};
   }
-  disk.open(options.path, {})->truncate(2048);
+  disk.open(options.path, {})->truncate(4096 + 1024);
   TieredStore reopened(*backend_, disk, options);
   const std::string message = error_of([&] { reopened.restore(std::span(&table, 1)); });
   EXPECT_NE(message.find("truncated"), std::string::npos) << message;

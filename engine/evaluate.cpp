@@ -1,0 +1,54 @@
+#include "engine/evaluate.h"
+
+#include <fmt/format.h>
+
+#include <vector>
+
+#include "engine/sampler.h"
+#include "io/check.h"
+#include "io/error.h"
+
+namespace mneme::engine {
+
+EvaluationResult evaluate(Run& run, const Data& data, std::uint64_t completed_step) {
+  CHECK(data.validation_batches() > 0);
+  if (run.table() != nullptr) run.table()->begin_evaluation(completed_step);
+  EvaluationResult result;
+  Batch batch;
+  for (std::int64_t i = 0; i < data.validation_batches(); ++i) {
+    data.validation_batch(i, batch);
+    result.loss += run.model().evaluate(run.stream(), {.tokens = batch.tokens,
+                                                       .targets = batch.targets,
+                                                       .batch = run.config().train.batch,
+                                                       .sequence = run.config().train.sequence});
+    result.tokens += static_cast<std::int64_t>(batch.tokens.size());
+  }
+  result.loss /= static_cast<double>(data.validation_batches());
+  return result;
+}
+
+std::string sample_text(Run& run, std::uint64_t completed_step, const std::string& prompt,
+                        std::uint64_t seed) {
+  if (prompt.empty()) io::fail("sample.prompt is empty; give at least one character");
+  const bool bytes = run.config().data.vocabulary == 256;
+  std::vector<std::int32_t> tokens;
+  for (const char c : prompt) tokens.push_back(static_cast<unsigned char>(c));
+  if (run.table() != nullptr) run.table()->begin_evaluation(completed_step);
+  const SampleConfig& sample = run.config().sample;
+  const std::vector<std::int32_t> made = generate(run.model(), run.stream(), tokens,
+                                                  {.temperature = sample.temperature,
+                                                   .top_p = sample.top_p,
+                                                   .seed = seed,
+                                                   .tokens = sample.tokens});
+  std::string text = bytes ? prompt : std::string();
+  for (const std::int32_t token : made) {
+    if (bytes) {
+      text.push_back(static_cast<char>(token));
+    } else {
+      text += fmt::format("{}{}", text.empty() ? "" : " ", token);
+    }
+  }
+  return text;
+}
+
+}  // namespace mneme::engine

@@ -1,0 +1,42 @@
+// The training loop of one run directory: steps, evaluation, samples, checkpoints, metrics.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <ostream>
+#include <string>
+
+#include "engine/config.h"
+#include "engine/metrics.h"
+#include "io/disk.h"
+
+namespace mneme::engine {
+
+struct TrainerOptions {
+  bool resume = false;
+  // Asked between steps: true ends the run after a checkpoint.
+  std::function<bool()> stop_requested;
+  // Sees every step's metrics, after metrics.jsonl has them.
+  std::function<void(const StepMetrics&)> on_step;
+  std::ostream* samples = nullptr;   // generated text goes here; null for none
+  std::ostream* progress = nullptr;  // progress lines; null for none
+};
+
+struct TrainResult {
+  std::uint64_t first_step = 0;  // the last step before this call's
+  std::uint64_t last_step = 0;
+  bool interrupted = false;
+  double last_loss = 0;                   // nats a token
+  std::optional<double> validation_loss;  // at the end, when there is validation data
+  double unigram_entropy = 0;             // of the training text, nats a token
+  double tokens_per_s = 0;                // median over the steps
+};
+
+// Trains to config.train.steps. Fresh runs need a directory without checkpoints; resumed ones go on
+// from the newest. Holds the lock of the directory throughout. Throws Error; whatever it throws,
+// the last committed checkpoint stands.
+TrainResult train(const Config& config, io::Disk& disk, const TrainerOptions& options);
+
+}  // namespace mneme::engine

@@ -1,0 +1,5 @@
+target_sources(mneme_engine PRIVATE
+  evaluate.cpp
+  row_prefetch.cpp
+  run.cpp
+  trainer.cpp)

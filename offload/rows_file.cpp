@@ -1,0 +1,104 @@
+#include "offload/rows_file.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <memory>
+#include <vector>
+
+#include "io/error.h"
+#include "offload/mix.h"
+
+namespace mneme::offload {
+namespace {
+
+struct AlignedFree {
+  void operator()(std::byte* memory) const { std::free(memory); }
+};
+
+}  // namespace
+
+io::RecordFileShape rows_file_shape(const StoreOptions& options) {
+  std::uint64_t id = 0;
+  for (const std::uint64_t part :
+       {std::uint64_t{options.table}, options.rows, options.seed,
+        std::uint64_t{options.layout.width}, std::uint64_t{options.layout.record_bytes()},
+        static_cast<std::uint64_t>(options.layout.value_type),
+        static_cast<std::uint64_t>(options.layout.moment_type),
+        std::uint64_t{options.layout.moments}, std::uint64_t{options.layout.row_state}}) {
+    id = mix(id ^ part) + 0x9e3779b97f4a7c15ull;
+  }
+  return {static_cast<std::uint32_t>(options.layout.record_bytes()), id};
+}
+
+VerifiedRows verify_rows_file(io::Disk& disk, const StoreOptions& options,
+                              std::span<const CheckpointTable> tables,
+                              const std::function<void(std::uint64_t, std::uint64_t)>& progress) {
+  // In the order of slots: the disk is read front to back.
+  std::vector<TableEntry> entries;
+  for (const CheckpointTable& table : tables) {
+    entries.insert(entries.end(), table.entries.begin(), table.entries.end());
+  }
+  const auto order = [](const TableEntry& a, const TableEntry& b) {
+    return std::tie(a.slot, a.generation, a.row) < std::tie(b.slot, b.generation, b.row);
+  };
+  std::sort(entries.begin(), entries.end(), order);
+  entries.erase(std::unique(entries.begin(), entries.end()), entries.end());
+  if (entries.empty()) return {};
+
+  io::OpenOptions open;
+  open.read_only = true;
+  open.direct = options.tiers.direct_io;
+  open.depth = options.tiers.io_depth;
+  open.engine = options.tiers.io_engine;
+  io::RecordFile file = io::RecordFile::open(disk, options.path, rows_file_shape(options), open);
+  const std::size_t slot_bytes = file.slot_bytes();
+  const std::size_t buffers = file.file().depth();
+  const std::unique_ptr<std::byte, AlignedFree> memory(static_cast<std::byte*>(
+      std::aligned_alloc(4096, (buffers * slot_bytes + 4095) / 4096 * 4096)));
+  if (!memory) io::fail("no memory for {} read buffers of {} bytes", buffers, slot_bytes);
+
+  std::size_t started = 0;
+  std::size_t done = 0;
+  std::vector<std::size_t> entry_of(buffers);
+  std::vector<std::size_t> free_buffers;
+  for (std::size_t i = buffers; i-- > 0;) free_buffers.push_back(i);
+  std::array<io::BlockCompletion, 64> completions;
+  std::string
+      failure;  // of the first damaged record; what is in flight must land before it is told
+  while (done < (failure.empty() ? entries.size() : started)) {
+    while (failure.empty() && !free_buffers.empty() && started < entries.size()) {
+      const std::size_t buffer = free_buffers.back();
+      if (!file.submit_read(memory.get() + buffer * slot_bytes, entries[started].slot, buffer)) {
+        break;
+      }
+      free_buffers.pop_back();
+      entry_of[buffer] = started++;
+    }
+    const std::size_t count = file.file().poll(completions, true);
+    for (std::size_t i = 0; i < count; ++i) {
+      const auto buffer = static_cast<std::size_t>(completions[i].tag);
+      const TableEntry& entry = entries[entry_of[buffer]];
+      std::optional<std::string> reason;
+      if (completions[i].error != 0) {
+        reason = std::strerror(completions[i].error);
+      } else {
+        reason = file.mismatch(memory.get() + buffer * slot_bytes,
+                               {entry.row, entry.slot, entry.generation});
+      }
+      if (reason) {
+        io::fail(
+            "{}: row {} in disk slot {} is damaged ({}); resume from an older checkpoint or "
+            "restore the file",
+            options.path, entry.row, entry.slot, *reason);
+      }
+      free_buffers.push_back(buffer);
+      ++done;
+      if (progress && done % 4096 == 0) progress(done, entries.size());
+    }
+  }
+  if (!failure.empty()) throw io::Error(failure);
+  return {entries.size(), entries.size() * slot_bytes};
+}
+
+}  // namespace mneme::offload

@@ -1,0 +1,6 @@
+mneme_test(checkpoint_test
+  SOURCES checkpoint_test.cpp checkpoint_crash_test.cpp
+  LIBRARIES mneme_engine)
+mneme_test(checkpoint_campaign CAMPAIGN
+  SOURCES checkpoint_campaign.cpp
+  LIBRARIES mneme_engine)

@@ -1,0 +1,186 @@
+// Checkpoints: keep = N, compaction of delta chains, other configurations, damaged files.
+#include "engine/checkpoint.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "engine/row_table_file.h"
+#include "io/error.h"
+#include "tests/engine/checkpoint_run.h"
+
+namespace mneme::engine {
+namespace {
+
+using testing::CheckpointRun;
+using testing::SavedState;
+
+class CheckpointTest : public ::testing::Test {
+ protected:
+  template <typename Body>
+  static std::string error_of(Body body) {
+    try {
+      body();
+    } catch (const io::Error& error) {
+      EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos) << "one line";
+      return error.what();
+    }
+    ADD_FAILURE() << "no Error";
+    return {};
+  }
+
+  void train(std::uint64_t steps) {
+    CheckpointRun run(*backend_, disk_, 3);
+    for (std::uint64_t step = 1; step <= steps; ++step) {
+      run.step(step);
+      run.checkpoints().save(step, {});
+    }
+    last_ = run.state(steps);
+  }
+
+  void replace_in_manifest(const std::string& from, const std::string& to) {
+    const std::string path = "/run/checkpoints/manifest.json";
+    const auto bytes = disk_.read_file(path, 1 << 20);
+    std::string text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    const std::size_t at = text.find(from);
+    ASSERT_NE(at, std::string::npos);
+    text.replace(at, from.size(), to);
+    disk_.write_file(path, std::as_bytes(std::span(text)));
+  }
+
+  std::string load_error() {
+    return error_of([&] {
+      CheckpointRun run(*backend_, disk_, 3);
+      run.checkpoints().load();
+      run.state(0);
+    });
+  }
+
+  std::unique_ptr<kernels::Backend> backend_ = kernels::make_cpu_backend({.threads = 1});
+  io::SimulatedDisk disk_{{.record_log = false}};
+  SavedState last_;
+};
+
+TEST_F(CheckpointTest, KeepsTheNewestAndRemovesTheFilesOfTheRest) {
+  train(6);
+  const Manifest manifest = read_manifest(disk_, "/run/checkpoints");
+  ASSERT_EQ(manifest.checkpoints.size(), 2u);
+  EXPECT_EQ(manifest.checkpoints[0].step, 5u);
+  EXPECT_EQ(manifest.checkpoints[1].step, 6u);
+  std::size_t dense = 0;
+  for (const std::string& name : disk_.list("/run/checkpoints")) {
+    dense += name.rfind("dense-", 0) == 0 ? 1 : 0;
+  }
+  EXPECT_EQ(dense, 2u);
+}
+
+TEST_F(CheckpointTest, AnOlderKeptCheckpointCanBeRead) {
+  SavedState fifth;
+  {
+    CheckpointRun run(*backend_, disk_, 3);
+    for (std::uint64_t step = 1; step <= 6; ++step) {
+      run.step(step);
+      if (step == 5) fifth = run.state(5);
+      run.checkpoints().save(step, {});
+    }
+  }
+  CheckpointRun run(*backend_, disk_, 3);
+  EXPECT_EQ(run.checkpoints().load(5).step, 5u);
+  EXPECT_EQ(run.state(5).records, fifth.records);
+  EXPECT_EQ(run.state(5).dense, fifth.dense);
+  CheckpointRun other(*backend_, disk_, 3);
+  EXPECT_NE(error_of([&] { other.checkpoints().load(2); }).find("5, 6"), std::string::npos);
+}
+
+TEST_F(CheckpointTest, ChainsOfDeltasStayShortAndTheirSizeFollowsTheRows) {
+  train(60);
+  const Manifest manifest = read_manifest(disk_, "/run/checkpoints");
+  std::uint64_t bytes = 0;
+  for (const std::string& name : manifest.checkpoints.back().tables[0]) {
+    bytes += disk_.read_file("/run/checkpoints/" + name, 1 << 20).size();
+  }
+  EXPECT_LE(bytes, 4 * CheckpointRun::kRows * kRowTableEntryBytes);
+  CheckpointRun run(*backend_, disk_, 3);
+  EXPECT_EQ(run.checkpoints().load().step, 60u);
+  EXPECT_EQ(run.state(60).records, last_.records);
+}
+
+TEST_F(CheckpointTest, AnotherConfigurationIsRefusedByKey) {
+  train(2);
+  replace_in_manifest("\"model.width\": \"5\"", "\"model.width\": \"6\"");
+  EXPECT_NE(load_error().find("checksum"), std::string::npos) << "a hand-edited manifest";
+  Manifest manifest;
+  manifest.identity = {{"model.width", "6"}};
+  manifest.checkpoints = {{.step = 1, .dense = "dense", .tables = {{}}, .state = {}}};
+  write_manifest(disk_, "/run/checkpoints", manifest);
+  const std::string message = load_error();
+  EXPECT_NE(message.find("model.width is 6 there and 5 here"), std::string::npos) << message;
+}
+
+TEST_F(CheckpointTest, TruncatedFilesAreErrorsThatNameThem) {
+  train(2);
+  const Manifest manifest = read_manifest(disk_, "/run/checkpoints");
+  const std::string table = manifest.checkpoints.back().tables[0].back();
+  const std::string dense = manifest.checkpoints.back().dense;
+  for (const std::string& name : {std::string("manifest.json"), table, dense}) {
+    const std::string path = "/run/checkpoints/" + name;
+    const auto whole = disk_.read_file(path, 1 << 20);
+    for (const std::size_t keep :
+         {std::size_t{0}, std::size_t{7}, whole.size() / 2, whole.size() - 2}) {
+      disk_.write_file(path, std::span(whole).first(keep));
+      SCOPED_TRACE(::testing::Message() << name << " cut to " << keep);
+      EXPECT_NE(load_error().find(name), std::string::npos);
+    }
+    disk_.write_file(path, whole);
+  }
+  CheckpointRun run(*backend_, disk_, 3);
+  EXPECT_EQ(run.checkpoints().load().step, 2u);
+}
+
+TEST_F(CheckpointTest, AFullDiskAtASaveHarmsNoEarlierCheckpoint) {
+  std::uint64_t failures = 0;
+  for (std::uint64_t capacity = 4096; capacity < 120000; capacity += 1777) {
+    io::SimulatedDisk disk({.record_log = false});
+    std::optional<SavedState> committed;
+    try {
+      CheckpointRun run(*backend_, disk, 3);
+      for (std::uint64_t step = 1; step <= 12; ++step) {
+        if (step == 4) disk.set_faults({.capacity_bytes = capacity});
+        run.step(step);
+        SavedState state = run.state(step);
+        run.checkpoints().save(step, {});
+        committed = state;
+      }
+    } catch (const io::Error&) {
+      ++failures;
+    }
+    disk.set_faults({});
+    ASSERT_TRUE(committed);
+    CheckpointRun run(*backend_, disk, 3);
+    ASSERT_EQ(run.checkpoints().load().step, committed->step) << "capacity " << capacity;
+    EXPECT_EQ(run.state(0).records, committed->records);
+  }
+  EXPECT_GT(failures, 3u);
+}
+
+TEST(RowTableFile, SurvivesNothingButItself) {
+  RowTableFile file{3, true, 77, {{1, 5, 9}, {4, 2, 10}, {9, 0, 11}}};
+  const auto bytes = encode_row_table(file);
+  EXPECT_EQ(bytes.size(), kRowTableFileOverhead + 3 * kRowTableEntryBytes);
+  EXPECT_EQ(decode_row_table(bytes, "t").entries, file.entries);
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    auto damaged = bytes;
+    damaged[i] ^= std::byte{1};
+    EXPECT_THROW(decode_row_table(damaged, "t"), io::Error) << i;
+  }
+}
+
+TEST(RowTableFile, ADeltaReplacesAndAdds) {
+  std::vector<offload::TableEntry> table = {{1, 1, 1}, {3, 3, 3}};
+  const std::vector<offload::TableEntry> delta = {{2, 9, 9}, {3, 8, 8}};
+  apply_delta(table, delta);
+  EXPECT_EQ(table, (std::vector<offload::TableEntry>{{1, 1, 1}, {2, 9, 9}, {3, 8, 8}}));
+}
+
+}  // namespace
+}  // namespace mneme::engine
