@@ -29,6 +29,7 @@ struct OpenOptions {
   IoEngine engine = IoEngine::kAuto;
 };
 
+// May be used from several threads at once.
 class Disk {
  public:
   virtual ~Disk() = default;

@@ -87,9 +87,11 @@ class PosixDisk final : public Disk {
 
   void make_directories(const std::string& path) override {
     const fs::path parent = fs::path(path).lexically_normal().parent_path();
-    if (fs::is_directory(path)) return;
-    if (!parent.empty() && parent != path && !fs::exists(parent)) make_directories(parent.string());
     std::error_code error;
+    if (fs::is_directory(path, error)) return;
+    if (!parent.empty() && parent != path && !fs::exists(parent, error)) {
+      make_directories(parent.string());
+    }
     fs::create_directory(path, error);
     if (error) fail("{}: cannot make the directory: {}", path, errno_text(error.value()));
     sync_directory(parent.empty() ? "." : parent.string());
