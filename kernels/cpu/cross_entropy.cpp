@@ -24,12 +24,17 @@ RowSum softmax_sum(const float* logits, std::int64_t vocabulary) {
   });
 }
 
-void write_gradient(float* logits, std::int64_t vocabulary, RowSum row, float d_scale) {
-  const float factor = d_scale / row.sum;
-  vectorised([=]() MNEME_VECTORISE {
-    for (std::int64_t i = 0; i < vocabulary; ++i) {
-      logits[i] = fast_exp(logits[i] - row.largest) * factor;
-    }
+// The same, and the logits become d_scale * softmax.
+RowSum softmax_in_place(float* logits, std::int64_t vocabulary, float d_scale) {
+  return vectorised([=]() MNEME_VECTORISE {
+    const float largest =
+        lane_max(vocabulary, [=](std::int64_t i) MNEME_VECTORISE { return logits[i]; });
+    const float sum = lane_sum(vocabulary, [=](std::int64_t i) MNEME_VECTORISE {
+      return logits[i] = fast_exp(logits[i] - largest);
+    });
+    const float factor = d_scale / sum;
+    for (std::int64_t i = 0; i < vocabulary; ++i) logits[i] *= factor;
+    return RowSum{largest, sum};
   });
 }
 
@@ -42,11 +47,11 @@ void cross_entropy_row(const CrossEntropyArgs& args, std::int64_t row) {
         target, row, args.vocabulary);
   }
   float* logits = args.logits + row * args.vocabulary;
-  const RowSum sum = softmax_sum(logits, args.vocabulary);
-  args.losses[row] = std::log(sum.sum) + (sum.largest - logits[target]);
-  if (args.d_scale == 0.0f) return;
-  write_gradient(logits, args.vocabulary, sum, args.d_scale);
-  logits[target] -= args.d_scale;
+  const float target_logit = logits[target];
+  const RowSum sum = args.d_scale == 0.0f ? softmax_sum(logits, args.vocabulary)
+                                          : softmax_in_place(logits, args.vocabulary, args.d_scale);
+  args.losses[row] = std::log(sum.sum) + (sum.largest - target_logit);
+  if (args.d_scale != 0.0f) logits[target] -= args.d_scale;
 }
 
 }  // namespace

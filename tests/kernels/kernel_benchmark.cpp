@@ -227,9 +227,9 @@ constexpr std::int64_t kWidth = 1024;
 constexpr std::int64_t kCount = kTokens * kWidth;
 constexpr double kArrayBytes = 4.0 * kCount;
 
-// An operation on up to four arrays of [kTokens, kWidth] and a small one.
+// An operation on up to five arrays of [kTokens, kWidth] and a small one.
 struct Arrays {
-  float *a, *b, *c, *d, *small;
+  float *a, *b, *c, *d, *e, *small;
 };
 using Operation = std::function<void(Backend&, Stream&, const Arrays&)>;
 
@@ -237,9 +237,10 @@ void add_streaming(const std::string& name, double arrays_moved, const Operation
   add_benchmark(name, [=](benchmark::State& state) {
     const Buffer a = bench().floats(kCount), b = bench().floats(kCount);
     const Buffer c = bench().floats(kCount), d = bench().floats(kCount);
+    const Buffer e = bench().floats(kCount);
     const Buffer small = bench().floats(std::max(kWidth, kTokens));
-    const Arrays arrays{a.as<float>(), b.as<float>(), c.as<float>(), d.as<float>(),
-                        small.as<float>()};
+    const Arrays arrays{a.as<float>(), b.as<float>(), c.as<float>(),
+                        d.as<float>(), e.as<float>(), small.as<float>()};
     run(state, {.bytes = arrays_moved * kArrayBytes},
         [&] { operation(bench().backend(), bench().stream(), arrays); });
   });
@@ -279,7 +280,7 @@ void add_elementwise() {
   add_streaming("gated_silu_backward", 5,
                 [](Backend& backend, Stream& stream, const Arrays& arrays) {
                   backend.gated_silu_backward(
-                      stream, {arrays.a, arrays.b, arrays.c, arrays.c, arrays.d, kCount});
+                      stream, {arrays.a, arrays.b, arrays.c, arrays.d, arrays.e, kCount});
                 });
   add_streaming("rotary", 2, [](Backend& backend, Stream& stream, const Arrays& arrays) {
     RotaryArgs args;
