@@ -13,6 +13,7 @@
 #include "engine/config_keys.h"
 #include "engine/config_reader.h"
 #include "io/error.h"
+#include "memory/row_optimizer.h"
 
 namespace mneme::engine {
 namespace {
@@ -88,6 +89,14 @@ prefetch = "oracle-next-step"
   EXPECT_EQ(config.tiers.store.disk_link_bytes_per_second, 2e9);
   EXPECT_EQ(config.tiers.prefetch, offload::PrefetchKind::kOracleNextStep);
   EXPECT_EQ(config.value_width(), 192);
+}
+
+TEST(Config, RowOptimizersHaveTheNamesOfTheMemory) {
+  for (const char* name : {"adamw", "adamw-lazy", "adagrad-rowwise", "sgd"}) {
+    const std::vector<std::string> overrides = {std::string("memory.optimizer.kind=") + name};
+    EXPECT_EQ(parse_config("", "empty", overrides).memory.optimizer.kind,
+              memory::row_optimizer_from_name(name));
+  }
 }
 
 TEST(Config, ResolvedConfigurationReadsBackUnchanged) {
