@@ -4,6 +4,8 @@ mneme_test(row_ops_test
     gather_dot_test.cpp
     catch_up_test.cpp
     group_lookups_test.cpp
+    residency_test.cpp
+    row_records_test.cpp
     row_update_test.cpp
   LIBRARIES mneme_kernels)
 mneme_test(key_ops_test
@@ -12,3 +14,10 @@ mneme_test(key_ops_test
     key_search_test.cpp
     operation_checks.cpp
   LIBRARIES mneme_kernels)
+mneme_test(golden_rows_test
+  SOURCES golden_rows_test.cpp
+  LIBRARIES mneme_kernels mneme_io nlohmann_json::nlohmann_json)
+
+find_package(benchmark REQUIRED)
+add_executable(row_benchmark row_benchmark.cpp)
+target_link_libraries(row_benchmark PRIVATE mneme_kernels mneme_flags benchmark::benchmark)
