@@ -8,6 +8,7 @@
 
 #include "engine/row_table_file.h"
 #include "io/check.h"
+#include "io/checksum.h"
 #include "io/error.h"
 #include "io/safetensors.h"
 
@@ -22,6 +23,12 @@ constexpr std::pair<ParameterBuffer, const char*> kSavedBuffers[] = {
     {ParameterBuffer::kValues, ""},
     {ParameterBuffer::kMoment1, "adam.moment1."},
     {ParameterBuffer::kMoment2, "adam.moment2."}};
+
+// The checksum of a sequence of tensors: that of (the sum so far, the next tensor's checksum).
+std::uint64_t extend_checksum(std::uint64_t sum, std::span<const float> tensor) {
+  const std::uint64_t parts[] = {sum, io::checksum64(std::as_bytes(tensor))};
+  return io::checksum64(std::as_bytes(std::span(parts)));
+}
 
 }  // namespace
 
@@ -88,17 +95,18 @@ CheckpointEntry Checkpointer::load(std::optional<std::uint64_t> step) {
     io::fail("{} has {} value tables, this configuration {}", manifest_path(directory_),
              entry.tables.size(), stores_.size());
   }
-  if (parameters_ != nullptr) load_dense(entry.dense);
+  if (parameters_ != nullptr) load_dense(entry);
   for (std::uint32_t table = 0; table < stores_.size(); ++table) {
-    const std::vector<offload::CheckpointTable> kept = tables(table);
+    const std::vector<offload::CheckpointTable> kept = tables(manifest_, table);
     stores_[table]->restore(std::span(kept).first(chosen + 1));
   }
   return entry;
 }
 
-std::vector<offload::CheckpointTable> Checkpointer::tables(std::uint32_t table) const {
+std::vector<offload::CheckpointTable> Checkpointer::tables(const Manifest& manifest,
+                                                           std::uint32_t table) const {
   std::vector<offload::CheckpointTable> kept;
-  for (const CheckpointEntry& entry : manifest_.checkpoints) {
+  for (const CheckpointEntry& entry : manifest.checkpoints) {
     CHECK(table < entry.tables.size());
     kept.push_back(read_chain(table, entry.step, entry.tables[table]));
   }
@@ -134,7 +142,7 @@ void Checkpointer::save(std::uint64_t step, const std::map<std::string, std::str
     entry.tables.push_back(save_table(table, step, stores_[table]->flush()));
   }
   entry.dense = fmt::format("dense-{:010}.safetensors", step);
-  if (parameters_ != nullptr) save_dense(entry.dense);
+  if (parameters_ != nullptr) entry.dense_checksum = save_dense(entry.dense);
   if (!stores_.empty()) {
     const std::string rows = options_.run_directory + "/rows";
     disk_.make_directories(rows);
@@ -203,7 +211,7 @@ std::vector<std::string> Checkpointer::save_table(std::uint32_t table, std::uint
   return chain;
 }
 
-void Checkpointer::save_dense(const std::string& name) {
+std::uint64_t Checkpointer::save_dense(const std::string& name) {
   std::vector<io::SafetensorsWriter::Declaration> tensors;
   for (const auto& [buffer, prefix] : kSavedBuffers) {
     for (const Parameter& parameter : parameters_->directory()) {
@@ -212,17 +220,21 @@ void Checkpointer::save_dense(const std::string& name) {
     }
   }
   io::SafetensorsWriter writer(disk_, path(name), std::move(tensors), {{"format", "mneme"}});
+  std::uint64_t checksum = 0;
   for (const auto& [buffer, prefix] : kSavedBuffers) {
     for (const Parameter& parameter : parameters_->directory()) {
-      writer.append(
-          std::as_bytes(std::span<const float>(parameters_->read(stream_, buffer, parameter))));
+      const std::vector<float> values = parameters_->read(stream_, buffer, parameter);
+      writer.append(std::as_bytes(std::span(values)));
+      checksum = extend_checksum(checksum, values);
     }
   }
   writer.finish();
+  return checksum;
 }
 
-void Checkpointer::load_dense(const std::string& name) {
-  const io::SafetensorsReader reader(disk_, path(name));
+void Checkpointer::load_dense(const CheckpointEntry& entry) {
+  const io::SafetensorsReader reader(disk_, path(entry.dense));
+  std::uint64_t checksum = 0;
   for (const auto& [buffer, prefix] : kSavedBuffers) {
     for (const Parameter& parameter : parameters_->directory()) {
       const std::string tensor = prefix + parameter.declaration.name;
@@ -230,8 +242,15 @@ void Checkpointer::load_dense(const std::string& name) {
       if (reader.info(tensor).shape != parameter.declaration.shape) {
         io::fail("{}: tensor {} has another shape than the configuration's", reader.path(), tensor);
       }
+      checksum = extend_checksum(checksum, values);
       parameters_->write(stream_, buffer, parameter, values);
     }
+  }
+  if (checksum != entry.dense_checksum) {
+    io::fail(
+        "{}: its tensors do not match the checksum in the manifest; resume from an older "
+        "checkpoint or restore the file",
+        reader.path());
   }
 }
 

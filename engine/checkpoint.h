@@ -47,13 +47,15 @@ class Checkpointer {
   void save(std::uint64_t step, const std::map<std::string, std::string>& state);
 
   const Manifest& manifest() const { return manifest_; }
-  // The row -> slot tables of every kept checkpoint of one value table, oldest first.
-  std::vector<offload::CheckpointTable> tables(std::uint32_t table) const;
+  // The row -> slot tables of every checkpoint of a manifest for one value table, oldest first.
+  std::vector<offload::CheckpointTable> tables(const Manifest& manifest, std::uint32_t table) const;
+  // Reads the dense tensors of a checkpoint into the parameters, and so every one of their bytes.
+  void load_dense(const CheckpointEntry& entry);
 
  private:
   void check_identity() const;
-  void save_dense(const std::string& name);
-  void load_dense(const std::string& name);
+  // The checksum of what was written.
+  std::uint64_t save_dense(const std::string& name);
   std::vector<std::string> save_table(std::uint32_t table, std::uint64_t step,
                                       const offload::TableDelta& delta);
   offload::CheckpointTable read_chain(std::uint32_t table, std::uint64_t epoch,

@@ -55,6 +55,7 @@ Manifest read_manifest(const io::Disk& disk, const std::string& directory) {
       CheckpointEntry entry;
       entry.step = item.at("step").get<std::uint64_t>();
       entry.dense = item.at("dense").get<std::string>();
+      entry.dense_checksum = item.at("dense_checksum").get<std::uint64_t>();
       entry.tables = item.at("tables").get<std::vector<std::vector<std::string>>>();
       entry.state = item.at("state").get<std::map<std::string, std::string>>();
       bool names_ok = plain_name(entry.dense);
@@ -79,6 +80,7 @@ void write_manifest(io::Disk& disk, const std::string& directory, const Manifest
   for (const CheckpointEntry& entry : manifest.checkpoints) {
     body["checkpoints"].push_back({{"step", entry.step},
                                    {"dense", entry.dense},
+                                   {"dense_checksum", entry.dense_checksum},
                                    {"tables", entry.tables},
                                    {"state", entry.state}});
   }

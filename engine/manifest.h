@@ -13,6 +13,7 @@ namespace mneme::engine {
 struct CheckpointEntry {
   std::uint64_t step = 0;
   std::string dense;                             // file name in the checkpoints directory
+  std::uint64_t dense_checksum = 0;              // of its tensors' bytes, see checkpoint.cpp
   std::vector<std::vector<std::string>> tables;  // per value table: base, then deltas in order
   std::map<std::string, std::string> state;      // what else resuming needs, by name
 };

@@ -11,7 +11,7 @@
 #include "engine/row_prefetch.h"
 #include "engine/run.h"
 #include "engine/sampler.h"
-#include "engine/schedule.h"
+#include "engine/train_step.h"
 #include "io/error.h"
 #include "io/file_lock.h"
 
@@ -23,15 +23,6 @@ using Clock = std::chrono::steady_clock;
 double elapsed_ms(Clock::time_point start) {
   return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
 }
-
-// Device-time marks of one micro-batch.
-struct Marks {
-  explicit Marks(kernels::Backend& backend)
-      : begin(backend.create_event()),
-        forward_done(backend.create_event()),
-        backward_done(backend.create_event()) {}
-  std::unique_ptr<kernels::Event> begin, forward_done, backward_done;
-};
 
 std::string percent(std::uint64_t part, std::uint64_t whole) {
   return fmt::format("{:.0f}%", whole == 0 ? 0.0 : 100.0 * double(part) / double(whole));
@@ -45,6 +36,7 @@ class Training {
         lock_(lock_directory(config, disk)),
         data_(data_options(config)),
         run_(config, disk),
+        step_(run_),
         prefetch_(config, data_, run_) {
     if (options.resume) {
       completed_ = run_.load();
@@ -60,9 +52,6 @@ class Training {
       disk.write_file(config.run.directory + "/config.toml", std::as_bytes(std::span(text)));
     }
     metrics_.emplace(config.run.directory + "/metrics.jsonl", completed_);
-    for (std::int64_t i = 0; i < config.train.micro_batches; ++i)
-      marks_.emplace_back(run_.backend());
-    update_done_ = run_.backend().create_event();
     if (options.progress != nullptr) {
       progress_.emplace(*options.progress,
                         standard_error_progress(std::uint64_t(config.train.log_every)));
@@ -122,60 +111,11 @@ class Training {
   }
 
   StepMetrics step(std::uint64_t t) {
+    StepMetrics metrics = step_.take(
+        t, [&](std::int64_t micro, Batch& batch) { data_.train_batch(t, micro, batch); });
     const auto start = Clock::now();
-    kernels::Stream& stream = run_.stream();
-    memory::ValueTable* table = run_.table();
-    StepMetrics metrics;
-    metrics.step = t;
-    metrics.learning_rate =
-        learning_rate(schedule_options(config_.train, config_.optimizer.learning_rate), t);
-    metrics.value_learning_rate =
-        learning_rate(schedule_options(config_.train, config_.memory.optimizer.learning_rate), t);
-    if (table != nullptr) table->begin_step(t);
-    run_.model().begin_step(stream);
-    for (std::int64_t micro = 0; micro < config_.train.micro_batches; ++micro) {
-      const auto data_start = Clock::now();
-      data_.train_batch(t, micro, batch_);
-      metrics.times.data_ms += elapsed_ms(data_start);
-      Marks& marks = marks_[std::size_t(micro)];
-      stream.record(*marks.begin);
-      run_.model().forward_backward(stream,
-                                    {.tokens = batch_.tokens,
-                                     .targets = batch_.targets,
-                                     .batch = config_.train.batch,
-                                     .sequence = config_.train.sequence},
-                                    1.0 / double(config_.train.micro_batches),
-                                    marks.forward_done.get());
-      stream.record(*marks.backward_done);
-    }
-    run_.optimizer().step(stream, t);
-    if (table != nullptr) {
-      const memory::TableStep rows = table->finish_step(stream);
-      metrics.distinct_rows = rows.distinct_rows;
-      metrics.row_gradient_norm = rows.gradient_norm;
-    }
-    stream.record(*update_done_);
-    metrics.loss = run_.model().take_loss(stream);
-    stream.synchronize();
-    if (!std::isfinite(metrics.loss)) {
-      io::fail(
-          "the loss of step {} is {}; lower optimizer.learning_rate or "
-          "memory.optimizer.learning_rate and resume from the last checkpoint",
-          t, metrics.loss);
-    }
-    metrics.dense_gradient_norm = run_.optimizer().gradient_norm();
-    for (const Marks& marks : marks_) {
-      metrics.times.forward_ms += 1e3 * marks.forward_done->seconds_since(*marks.begin);
-      metrics.times.backward_ms += 1e3 * marks.backward_done->seconds_since(*marks.forward_done);
-    }
-    metrics.times.update_ms = 1e3 * update_done_->seconds_since(*marks_.back().backward_done);
     prefetch_.hint(t + 1);
-    if (table != nullptr) {
-      metrics.rows = table->store().step_counters();
-      metrics.times.acquire_stall_ms = 1e-3 * double(metrics.rows.acquire_stall_us);
-      metrics.times.write_back_wait_ms = 1e-3 * double(metrics.rows.write_back_wait_us);
-    }
-    metrics.times.step_ms = elapsed_ms(start);
+    metrics.times.step_ms += elapsed_ms(start);
     metrics.tokens_per_s = 1e3 * double(config_.tokens_per_step()) / metrics.times.step_ms;
     return metrics;
   }
@@ -220,13 +160,11 @@ class Training {
   io::FileLock lock_;
   Data data_;
   Run run_;
+  TrainStep step_;
   RowPrefetch prefetch_;
   std::uint64_t completed_ = 0;
   std::optional<MetricsWriter> metrics_;
   std::optional<Progress> progress_;
-  std::vector<Marks> marks_;
-  std::unique_ptr<kernels::Event> update_done_;
-  Batch batch_;
   std::vector<double> speeds_;
 };
 

@@ -137,6 +137,14 @@ TEST_F(CheckpointTest, TruncatedFilesAreErrorsThatNameThem) {
   EXPECT_EQ(run.checkpoints().load().step, 2u);
 }
 
+TEST_F(CheckpointTest, AFlippedBitInADenseTensorIsFound) {
+  train(2);
+  const std::string dense = read_manifest(disk_, "/run/checkpoints").checkpoints.back().dense;
+  const auto bytes = disk_.read_file("/run/checkpoints/" + dense, 1 << 20).size();
+  disk_.corrupt("/run/checkpoints/" + dense, bytes - 5, 2);
+  EXPECT_NE(load_error().find(dense), std::string::npos);
+}
+
 TEST_F(CheckpointTest, AFullDiskAtASaveHarmsNoEarlierCheckpoint) {
   std::uint64_t failures = 0;
   for (std::uint64_t capacity = 4096; capacity < 120000; capacity += 1777) {

@@ -173,8 +173,8 @@ void Grammar::add_bench() {
   bench->footer("Example:\n  mneme bench disk --path /data/mneme-bench.tmp --record-bytes 12288");
 
   const auto rows = std::make_shared<BenchRowsOptions>();
-  CLI::App* app = add(*bench, "rows", "Rows a second through the tiers",
-                      "mneme bench rows --rows 1000000 --device-bytes 64MiB", rows);
+  CLI::App* app = add(*bench, "rows", "Forward, lookup gradients and update of value rows alone",
+                      "mneme bench rows --tokens 512 --rows-per-token 128 --rows 1000000", rows);
   app->add_option("--path", rows->path, "Folder of the rows file")->capture_default_str();
   app->add_option("--rows", rows->rows, "Rows of the table")
       ->capture_default_str()
@@ -182,16 +182,32 @@ void Grammar::add_bench() {
   app->add_option("--width", rows->width, "Width of a value")
       ->capture_default_str()
       ->check(CLI::Range(1, 65536));
-  app->add_option("--rows-per-step", rows->rows_per_step, "Distinct rows of a step")
+  app->add_option("--tokens", rows->tokens, "Tokens of a step")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
+  app->add_option("--rows-per-token", rows->rows_per_token, "Look-ups of one token")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  app->add_option("--distinct-rows", rows->distinct_rows,
+                  "Look-ups fall on this many rows, spread over the table; 0 for all")
+      ->capture_default_str();
+  app->add_option("--optimizer", rows->optimizer, "Row optimiser")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"adamw", "adamw-lazy", "adagrad-rowwise", "sgd"}));
+  app->add_option("--clip-norm", rows->clip_norm, "Clip the row gradient's norm; 0 for no clipping")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
+  app->add_option("--value-type", rows->value_type, "Type of values and moments")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"float32", "bfloat16"}));
   app->add_option("--steps", rows->steps, "Steps to measure")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
   app->add_option("--skew", rows->skew, "Zipf exponent of the rows' popularity")
       ->capture_default_str()
       ->check(CLI::Range(0.0, 4.0));
-  add_bytes(app, "--device-bytes", rows->device_bytes, "Budget of the device tier");
+  add_bytes(app, "--device-bytes", rows->device_bytes,
+            "Budget of the device tier; 0 for room for every row");
   add_bytes(app, "--host-bytes", rows->host_bytes, "Budget of the host tier");
   app->add_option("--policy", rows->policy, "Replacement policy of both tiers")
       ->capture_default_str()

@@ -61,14 +61,19 @@ struct ExportOptions {
 };
 
 struct BenchRowsOptions {
-  std::string path = "runs/bench";  // folder of the rows file
-  std::uint64_t rows = 1 << 18;     // of the table
-  std::int64_t width = 256;         // of a value
-  std::int64_t rows_per_step = 8192;
-  std::int64_t steps = 50;
-  double skew = 1.0;  // Zipf exponent of the row popularity; 0 for uniform
-  std::uint64_t device_bytes = 64ull << 20;
-  std::uint64_t host_bytes = 128ull << 20;
+  std::string path = "runs/bench";    // folder of the rows file
+  std::uint64_t rows = 1 << 18;       // of the table
+  std::int64_t tokens = 512;          // of a step
+  std::int64_t rows_per_token = 128;  // look-ups of one token
+  std::int64_t width = 256;           // of a value
+  std::uint64_t distinct_rows = 0;    // look-ups fall on this many rows of the table; 0 for all
+  std::string optimizer = "adamw";
+  double clip_norm = 0;  // 0: the gradient's norm is not needed
+  std::string value_type = "float32";
+  std::int64_t steps = 20;
+  double skew = 0;                 // Zipf exponent of the row popularity; 0 for uniform
+  std::uint64_t device_bytes = 0;  // 0: room for all rows that the run touches
+  std::uint64_t host_bytes = 0;
   std::string policy = "lru";
   std::uint32_t io_depth = 32;
   std::string io_engine = "auto";

@@ -1,0 +1,90 @@
+#include "engine/train_step.h"
+
+#include <chrono>
+#include <cmath>
+
+#include "engine/schedule.h"
+#include "io/error.h"
+
+namespace mneme::engine {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double elapsed_ms(Clock::time_point start) {
+  return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+}
+
+}  // namespace
+
+TrainStep::Marks::Marks(kernels::Backend& backend)
+    : begin(backend.create_event()),
+      forward_done(backend.create_event()),
+      backward_done(backend.create_event()) {}
+
+TrainStep::TrainStep(Run& run) : run_(run), update_done_(run.backend().create_event()) {
+  for (std::int64_t i = 0; i < run.config().train.micro_batches; ++i) {
+    marks_.emplace_back(run.backend());
+  }
+}
+
+StepMetrics TrainStep::take(std::uint64_t t, const NextBatch& next_batch) {
+  const Config& config = run_.config();
+  const auto start = Clock::now();
+  kernels::Stream& stream = run_.stream();
+  memory::ValueTable* table = run_.table();
+  StepMetrics metrics;
+  metrics.step = t;
+  metrics.learning_rate =
+      learning_rate(schedule_options(config.train, config.optimizer.learning_rate), t);
+  metrics.value_learning_rate =
+      learning_rate(schedule_options(config.train, config.memory.optimizer.learning_rate), t);
+  if (table != nullptr) table->begin_step(t);
+  run_.model().begin_step(stream);
+  for (std::int64_t micro = 0; micro < config.train.micro_batches; ++micro) {
+    const auto data_start = Clock::now();
+    next_batch(micro, batch_);
+    metrics.times.data_ms += elapsed_ms(data_start);
+    Marks& marks = marks_[std::size_t(micro)];
+    stream.record(*marks.begin);
+    run_.model().forward_backward(stream,
+                                  {.tokens = batch_.tokens,
+                                   .targets = batch_.targets,
+                                   .batch = config.train.batch,
+                                   .sequence = config.train.sequence},
+                                  1.0 / double(config.train.micro_batches),
+                                  marks.forward_done.get());
+    stream.record(*marks.backward_done);
+  }
+  run_.optimizer().step(stream, t);
+  if (table != nullptr) {
+    const memory::TableStep rows = table->finish_step(stream);
+    metrics.distinct_rows = rows.distinct_rows;
+    metrics.row_gradient_norm = rows.gradient_norm;
+  }
+  stream.record(*update_done_);
+  metrics.loss = run_.model().take_loss(stream);
+  stream.synchronize();
+  if (!std::isfinite(metrics.loss)) {
+    io::fail(
+        "the loss of step {} is {}; lower optimizer.learning_rate or "
+        "memory.optimizer.learning_rate and resume from the last checkpoint",
+        t, metrics.loss);
+  }
+  metrics.dense_gradient_norm = run_.optimizer().gradient_norm();
+  for (const Marks& marks : marks_) {
+    metrics.times.forward_ms += 1e3 * marks.forward_done->seconds_since(*marks.begin);
+    metrics.times.backward_ms += 1e3 * marks.backward_done->seconds_since(*marks.forward_done);
+  }
+  metrics.times.update_ms = 1e3 * update_done_->seconds_since(*marks_.back().backward_done);
+  if (table != nullptr) {
+    metrics.rows = table->store().step_counters();
+    metrics.times.acquire_stall_ms = 1e-3 * double(metrics.rows.acquire_stall_us);
+    metrics.times.write_back_wait_ms = 1e-3 * double(metrics.rows.write_back_wait_us);
+  }
+  metrics.times.step_ms = elapsed_ms(start);
+  metrics.tokens_per_s = 1e3 * double(config.tokens_per_step()) / metrics.times.step_ms;
+  return metrics;
+}
+
+}  // namespace mneme::engine

@@ -1,0 +1,213 @@
+// mneme bench rows: the value rows' part of training alone: forward (weighted gather), lookup
+// gradients, and the optimiser step, with row ids drawn at random.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <random>
+#include <vector>
+
+#include "engine/config.h"
+#include "engine/progress.h"
+#include "io/disk.h"
+#include "io/error.h"
+#include "memory/lookup_set.h"
+#include "memory/row_optimizer.h"
+#include "memory/value_table.h"
+#include "tools/mneme/commands.h"
+
+namespace mneme::tools {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr std::int64_t kWarmupSteps = 2;
+
+kernels::ReplacementKind policy_of(const std::string& name) {
+  const char* const names[] = {"lru", "lfu", "clock", "sieve", "static-hot", "random"};
+  const auto found = std::find(std::begin(names), std::end(names), name);
+  return static_cast<kernels::ReplacementKind>(found - std::begin(names));
+}
+
+// Row ids of look-ups: uniform, or Zipf with an exponent, over `distinct` rows that are spread
+// evenly over the table.
+class RowSource {
+ public:
+  explicit RowSource(const BenchRowsOptions& options)
+      : random_(options.seed),
+        skew_(options.skew),
+        distinct_(options.distinct_rows == 0 ? options.rows : options.distinct_rows),
+        stride_(options.rows / distinct_) {
+    if (distinct_ > options.rows) {
+      io::fail("--distinct-rows {} is more than --rows {}", distinct_, options.rows);
+    }
+  }
+
+  kernels::RowId next() {
+    const double u = static_cast<double>(random_() >> 11) * 0x1p-53;
+    const double n = static_cast<double>(distinct_);
+    double rank = u * n;
+    if (skew_ > 0) {
+      // The inverse of the continuous Zipf distribution on [1, n + 1).
+      rank = skew_ == 1 ? std::pow(n + 1, u) - 1
+                        : std::pow(1 + u * (std::pow(n + 1, 1 - skew_) - 1), 1 / (1 - skew_)) - 1;
+    }
+    const auto index = std::min(static_cast<std::uint64_t>(rank), distinct_ - 1);
+    return static_cast<kernels::RowId>(index * stride_);
+  }
+
+ private:
+  std::mt19937_64 random_;
+  double skew_;
+  std::uint64_t distinct_;
+  std::uint64_t stride_;
+};
+
+struct StepTimes {
+  double forward_ms = 0, backward_ms = 0, update_ms = 0, total_ms = 0;
+  double distinct_rows = 0;
+};
+
+double median(const std::vector<StepTimes>& steps, double StepTimes::*member) {
+  std::vector<double> values;
+  for (const StepTimes& step : steps) values.push_back(step.*member);
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+memory::ValueTableOptions table_options(const BenchRowsOptions& options) {
+  const auto type =
+      options.value_type == "bfloat16" ? kernels::RowType::kBF16 : kernels::RowType::kF32;
+  memory::ValueTableOptions table;
+  table.rows = options.rows;
+  table.width = options.width;
+  table.value_type = type;
+  table.moment_type = type;
+  table.seed = options.seed;
+  table.optimizer.kind = memory::row_optimizer_from_name(options.optimizer);
+  table.optimizer.learning_rate = [](std::uint64_t) { return 1e-3; };
+  table.optimizer.clip_norm = options.clip_norm;
+  table.tiers.device_bytes = options.device_bytes;
+  if (options.device_bytes == 0) {
+    const auto layout = memory::record_layout(table.optimizer.kind, options.width, type, type);
+    const std::uint64_t touched = std::min<std::uint64_t>(
+        options.distinct_rows == 0 ? options.rows : options.distinct_rows,
+        static_cast<std::uint64_t>(options.tokens * options.rows_per_token) *
+            static_cast<std::uint64_t>(options.steps + kWarmupSteps));
+    table.tiers.evaluation_share = 0;
+    table.tiers.device_bytes = (touched + 64) * (layout.record_bytes() + 64);
+  }
+  table.tiers.host_bytes = options.host_bytes;
+  table.tiers.device_policy = policy_of(options.policy);
+  table.tiers.host_policy = policy_of(options.policy);
+  table.tiers.io_depth = options.io_depth;
+  table.tiers.io_engine = options.io_engine == "uring"  ? io::IoEngine::kUring
+                          : options.io_engine == "sync" ? io::IoEngine::kSync
+                                                        : io::IoEngine::kAuto;
+  table.path = options.path + "/bench.rows";
+  table.tokens_per_call = options.tokens;
+  table.lookups_per_token = options.rows_per_token;
+  table.gradient_calls_per_step = 1;
+  return table;
+}
+
+}  // namespace
+
+int run_bench_rows(const BenchRowsOptions& options) {
+  const auto backend = kernels::make_cpu_backend({.threads = options.threads});
+  const auto stream = backend->create_stream();
+  const auto disk = io::make_posix_disk();
+  memory::ValueTable table(*backend, *disk, table_options(options));
+  const std::int64_t lookups = options.tokens * options.rows_per_token;
+  const auto device = [&](std::int64_t count, std::size_t bytes) {
+    return backend->allocate(static_cast<std::size_t>(count) * bytes,
+                             kernels::MemoryKind::kPinnedHost);
+  };
+  const kernels::Buffer rows = device(lookups, 4);
+  const kernels::Buffer weights = device(lookups, 4);
+  const kernels::Buffer d_weights = device(lookups, 4);
+  const kernels::Buffer y = device(options.tokens * options.width, 4);
+  const kernels::Buffer d_y = device(options.tokens * options.width, 4);
+  RowSource source(options);
+  std::mt19937 random(static_cast<unsigned>(options.seed));
+  std::normal_distribution<float> normal(0.0f, 1e-2f);
+  for (std::int64_t i = 0; i < lookups; ++i) {
+    weights.as<float>()[i] = 1.0f / static_cast<float>(options.rows_per_token);
+  }
+  for (std::int64_t i = 0; i < options.tokens * options.width; ++i) {
+    d_y.as<float>()[i] = normal(random);
+  }
+  const auto set = table.make_lookup_set();
+  std::vector<StepTimes> steps;
+  offload::StepCounters counters;
+  for (std::int64_t t = 1; t <= options.steps + kWarmupSteps; ++t) {
+    for (std::int64_t i = 0; i < lookups; ++i) rows.as<kernels::RowId>()[i] = source.next();
+    StepTimes times;
+    auto at = Clock::now();
+    const auto lap = [&] {
+      stream->synchronize();
+      const auto now = Clock::now();
+      const double ms = std::chrono::duration<double, std::milli>(now - at).count();
+      at = now;
+      return ms;
+    };
+    table.begin_step(static_cast<std::uint64_t>(t));
+    table.group(*stream, rows.as<kernels::RowId>(), options.tokens, *set);
+    table.gather(*stream, *set, weights.as<float>(), y.as<float>());
+    times.forward_ms = lap();
+    table.dot(*stream, *set, d_y.as<float>(), d_weights.as<float>());
+    table.keep_gradient(*stream, *set, weights.as<float>(), d_y.as<float>());
+    times.backward_ms = lap();
+    times.distinct_rows = static_cast<double>(table.finish_step(*stream).distinct_rows);
+    times.update_ms = lap();
+    times.total_ms = times.forward_ms + times.backward_ms + times.update_ms;
+    if (t <= kWarmupSteps) continue;
+    steps.push_back(times);
+    counters += table.store().step_counters();
+  }
+  std::error_code ignored;
+  std::filesystem::remove(options.path + "/bench.rows", ignored);
+
+  const double total_ms = median(steps, &StepTimes::total_ms);
+  const double distinct = median(steps, &StepTimes::distinct_rows);
+  const double record = static_cast<double>(table.store().options().layout.record_bytes());
+  // Least traffic: values read twice, records read and written once by the update.
+  const double value = static_cast<double>(table.store().options().layout.value_bytes());
+  const double least_bytes = distinct * (2 * value + 2 * record);
+  const double share = 1.0 / std::max<double>(1.0, static_cast<double>(counters.rows_leased));
+  const double from_device = static_cast<double>(counters.device.rows_read) * share;
+  const double from_host = static_cast<double>(counters.host.rows_read) * share;
+  const double from_disk = static_cast<double>(counters.disk.rows_read) * share;
+  if (options.json) {
+    const nlohmann::ordered_json object = {{"rows", options.rows},
+                                           {"width", options.width},
+                                           {"tokens", options.tokens},
+                                           {"rows_per_token", options.rows_per_token},
+                                           {"optimizer", options.optimizer},
+                                           {"distinct_rows", distinct},
+                                           {"step_ms", total_ms},
+                                           {"forward_ms", median(steps, &StepTimes::forward_ms)},
+                                           {"backward_ms", median(steps, &StepTimes::backward_ms)},
+                                           {"update_ms", median(steps, &StepTimes::update_ms)},
+                                           {"least_gb_per_s", least_bytes / total_ms / 1e6},
+                                           {"device_share", from_device},
+                                           {"host_share", from_host},
+                                           {"disk_share", from_disk}};
+    fmt::print("{}\n", object.dump());
+    return 0;
+  }
+  fmt::print("{} rows x {}, {} tokens x {} rows, {}, on {}\n", options.rows, options.width,
+             options.tokens, options.rows_per_token, options.optimizer, backend->name());
+  fmt::print("{:>10} {:>10} {:>10} {:>10} {:>14} {:>8} {:>8} {:>8} {:>8}\n", "step ms", "forward",
+             "backward", "update", "distinct rows", "GB/s", "device", "host", "disk");
+  fmt::print(
+      "{:>10.2f} {:>10.2f} {:>10.2f} {:>10.2f} {:>14.0f} {:>8.2f} {:>7.1f}% {:>7.1f}% {:>7.1f}%\n",
+      total_ms, median(steps, &StepTimes::forward_ms), median(steps, &StepTimes::backward_ms),
+      median(steps, &StepTimes::update_ms), distinct, least_bytes / total_ms / 1e6,
+      100 * from_device, 100 * from_host, 100 * from_disk);
+  return 0;
+}
+
+}  // namespace mneme::tools

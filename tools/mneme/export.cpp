@@ -1,0 +1,91 @@
+// mneme export: a checkpoint as one plain safetensors file.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iostream>
+#include <vector>
+
+#include "engine/progress.h"
+#include "engine/run.h"
+#include "io/disk.h"
+#include "io/error.h"
+#include "io/file_lock.h"
+#include "io/safetensors.h"
+#include "tools/mneme/commands.h"
+#include "tools/mneme/run_directory.h"
+
+namespace mneme::tools {
+namespace {
+
+constexpr std::int64_t kRowsAtOnce = 4096;
+
+// Appends the values of runs of consecutive rows as dense AdamW would have them after `step`.
+void append_rows(memory::ValueTable& table, std::uint64_t step,
+                 const std::vector<kernels::RowId>& rows, io::SafetensorsWriter& writer) {
+  const auto width = static_cast<std::size_t>(table.options().width);
+  std::vector<float> values;
+  engine::Progress progress(std::cerr, engine::standard_error_progress(1 << 20));
+  for (std::size_t first = 0; first < rows.size();) {
+    std::size_t count = 1;
+    while (first + count < rows.size() && count < static_cast<std::size_t>(kRowsAtOnce) &&
+           rows[first + count] == rows[first] + count) {
+      ++count;
+    }
+    values.resize(count * width);
+    table.read_values(step, rows[first], static_cast<std::int64_t>(count), values);
+    writer.append(std::as_bytes(std::span<const float>(values)));
+    first += count;
+    progress.update(first, rows.size(), fmt::format("{} of {} rows", first, rows.size()));
+  }
+}
+
+}  // namespace
+
+int run_export(const ExportOptions& options) {
+  const engine::Config config = read_run_config(options.directory);
+  const auto disk = io::make_posix_disk();
+  const io::FileLock lock(config.run.directory);
+  engine::Run run(config, *disk);
+  const std::uint64_t step = run.load(options.step);
+  const engine::Parameters& parameters = run.model().parameters();
+
+  std::vector<kernels::RowId> rows;
+  std::vector<io::SafetensorsWriter::Declaration> tensors;
+  for (const engine::Parameter& parameter : parameters.directory()) {
+    tensors.push_back(
+        {parameter.declaration.name, io::ElementType::kF32, parameter.declaration.shape});
+  }
+  if (config.has_memory()) {
+    if (options.untouched) {
+      rows.resize(config.table_rows());
+      for (std::size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<kernels::RowId>(i);
+    } else {
+      rows = run.table()->store().touched_rows();
+      tensors.push_back(
+          {"values.rows", io::ElementType::kI64, {static_cast<std::int64_t>(rows.size())}});
+    }
+    tensors.push_back({"values",
+                       io::ElementType::kF32,
+                       {static_cast<std::int64_t>(rows.size()), config.value_width()}});
+  }
+  io::SafetensorsWriter writer(*disk, options.output, std::move(tensors),
+                               {{"format", "mneme"}, {"step", std::to_string(step)}});
+  for (const engine::Parameter& parameter : parameters.directory()) {
+    writer.append(std::as_bytes(std::span<const float>(
+        parameters.read(run.stream(), engine::ParameterBuffer::kValues, parameter))));
+  }
+  if (config.has_memory()) {
+    if (!options.untouched) {
+      const std::vector<std::int64_t> ids(rows.begin(), rows.end());
+      writer.append(std::as_bytes(std::span<const std::int64_t>(ids)));
+    }
+    append_rows(*run.table(), step, rows, writer);
+  }
+  writer.finish();
+  fmt::print(stderr, "{}: step {}, {} dense parameters{}\n", options.output, step,
+             parameters.parameter_count(),
+             config.has_memory() ? fmt::format(", {} rows", rows.size()) : std::string());
+  return 0;
+}
+
+}  // namespace mneme::tools

@@ -1,0 +1,12 @@
+// The training loop as `train` and `resume` show it on a terminal.
+#pragma once
+
+#include "engine/config.h"
+
+namespace mneme::tools {
+
+// Trains, with progress on standard error and samples on standard output. Ctrl-C and SIGTERM end
+// the run after a checkpoint. Returns the exit status: 0, also after a signal.
+int run_training(const engine::Config& config, bool resume);
+
+}  // namespace mneme::tools
