@@ -19,6 +19,7 @@
 #include "io/simulated_disk.h"
 #include "io/uring_file.h"
 #include "tests/io/temporary_directory.h"
+#include "tests/io/uring_support.h"
 
 namespace mneme::io {
 namespace {
@@ -49,6 +50,11 @@ class BlockFileTest : public testing::TestWithParam<DiskUnderTest> {
     } else {
       disk_ = make_posix_disk();
     }
+  }
+
+  void SetUp() override {
+    const bool uring = !simulated() && GetParam() != DiskUnderTest::kSync;
+    if (uring) REQUIRE_URING_OR_SKIP();
   }
 
   bool simulated() const {
@@ -321,6 +327,8 @@ TEST_P(BlockFileDeathTest, a_request_that_is_not_aligned_is_a_bug) {
 
 TEST(UringRefusal, falls_back_to_pread_only_when_the_engine_is_automatic) {
   test::TemporaryDirectory directory;
+  const char* before = std::getenv(kUringVariable);
+  const std::string restored = before != nullptr ? before : "";
   ASSERT_EQ(::setenv(kUringVariable, "refuse", 1), 0);
   auto disk = make_posix_disk();
   OpenOptions options;
@@ -331,7 +339,7 @@ TEST(UringRefusal, falls_back_to_pread_only_when_the_engine_is_automatic) {
   EXPECT_NE(warning.find("refuses io_uring"), std::string::npos) << warning;
   options.engine = IoEngine::kUring;
   EXPECT_THROW(disk->open(directory.file("g"), options), Error);
-  ASSERT_EQ(::unsetenv(kUringVariable), 0);
+  ASSERT_EQ(::setenv(kUringVariable, restored.c_str(), 1), 0);
 
   AlignedBuffer content(file->alignment(), file->alignment());
   SplitMix(1).fill(content.span());

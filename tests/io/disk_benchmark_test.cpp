@@ -25,7 +25,7 @@ DiskBenchmarkOptions small(const std::string& path) {
 TEST(DiskBenchmark, measures_reads_writes_and_both_on_every_engine) {
   test::TemporaryDirectory directory;
   const auto disk = make_posix_disk();
-  for (const IoEngine engine : {IoEngine::kUring, IoEngine::kSync}) {
+  for (const IoEngine engine : {IoEngine::kAuto, IoEngine::kSync}) {
     for (const double read_share : {1.0, 0.5, 0.0}) {
       SCOPED_TRACE(testing::Message() << static_cast<int>(engine) << " " << read_share);
       DiskBenchmarkOptions options = small(directory.file("data"));

@@ -16,6 +16,7 @@
 #include "io/file_io.h"
 #include "io/random.h"
 #include "tests/io/temporary_directory.h"
+#include "tests/io/uring_support.h"
 
 namespace mneme::io {
 namespace {
@@ -59,6 +60,7 @@ TEST(RegisteredMemory, splits_at_the_kernels_limit_of_one_gibibyte) {
 }
 
 TEST(RegisteredMemory, what_is_refused_is_used_unregistered_with_one_warning) {
+  REQUIRE_URING_OR_SKIP();
   test::TemporaryDirectory directory;
   const auto disk = make_posix_disk();
   constexpr std::size_t kBuffers = RegisteredMemory::kMaxChunks + 20;
