@@ -128,14 +128,14 @@ TEST_P(GoldenMemory, RowsAreExactAndScoresWeightsAndSumsAgree) {
 INSTANTIATE_TEST_SUITE_P(Files, GoldenMemory, ::testing::ValuesIn(golden_files("memory_")),
                          [](const auto& test) { return test.param; });
 
-// The files' schedule: linear warm-up, then a cosine to min_ratio.
+// The files' schedule: linear warm-up, then linear to min_ratio.
 double scheduled_rate(const nlohmann::json& config, std::uint64_t step) {
   const double rate = config["lr"], warmup = config["schedule"]["warmup"];
   const double steps = config["schedule"]["steps"], lowest = config["schedule"]["min_ratio"];
   const auto s = static_cast<double>(step);
   if (s < warmup) return rate * s / warmup;
   const double progress = std::min(1.0, (s - warmup) / std::max(1.0, steps - warmup));
-  return rate * (lowest + (1 - lowest) * 0.5 * (1 + std::cos(M_PI * progress)));
+  return rate * (1 - (1 - lowest) * progress);
 }
 
 TEST_P(GoldenAdamW, TableAndMomentsAgreeAtEverySnapshot) {
