@@ -45,6 +45,12 @@ class RowSource {
     }
   }
 
+  // Row of rank `rank`, for a first pass over all of them.
+  kernels::RowId row(std::uint64_t rank) const {
+    return static_cast<kernels::RowId>(std::min(rank, distinct_ - 1) * stride_);
+  }
+  std::uint64_t distinct() const { return distinct_; }
+
   kernels::RowId next() {
     const double u = static_cast<double>(random_() >> 11) * 0x1p-53;
     const double n = static_cast<double>(distinct_);
@@ -55,7 +61,7 @@ class RowSource {
                         : std::pow(1 + u * (std::pow(n + 1, 1 - skew_) - 1), 1 / (1 - skew_)) - 1;
     }
     const auto index = std::min(static_cast<std::uint64_t>(rank), distinct_ - 1);
-    return static_cast<kernels::RowId>(index * stride_);
+    return row(index);
   }
 
  private:
@@ -92,10 +98,7 @@ memory::ValueTableOptions table_options(const BenchRowsOptions& options) {
   table.tiers.device_bytes = options.device_bytes;
   if (options.device_bytes == 0) {
     const auto layout = memory::record_layout(table.optimizer.kind, options.width, type, type);
-    const std::uint64_t touched = std::min<std::uint64_t>(
-        options.distinct_rows == 0 ? options.rows : options.distinct_rows,
-        static_cast<std::uint64_t>(options.tokens * options.rows_per_token) *
-            static_cast<std::uint64_t>(options.steps + kWarmupSteps));
+    const std::uint64_t touched = options.distinct_rows == 0 ? options.rows : options.distinct_rows;
     table.tiers.evaluation_share = 0;
     table.tiers.device_bytes = (touched + 64) * (layout.record_bytes() + 64);
   }
@@ -142,8 +145,18 @@ int run_bench_rows(const BenchRowsOptions& options) {
   const auto set = table.make_lookup_set();
   std::vector<StepTimes> steps;
   offload::StepCounters counters;
-  for (std::int64_t t = 1; t <= options.steps + kWarmupSteps; ++t) {
-    for (std::int64_t i = 0; i < lookups; ++i) rows.as<kernels::RowId>()[i] = source.next();
+  // First every row once, so that what is measured is the rows' steady state and not their first
+  // touch; then rows at random.
+  const auto first_pass =
+      static_cast<std::int64_t>((source.distinct() + static_cast<std::uint64_t>(lookups) - 1) /
+                                static_cast<std::uint64_t>(lookups));
+  const std::int64_t unmeasured = first_pass + kWarmupSteps;
+  for (std::int64_t t = 1; t <= unmeasured + options.steps; ++t) {
+    for (std::int64_t i = 0; i < lookups; ++i) {
+      rows.as<kernels::RowId>()[i] =
+          t <= first_pass ? source.row(static_cast<std::uint64_t>((t - 1) * lookups + i))
+                          : source.next();
+    }
     StepTimes times;
     auto at = Clock::now();
     const auto lap = [&] {
@@ -163,7 +176,7 @@ int run_bench_rows(const BenchRowsOptions& options) {
     times.distinct_rows = static_cast<double>(table.finish_step(*stream).distinct_rows);
     times.update_ms = lap();
     times.total_ms = times.forward_ms + times.backward_ms + times.update_ms;
-    if (t <= kWarmupSteps) continue;
+    if (t <= unmeasured) continue;
     steps.push_back(times);
     counters += table.store().step_counters();
   }
