@@ -31,8 +31,7 @@ Attention::Attention(kernels::Backend& backend, const ModelOptions& options,
   log_sum_ = v_ + tokens_ * kv_width_;
 }
 
-Attention::Projection Attention::projection(const Parameters& parameters,
-                                            const std::string& name) const {
+Attention::Projection Attention::projection(const Parameters& parameters, const std::string& name) {
   return {parameters.value(name), parameters.gradient(name)};
 }
 

@@ -23,7 +23,7 @@ class Attention : public BlockPart {
     float* weight = nullptr;
     float* gradient = nullptr;
   };
-  Projection projection(const Parameters& parameters, const std::string& name) const;
+  static Projection projection(const Parameters& parameters, const std::string& name);
   void rotate(const PartCall& call, float* x, std::int64_t heads, bool inverse);
   kernels::AttentionArgs attention_args(const PartCall& call) const;
 
