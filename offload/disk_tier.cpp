@@ -8,6 +8,7 @@
 
 #include "io/check.h"
 #include "io/error.h"
+#include "io/kill_point.h"
 
 namespace mneme::offload {
 namespace {
@@ -167,6 +168,7 @@ std::uint32_t DiskTier::submit_write(std::uint32_t buffer, kernels::RowId row,
   writing_[slot] = buffer;
   submit(buffer);
   ++writes_in_flight_;
+  io::kill_point("write-submitted");
   counters.disk.rows_written += 1;
   counters.disk.bytes_written += file_->slot_bytes();
   if (previous) {

@@ -45,11 +45,15 @@ class Residency {
   // REQUIRES has_disk_slot(row).
   std::uint32_t disk_slot(kernels::RowId row) const { return disk_[row] - 1; }
 
-  void set_device(kernels::RowId row) { upper_[row] = kOnDevice; }
-  void set_host(kernels::RowId row, std::uint32_t slot) { upper_[row] = slot + kFirstHost; }
+  void set_device(kernels::RowId row) { change(row, kOnDevice, disk_[row]); }
+  void set_host(kernels::RowId row, std::uint32_t slot) {
+    change(row, slot + kFirstHost, disk_[row]);
+  }
   // Leaves the row to its disk slot, or untouched when it has none.
-  void drop(kernels::RowId row) { upper_[row] = 0; }
-  void set_disk_slot(kernels::RowId row, std::uint32_t slot) { disk_[row] = slot + 1; }
+  void drop(kernels::RowId row) { change(row, 0, disk_[row]); }
+  void set_disk_slot(kernels::RowId row, std::uint32_t slot) { change(row, upper_[row], slot + 1); }
+  // Rows that are in some tier.
+  std::uint64_t touched_count() const { return touched_count_; }
 
   // How often the row was moved from the device to the host (saturating): the host tier's measure
   // of use, since reads of a row in the host tier move it out.
@@ -62,7 +66,15 @@ class Residency {
   static constexpr std::uint32_t kOnDevice = 1;
   static constexpr std::uint32_t kFirstHost = 2;
 
+  void change(kernels::RowId row, std::uint32_t upper, std::uint32_t disk) {
+    touched_count_ -= upper_[row] != 0 || disk_[row] != 0 ? 1 : 0;
+    touched_count_ += upper != 0 || disk != 0 ? 1 : 0;
+    upper_[row] = upper;
+    disk_[row] = disk;
+  }
+
   std::uint64_t rows_;
+  std::uint64_t touched_count_ = 0;
   LazyArray<std::uint32_t> upper_;  // 0: neither device nor host
   LazyArray<std::uint32_t> disk_;   // disk slot + 1, 0 for none
   LazyArray<std::uint8_t> demotions_;

@@ -295,6 +295,7 @@ class TieredStore::Implementation {
     use.disk_slots = const_cast<Tiers&>(tiers_).disk.slots().slots();
     use.disk_live_slots = use.disk_slots - const_cast<Tiers&>(tiers_).disk.slots().free_slots();
     use.disk_bytes = tiers_.disk.file_bytes();
+    use.touched_rows = tiers_.residency.touched_count();
     use.table_rows = options_.rows;
     return use;
   }
