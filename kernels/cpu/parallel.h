@@ -8,9 +8,6 @@
 // waits for an inner loop may run another chunk of the outer one.
 #pragma once
 
-#include <tbb/parallel_for.h>
-#include <tbb/task_arena.h>
-
 #include <algorithm>
 #include <cstdint>
 
@@ -20,19 +17,21 @@
 
 namespace mneme::kernels::cpu {
 
-// The index of the calling thread within the operation, in [0, CpuStream::threads()): for memory
-// that a chunk needs while it runs.
-inline int thread_slot() {
-  return tbb::this_task_arena::current_thread_index();
-}
-// The number of distinct thread_slot() values.
-inline int thread_slots() {
-  return tbb::this_task_arena::max_concurrency();
-}
+// The index of the calling thread within the operation, in [0, thread_slots()): for memory that a
+// chunk needs while it runs.
+int thread_slot();
+// The number of distinct thread_slot() values: the stream's number of threads.
+int thread_slots();
 
 inline std::int64_t chunk_count(std::int64_t count, std::int64_t chunk) {
   return (count + chunk - 1) / chunk;
 }
+
+namespace internal {
+// Calls body(context, index) for index in [0, count), in parallel. Compiled without
+// ThreadSanitizer, which cannot see how the TBB library orders the parts of a loop.
+void run_tasks(std::int64_t count, void (*body)(const void*, std::int64_t), const void* context);
+}  // namespace internal
 
 // Calls body(index) for index in [0, count), in parallel.
 template <typename Body>
@@ -42,22 +41,26 @@ void parallel_tasks(std::int64_t count, const Body& body) {
     return;
   }
 #if defined(__SANITIZE_THREAD__)
-  // ThreadSanitizer does not see how the TBB library orders the threads of a loop.
-  char order = 0;
-  __tsan_release(&order);
-  tbb::parallel_for(
-      std::int64_t{0}, count, std::int64_t{1},
-      [&](std::int64_t i) {
-        __tsan_acquire(&order);
-        body(i);
-        __tsan_release(&order);
-      },
-      tbb::simple_partitioner());
-  __tsan_acquire(&order);
+  // The order that TBB guarantees: what is before the loop, the bodies, what is after it.
+  struct Ordered {
+    const Body& body;
+    mutable char order = 0;
+  };
+  const Ordered ordered{body};
+  __tsan_release(&ordered.order);
+  const auto run = [](const void* context, std::int64_t i) {
+    const auto* loop = static_cast<const Ordered*>(context);
+    __tsan_acquire(&loop->order);
+    loop->body(i);
+    __tsan_release(&loop->order);
+  };
+  internal::run_tasks(count, run, &ordered);
+  __tsan_acquire(&ordered.order);
 #else
-  tbb::parallel_for(
-      std::int64_t{0}, count, std::int64_t{1}, [&](std::int64_t i) { body(i); },
-      tbb::simple_partitioner());
+  const auto run = [](const void* context, std::int64_t i) {
+    (*static_cast<const Body*>(context))(i);
+  };
+  internal::run_tasks(count, run, &body);
 #endif
 }
 
