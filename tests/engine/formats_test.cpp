@@ -1,0 +1,211 @@
+// The exact bytes of the project's own file formats, as docs/formats.md describes them. The
+// expected bytes were computed from that page by another program. A failure here means that runs
+// of earlier versions can no longer be read: raise the format's version, and change the page.
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/manifest.h"
+#include "engine/row_table_file.h"
+#include "io/aligned_buffer.h"
+#include "io/error.h"
+#include "io/record_file.h"
+#include "io/simulated_disk.h"
+#include "kernels/backend.h"
+#include "offload/rows_file.h"
+
+namespace mneme::engine {
+namespace {
+
+constexpr io::RecordFileShape kShape = {128, 0x1122334455667788};
+constexpr std::uint64_t kHeaderBytes = 4096;
+constexpr std::uint64_t kSlotBytes = 512;
+// A row of width 3 with float32 values and moments, current for step 7.
+const std::string kRecord =
+    "0700000000000000000000000000000000000000000000000000000000000000"
+    "0000803f000000c00000003f0000000000000000000000000000000000000000"
+    "0000803e000000be000040400000000000000000000000000000000000000000"
+    "000080400000803d6f12833a0000000000000000000000000000000000000000";
+const std::string kFileHeader =
+    "4d4e4d45524f5753010000000002000000020000800000008877665544332211"
+    "a69b63c6a73d9ba9";
+// Row 5 in slot 1, generation 2^32 + 3.
+const std::string kSlotHeader =
+    "4d4e454d52454344050000000000000001000000000000000300000001000000"
+    "80000000000000002228111af472612300000000000000000000000000000000";
+const std::string kRowTable =
+    "4d4e454d4554424c010000000200000001000000000000004d00000000000000"
+    "020000000000000004000000090000004600000000000000fdffffff03000000"
+    "0500000001000000533173c2f31d9a1b";
+const std::string kManifest = R"({
+ "body": {
+  "checkpoints": [
+   {
+    "dense": "dense-0000000020.safetensors",
+    "dense_checksum": 18364758544493064720,
+    "state": {},
+    "step": 20,
+    "tables": [
+     [
+      "table-0-0000000010-base.rows-table",
+      "table-0-0000000020.rows-table"
+     ]
+    ]
+   }
+  ],
+  "format": 1,
+  "identity": {
+   "model.width": "128",
+   "run.seed": "1"
+  }
+ },
+ "checksum": "58f3c41ebc0d2343"
+}
+)";
+
+std::string hex(std::span<const std::byte> bytes) {
+  std::string text;
+  for (const std::byte byte : bytes) text += fmt::format("{:02x}", std::to_integer<int>(byte));
+  return text;
+}
+
+std::vector<std::byte> from_hex(const std::string& text) {
+  std::vector<std::byte> bytes;
+  for (std::size_t i = 0; i < text.size(); i += 2) {
+    bytes.push_back(static_cast<std::byte>(std::stoi(text.substr(i, 2), nullptr, 16)));
+  }
+  return bytes;
+}
+
+std::string zeros(std::uint64_t bytes) {
+  return std::string(2 * bytes, '0');
+}
+
+kernels::RecordLayout layout_of_width(std::uint32_t width) {
+  kernels::RecordLayout layout;
+  layout.width = width;
+  return layout;
+}
+
+io::BlockCompletion wait_for_one(io::BlockFile& file) {
+  io::BlockCompletion completion;
+  EXPECT_EQ(file.poll({&completion, 1}, true), 1u);
+  return completion;
+}
+
+TEST(Formats, ARecordHoldsStepValueAndMomentsAtTheseBytes) {
+  const auto backend = kernels::make_cpu_backend({.threads = 1});
+  const auto stream = backend->create_stream();
+  const auto pinned = [&](std::size_t bytes) {
+    return backend->allocate(bytes, kernels::MemoryKind::kPinnedHost);
+  };
+  const kernels::Buffer values = pinned(64), first = pinned(64), second = pinned(64);
+  const kernels::Buffer steps = pinned(64), slots = pinned(64), addresses = pinned(64);
+  const kernels::Buffer record = pinned(128);
+  kernels::RowArena arena;
+  arena.layout = layout_of_width(3);
+  arena.values = values.as<void>();
+  arena.moment1 = first.as<void>();
+  arena.moment2 = second.as<void>();
+  arena.last_step = steps.as<std::uint32_t>();
+  // Slot 1, so that slot 0 would show as zeros.
+  slots.as<kernels::SlotId>()[0] = 1;
+  steps.as<std::uint32_t>()[1] = 7;
+  const float rows[3][3] = {{1, -2, 0.5f}, {0.25f, -0.125f, 3}, {4, 0.0625f, 1e-3f}};
+  std::memcpy(values.as<float>() + 3, rows[0], sizeof rows[0]);
+  std::memcpy(first.as<float>() + 3, rows[1], sizeof rows[1]);
+  std::memcpy(second.as<float>() + 3, rows[2], sizeof rows[2]);
+
+  ASSERT_EQ(arena.layout.record_bytes(), 128u);
+  addresses.as<std::byte*>()[0] = record.as<std::byte>();
+  backend->pack_records(*stream, arena, addresses.as<std::byte*>(), slots.as<kernels::SlotId>(), 1);
+  stream->synchronize();
+  EXPECT_EQ(hex({record.as<std::byte>(), 128}), kRecord);
+}
+
+TEST(Formats, ARowsFileHasAHeaderBlockAndSealedSlotsOfTheseBytes) {
+  io::SimulatedDisk disk({.alignment = 512, .record_log = false});
+  io::RecordFile file = io::RecordFile::create(disk, "/rows", kShape, {});
+  ASSERT_EQ(file.slot_bytes(), kSlotBytes);
+  EXPECT_EQ(hex(disk.read_file("/rows", kHeaderBytes)), kFileHeader + zeros(kHeaderBytes - 40));
+
+  io::AlignedBuffer slot(kSlotBytes, 512);
+  const std::vector<std::byte> record = from_hex(kRecord);
+  std::memcpy(slot.data() + io::RecordFile::kPayloadOffset, record.data(), record.size());
+  file.reserve(2);
+  file.seal(slot.data(), {.row = 5, .slot = 1, .generation = (1ull << 32) + 3});
+  ASSERT_TRUE(file.submit_write(slot.data(), 1, 0));
+  ASSERT_EQ(wait_for_one(file.file()).error, 0);
+
+  const std::vector<std::byte> bytes = disk.read_file("/rows", 1 << 20);
+  ASSERT_EQ(bytes.size(), kHeaderBytes + 2 * kSlotBytes);
+  const auto at = [&](std::uint64_t offset) {
+    return std::span(bytes).subspan(offset, kSlotBytes);
+  };
+  EXPECT_EQ(hex(at(kHeaderBytes)), zeros(kSlotBytes)) << "slot 0 was never written";
+  EXPECT_EQ(hex(at(kHeaderBytes + kSlotBytes)),
+            kSlotHeader + kRecord + zeros(kSlotBytes - 64 - 128));
+}
+
+TEST(Formats, ARowsFileOfTheseBytesIsRead) {
+  io::SimulatedDisk disk({.alignment = 512, .record_log = false});
+  disk.write_file("/rows", from_hex(kFileHeader + zeros(kHeaderBytes - 40) + zeros(kSlotBytes) +
+                                    kSlotHeader + kRecord + zeros(kSlotBytes - 64 - 128)));
+  io::RecordFile file = io::RecordFile::open(disk, "/rows", kShape, {});
+  io::AlignedBuffer slot(kSlotBytes, 512);
+  ASSERT_TRUE(file.submit_read(slot.data(), 1, 0));
+  ASSERT_EQ(wait_for_one(file.file()).error, 0);
+  EXPECT_EQ(file.mismatch(slot.data(), {.row = 5, .slot = 1, .generation = (1ull << 32) + 3}),
+            std::nullopt);
+}
+
+TEST(Formats, ARowsFileBelongsToTheTableOfThisIdentity) {
+  offload::StoreOptions options;
+  options.table = 2;
+  options.rows = 1ull << 26;
+  options.seed = 17;
+  options.layout = layout_of_width(3);
+  EXPECT_EQ(offload::rows_file_shape(options).table_id, 0x675c0997d2d419b2u);
+  EXPECT_EQ(offload::rows_file_shape(options).payload_bytes, 128u);
+}
+
+TEST(Formats, ARowTableFileHasTheseBytes) {
+  const RowTableFile file = {
+      2, true, 77, {{4, 9, 70}, {0xfffffffd, 3, (std::uint64_t{1} << 32) + 5}}};
+  EXPECT_EQ(hex(encode_row_table(file)), kRowTable);
+  const RowTableFile read = decode_row_table(from_hex(kRowTable), "table");
+  EXPECT_EQ(read.table, 2u);
+  EXPECT_TRUE(read.base);
+  EXPECT_EQ(read.next_generation, 77u);
+  EXPECT_EQ(read.entries, file.entries);
+}
+
+TEST(Formats, AManifestHasTheseBytes) {
+  Manifest manifest;
+  manifest.identity = {{"run.seed", "1"}, {"model.width", "128"}};
+  manifest.checkpoints = {
+      {.step = 20,
+       .dense = "dense-0000000020.safetensors",
+       .dense_checksum = 0xfedcba9876543210,
+       .tables = {{"table-0-0000000010-base.rows-table", "table-0-0000000020.rows-table"}},
+       .state = {}}};
+  io::SimulatedDisk disk({.record_log = false});
+  disk.make_directories("/run");
+  write_manifest(disk, "/run", manifest);
+  const std::vector<std::byte> bytes = disk.read_file("/run/manifest.json", 1 << 20);
+  EXPECT_EQ(std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()), kManifest);
+
+  disk.write_file("/run/manifest.json", std::as_bytes(std::span(kManifest)));
+  const Manifest read = read_manifest(disk, "/run");
+  EXPECT_EQ(read.identity, manifest.identity);
+  ASSERT_EQ(read.checkpoints.size(), 1u);
+  EXPECT_EQ(read.checkpoints[0].tables, manifest.checkpoints[0].tables);
+  EXPECT_EQ(read.checkpoints[0].dense_checksum, 0xfedcba9876543210u);
+}
+
+}  // namespace
+}  // namespace mneme::engine
