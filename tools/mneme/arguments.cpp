@@ -54,7 +54,7 @@ void add_json(CLI::App* app, bool& json) {
 
 // --set KEY=VALUE, and --device as a short form of one of them.
 void add_overrides(CLI::App* app, std::vector<std::string>& overrides) {
-  app->add_option("--set", overrides, "Override a key of the configuration")
+  app->add_option("--set", overrides, "Override a key of the configuration; repeat for more")
       ->type_name("KEY=VALUE")
       ->allow_extra_args(false)
       ->check([](const std::string& text) {
@@ -114,14 +114,14 @@ void Grammar::add_runs() {
   });
 
   const auto resume = std::make_shared<ResumeOptions>();
-  app = add(app_, "resume", "Continue a run from its newest checkpoint", "mneme resume runs/first",
-            resume);
+  app = add(app_, "resume", "Continue a run from its newest checkpoint",
+            "mneme resume runs/quickstart", resume);
   add_directory(app, resume->directory);
   add_overrides(app, resume->overrides);
 
   const auto eval = std::make_shared<EvalOptions>();
   app = add(app_, "eval", "Loss of a checkpoint on the validation data",
-            "mneme eval runs/first --json", eval);
+            "mneme eval runs/quickstart --json", eval);
   add_directory(app, eval->directory);
   add_step(app, eval->step);
   add_overrides(app, eval->overrides);
@@ -129,7 +129,7 @@ void Grammar::add_runs() {
 
   const auto generate = std::make_shared<GenerateOptions>();
   app = add(app_, "generate", "Text from a checkpoint",
-            "mneme generate runs/first --prompt \"The function\" --tokens 200", generate);
+            "mneme generate runs/quickstart --prompt \"The function\" --tokens 200", generate);
   add_directory(app, generate->directory);
   add_step(app, generate->step);
   add_overrides(app, generate->overrides);
@@ -147,19 +147,19 @@ void Grammar::add_runs() {
 void Grammar::add_checkpoints() {
   const auto verify = std::make_shared<VerifyOptions>();
   CLI::App* app = add(app_, "verify", "Read every checksum of a run's checkpoints",
-                      "mneme verify runs/first", verify);
+                      "mneme verify runs/quickstart", verify);
   add_directory(app, verify->directory);
   add_json(app, verify->json);
 
   const auto inspect = std::make_shared<InspectOptions>();
   app = add(app_, "inspect", "What a run's folder holds: checkpoints, rows, tensors",
-            "mneme inspect runs/first", inspect);
+            "mneme inspect runs/quickstart", inspect);
   add_directory(app, inspect->directory);
   add_json(app, inspect->json);
 
   const auto exporting = std::make_shared<ExportOptions>();
   app = add(app_, "export", "Write a checkpoint as safetensors",
-            "mneme export runs/first --output first.safetensors", exporting);
+            "mneme export runs/quickstart --output quickstart.safetensors", exporting);
   add_directory(app, exporting->directory);
   app->add_option("-o,--output", exporting->output, "File to write")->required();
   add_step(app, exporting->step);
@@ -170,7 +170,7 @@ void Grammar::add_checkpoints() {
 void Grammar::add_bench() {
   CLI::App* bench = app_.add_subcommand("bench", "Measure this machine");
   bench->require_subcommand(1);
-  bench->footer("Example:\n  mneme bench disk --path /data/mneme-bench.tmp --record-bytes 12288");
+  bench->footer("Example:\n  mneme bench disk --path mneme-bench.tmp --record-bytes 12288");
 
   const auto rows = std::make_shared<BenchRowsOptions>();
   CLI::App* app = add(*bench, "rows", "Forward, lookup gradients and update of value rows alone",
@@ -228,8 +228,7 @@ void Grammar::add_bench() {
 
   const auto disk = std::make_shared<BenchDiskOptions>();
   app = add(*bench, "disk", "Random records a second from and to a disk",
-            "mneme bench disk --path /data/mneme-bench.tmp --record-bytes 12288 --read-share 0.5",
-            disk);
+            "mneme bench disk --path mneme-bench.tmp --record-bytes 12288 --read-share 0.5", disk);
   app->add_option("--path", disk->path, "File to write, read and remove again")
       ->capture_default_str();
   add_bytes(app, "--file-bytes", disk->file_bytes, "Size of the file");
