@@ -10,6 +10,7 @@
 #include "io/check.h"
 #include "io/checksum.h"
 #include "io/error.h"
+#include "io/kill_point.h"
 #include "io/safetensors.h"
 
 namespace mneme::engine {
@@ -132,6 +133,7 @@ offload::CheckpointTable Checkpointer::read_chain(std::uint32_t table, std::uint
 }
 
 void Checkpointer::save(std::uint64_t step, const std::map<std::string, std::string>& state) {
+  io::kill_point("checkpoint-begin");
   disk_.make_directories(directory_);
   CheckpointEntry entry;
   entry.step = step;
@@ -139,10 +141,14 @@ void Checkpointer::save(std::uint64_t step, const std::map<std::string, std::str
   // What an interrupted save left behind goes first: it may be what fills the disk.
   remove_unnamed_files();
   for (std::uint32_t table = 0; table < stores_.size(); ++table) {
-    entry.tables.push_back(save_table(table, step, stores_[table]->flush()));
+    const offload::TableDelta delta = stores_[table]->flush();
+    io::kill_point("checkpoint-flushed");
+    entry.tables.push_back(save_table(table, step, delta));
+    io::kill_point("checkpoint-table");
   }
   entry.dense = fmt::format("dense-{:010}.safetensors", step);
   if (parameters_ != nullptr) entry.dense_checksum = save_dense(entry.dense);
+  io::kill_point("checkpoint-dense");
   if (!stores_.empty()) {
     const std::string rows = options_.run_directory + "/rows";
     disk_.make_directories(rows);
@@ -169,6 +175,7 @@ void Checkpointer::save(std::uint64_t step, const std::map<std::string, std::str
     for (const std::uint64_t epoch : dropped) store->release_checkpoint(epoch);
     store->commit_checkpoint(step);
   }
+  io::kill_point("checkpoint-committed");
   remove_unnamed_files();
 }
 

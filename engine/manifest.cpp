@@ -6,6 +6,7 @@
 
 #include "io/checksum.h"
 #include "io/error.h"
+#include "io/kill_point.h"
 
 namespace mneme::engine {
 namespace {
@@ -87,7 +88,9 @@ void write_manifest(io::Disk& disk, const std::string& directory, const Manifest
   const std::string text = Json{{"checksum", checksum_of(body)}, {"body", body}}.dump(1) + "\n";
   const std::string path = manifest_path(directory);
   disk.write_file(path + ".new", std::as_bytes(std::span(text)));
+  io::kill_point("manifest-written");
   disk.rename(path + ".new", path);
+  io::kill_point("manifest-renamed");
   disk.sync_directory(directory);
 }
 

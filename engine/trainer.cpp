@@ -14,6 +14,7 @@
 #include "engine/train_step.h"
 #include "io/error.h"
 #include "io/file_lock.h"
+#include "io/kill_point.h"
 
 namespace mneme::engine {
 namespace {
@@ -75,6 +76,7 @@ class Training {
       speeds_.push_back(metrics.tokens_per_s);
       if (due(config_.evaluation.every)) metrics.validation_loss = validate(result);
       metrics_->write(metrics);
+      io::kill_point("step");
       if (options_.on_step) options_.on_step(metrics);
       show(metrics);
       if (due(config_.sample.every)) sample();
