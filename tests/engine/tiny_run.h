@@ -1,0 +1,163 @@
+// A training run of a few steps on a few kilobytes of text, and everything that it leaves behind.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <cstring>
+#include <fstream>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engine/run.h"
+#include "engine/trainer.h"
+#include "io/disk.h"
+#include "tests/io/temporary_directory.h"
+
+namespace mneme::engine::testing {
+
+// What training must reproduce bit for bit.
+struct Outcome {
+  std::vector<std::pair<std::uint64_t, double>> losses;  // (step, loss), in the order written
+  std::vector<float> table;                              // every row, touched or not
+  std::map<std::string, std::vector<float>> dense;       // values and moments by name
+};
+
+template <typename T>
+bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
+}
+
+inline void expect_same(const Outcome& found, const Outcome& expected) {
+  ASSERT_EQ(found.losses.size(), expected.losses.size());
+  for (std::size_t i = 0; i < expected.losses.size(); ++i) {
+    ASSERT_EQ(found.losses[i].first, expected.losses[i].first);
+    EXPECT_EQ(found.losses[i].second, expected.losses[i].second)
+        << "loss of step " << found.losses[i].first;
+  }
+  EXPECT_TRUE(same_bits(found.table, expected.table)) << "the value table differs";
+  ASSERT_EQ(found.dense.size(), expected.dense.size());
+  for (const auto& [name, values] : expected.dense) {
+    const auto same = found.dense.find(name);
+    ASSERT_NE(same, found.dense.end()) << name;
+    EXPECT_TRUE(same_bits(same->second, values)) << name;
+  }
+}
+
+// The steps and losses of metrics.jsonl, in the order in which they stand there.
+inline std::vector<std::pair<std::uint64_t, double>> read_losses(const std::string& directory) {
+  std::vector<std::pair<std::uint64_t, double>> losses;
+  std::ifstream file(directory + "/metrics.jsonl");
+  for (std::string line; std::getline(file, line);) {
+    const nlohmann::json object = nlohmann::json::parse(line);
+    losses.emplace_back(object.at("step"), object.at("loss"));
+  }
+  return losses;
+}
+
+class TinyRun {
+ public:
+  static constexpr std::uint64_t kRows = 16 * 16;
+  static constexpr std::int64_t kSteps = 8;
+  // Budget of the device tier for so many rows of training and the same for evaluation: a slot
+  // holds a value of 16 floats, two moments, its step and bookkeeping.
+  static std::uint64_t device_bytes(std::uint64_t slots) { return 2 * slots * (3 * 64 + 4 + 28); }
+  static std::uint64_t host_bytes(std::uint64_t slots) { return slots * 256; }
+
+  TinyRun() {
+    // Words drawn by a small generator: enough structure to learn something, the same everywhere.
+    static constexpr const char* kWords[] = {"row",  "slot", "lease", "the ", "memory", "key ",
+                                             "warm", "cold", "hot ",  "disk", "page",   "in "};
+    std::string text;
+    for (std::uint32_t state = 12345; text.size() < 3000;) {
+      state = state * 1664525u + 1013904223u;
+      text += kWords[(state >> 16) % std::size(kWords)];
+      text += ' ';
+    }
+    std::ofstream(data_path()) << text;
+  }
+
+  std::string data_path() const { return directory_.file("text.txt"); }
+  std::string path(const std::string& name) const { return directory_.file(name); }
+  io::Disk& disk() { return *disk_; }
+
+  // A Memory+ model whose rows all fit the device tier.
+  Config config(const std::string& name) const {
+    Config config;
+    config.run.directory = path(name);
+    config.run.seed = 7;
+    config.run.threads = 1;
+    config.data.path = data_path();
+    config.model.width = 16;
+    config.model.blocks = 3;
+    config.model.attention_heads = 2;
+    config.model.kv_heads = 1;
+    config.model.feed_forward_hidden = 24;
+    config.memory.kind = FeedForwardKind::kMemory;
+    config.memory.blocks = {1, 2};
+    config.memory.heads = 2;
+    config.memory.knn = 3;
+    config.memory.half_keys = 16;
+    config.memory.key_width = 8;
+    config.memory.optimizer.learning_rate = 2e-2;
+    config.tiers.store.device_bytes = device_bytes(kRows);
+    config.tiers.store.host_bytes = 0;
+    config.tiers.store.evaluation_share = 0.5;
+    config.train.steps = kSteps;
+    config.train.batch = 1;
+    config.train.sequence = 12;
+    config.train.micro_batches = 2;
+    config.train.warmup_steps = 2;
+    config.optimizer.learning_rate = 1e-2;
+    config.evaluation.every = 0;
+    config.evaluation.batches = 2;
+    config.sample.tokens = 0;
+    return config;
+  }
+
+  // The same with all three tiers in use: 64 device rows, 48 host rows, the rest on disk.
+  Config tiered(const std::string& name) const {
+    Config made = config(name);
+    made.tiers.store.device_bytes = device_bytes(64);
+    made.tiers.store.host_bytes = host_bytes(48);
+    return made;
+  }
+
+  TrainResult train(const Config& config, TrainerOptions options = {}) {
+    check_config(config);
+    return engine::train(config, *disk_, options);
+  }
+
+  // What the newest checkpoint of a run holds, read with everything on the device.
+  Outcome outcome(const Config& config) {
+    Config whole = config;
+    whole.tiers = this->config("").tiers;
+    Run run(whole, *disk_);
+    const std::uint64_t step = run.load();
+    Outcome outcome;
+    outcome.losses = read_losses(config.run.directory);
+    if (run.table() != nullptr) {
+      outcome.table.resize(kRows * std::size_t(config.value_width()));
+      run.table()->read_values(step, 0, kRows, outcome.table);
+    }
+    const Parameters& parameters = run.model().parameters();
+    for (const auto& [buffer, prefix] : {std::pair(ParameterBuffer::kValues, "value "),
+                                         std::pair(ParameterBuffer::kMoment1, "moment 1 "),
+                                         std::pair(ParameterBuffer::kMoment2, "moment 2 ")}) {
+      for (const Parameter& parameter : parameters.directory()) {
+        outcome.dense[prefix + parameter.declaration.name] =
+            parameters.read(run.stream(), buffer, parameter);
+      }
+    }
+    return outcome;
+  }
+
+ private:
+  test::TemporaryDirectory directory_;
+  std::unique_ptr<io::Disk> disk_ = io::make_posix_disk();
+};
+
+}  // namespace mneme::engine::testing
