@@ -14,7 +14,11 @@
 namespace mneme::kernels::cpu {
 namespace {
 
-constexpr std::int64_t kQueryRows = 64;
+// Query rows of a block. More rows make better matrix products, but more scores above the diagonal
+// that are computed for nothing.
+std::int64_t query_rows(std::int64_t sequence) {
+  return sequence < 512 ? 64 : 128;
+}
 
 blasint size(std::int64_t value) {
   return static_cast<blasint>(value);
@@ -159,8 +163,9 @@ void attend_kv_head_backward(const AttentionBackwardArgs& args, std::int64_t bat
     std::fill_n(args.d_v + at, h.width, 0.0f);
   }
   for (std::int64_t head = kv_head * group; head < (kv_head + 1) * group; ++head) {
-    for (std::int64_t begin = 0; begin < forward.sequence; begin += kQueryRows) {
-      const Block block{begin, std::min(forward.sequence, begin + kQueryRows)};
+    const std::int64_t rows = query_rows(forward.sequence);
+    for (std::int64_t begin = 0; begin < forward.sequence; begin += rows) {
+      const Block block{begin, std::min(forward.sequence, begin + rows)};
       attend_block_backward(args, batch, head, block, scores, d_scores);
     }
   }
@@ -177,14 +182,15 @@ void check_attention(const AttentionArgs& args) {
 void CpuBackend::attention(Stream& stream, const AttentionArgs& args) {
   check_attention(args);
   on(stream).enqueue([args](Scratch& scratch) {
-    const std::int64_t scores_size = kQueryRows * args.sequence;
+    const std::int64_t rows = query_rows(args.sequence);
+    const std::int64_t scores_size = rows * args.sequence;
     float* scores = scratch.take<float>(thread_slots() * scores_size);
-    const std::int64_t blocks = chunk_count(args.sequence, kQueryRows);
+    const std::int64_t blocks = chunk_count(args.sequence, rows);
     parallel_tasks(args.batch * args.heads * blocks, [&](std::int64_t task) {
       const std::int64_t batch = task / (args.heads * blocks);
       const std::int64_t head = task / blocks % args.heads;
-      const std::int64_t begin = task % blocks * kQueryRows;
-      attend_block(args, batch, head, {begin, std::min(args.sequence, begin + kQueryRows)},
+      const std::int64_t begin = task % blocks * rows;
+      attend_block(args, batch, head, {begin, std::min(args.sequence, begin + rows)},
                    scores + thread_slot() * scores_size);
     });
   });
@@ -193,7 +199,7 @@ void CpuBackend::attention(Stream& stream, const AttentionArgs& args) {
 void CpuBackend::attention_backward(Stream& stream, const AttentionBackwardArgs& args) {
   check_attention(args.forward);
   on(stream).enqueue([args](Scratch& scratch) {
-    const std::int64_t scores_size = kQueryRows * args.forward.sequence;
+    const std::int64_t scores_size = query_rows(args.forward.sequence) * args.forward.sequence;
     float* scores = scratch.take<float>(2 * thread_slots() * scores_size);
     parallel_tasks(args.forward.batch * args.forward.kv_heads, [&](std::int64_t task) {
       float* own = scores + 2 * thread_slot() * scores_size;

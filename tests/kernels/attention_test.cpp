@@ -85,6 +85,12 @@ std::vector<OperationCase> forward_cases() {
           forward_case("large_scores", {1, 70, 2, 2, 16, 0.25f}, 8.0)};
 }
 
+// Long enough for the large blocks of query rows.
+std::vector<OperationCase> long_cases() {
+  return {forward_case("long_sequence", {1, 515, 2, 1, 6, 0.408f}),
+          backward_case("long_sequence_backward", {1, 515, 2, 1, 6, 0.408f})};
+}
+
 std::vector<OperationCase> backward_cases() {
   return {backward_case("single_backward", {1, 1, 1, 1, 2, 1.0f}),
           backward_case("odd_width_backward", {2, 30, 3, 3, 5, 0.447f}),
@@ -145,6 +151,7 @@ std::vector<OperationCase> strided_rotary_cases() {
 }
 
 INSTANTIATE_TEST_SUITE_P(Attention, OperationTest, on_every_backend(forward_cases()), case_name);
+INSTANTIATE_TEST_SUITE_P(AttentionLong, OperationTest, on_every_backend(long_cases()), case_name);
 INSTANTIATE_TEST_SUITE_P(AttentionBackward, OperationTest, on_every_backend(backward_cases()),
                          case_name);
 INSTANTIATE_TEST_SUITE_P(AttentionBackward, GradientTest, on_every_backend(backward_cases()),
