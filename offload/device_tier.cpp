@@ -92,8 +92,8 @@ DeviceTier::DeviceTier(kernels::Backend& backend, kernels::Stream& stream,
 
 float DeviceTier::frequency_decay() const {
   // One unit is one lease; use halves over a few hundred leases, so that lfu follows a drifting hot
-  // set. static-hot never forgets.
-  return options_.policy == kernels::ReplacementKind::kStaticHot ? 1.0f : 0.998f;
+  // set. static-hot never forgets, and no other policy asks.
+  return options_.policy == kernels::ReplacementKind::kLfu ? 0.998f : 1.0f;
 }
 
 MissingRows DeviceTier::lookup(const kernels::RowId* rows, std::int64_t count,
