@@ -7,6 +7,7 @@
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/row_rounding.h"
+#include "kernels/cpu/slot_order.h"
 
 namespace mneme::kernels::cpu {
 namespace {
@@ -118,6 +119,47 @@ MNEME_INLINE void apply(const RowScalars& row, std::int64_t count, const float* 
   }
 }
 
+// One row on its way to the target step.
+template <typename Value, typename Moment>
+struct RowPart {
+  Value* value;
+  Moment* moment1;
+  Moment* moment2;
+  RowId row;
+  std::uint64_t last_step;
+  bool closed_form;
+};
+
+// Inlined with a constant count for whole blocks.
+template <typename Value, typename Moment>
+MNEME_INLINE void catch_up_columns(const RowPart<Value, Moment>& part, const RowScalars& scalars,
+                                   const CatchUpArgs& args, std::int64_t column,
+                                   std::int64_t count) {
+  const auto step = static_cast<std::uint32_t>(args.target_step);
+  const std::int64_t block = column / kColumnBlock;
+  alignas(64) float value[kColumnBlock], moment1[kColumnBlock], moment2[kColumnBlock];
+  alignas(64) float drift[kColumnBlock];
+  std::uint32_t value_bits[kColumnBlock], moment_bits[kColumnBlock];
+  load_columns(part.value + column, count, value);
+  load_columns(part.moment1 + column, count, moment1);
+  load_columns(part.moment2 + column, count, moment2);
+  if (part.closed_form) {
+    closed_drift(scalars, count, moment1, moment2, drift);
+  } else {
+    summed_drift(args, part.last_step, count, moment1, moment2, drift);
+  }
+  apply(scalars, count, drift, value, moment1, moment2);
+  if constexpr (std::is_same_v<Value, Bf16>) {
+    rounding_bits(args.seed, step, part.row, block, RoundingStream::kValue, value_bits);
+  }
+  if constexpr (std::is_same_v<Moment, Bf16>) {
+    rounding_bits(args.seed, step, part.row, block, RoundingStream::kMoments, moment_bits);
+  }
+  store_columns(part.value + column, count, value, value_bits, 0);
+  store_columns(part.moment1 + column, count, moment1, moment_bits, 0);
+  store_columns(part.moment2 + column, count, moment2, moment_bits, 16);
+}
+
 template <typename Value, typename Moment>
 void catch_up_row(const RowArena& arena, RowId row, SlotId slot, const CatchUpArgs& args) {
   const std::uint64_t l = arena.last_step[slot];
@@ -126,36 +168,18 @@ void catch_up_row(const RowArena& arena, RowId row, SlotId slot, const CatchUpAr
         args.target_step);
   const auto width = static_cast<std::int64_t>(arena.layout.width);
   const RowScalars scalars = scalars_of(args, l);
-  const bool closed = args.entries[l].closed_form != 0;
-  Value* values = row_of<Value>(arena.values, slot, width);
-  Moment* moments1 = row_of<Moment>(arena.moment1, slot, width);
-  Moment* moments2 = row_of<Moment>(arena.moment2, slot, width);
-  vectorised([=, &scalars, &args]() MNEME_VECTORISE {
-    const auto step = static_cast<std::uint32_t>(args.target_step);
-    float value[kColumnBlock], moment1[kColumnBlock], moment2[kColumnBlock], drift[kColumnBlock];
-    std::uint32_t value_bits[kColumnBlock], moment_bits[kColumnBlock];
-    for (std::int64_t column = 0; column < width; column += kColumnBlock) {
-      const std::int64_t count = std::min(kColumnBlock, width - column);
-      load_columns(values + column, count, value);
-      load_columns(moments1 + column, count, moment1);
-      load_columns(moments2 + column, count, moment2);
-      if (closed) {
-        closed_drift(scalars, count, moment1, moment2, drift);
-      } else {
-        summed_drift(args, l, count, moment1, moment2, drift);
-      }
-      apply(scalars, count, drift, value, moment1, moment2);
-      const std::int64_t block = column / kColumnBlock;
-      if constexpr (std::is_same_v<Value, Bf16>) {
-        rounding_bits(args.seed, step, row, block, RoundingStream::kValue, value_bits);
-      }
-      if constexpr (std::is_same_v<Moment, Bf16>) {
-        rounding_bits(args.seed, step, row, block, RoundingStream::kMoments, moment_bits);
-      }
-      store_columns(values + column, count, value, value_bits, 0);
-      store_columns(moments1 + column, count, moment1, moment_bits, 0);
-      store_columns(moments2 + column, count, moment2, moment_bits, 16);
+  const RowPart<Value, Moment> part{row_of<Value>(arena.values, slot, width),
+                                    row_of<Moment>(arena.moment1, slot, width),
+                                    row_of<Moment>(arena.moment2, slot, width),
+                                    row,
+                                    l,
+                                    args.entries[l].closed_form != 0};
+  vectorised([&part, &scalars, &args, width]() MNEME_VECTORISE {
+    std::int64_t column = 0;
+    for (; column + kColumnBlock <= width; column += kColumnBlock) {
+      catch_up_columns(part, scalars, args, column, kColumnBlock);
     }
+    if (column < width) catch_up_columns(part, scalars, args, column, width - column);
   });
   arena.last_step[slot] = static_cast<std::uint32_t>(args.target_step);
 }
@@ -172,12 +196,15 @@ void prefetch_row(const RowArena& arena, SlotId slot) {
 
 template <typename Value, typename Moment>
 void catch_up_all(const RowArena& arena, const RowId* rows, const SlotId* slots, std::int64_t count,
-                  const CatchUpArgs& args) {
+                  const CatchUpArgs& args, Scratch& scratch) {
   const auto record_bytes = static_cast<std::int64_t>(arena.layout.record_bytes());
+  const std::uint32_t* order = order_by_slot(slots, count, scratch);
   parallel_chunks(count, rows_per_chunk(record_bytes), [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      if (i + kRowsAhead < count) prefetch_row<Value, Moment>(arena, slots[i + kRowsAhead]);
-      catch_up_row<Value, Moment>(arena, rows[i], slots[i], args);
+    for (std::int64_t at = begin; at < end; ++at) {
+      if (at + kRowsAhead < count) {
+        prefetch_row<Value, Moment>(arena, slots[order[at + kRowsAhead]]);
+      }
+      catch_up_row<Value, Moment>(arena, rows[order[at]], slots[order[at]], args);
     }
   });
 }
@@ -192,10 +219,11 @@ void CpuBackend::catch_up_rows(Stream& stream, const RowArena& arena, const RowI
   CHECK(args.target_step < std::uint64_t{1} << 32);
   CHECK(args.target_step == 0 || (args.entries != nullptr && args.learning_rates != nullptr &&
                                   args.log_decay != nullptr && args.window >= 1));
-  on(stream).enqueue([=](Scratch&) {
+  on(stream).enqueue([=](Scratch& scratch) {
     with_row_type(arena.layout.value_type, [&](auto value_type) {
       with_row_type(arena.layout.moment_type, [&](auto moment_type) {
-        catch_up_all<decltype(value_type), decltype(moment_type)>(arena, rows, slots, count, args);
+        catch_up_all<decltype(value_type), decltype(moment_type)>(arena, rows, slots, count, args,
+                                                                  scratch);
       });
     });
   });

@@ -9,7 +9,7 @@ namespace mneme::kernels::cpu {
 namespace {
 
 // Rows whose lines are asked for before the row in hand is summed.
-constexpr int kRowsAhead = 4;
+constexpr int kRowsAhead = 24;
 
 template <int kWide, typename Value>
 void gather_token(const RowArena& arena, const GatherArgs& args, std::int64_t token) {

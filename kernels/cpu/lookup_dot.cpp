@@ -8,7 +8,7 @@
 namespace mneme::kernels::cpu {
 namespace {
 
-constexpr int kRowsAhead = 4;
+constexpr int kRowsAhead = 24;
 
 // Four running sums of 16 lanes each, added up as a tree, then the columns that are left over: an
 // order that depends on the width alone.

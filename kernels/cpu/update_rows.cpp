@@ -7,6 +7,7 @@
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/row_gradient.h"
 #include "kernels/cpu/row_rounding.h"
+#include "kernels/cpu/slot_order.h"
 
 namespace mneme::kernels::cpu {
 namespace {
@@ -167,20 +168,44 @@ void update_row(const Update& update, std::int64_t i, float* buffer) {
   arena.last_step[slot] = static_cast<std::uint32_t>(update.args.step);
 }
 
+// A few rows in visiting order. What leads to each row's gradient is looked up for all of them at
+// once, so that the cache misses of the chain overlap.
+constexpr std::int64_t kBatch = 32;
+
+template <int kWide, typename Value, typename Moment>
+void update_batch(const Update& update, const std::uint32_t* order, std::int64_t count,
+                  float* buffer) {
+  const std::int64_t width = update.gradient.width;
+  const GroupedLookups& grouped = update.gradient.grouped;
+  const float* gradients[kBatch];
+  for (std::int64_t at = 0; at < count; ++at) {
+    const std::uint32_t lookup = grouped.order[grouped.offsets[update.first + order[at]]];
+    gradients[at] = token_gradient(update.gradient, lookup);
+    __builtin_prefetch(&update.gradient.weights[lookup]);
+    __builtin_prefetch(&grouped.unique_rows[update.first + order[at]]);
+    __builtin_prefetch(&update.arena.last_step[update.slots[order[at]]], 1);
+  }
+  for (std::int64_t at = 0; at < std::min(kRowsAhead, count); ++at) {
+    prefetch_row<Value, Moment>(update.arena, update.slots[order[at]], width);
+  }
+  for (std::int64_t at = 0; at < count; ++at) {
+    if (at + kRowsAhead < count) {
+      prefetch_row<Value, Moment>(update.arena, update.slots[order[at + kRowsAhead]], width);
+      prefetch_bytes(gradients[at + kRowsAhead], width * 4);
+    }
+    update_row<kWide, Value, Moment>(update, order[at], buffer);
+  }
+}
+
 template <typename Value, typename Moment>
 void update_all(const Update& update, std::int64_t count, Scratch& scratch) {
   const std::int64_t width = update.gradient.width;
   float* buffers = scratch.take<float>(thread_slots() * width);
-  const auto record_bytes = static_cast<std::int64_t>(update.arena.layout.record_bytes());
+  const std::uint32_t* order = order_by_slot(update.slots, count, scratch);
   with_register_blocks([&](auto wide) {
-    parallel_chunks(count, rows_per_chunk(record_bytes), [&](std::int64_t begin, std::int64_t end) {
-      float* buffer = buffers + thread_slot() * width;
-      for (std::int64_t i = begin; i < end; ++i) {
-        if (i + kRowsAhead < count) {
-          prefetch_row<Value, Moment>(update.arena, update.slots[i + kRowsAhead], width);
-        }
-        update_row<decltype(wide)::value, Value, Moment>(update, i, buffer);
-      }
+    parallel_chunks(count, kBatch, [&](std::int64_t begin, std::int64_t end) {
+      update_batch<decltype(wide)::value, Value, Moment>(update, order + begin, end - begin,
+                                                         buffers + thread_slot() * width);
     });
   });
 }
