@@ -40,33 +40,53 @@ MNEME_INLINE float reversed_polynomial(const float* coefficients, int degree, fl
   return sum;
 }
 
-// drift[c] = what value c loses. Where sqrt(v) >= scaled epsilon the closed form is taken in z =
-// scaled_epsilon / sqrt(v) <= 1; the few columns with less are done again in 1/z.
+// 1/sqrt(x) for normal x, to a few units in the last place, without the divider: Newton's iteration
+// from a guess made of x's bits.
+MNEME_INLINE float inverse_root(float x) {
+  float y = bits_float(0x5f375a86u - (float_bits(x) >> 1));
+  const float half = 0.5f * x;
+  for (int i = 0; i < 3; ++i) y *= fused_multiply_add(-half * y, y, 1.5f);
+  return y;
+}
+
+// The smallest moment that inverse_root serves.
+constexpr float kSmallestMoment = 1e-36f;
+
+// The closed form again with exact roots, and in 1/z where z = scaled_epsilon / sqrt(v) > 1.
+MNEME_INLINE void closed_drift_of_small(const RowScalars& s, std::int64_t count,
+                                        const float* moment1, const float* moment2, float* drift) {
+#pragma omp simd
+  for (std::int64_t c = 0; c < count; ++c) {
+    const float root = __builtin_sqrtf(moment2[c]);
+    const float z = s.scaled_epsilon / root;
+    const float direct = moment1[c] * s.scale / root * polynomial(s.numerator, kTerms - 1, z) /
+                         polynomial(s.denominator, kTerms, z);
+    const float r = root / s.scaled_epsilon;
+    const float reversed = moment1[c] * s.inverse_epsilon *
+                           reversed_polynomial(s.numerator, kTerms - 1, r) /
+                           reversed_polynomial(s.denominator, kTerms, r);
+    const float chosen = root < s.scaled_epsilon ? reversed : direct;
+    drift[c] = moment1[c] == 0.0f ? 0.0f : chosen;
+  }
+}
+
+// drift[c] = what value c loses. Columns with sqrt(v) >= scaled_epsilon, nearly all, take the quick
+// way; a block with any other column is done again.
 MNEME_INLINE void closed_drift(const RowScalars& row, std::int64_t count, const float* moment1,
                                const float* moment2, float* drift) {
   const RowScalars s = row;
+  const float smallest = std::max(kSmallestMoment, s.scaled_epsilon * s.scaled_epsilon);
   std::int32_t small = 0;
 #pragma omp simd reduction(| : small)
   for (std::int64_t c = 0; c < count; ++c) {
-    const float root = __builtin_sqrtf(moment2[c]);
-    const float inverse = 1.0f / root;
+    const float inverse = inverse_root(moment2[c]);
     const float z = s.scaled_epsilon * inverse;
     const float ratio =
         polynomial(s.numerator, kTerms - 1, z) / polynomial(s.denominator, kTerms, z);
     drift[c] = moment1[c] * s.scale * inverse * ratio;
-    small |= root < s.scaled_epsilon || root == 0.0f ? 1 : 0;
+    small |= moment2[c] < smallest ? 1 : 0;
   }
-  if (small == 0) return;
-#pragma omp simd
-  for (std::int64_t c = 0; c < count; ++c) {
-    const float root = __builtin_sqrtf(moment2[c]);
-    const float z = root / s.scaled_epsilon;
-    const float ratio = reversed_polynomial(s.numerator, kTerms - 1, z) /
-                        reversed_polynomial(s.denominator, kTerms, z);
-    const float reversed = moment1[c] * s.inverse_epsilon * ratio;
-    const float chosen = root < s.scaled_epsilon ? reversed : drift[c];
-    drift[c] = moment1[c] == 0.0f ? 0.0f : chosen;
-  }
+  if (small != 0) closed_drift_of_small(s, count, moment1, moment2, drift);
 }
 
 // The sum itself, in double. Nothing to do for rows that no step has updated: they have no
@@ -106,6 +126,24 @@ RowScalars scalars_of(const CatchUpArgs& args, std::uint64_t l) {
   row.scaled_epsilon = static_cast<float>(args.epsilon) * entry.scale;
   return row;
 }
+
+// The scalars of recently met last steps, one cache a thread: powers and exponentials cost as much
+// as a third of a row.
+struct ScalarCache {
+  static constexpr std::uint64_t kPlaces = 64;
+  std::uint64_t last_step[kPlaces];
+  RowScalars scalars[kPlaces];
+
+  void clear() { std::fill(last_step, last_step + kPlaces, ~std::uint64_t{0}); }
+  const RowScalars& get(const CatchUpArgs& args, std::uint64_t l) {
+    const std::uint64_t place = l % kPlaces;
+    if (last_step[place] != l) {
+      scalars[place] = scalars_of(args, l);
+      last_step[place] = l;
+    }
+    return scalars[place];
+  }
+};
 
 // Applies drift and decay to `count` columns.
 MNEME_INLINE void apply(const RowScalars& row, std::int64_t count, const float* drift, float* value,
@@ -161,13 +199,14 @@ MNEME_INLINE void catch_up_columns(const RowPart<Value, Moment>& part, const Row
 }
 
 template <typename Value, typename Moment>
-void catch_up_row(const RowArena& arena, RowId row, SlotId slot, const CatchUpArgs& args) {
+void catch_up_row(const RowArena& arena, RowId row, SlotId slot, const CatchUpArgs& args,
+                  ScalarCache& cache) {
   const std::uint64_t l = arena.last_step[slot];
   if (l == args.target_step) return;
   CHECK(l < args.target_step, "row {} is current for step {}, after step {}", row, l,
         args.target_step);
   const auto width = static_cast<std::int64_t>(arena.layout.width);
-  const RowScalars scalars = scalars_of(args, l);
+  const RowScalars& scalars = cache.get(args, l);
   const RowPart<Value, Moment> part{row_of<Value>(arena.values, slot, width),
                                     row_of<Moment>(arena.moment1, slot, width),
                                     row_of<Moment>(arena.moment2, slot, width),
@@ -199,12 +238,15 @@ void catch_up_all(const RowArena& arena, const RowId* rows, const SlotId* slots,
                   const CatchUpArgs& args, Scratch& scratch) {
   const auto record_bytes = static_cast<std::int64_t>(arena.layout.record_bytes());
   const std::uint32_t* order = order_by_slot(slots, count, scratch);
+  auto* caches = scratch.take<ScalarCache>(thread_slots());
+  for (int i = 0; i < thread_slots(); ++i) caches[i].clear();
   parallel_chunks(count, rows_per_chunk(record_bytes), [&](std::int64_t begin, std::int64_t end) {
+    ScalarCache& cache = caches[thread_slot()];
     for (std::int64_t at = begin; at < end; ++at) {
       if (at + kRowsAhead < count) {
         prefetch_row<Value, Moment>(arena, slots[order[at + kRowsAhead]]);
       }
-      catch_up_row<Value, Moment>(arena, rows[order[at]], slots[order[at]], args);
+      catch_up_row<Value, Moment>(arena, rows[order[at]], slots[order[at]], args, cache);
     }
   });
 }
