@@ -12,7 +12,7 @@
 namespace mneme::kernels::cpu {
 namespace {
 
-constexpr std::int64_t kRowsAhead = 2;
+constexpr std::int64_t kRowsAhead = 4;
 constexpr int kTerms = kCatchUpTerms;
 
 // What all columns of one row share.
@@ -242,6 +242,10 @@ void catch_up_all(const RowArena& arena, const RowId* rows, const SlotId* slots,
   for (int i = 0; i < thread_slots(); ++i) caches[i].clear();
   parallel_chunks(count, rows_per_chunk(record_bytes), [&](std::int64_t begin, std::int64_t end) {
     ScalarCache& cache = caches[thread_slot()];
+    for (std::int64_t at = begin; at < end; ++at) {
+      __builtin_prefetch(&arena.last_step[slots[order[at]]], 1);
+      __builtin_prefetch(&rows[order[at]]);
+    }
     for (std::int64_t at = begin; at < end; ++at) {
       if (at + kRowsAhead < count) {
         prefetch_row<Value, Moment>(arena, slots[order[at + kRowsAhead]]);

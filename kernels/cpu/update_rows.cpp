@@ -13,7 +13,7 @@ namespace mneme::kernels::cpu {
 namespace {
 
 // Rows whose lines are asked for before the row in hand is updated.
-constexpr std::int64_t kRowsAhead = 2;
+constexpr std::int64_t kRowsAhead = 4;
 
 struct Update {
   RowArena arena;
@@ -170,7 +170,7 @@ void update_row(const Update& update, std::int64_t i, float* buffer) {
 
 // A few rows in visiting order. What leads to each row's gradient is looked up for all of them at
 // once, so that the cache misses of the chain overlap.
-constexpr std::int64_t kBatch = 32;
+constexpr std::int64_t kBatch = 64;
 
 template <int kWide, typename Value, typename Moment>
 void update_batch(const Update& update, const std::uint32_t* order, std::int64_t count,
