@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <tbb/info.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -44,23 +45,14 @@ int threads_for(const CpuOptions& options) {
   return options.threads > 0 ? options.threads : tbb::info::default_concurrency();
 }
 
-[[noreturn]] void fail_out_of_memory(std::size_t bytes) {
+// promised: what earlier allocations have yet to take.
+[[noreturn]] void fail_out_of_memory(std::size_t bytes, std::size_t promised) {
   constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
   io::fail(
-      "out of memory: asked for {} bytes ({:.2f} GiB), free are {:.2f} GiB; use a smaller "
-      "tier budget, batch or model",
-      bytes, static_cast<double>(bytes) / kGiB, static_cast<double>(free_memory_bytes()) / kGiB);
-}
-
-void* map_memory(std::size_t bytes, MemoryKind kind) {
-  if (bytes > free_memory_bytes()) fail_out_of_memory(bytes);
-  void* data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (data == MAP_FAILED) fail_out_of_memory(bytes);
-  // Advice that the kernel does not know or want costs speed at most, so the results are not read.
-  if (bytes >= kHugePageBytes) madvise(data, bytes, MADV_HUGEPAGE);
-  if (kind == MemoryKind::kPinnedHost) madvise(data, bytes, MADV_DONTFORK);
-  return data;
+      "out of memory: asked for {} bytes ({:.2f} GiB) besides {:.2f} GiB promised before, free are "
+      "{:.2f} GiB; use a smaller tier budget, batch or model",
+      bytes, static_cast<double>(bytes) / kGiB, static_cast<double>(promised) / kGiB,
+      static_cast<double>(free_memory_bytes()) / kGiB);
 }
 
 }  // namespace
@@ -85,11 +77,27 @@ std::string CpuBackend::name() const {
                      use_avx512() ? "AVX-512" : "AVX2");
 }
 
+void* CpuBackend::map_memory(std::size_t bytes, MemoryKind kind) {
+  // Mapped memory is taken when it is touched. What was mapped and is not resident yet will be.
+  const std::size_t mapped = mapped_bytes_;
+  const std::size_t promised = mapped - std::min(mapped, resident_memory_bytes());
+  const std::size_t free = free_memory_bytes();
+  if (bytes > free || promised > free - bytes) fail_out_of_memory(bytes, promised);
+  void* data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (data == MAP_FAILED) fail_out_of_memory(bytes, promised);
+  // Advice that the kernel does not know or want costs speed at most, so the results are not read.
+  if (bytes >= kHugePageBytes) madvise(data, bytes, MADV_HUGEPAGE);
+  if (kind == MemoryKind::kPinnedHost) madvise(data, bytes, MADV_DONTFORK);
+  mapped_bytes_ += bytes;
+  return data;
+}
+
 Buffer CpuBackend::allocate(std::size_t bytes, MemoryKind kind) {
   if (bytes == 0) return {};
   if (is_mapped(bytes, kind)) return {this, map_memory(bytes, kind), bytes, kind};
   void* data = std::aligned_alloc(kAlignment, heap_bytes(bytes));
-  if (data == nullptr) fail_out_of_memory(bytes);
+  if (data == nullptr) fail_out_of_memory(bytes, 0);
   std::memset(data, 0, heap_bytes(bytes));
   return {this, data, bytes, kind};
 }
@@ -97,6 +105,7 @@ Buffer CpuBackend::allocate(std::size_t bytes, MemoryKind kind) {
 void CpuBackend::release(void* data, std::size_t bytes, MemoryKind kind) noexcept {
   if (is_mapped(bytes, kind)) {
     munmap(data, bytes);
+    mapped_bytes_ -= bytes;
   } else {
     std::free(data);
   }

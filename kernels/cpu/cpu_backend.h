@@ -6,6 +6,8 @@
 
 #include <tbb/global_control.h>
 
+#include <atomic>
+#include <cstddef>
 #include <memory>
 #include <string>
 
@@ -92,7 +94,11 @@ class CpuBackend final : public Backend {
   void release(void* data, std::size_t bytes, MemoryKind kind) noexcept override;
 
  private:
+  // A page mapping; fails when it and what was promised before are more than the machine has.
+  void* map_memory(std::size_t bytes, MemoryKind kind);
+
   const int threads_;
+  std::atomic<std::size_t> mapped_bytes_{0};
   // Lets TBB start more threads than the machine has cores when the options ask for them.
   std::unique_ptr<tbb::global_control> more_threads_;
 };

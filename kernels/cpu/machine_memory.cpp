@@ -1,5 +1,7 @@
 #include "kernels/cpu/machine_memory.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <fstream>
 #include <limits>
@@ -35,6 +37,14 @@ std::size_t free_memory_bytes() {
   const std::size_t group =
       limit == kUnknown || used == kUnknown ? kUnknown : limit - std::min(limit, used);
   return std::min(machine_bytes(), group);
+}
+
+std::size_t resident_memory_bytes() {
+  std::ifstream file("/proc/self/statm");
+  std::size_t all_pages = 0;
+  std::size_t resident_pages = 0;
+  if (!(file >> all_pages >> resident_pages)) return 0;
+  return resident_pages * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
 }
 
 }  // namespace mneme::kernels::cpu

@@ -9,4 +9,7 @@ namespace mneme::kernels::cpu {
 // group's limit when that is less.
 std::size_t free_memory_bytes();
 
+// Bytes that the process holds in memory now.
+std::size_t resident_memory_bytes();
+
 }  // namespace mneme::kernels::cpu
