@@ -9,7 +9,7 @@
 namespace mneme::offload {
 HostTier::HostTier(kernels::Backend& backend, std::uint64_t bytes, std::size_t record_bytes,
                    kernels::ReplacementKind policy, std::uint64_t seed)
-    : policy_(policy), seed_(seed), stride_((record_bytes + 63) / 64 * 64) {
+    : policy_(policy), seed_(seed), stride_(slot_bytes(record_bytes)) {
   slots_ = static_cast<std::uint32_t>(std::min<std::uint64_t>(bytes / stride_, 0xfffffff0u));
   if (slots_ > 0) {
     memory_ = backend.allocate(static_cast<std::size_t>(slots_) * stride_,

@@ -18,6 +18,9 @@ struct HostVictim {
 
 class HostTier {
  public:
+  // Bytes of the budget that one record takes.
+  static std::size_t slot_bytes(std::size_t record_bytes) { return (record_bytes + 63) / 64 * 64; }
+
   HostTier(kernels::Backend& backend, std::uint64_t bytes, std::size_t record_bytes,
            kernels::ReplacementKind policy, std::uint64_t seed);
 

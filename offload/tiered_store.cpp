@@ -24,6 +24,12 @@ io::OpenOptions open_options(const TierOptions& tiers) {
   return open;
 }
 
+// More slots than rows are of no use.
+std::uint64_t host_bytes(const StoreOptions& options) {
+  return std::min<std::uint64_t>(
+      options.tiers.host_bytes, options.rows * HostTier::slot_bytes(options.layout.record_bytes()));
+}
+
 }  // namespace
 
 TieredStore::Implementation::Implementation(kernels::Backend& backend, io::Disk& disk,
@@ -43,7 +49,7 @@ TieredStore::Implementation::Implementation(kernels::Backend& backend, io::Disk&
                                    .layout = options.layout,
                                    .policy = options.tiers.device_policy,
                                    .seed = options.seed}),
-             .host = HostTier(backend, options.tiers.host_bytes, options.layout.record_bytes(),
+             .host = HostTier(backend, host_bytes(options), options.layout.record_bytes(),
                               options.tiers.host_policy, options.seed),
              .disk = DiskTier(
                  backend, disk,
