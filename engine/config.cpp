@@ -1,6 +1,7 @@
 #include "engine/config.h"
 
 #include <cerrno>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <system_error>
@@ -20,6 +21,9 @@ Config parse_config(std::string_view text, const std::string& name,
 }
 
 Config load_config(const std::string& path, std::span<const std::string> overrides) {
+  if (std::filesystem::is_directory(path)) {
+    io::fail("{}: a folder, not a configuration; name a TOML file", path);
+  }
   std::ifstream file(path, std::ios::binary);
   if (!file) {
     io::fail("{}: cannot open the configuration: {}", path, std::generic_category().message(errno));
