@@ -1,5 +1,6 @@
 // The `mneme` program. Exit status: 0, 1 for an error (one line on standard error), 2 for wrong
 // usage, 128 + signal when a signal stopped it.
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <new>
@@ -48,6 +49,8 @@ int run(const std::vector<std::string>& words) {
 }  // namespace mneme::tools
 
 int main(int argc, char** argv) {
+  // A write beyond the limit on file sizes then fails as on a full disk, with an error to read.
+  std::signal(SIGXFSZ, SIG_IGN);
   try {
     return mneme::tools::run(std::vector<std::string>(argv + 1, argv + argc));
   } catch (const std::bad_alloc&) {
