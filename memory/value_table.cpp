@@ -136,9 +136,14 @@ class ValueTable::Implementation {
     result.distinct_rows = gradient_.distinct_rows();
     const kernels::RowGradient gradient = gradient_.gradient();
     set_grad_scale(stream, gradient, result);
-    // A gradient that is not finite counts as zero: rows that are not updated are caught up later
-    // as rows without a gradient are.
-    if (std::isfinite(result.gradient_norm)) update(stream, gradient, result.distinct_rows);
+    if (std::isfinite(result.gradient_norm)) {
+      update(stream, gradient, result.distinct_rows);
+    } else {
+      // A gradient that is not finite counts as zero: the rows stay as this step has caught them
+      // up. They are dirty, so that what a later step finds is the same in every tier.
+      for_each_chunk(stream, gradient_.unique_rows(), result.distinct_rows,
+                     [](offload::Lease& lease, std::int64_t) { lease.mark_dirty(); });
+    }
     gradient_.clear();
     return result;
   }

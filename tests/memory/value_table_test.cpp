@@ -154,6 +154,21 @@ TEST(ValueTable, AGradientThatIsNotFiniteCountsAsZeroAndShowsInTheNorm) {
   EXPECT_LE(relative_error(broken.values(plan.size()), zeroed.values(plan.size())), 1e-6);
 }
 
+// The rows that such a step has caught up stay so, whether or not they are evicted after it.
+TEST(ValueTable, AGradientThatIsNotFiniteLeavesTheSameBitsUnderAnyBudget) {
+  std::vector<Touch> plan = touches(20, 31);
+  const memory::ValueTableOptions options = options_for(RowOptimizerKind::kAdamW);
+  TableRun resident(options, kMostRows, Budget::kAllResident);
+  TableRun spilled(options, kMostRows, Budget::kDisk);
+  for (std::uint64_t t = 1; t <= plan.size(); ++t) {
+    Touch& touch = plan[t - 1];
+    if (t % 4 == 0) touch.gradients[3] = std::numeric_limits<double>::quiet_NaN();
+    resident.step(t, touch.rows, touch.gradients);
+    spilled.step(t, touch.rows, touch.gradients);
+  }
+  EXPECT_EQ(resident.values(plan.size()), spilled.values(plan.size()));
+}
+
 TEST(ValueTable, AStepThatLooksNothingUpMovesNothing) {
   memory::ValueTableOptions options = options_for(RowOptimizerKind::kAdamW);
   TableRun run(options, kMostRows, Budget::kHost);
