@@ -107,7 +107,7 @@ void add_memory(MemoryConfig& memory, std::vector<Key>& keys) {
                   "Blocks (from 0) with a memory layer; several share one table (Memory+)."});
   keys.push_back({"memory.heads", integer(memory.heads, 1, 64), "Heads of a memory layer (H)."});
   keys.push_back(
-      {"memory.knn", integer(memory.knn, 1, 1024), "Rows read for each token and head (k)."});
+      {"memory.knn", integer(memory.knn, 1, 128), "Rows read for each token and head (k)."});
   keys.push_back({"memory.half_keys", integer(memory.half_keys, 1, 65535),
                   "Half-keys of each side (n); the table has n^2 rows."});
   keys.push_back({"memory.key_width", integer(memory.key_width, 2, 65536),
