@@ -43,21 +43,30 @@ std::unique_ptr<Lease::State> TieredStore::Implementation::acquire(kernels::Stre
     lease->compute = &compute;
     lease->count = count;
     lease->mode = mode;
-    if (mode == LeaseMode::kTrain) {
-      acquire_for_training(*lease, rows);
-    } else {
-      acquire_read_only(*lease, rows);
-    }
-    const SlotId* slots =
-        mode == LeaseMode::kTrain ? lease->slots.as<SlotId>() : evaluation_slots_.as<SlotId>();
-    if (currency.catch_up != nullptr && currency.kind == kernels::RowOptimizerKind::kAdamW &&
-        count > 0) {
-      backend_.catch_up_rows(*stream_, *lease->arena, rows, slots, count, *currency.catch_up);
+    try {
+      make_resident(*lease, rows, currency);
+    } catch (...) {
+      std::erase(leases_, lease.get());
+      throw;
     }
     stream_->record(*event_);
     compute.wait(*event_);
     return lease;
   });
+}
+
+void TieredStore::Implementation::make_resident(Lease::State& lease, const RowId* rows,
+                                                const Currency& currency) {
+  if (lease.mode == LeaseMode::kTrain) {
+    acquire_for_training(lease, rows);
+  } else {
+    acquire_read_only(lease, rows);
+  }
+  if (currency.catch_up != nullptr && currency.kind == kernels::RowOptimizerKind::kAdamW &&
+      lease.count > 0) {
+    backend_.catch_up_rows(*stream_, *lease.arena, rows, lease_slots(lease), lease.count,
+                           *currency.catch_up);
+  }
 }
 
 void TieredStore::Implementation::release(Lease::State& lease) {

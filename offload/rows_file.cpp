@@ -64,8 +64,8 @@ VerifiedRows verify_rows_file(io::Disk& disk, const StoreOptions& options,
   std::vector<std::size_t> free_buffers;
   for (std::size_t i = buffers; i-- > 0;) free_buffers.push_back(i);
   std::array<io::BlockCompletion, 64> completions;
-  std::string
-      failure;  // of the first damaged record; what is in flight must land before it is told
+  // Of the first damaged record: told once what is in flight has landed in its memory.
+  std::string failure;
   while (done < (failure.empty() ? entries.size() : started)) {
     while (failure.empty() && !free_buffers.empty() && started < entries.size()) {
       const std::size_t buffer = free_buffers.back();
@@ -86,8 +86,8 @@ VerifiedRows verify_rows_file(io::Disk& disk, const StoreOptions& options,
         reason = file.mismatch(memory.get() + buffer * slot_bytes,
                                {entry.row, entry.slot, entry.generation});
       }
-      if (reason) {
-        io::fail(
+      if (reason && failure.empty()) {
+        failure = fmt::format(
             "{}: row {} in disk slot {} is damaged ({}); resume from an older checkpoint or "
             "restore the file",
             options.path, entry.row, entry.slot, *reason);

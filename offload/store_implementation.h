@@ -78,6 +78,7 @@ class TieredStore::Implementation {
   StepCounters& total() { return total_; }
 
  private:
+  void make_resident(Lease::State& lease, const kernels::RowId* rows, const Currency& currency);
   void acquire_for_training(Lease::State& lease, const kernels::RowId* rows);
   void page_in_missing(const MissingRows& missing);
   void acquire_read_only(Lease::State& lease, const kernels::RowId* rows);
