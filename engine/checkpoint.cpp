@@ -133,7 +133,20 @@ offload::CheckpointTable Checkpointer::read_chain(std::uint32_t table, std::uint
 }
 
 void Checkpointer::save(std::uint64_t step, const std::map<std::string, std::string>& state) {
-  io::kill_point("checkpoint-begin");
+  if (!failure_.empty()) {
+    io::fail("{}; no checkpoint is written after that: resume from the last one", failure_);
+  }
+  try {
+    write_checkpoint(step, state);
+  } catch (const std::exception& error) {
+    // The disk may hold the new manifest already: writing on would remove what it names.
+    failure_ = error.what();
+    throw;
+  }
+}
+
+void Checkpointer::write_checkpoint(std::uint64_t step,
+                                    const std::map<std::string, std::string>& state) {
   disk_.make_directories(directory_);
   CheckpointEntry entry;
   entry.step = step;
@@ -146,7 +159,7 @@ void Checkpointer::save(std::uint64_t step, const std::map<std::string, std::str
     entry.tables.push_back(save_table(table, step, delta));
     io::kill_point("checkpoint-table");
   }
-  entry.dense = fmt::format("dense-{:010}.safetensors", step);
+  entry.dense = unused_name(fmt::format("dense-{:010}.safetensors", step));
   if (parameters_ != nullptr) entry.dense_checksum = save_dense(entry.dense);
   io::kill_point("checkpoint-dense");
   if (!stores_.empty()) {
@@ -179,6 +192,21 @@ void Checkpointer::save(std::uint64_t step, const std::map<std::string, std::str
   remove_unnamed_files();
 }
 
+std::string Checkpointer::unused_name(std::string name) const {
+  // A step saved again must not overwrite a file that the standing manifest names.
+  const auto named = [&](const std::string& candidate) {
+    for (const CheckpointEntry& entry : manifest_.checkpoints) {
+      if (entry.dense == candidate) return true;
+      for (const auto& names : entry.tables) {
+        if (std::find(names.begin(), names.end(), candidate) != names.end()) return true;
+      }
+    }
+    return false;
+  };
+  while (named(name)) name = "again-" + name;
+  return name;
+}
+
 std::vector<std::string> Checkpointer::save_table(std::uint32_t table, std::uint64_t step,
                                                   const offload::TableDelta& delta) {
   std::vector<std::string> chain;
@@ -203,16 +231,7 @@ std::vector<std::string> Checkpointer::save_table(std::uint32_t table, std::uint
   }
   std::string name =
       fmt::format("table-{}-{:010}{}.rows-table", table, step, file.base ? "-base" : "");
-  // A step saved again must not overwrite a file that the standing manifest names.
-  const auto named = [&](const std::string& candidate) {
-    for (const CheckpointEntry& entry : manifest_.checkpoints) {
-      for (const auto& names : entry.tables) {
-        if (std::find(names.begin(), names.end(), candidate) != names.end()) return true;
-      }
-    }
-    return false;
-  };
-  while (named(name)) name = "again-" + name;
+  name = unused_name(std::move(name));
   disk_.write_file(path(name), encode_row_table(file));
   chain.push_back(name);
   return chain;

@@ -43,7 +43,8 @@ class Checkpointer {
   // Throws Error naming the file and the first difference for a checkpoint of another
   // configuration. To go on training, load the newest.
   CheckpointEntry load(std::optional<std::uint64_t> step = {});
-  // Makes the state after `step` durable, then drops what `keep` no longer covers.
+  // Makes the state after `step` durable, then drops what `keep` no longer covers. After a failure
+  // every later call fails: the run goes on by loading the last checkpoint.
   void save(std::uint64_t step, const std::map<std::string, std::string>& state);
 
   const Manifest& manifest() const { return manifest_; }
@@ -53,6 +54,8 @@ class Checkpointer {
   void load_dense(const CheckpointEntry& entry);
 
  private:
+  void write_checkpoint(std::uint64_t step, const std::map<std::string, std::string>& state);
+  std::string unused_name(std::string name) const;
   void check_identity() const;
   // The checksum of what was written.
   std::uint64_t save_dense(const std::string& name);
@@ -70,6 +73,7 @@ class Checkpointer {
   CheckpointOptions options_;
   std::string directory_;
   Manifest manifest_;
+  std::string failure_;  // of a save
 };
 
 }  // namespace mneme::engine

@@ -117,6 +117,7 @@ class Training {
         t, [&](std::int64_t micro, Batch& batch) { data_.train_batch(t, micro, batch); });
     const auto start = Clock::now();
     prefetch_.hint(t + 1);
+    if (run_.table() != nullptr) metrics.rows = run_.table()->store().step_counters();
     metrics.times.step_ms += elapsed_ms(start);
     metrics.tokens_per_s = 1e3 * double(config_.tokens_per_step()) / metrics.times.step_ms;
     return metrics;

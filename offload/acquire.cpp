@@ -33,9 +33,9 @@ std::unique_ptr<Lease::State> TieredStore::Implementation::acquire(kernels::Stre
                                                                    std::int64_t count,
                                                                    LeaseMode mode,
                                                                    const Currency& currency) {
-  CHECK(count >= 0 && count <= capacity(mode), "lease of {} rows, capacity {}", count,
-        capacity(mode));
   return guarded([&] {
+    CHECK(count >= 0 && count <= capacity(mode), "lease of {} rows, capacity {}", count,
+          capacity(mode));
     compute.record(*event_);
     stream_->wait(*event_);
     auto lease = std::make_unique<Lease::State>();

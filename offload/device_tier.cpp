@@ -14,6 +14,8 @@ using kernels::MemoryKind;
 
 // Bytes that replacement, the reverse map and the pinned lists take for each slot.
 constexpr std::uint64_t kBookkeepingBytes = 28;
+// The most slots that backends can count.
+constexpr std::uint64_t kMaximumSlots = std::uint64_t{1} << 29;
 
 }  // namespace
 
@@ -38,7 +40,7 @@ DeviceTier::DeviceTier(kernels::Backend& backend, kernels::Stream& stream,
   const std::uint64_t wanted = all - evaluation_slots_;
   // More slots than rows are of no use.
   table_.slots = static_cast<std::uint32_t>(std::min<std::uint64_t>(
-      std::min(wanted, std::max<std::uint64_t>(options.table_rows, kMinimumSlots)), 0xfffffff0u));
+      std::min(wanted, std::max<std::uint64_t>(options.table_rows, kMinimumSlots)), kMaximumSlots));
   evaluation_slots_ = static_cast<std::uint32_t>(std::min<std::uint64_t>(
       evaluation_slots_, std::max<std::uint64_t>(options.table_rows, kMinimumSlots)));
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <chrono>
 #include <cstring>
+#include <random>
 #include <utility>
 
 #include "io/check.h"
@@ -13,7 +14,8 @@
 namespace mneme::offload {
 namespace {
 
-// A reopened file continues above every generation that an uncommitted run may have written.
+// A reopened file continues above every generation that was written. Runs that ended without a
+// commit left no word of how far they came, so each opening also takes a random stretch.
 constexpr std::uint64_t kGenerationsPerOpening = std::uint64_t{1} << 32;
 constexpr std::uint64_t kGrowthBytes = std::uint64_t{64} << 20;
 
@@ -93,7 +95,8 @@ void DiskTier::restore(const std::vector<const CheckpointTable*>& kept) {
     next_generation_ = std::max(next_generation_, table->next_generation);
     for (const TableEntry& entry : table->entries) generations_[entry.slot] = entry.generation;
   }
-  next_generation_ = (next_generation_ / kGenerationsPerOpening + 1) * kGenerationsPerOpening;
+  const std::uint64_t stretch = 1 + std::random_device{}() % 4096;
+  next_generation_ = (next_generation_ / kGenerationsPerOpening + stretch) * kGenerationsPerOpening;
   if (file_->capacity_slots() < slots_.slots()) {
     io::fail(
         "{} is truncated: it holds {} slots, its checkpoint refers to {}; restore the file "

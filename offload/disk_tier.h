@@ -101,10 +101,10 @@ class DiskTier {
   kernels::Backend& backend_;
   io::Disk& disk_;
   DiskTierOptions options_;
+  kernels::Buffer staging_;  // must outlive the file, whose transfers use it
   std::optional<io::RecordFile> file_;
   std::uint32_t read_buffers_ = 0;
   std::uint32_t write_buffers_ = 0;
-  kernels::Buffer staging_;
   std::vector<StagingBuffer> buffers_;  // reads first, then writes
   std::vector<std::uint32_t> free_reads_;
   std::vector<std::uint32_t> free_writes_;

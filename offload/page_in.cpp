@@ -122,7 +122,11 @@ void PageIn::from_disk(const Request& request) {
     buffers.clear();
     while (buffers.size() < std::min(batch, disk_.size() - arrived)) {
       const auto read = tiers_.disk.finished_read(buffers.empty(), tiers_.counters);
-      if (!read) break;
+      if (!read) {
+        CHECK(!buffers.empty(), "{} rows are wanted and no read is on its way",
+              disk_.size() - arrived);
+        break;
+      }
       const auto found = std::lower_bound(request.rows.begin(), request.rows.end(), read->row);
       if (found == request.rows.end() || *found != read->row) {
         store_prefetched(*read);
@@ -135,7 +139,6 @@ void PageIn::from_disk(const Request& request) {
       buffers.push_back(read->buffer);
       if (request.moving) tiers_.residency.set_device(read->row);
     }
-    if (buffers.empty()) continue;
     tiers_.backend.unpack_records(tiers_.stream, *request.arena, lists_.records, lists_.slots,
                                   static_cast<std::int64_t>(buffers.size()));
     tiers_.stream.synchronize();
@@ -147,11 +150,13 @@ void PageIn::from_disk(const Request& request) {
 void PageIn::prefetch(std::span<const kernels::RowId> rows, std::uint64_t byte_budget) {
   if (tiers_.host.slots() == 0) return;  // nowhere to put them
   prefetch_queue_.clear();
+  // At most half of the host tier, so that prefetched rows do not displace each other before use.
+  const std::size_t most = std::max<std::size_t>(1, tiers_.host.slots() / 2);
   std::uint64_t bytes = 0;
   for (const kernels::RowId row : rows) {
     if (tiers_.residency.place(row) != Place::kDisk || prefetching_.contains(row)) continue;
     bytes += tiers_.record_bytes;
-    if (bytes > byte_budget) break;
+    if (bytes > byte_budget || prefetch_queue_.size() + prefetching_.size() >= most) break;
     prefetch_queue_.push_back(row);
   }
   advance_prefetch();

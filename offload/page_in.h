@@ -23,7 +23,8 @@ class PageIn {
   void copy(std::span<const kernels::RowId> rows, const kernels::SlotId* slots,
             const kernels::RowArena& arena);
 
-  // Queues reads of rows that are on disk only into free room of the host tier, and returns.
+  // Queues reads of rows that are on disk only into the host tier, and returns. They may take up to
+  // half of it, from the rows that are worth least there.
   void prefetch(std::span<const kernels::RowId> rows, std::uint64_t byte_budget);
   // Stores what has arrived, queues what is waiting.
   void advance_prefetch();

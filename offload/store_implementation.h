@@ -59,6 +59,7 @@ class TieredStore::Implementation {
                      std::span<const std::byte* const> records);
   void read_records(kernels::RowId first, std::int64_t count, std::byte* out);
   TableDelta flush();
+  void commit(std::uint64_t epoch);
   void restore(std::span<const CheckpointTable> kept);
 
   const kernels::SlotId* lease_slots(const Lease::State& lease) const {
@@ -105,6 +106,7 @@ class TieredStore::Implementation {
   bool read_only_lease_live_ = false;
   std::uint32_t use_counter_ = 0;
   std::uint64_t retries_before_step_ = 0;
+  std::size_t flushed_rows_ = 0;  // leading entries of changed_rows that the last flush reported
   StepCounters total_;
   std::string failure_;
 };

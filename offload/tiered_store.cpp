@@ -81,7 +81,7 @@ TieredStore::Implementation::Implementation(kernels::Backend& backend, io::Disk&
 TieredStore::Implementation::~Implementation() {
   CHECK(leases_.empty() || !failure_.empty(), "a lease outlives its store");
   try {
-    page_in_.finish_prefetch();
+    // Reads of prefetches that are still on their way are drained with the disk tier.
     stream_->synchronize();
   } catch (const std::exception&) {
     // A failed transfer was or will be reported by the call that needs it.
@@ -89,12 +89,14 @@ TieredStore::Implementation::~Implementation() {
 }
 
 void TieredStore::Implementation::begin_step(std::uint64_t step) {
-  total_ += counters();
-  tiers_.counters = {};
-  retries_before_step_ = tiers_.disk.io_retries();
-  tiers_.step = step;
-  tiers_.host.set_tick(step);
-  page_in_.advance_prefetch();
+  guarded([&] {
+    total_ += counters();
+    tiers_.counters = {};
+    retries_before_step_ = tiers_.disk.io_retries();
+    tiers_.step = step;
+    tiers_.host.set_tick(step);
+    page_in_.advance_prefetch();
+  });
 }
 
 void TieredStore::Implementation::prefetch(std::span<const RowId> rows, std::uint64_t byte_budget) {
@@ -158,17 +160,25 @@ TableDelta TieredStore::Implementation::flush() {
     auto& changed = tiers_.changed_rows;
     std::sort(changed.begin(), changed.end());
     changed.erase(std::unique(changed.begin(), changed.end()), changed.end());
+    flushed_rows_ = changed.size();
     TableDelta delta;
     delta.entries.reserve(changed.size());
     for (const RowId row : changed) {
       const std::uint32_t slot = tiers_.residency.disk_slot(row);
       delta.entries.push_back({row, slot, tiers_.disk.generation(slot)});
     }
-    changed.clear();
     delta.next_generation = tiers_.disk.next_generation();
     delta.file_slots = tiers_.disk.slots().slots();
     return delta;
   });
+}
+
+void TieredStore::Implementation::commit(std::uint64_t epoch) {
+  // What the last flush reported is in a checkpoint now; later changes are not.
+  auto& changed = tiers_.changed_rows;
+  changed.erase(changed.begin(), changed.begin() + static_cast<std::ptrdiff_t>(flushed_rows_));
+  flushed_rows_ = 0;
+  tiers_.disk.slots().commit(epoch);
 }
 
 void TieredStore::Implementation::restore(std::span<const CheckpointTable> kept) {
@@ -276,7 +286,7 @@ TableDelta TieredStore::flush() {
 }
 
 void TieredStore::commit_checkpoint(std::uint64_t epoch) {
-  implementation_->tiers().disk.slots().commit(epoch);
+  implementation_->commit(epoch);
 }
 
 void TieredStore::release_checkpoint(std::uint64_t epoch) {

@@ -23,7 +23,8 @@ struct Tiers {
   StepCounters counters;  // of the running step
   std::size_t record_bytes = 0;
   std::uint64_t step = 0;
-  // Rows whose disk slot changed since the last flush; with repetitions.
+  // Rows whose disk slot changed since the last committed checkpoint; with
+  // repetitions.
   std::vector<kernels::RowId> changed_rows;
   // Host records that queued stream work may still be writing.
   bool host_writes_pending = false;

@@ -145,6 +145,38 @@ TEST_F(CheckpointTest, AFlippedBitInADenseTensorIsFound) {
   EXPECT_NE(load_error().find(dense), std::string::npos);
 }
 
+TEST_F(CheckpointTest, AStepSavedAgainOverwritesNothingThatTheManifestNames) {
+  CheckpointRun run(*backend_, disk_, 3);
+  run.step(1);
+  run.checkpoints().save(1, {});
+  const CheckpointEntry first = read_manifest(disk_, "/run/checkpoints").checkpoints.back();
+  run.checkpoints().save(1, {});
+  const Manifest manifest = read_manifest(disk_, "/run/checkpoints");
+  ASSERT_EQ(manifest.checkpoints.size(), 1u);
+  EXPECT_NE(manifest.checkpoints[0].dense, first.dense);
+  EXPECT_NE(manifest.checkpoints[0].tables[0].back(), first.tables[0].back());
+  CheckpointRun again(*backend_, disk_, 3);
+  EXPECT_EQ(again.checkpoints().load().step, 1u);
+}
+
+TEST_F(CheckpointTest, AfterAFailedSaveNoOtherIsWritten) {
+  SavedState committed;
+  {
+    CheckpointRun run(*backend_, disk_, 3);
+    run.step(1);
+    committed = run.state(1);
+    run.checkpoints().save(1, {});
+    run.step(2);
+    disk_.set_faults({.fail_sync = 2});
+    EXPECT_FALSE(error_of([&] { run.checkpoints().save(2, {}); }).empty());
+    disk_.set_faults({});
+    EXPECT_NE(error_of([&] { run.checkpoints().save(2, {}); }).find("resume"), std::string::npos);
+  }
+  CheckpointRun run(*backend_, disk_, 3);
+  EXPECT_EQ(run.checkpoints().load().step, 1u);
+  EXPECT_EQ(run.state(1).records, committed.records);
+}
+
 TEST_F(CheckpointTest, AFullDiskAtASaveHarmsNoEarlierCheckpoint) {
   std::uint64_t failures = 0;
   for (std::uint64_t capacity = 4096; capacity < 120000; capacity += 1777) {

@@ -160,6 +160,36 @@ TEST_F(TieredStoreErrors, ADamagedRecordIsAnErrorThatNamesIt) {
   EXPECT_NE(message.find("row "), std::string::npos) << message;
 }
 
+TEST_F(TieredStoreErrors, ADamagedRecordThatAPrefetchBringsIsAnErrorToo) {
+  io::SimulatedDisk disk({.record_log = false});
+  StoreOptions options = disk_heavy();
+  options.tiers.host_bytes = 40 * 128;
+  CheckpointTable table;
+  {
+    TieredStore store(*backend_, disk, options);
+    StoreRun run(*backend_, store, 3);
+    run.step(1, 60);
+    const TableDelta delta = store.flush();
+    store.commit_checkpoint(1);
+    table = {1, delta.entries, delta.next_generation};
+  }
+  for (std::uint64_t slot = 0; slot < 8; ++slot) {
+    disk.corrupt(options.path, 4096 + slot * 512 + 100, 3);
+  }
+  disk.set_faults({.reorder = true, .max_delay_polls = 5});
+  TieredStore reopened(*backend_, disk, options);
+  reopened.restore(std::span(&table, 1));
+  StoreRun run(*backend_, reopened, 3);
+  const std::string message = error_of([&] {
+    for (std::uint64_t step = 2; step < 20; ++step) {
+      reopened.prefetch(reopened.touched_rows(), 1 << 20);
+      run.step(step, 60);
+    }
+  });
+  EXPECT_NE(message.find("damaged"), std::string::npos) << message;
+  EXPECT_FALSE(error_of([&] { run.step(20, 10); }).empty());
+}
+
 TEST_F(TieredStoreErrors, ATableEntryThatPointsToAnotherRowsSlotIsFound) {
   io::SimulatedDisk disk({.record_log = false});
   const StoreOptions options = disk_heavy();
