@@ -4,16 +4,13 @@
 #include <cmath>
 
 #include "engine/schedule.h"
+#include "io/elapsed.h"
 #include "io/error.h"
 
 namespace mneme::engine {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-double elapsed_ms(Clock::time_point start) {
-  return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
-}
 
 }  // namespace
 
@@ -44,7 +41,7 @@ StepMetrics TrainStep::take(std::uint64_t t, const NextBatch& next_batch) {
   for (std::int64_t micro = 0; micro < config.train.micro_batches; ++micro) {
     const auto data_start = Clock::now();
     next_batch(micro, batch_);
-    metrics.times.data_ms += elapsed_ms(data_start);
+    metrics.times.data_ms += io::elapsed_ms(data_start);
     Marks& marks = marks_[std::size_t(micro)];
     stream.record(*marks.begin);
     run_.model().forward_backward(stream,
@@ -82,7 +79,7 @@ StepMetrics TrainStep::take(std::uint64_t t, const NextBatch& next_batch) {
     metrics.times.acquire_stall_ms = 1e-3 * double(metrics.rows.acquire_stall_us);
     metrics.times.write_back_wait_ms = 1e-3 * double(metrics.rows.write_back_wait_us);
   }
-  metrics.times.step_ms = elapsed_ms(start);
+  metrics.times.step_ms = io::elapsed_ms(start);
   metrics.tokens_per_s = 1e3 * double(config.tokens_per_step()) / metrics.times.step_ms;
   return metrics;
 }

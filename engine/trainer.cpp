@@ -12,6 +12,7 @@
 #include "engine/run.h"
 #include "engine/sampler.h"
 #include "engine/train_step.h"
+#include "io/elapsed.h"
 #include "io/error.h"
 #include "io/file_lock.h"
 #include "io/kill_point.h"
@@ -20,10 +21,6 @@ namespace mneme::engine {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-double elapsed_ms(Clock::time_point start) {
-  return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
-}
 
 std::string percent(std::uint64_t part, std::uint64_t whole) {
   return fmt::format("{:.0f}%", whole == 0 ? 0.0 : 100.0 * double(part) / double(whole));
@@ -118,7 +115,7 @@ class Training {
     const auto start = Clock::now();
     prefetch_.hint(t + 1);
     if (run_.table() != nullptr) metrics.rows = run_.table()->store().step_counters();
-    metrics.times.step_ms += elapsed_ms(start);
+    metrics.times.step_ms += io::elapsed_ms(start);
     metrics.tokens_per_s = 1e3 * double(config_.tokens_per_step()) / metrics.times.step_ms;
     return metrics;
   }

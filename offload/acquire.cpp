@@ -2,6 +2,7 @@
 #include <chrono>
 
 #include "io/check.h"
+#include "io/elapsed.h"
 #include "offload/store_implementation.h"
 
 namespace mneme::offload {
@@ -11,11 +12,6 @@ using Clock = std::chrono::steady_clock;
 using kernels::MemoryKind;
 using kernels::RowId;
 using kernels::SlotId;
-
-std::uint64_t elapsed_us(Clock::time_point start) {
-  return static_cast<std::uint64_t>(
-      std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start).count());
-}
 
 }  // namespace
 
@@ -123,7 +119,7 @@ void TieredStore::Implementation::acquire_for_training(Lease::State& lease, cons
   disk_link_.pace(start, tiers_.counters.disk.bytes_read - before.disk.bytes_read +
                              tiers_.counters.disk.bytes_written - before.disk.bytes_written);
   if (!missing.rows.empty() || lease.count == 0) {
-    tiers_.counters.acquire_stall_us += elapsed_us(start);
+    tiers_.counters.acquire_stall_us += io::elapsed_us(start);
   }
 }
 

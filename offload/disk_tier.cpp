@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "io/check.h"
+#include "io/elapsed.h"
 #include "io/error.h"
 #include "io/kill_point.h"
 
@@ -18,12 +19,6 @@ namespace {
 // commit left no word of how far they came, so each opening also takes a random stretch.
 constexpr std::uint64_t kGenerationsPerOpening = std::uint64_t{1} << 32;
 constexpr std::uint64_t kGrowthBytes = std::uint64_t{64} << 20;
-
-std::uint64_t elapsed_us(std::chrono::steady_clock::time_point start) {
-  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(
-                                        std::chrono::steady_clock::now() - start)
-                                        .count());
-}
 
 }  // namespace
 
@@ -126,7 +121,7 @@ std::uint32_t DiskTier::stage_write(StepCounters& counters) {
       pump(true);
       require_running();
     }
-    counters.write_back_wait_us += elapsed_us(start);
+    counters.write_back_wait_us += io::elapsed_us(start);
   }
   const std::uint32_t buffer = free_writes_.back();
   free_writes_.pop_back();
@@ -276,7 +271,7 @@ std::optional<FinishedRead> DiskTier::finished_read(bool wait, StepCounters& cou
     const auto start = std::chrono::steady_clock::now();
     pump(false);
     while (wait && ready_reads_.empty() && reads_in_flight_ > 0) pump(true);
-    counters.disk_wait_us += elapsed_us(start);
+    counters.disk_wait_us += io::elapsed_us(start);
     require_running();
   }
   if (ready_reads_.empty()) return std::nullopt;
@@ -292,16 +287,6 @@ void DiskTier::release_read(std::uint32_t buffer) {
   free_reads_.push_back(buffer);
 }
 
-void DiskTier::read_now(kernels::RowId row, std::uint32_t slot, std::byte* payload,
-                        StepCounters& counters) {
-  CHECK(ready_reads_.empty() && reads_in_flight_ == 0);
-  CHECK(start_read(row, slot, counters));
-  const auto read = finished_read(true, counters);
-  CHECK(read.has_value());
-  std::memcpy(payload, read_payload(read->buffer), options_.record_bytes);
-  release_read(read->buffer);
-}
-
 void DiskTier::sync(StepCounters& counters) {
   require_running();
   if (!file_) return;
@@ -314,7 +299,7 @@ void DiskTier::sync(StepCounters& counters) {
     failure_ = error.what();
     throw;
   }
-  counters.write_back_wait_us += elapsed_us(start);
+  counters.write_back_wait_us += io::elapsed_us(start);
 }
 
 }  // namespace mneme::offload

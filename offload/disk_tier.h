@@ -61,8 +61,6 @@ class DiskTier {
   const std::byte* read_payload(std::uint32_t buffer) const;
   void release_read(std::uint32_t buffer);
   std::uint32_t read_buffers() const { return read_buffers_; }
-  // One record, synchronously.
-  void read_now(kernels::RowId row, std::uint32_t slot, std::byte* payload, StepCounters& counters);
 
   // --- Durability.
   // Waits for all writes and makes them durable.

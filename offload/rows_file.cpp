@@ -3,21 +3,13 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <memory>
 #include <vector>
 
+#include "io/aligned_buffer.h"
 #include "io/error.h"
 #include "offload/mix.h"
 
 namespace mneme::offload {
-namespace {
-
-struct AlignedFree {
-  void operator()(std::byte* memory) const { std::free(memory); }
-};
-
-}  // namespace
-
 io::RecordFileShape rows_file_shape(const StoreOptions& options) {
   std::uint64_t id = 0;
   for (const std::uint64_t part :
@@ -51,12 +43,11 @@ VerifiedRows verify_rows_file(io::Disk& disk, const StoreOptions& options,
   open.direct = options.tiers.direct_io;
   open.depth = options.tiers.io_depth;
   open.engine = options.tiers.io_engine;
+  io::AlignedBuffer memory;  // must outlive the file, whose reads land in it
   io::RecordFile file = io::RecordFile::open(disk, options.path, rows_file_shape(options), open);
   const std::size_t slot_bytes = file.slot_bytes();
   const std::size_t buffers = file.file().depth();
-  const std::unique_ptr<std::byte, AlignedFree> memory(static_cast<std::byte*>(
-      std::aligned_alloc(4096, (buffers * slot_bytes + 4095) / 4096 * 4096)));
-  if (!memory) io::fail("no memory for {} read buffers of {} bytes", buffers, slot_bytes);
+  memory = io::AlignedBuffer(buffers * slot_bytes, file.file().alignment());
 
   std::size_t started = 0;
   std::size_t done = 0;
@@ -69,7 +60,7 @@ VerifiedRows verify_rows_file(io::Disk& disk, const StoreOptions& options,
   while (done < (failure.empty() ? entries.size() : started)) {
     while (failure.empty() && !free_buffers.empty() && started < entries.size()) {
       const std::size_t buffer = free_buffers.back();
-      if (!file.submit_read(memory.get() + buffer * slot_bytes, entries[started].slot, buffer)) {
+      if (!file.submit_read(memory.data() + buffer * slot_bytes, entries[started].slot, buffer)) {
         break;
       }
       free_buffers.pop_back();
@@ -83,7 +74,7 @@ VerifiedRows verify_rows_file(io::Disk& disk, const StoreOptions& options,
       if (completions[i].error != 0) {
         reason = std::strerror(completions[i].error);
       } else {
-        reason = file.mismatch(memory.get() + buffer * slot_bytes,
+        reason = file.mismatch(memory.data() + buffer * slot_bytes,
                                {entry.row, entry.slot, entry.generation});
       }
       if (reason && failure.empty()) {
