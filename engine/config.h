@@ -70,8 +70,8 @@ struct MemoryConfig {
   memory::Gate gate = memory::Gate::kSwilu;
   bool scalar_gate = false;
   memory::QueryKeyNorm query_key_norm = memory::QueryKeyNorm::kNone;
-  kernels::RowType value_type = kernels::RowType::kF32;
-  kernels::RowType moment_type = kernels::RowType::kF32;
+  kernels::FloatType value_type = kernels::FloatType::kF32;
+  kernels::FloatType moment_type = kernels::FloatType::kF32;
   MemoryOptimizerConfig optimizer;
 };
 

@@ -33,9 +33,9 @@ ChoiceValue choice(Enum& field, std::vector<std::pair<std::string, Enum>> known)
   return value;
 }
 
-ChoiceValue row_type(kernels::RowType& field) {
-  return choice<kernels::RowType>(
-      field, {{"float32", kernels::RowType::kF32}, {"bfloat16", kernels::RowType::kBF16}});
+ChoiceValue row_type(kernels::FloatType& field) {
+  return choice<kernels::FloatType>(
+      field, {{"float32", kernels::FloatType::kF32}, {"bfloat16", kernels::FloatType::kBF16}});
 }
 
 ChoiceValue replacement(kernels::ReplacementKind& field) {

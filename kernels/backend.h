@@ -12,6 +12,7 @@
 #include <string>
 
 #include "kernels/dense_ops.h"
+#include "kernels/float_type.h"
 #include "kernels/key_ops.h"
 #include "kernels/memory.h"
 #include "kernels/residency_ops.h"
@@ -22,6 +23,9 @@ namespace mneme::kernels {
 class Backend : public DenseOps, public KeyOps, public RowOps, public ResidencyOps {
  public:
   virtual std::string name() const = 0;  // "cpu (2 threads, AVX-512)"
+
+  // The type in which a model keeps activations and copies of its weights for matrix products.
+  virtual FloatType compute_type() const = 0;
 
   // Zeroed memory, 64-byte aligned (device) or page aligned (pinned host). Large allocations cost
   // nothing until they are touched on the CPU backend. Throws Error: what was asked, what is free.
@@ -42,5 +46,17 @@ struct CpuOptions {
   int threads = 0;  // 0: all cores that the process may use
 };
 std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options = {});
+
+struct CudaOptions {
+  int device = 0;
+  // Device memory taken at the start, for everything; 0: what is free less 1 GiB.
+  std::size_t arena_bytes = 0;
+  // kF32 is a mode for tests: nothing is rounded to bf16, and matrix products are slow.
+  FloatType compute_type = FloatType::kBF16;
+};
+// Why make_cuda_backend() would throw for want of a device, driver or build; empty when it can try.
+std::string cuda_unavailable(int device = 0);
+// Throws Error when there is no usable device or too little memory on it.
+std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options = {});
 
 }  // namespace mneme::kernels

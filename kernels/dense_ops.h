@@ -1,24 +1,31 @@
 // Dense operations of a transformer: the first part of the Backend interface.
 //
-// All matrices are row-major float32 unless said otherwise. Every operation is queued on the stream
-// and returns at once; its pointers are device memory that must stay valid until it has run.
-// Reductions have a fixed order that depends on shapes only, never on the number of threads.
-// `accumulate` means out += result instead of out = result. Formulas: SPEC.md as repeated in
+// All matrices are row-major float32 unless said otherwise. Where an operation names a FloatType,
+// its `void` pointers are arrays of that type: bf16 is for what a backend with bf16 compute keeps
+// of a step (Backend::compute_type()); a backend need not take bf16 when its compute type is
+// float32. Sums are float32 or wider whatever the type. Every operation is queued on the stream and
+// returns at once; its pointers are device memory that must stay valid until it has run. Reductions
+// have a fixed order that depends on shapes only, never on the number of threads. `accumulate`
+// means out += result instead of out = result. Formulas: SPEC.md as repeated in
 // docs/architecture.md.
 #pragma once
 
 #include <cstdint>
 
+#include "kernels/float_type.h"
 #include "kernels/memory.h"
 
 namespace mneme::kernels {
 
 // C[b] = alpha * op(A[b]) * op(B[b]) (+ C[b] when accumulate), for b < batch.
 // op(A): [m, k], op(B): [k, n], C: [m, n]; leading dimensions and batch strides in elements.
+// float32 operands are multiplied as float32, never rounded to a shorter type first.
 struct MatmulArgs {
-  const float* a = nullptr;  // [m, k], or [k, m] with transpose_a
-  const float* b = nullptr;  // [k, n], or [n, k] with transpose_b
-  float* c = nullptr;        // [m, n]
+  const void* a = nullptr;                  // [m, k], or [k, m] with transpose_a
+  const void* b = nullptr;                  // [k, n], or [n, k] with transpose_b
+  void* c = nullptr;                        // [m, n]
+  FloatType input_type = FloatType::kF32;   // of a and b
+  FloatType output_type = FloatType::kF32;  // of c; bf16 only with bf16 inputs
   std::int64_t m = 0, n = 0, k = 0;
   std::int64_t lda = 0, ldb = 0, ldc = 0;
   bool transpose_a = false, transpose_b = false;
@@ -26,6 +33,30 @@ struct MatmulArgs {
   float alpha = 1.0f;
   std::int64_t batch = 1;
   std::int64_t stride_a = 0, stride_b = 0, stride_c = 0;
+};
+
+struct ConvertArgs {
+  const void* source = nullptr;  // [count]
+  void* target = nullptr;        // [count]
+  FloatType source_type = FloatType::kF32;
+  FloatType target_type = FloatType::kF32;
+  std::int64_t count = 0;
+};
+
+// x[r, :] += bias.
+struct AddBiasArgs {
+  void* x = nullptr;  // [rows, width]
+  FloatType type = FloatType::kF32;
+  const float* bias = nullptr;  // [width]
+  std::int64_t rows = 0, width = 0;
+};
+
+// out[c] += sum over r of x[r, c].
+struct SumRowsArgs {
+  const void* x = nullptr;  // [rows, width]
+  FloatType type = FloatType::kF32;
+  float* out = nullptr;  // [width]
+  std::int64_t rows = 0, width = 0;
 };
 
 enum class NormKind {
@@ -38,8 +69,9 @@ struct NormArgs {
   NormKind kind = NormKind::kRms;
   const float* x = nullptr;     // [rows, width]
   const float* gain = nullptr;  // [gain_rows, width]
-  float* out = nullptr;         // [rows, width]
-  float* inverse = nullptr;     // [rows]: the rsqrt factor, kept for backward
+  void* out = nullptr;          // [rows, width]
+  FloatType out_type = FloatType::kF32;
+  float* inverse = nullptr;  // [rows]: the rsqrt factor, kept for backward
   std::int64_t rows = 0, width = 0, gain_rows = 1;
   float epsilon = 1e-5f;
 };
@@ -59,7 +91,8 @@ struct NormBackwardArgs {
 // elements: pairs (0,1), (2,3), ... of position t turn by t * theta^(-2i/head_width).
 // `inverse` turns back: the backward of the operation.
 struct RotaryArgs {
-  float* x = nullptr;
+  void* x = nullptr;
+  FloatType type = FloatType::kF32;
   std::int64_t batch = 0, sequence = 0, heads = 0, head_width = 0, stride = 0;
   std::int64_t first_position = 0;
   float theta = 10000.0f;
@@ -68,41 +101,47 @@ struct RotaryArgs {
 
 // Causal softmax attention; query head i reads key/value head i / (heads / kv_heads).
 struct AttentionArgs {
-  const float* q = nullptr;  // [batch, sequence, heads, head_width]
-  const float* k = nullptr;  // [batch, sequence, kv_heads, head_width]
-  const float* v = nullptr;  // [batch, sequence, kv_heads, head_width]
-  float* out = nullptr;      // [batch, sequence, heads, head_width]
+  FloatType type = FloatType::kF32;  // of q, k, v, out and, in backward, their gradients
+  const void* q = nullptr;           // [batch, sequence, heads, head_width]
+  const void* k = nullptr;           // [batch, sequence, kv_heads, head_width]
+  const void* v = nullptr;           // [batch, sequence, kv_heads, head_width]
+  void* out = nullptr;               // [batch, sequence, heads, head_width]
   float* log_sum = nullptr;  // [batch, heads, sequence]: log of the softmax sum, for backward
   std::int64_t batch = 0, sequence = 0, heads = 0, kv_heads = 0, head_width = 0;
   float scale = 1.0f;  // 1 / sqrt(head_width)
 };
 struct AttentionBackwardArgs {
-  AttentionArgs forward;         // as in forward, out and log_sum filled
-  const float* d_out = nullptr;  // [batch, sequence, heads, head_width]
-  float* d_q = nullptr;          // like q; overwritten
-  float* d_k = nullptr;          // like k; overwritten
-  float* d_v = nullptr;          // like v; overwritten
+  AttentionArgs forward;        // as in forward, out and log_sum filled
+  const void* d_out = nullptr;  // [batch, sequence, heads, head_width]
+  void* d_q = nullptr;          // like q; overwritten
+  void* d_k = nullptr;          // like k; overwritten
+  void* d_v = nullptr;          // like v; overwritten
 };
 
 // out = value * silu(gate): SwiGLU of the feed-forward and the swilu gate of the memory layer.
 struct GatedSiluArgs {
-  const float* gate = nullptr;   // [count]
-  const float* value = nullptr;  // [count]
-  float* out = nullptr;          // [count]
+  FloatType type = FloatType::kF32;        // of gate and out
+  FloatType value_type = FloatType::kF32;  // of value
+  const void* gate = nullptr;              // [count]
+  const void* value = nullptr;             // [count]
+  void* out = nullptr;                     // [count]
   std::int64_t count = 0;
 };
 struct GatedSiluBackwardArgs {
-  const float* gate = nullptr;
-  const float* value = nullptr;
-  const float* d_out = nullptr;
-  float* d_gate = nullptr;   // overwritten; may be d_out
-  float* d_value = nullptr;  // overwritten
+  FloatType type = FloatType::kF32;        // of gate, d_out and d_gate
+  FloatType value_type = FloatType::kF32;  // of value and d_value
+  const void* gate = nullptr;
+  const void* value = nullptr;
+  const void* d_out = nullptr;
+  void* d_gate = nullptr;   // overwritten; may be d_out
+  void* d_value = nullptr;  // overwritten
   std::int64_t count = 0;
 };
 
 // Scalar gate: out[t] = sigmoid(<x[t], weight> + bias) * value[t].
 struct ScalarGateArgs {
-  const float* x = nullptr;       // [tokens, width]
+  const void* x = nullptr;  // [tokens, width]
+  FloatType x_type = FloatType::kF32;
   const float* weight = nullptr;  // [width]
   const float* bias = nullptr;    // [1]
   const float* value = nullptr;   // [tokens, value_width]
@@ -134,9 +173,12 @@ struct EmbeddingBackwardArgs {
 };
 
 // Cross-entropy over rows of logits. With d_scale != 0 the logits are overwritten by
-// d_scale * (softmax - onehot). losses[r] is the row's negative log-likelihood, in nats.
+// d_scale * (softmax - onehot), row by row: with a bf16 gradient row r lies at the start of row r
+// of the logits, so that rows are 2 * vocabulary bf16 elements apart. losses[r] is the row's
+// negative log-likelihood, in nats.
 struct CrossEntropyArgs {
-  float* logits = nullptr;                // [rows, vocabulary]
+  float* logits = nullptr;  // [rows, vocabulary]
+  FloatType gradient_type = FloatType::kF32;
   const std::int32_t* targets = nullptr;  // [rows]
   float* losses = nullptr;                // [rows]
   std::int64_t rows = 0, vocabulary = 0;
@@ -161,12 +203,10 @@ class DenseOps {
   virtual ~DenseOps() = default;
 
   virtual void matmul(Stream& stream, const MatmulArgs& args) = 0;
-  // x[r, :] += bias. x: [rows, width], bias: [width].
-  virtual void add_bias(Stream& stream, float* x, const float* bias, std::int64_t rows,
-                        std::int64_t width) = 0;
-  // out[c] += sum over r of x[r, c]. x: [rows, width], out: [width].
-  virtual void sum_rows(Stream& stream, const float* x, float* out, std::int64_t rows,
-                        std::int64_t width) = 0;
+  // target[i] = source[i], rounded to the nearest value of the target's type.
+  virtual void convert(Stream& stream, const ConvertArgs& args) = 0;
+  virtual void add_bias(Stream& stream, const AddBiasArgs& args) = 0;
+  virtual void sum_rows(Stream& stream, const SumRowsArgs& args) = 0;
   // out[i] += x[i].
   virtual void add(Stream& stream, float* out, const float* x, std::int64_t count) = 0;
   virtual void norm(Stream& stream, const NormArgs& args) = 0;

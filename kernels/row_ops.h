@@ -10,15 +10,11 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/float_type.h"
 #include "kernels/key_ops.h"
 #include "kernels/memory.h"
 
 namespace mneme::kernels {
-
-enum class RowType : std::uint8_t { kF32, kBF16 };
-inline std::size_t row_type_bytes(RowType type) {
-  return type == RowType::kF32 ? 4 : 2;
-}
 
 enum class RowOptimizerKind : std::uint8_t { kAdamW, kAdamWLazy, kAdagradRowwise, kSgd };
 
@@ -26,15 +22,15 @@ enum class RowOptimizerKind : std::uint8_t { kAdamW, kAdamWLazy, kAdagradRowwise
 // last step (u32), row state (f32), padding to 32, value, moment1, moment2, each 32-aligned.
 struct RecordLayout {
   std::uint32_t width = 0;  // d_v
-  RowType value_type = RowType::kF32;
-  RowType moment_type = RowType::kF32;
+  FloatType value_type = FloatType::kF32;
+  FloatType moment_type = FloatType::kF32;
   bool moments = true;     // adamw, adamw-lazy
   bool row_state = false;  // adagrad-rowwise: the accumulator
 
   static constexpr std::size_t align32(std::size_t bytes) { return (bytes + 31) / 32 * 32; }
   std::size_t value_offset() const { return 32; }
-  std::size_t value_bytes() const { return width * row_type_bytes(value_type); }
-  std::size_t moment_bytes() const { return moments ? width * row_type_bytes(moment_type) : 0; }
+  std::size_t value_bytes() const { return width * float_type_bytes(value_type); }
+  std::size_t moment_bytes() const { return moments ? width * float_type_bytes(moment_type) : 0; }
   std::size_t moment1_offset() const { return value_offset() + align32(value_bytes()); }
   std::size_t moment2_offset() const { return moment1_offset() + align32(moment_bytes()); }
   std::size_t record_bytes() const { return moment2_offset() + align32(moment_bytes()); }

@@ -189,7 +189,7 @@ class MemoryLayer::Implementation {
                              .ldb = widths.in,
                              .ldc = widths.out,
                              .transpose_b = true});
-    backend_.add_bias(stream, out, bias, tokens_, widths.out);
+    backend_.add_bias(stream, {.x = out, .bias = bias, .rows = tokens_, .width = widths.out});
   }
 
   // Accumulates the gradients of weight and bias.
@@ -206,7 +206,7 @@ class MemoryLayer::Implementation {
                              .ldc = widths.in,
                              .transpose_a = true,
                              .accumulate = true});
-    backend_.sum_rows(stream, d_out, d_bias, tokens_, widths.out);
+    backend_.sum_rows(stream, {.x = d_out, .out = d_bias, .rows = tokens_, .width = widths.out});
   }
 
   // d_in = d_out * weight, or += with accumulate.

@@ -89,7 +89,10 @@ void ProductKeys::forward(kernels::Stream& stream, const ProductKeyParameters& p
                             .ldb = options_.width,
                             .ldc = query_width(),
                             .transpose_b = true});
-  backend_->add_bias(stream, queries_.data(), parameters.query_bias, tokens, query_width());
+  backend_->add_bias(stream, {.x = queries_.data(),
+                              .bias = parameters.query_bias,
+                              .rows = tokens,
+                              .width = query_width()});
   if (options_.norm != QueryKeyNorm::kNone) {
     kernels::NormArgs norm{.kind = norm_kind(options_.norm),
                            .x = queries_.data(),
@@ -180,7 +183,10 @@ void ProductKeys::backward(kernels::Stream& stream, const ProductKeyParameters& 
                             .ldc = options_.width,
                             .transpose_a = true,
                             .accumulate = true});
-  backend_->sum_rows(stream, d_queries_.data(), gradients.query_bias, tokens_, query_width());
+  backend_->sum_rows(stream, {.x = d_queries_.data(),
+                              .out = gradients.query_bias,
+                              .rows = tokens_,
+                              .width = query_width()});
   backend_->matmul(stream, {.a = d_queries_.data(),
                             .b = parameters.query_weight,
                             .c = d_x,

@@ -18,7 +18,7 @@ void encode_record(const kernels::RecordLayout& layout, const float* values, std
   std::memset(record, 0, layout.record_bytes());
   std::memcpy(record, &step, sizeof(step));
   std::byte* out = record + layout.value_offset();
-  if (layout.value_type == kernels::RowType::kF32) {
+  if (layout.value_type == kernels::FloatType::kF32) {
     std::memcpy(out, values, layout.value_bytes());
     return;
   }

@@ -41,7 +41,7 @@ bool has_moments(kernels::RowOptimizerKind kind) {
 }
 
 kernels::RecordLayout record_layout(kernels::RowOptimizerKind kind, std::int64_t width,
-                                    kernels::RowType value_type, kernels::RowType moment_type) {
+                                    kernels::FloatType value_type, kernels::FloatType moment_type) {
   return {.width = static_cast<std::uint32_t>(width),
           .value_type = value_type,
           .moment_type = moment_type,

@@ -27,6 +27,6 @@ bool has_moments(kernels::RowOptimizerKind kind);
 void check_options(const RowOptimizerOptions& options);
 // What a row's record holds under an optimiser.
 kernels::RecordLayout record_layout(kernels::RowOptimizerKind kind, std::int64_t width,
-                                    kernels::RowType value_type, kernels::RowType moment_type);
+                                    kernels::FloatType value_type, kernels::FloatType moment_type);
 
 }  // namespace mneme::memory

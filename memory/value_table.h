@@ -22,8 +22,8 @@ struct ValueTableOptions {
   std::uint32_t table = 0;
   std::uint64_t rows = 0;  // K = n^2
   std::int64_t width = 0;  // d_v
-  kernels::RowType value_type = kernels::RowType::kF32;
-  kernels::RowType moment_type = kernels::RowType::kF32;
+  kernels::FloatType value_type = kernels::FloatType::kF32;
+  kernels::FloatType moment_type = kernels::FloatType::kF32;
   std::uint64_t seed = 0;
   RowOptimizerOptions optimizer;
   offload::TierOptions tiers;

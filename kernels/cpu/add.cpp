@@ -6,9 +6,12 @@
 
 namespace mneme::kernels::cpu {
 
-void CpuBackend::add_bias(Stream& stream, float* x, const float* bias, std::int64_t rows,
-                          std::int64_t width) {
-  CHECK(rows >= 0 && width >= 0);
+void CpuBackend::add_bias(Stream& stream, const AddBiasArgs& args) {
+  check_float32(args.type);
+  CHECK(args.rows >= 0 && args.width >= 0);
+  float* x = f32(args.x);
+  const float* bias = args.bias;
+  const std::int64_t rows = args.rows, width = args.width;
   on(stream).enqueue([=](Scratch&) {
     parallel_chunks(rows, rows_per_chunk(width * 8), [=](std::int64_t begin, std::int64_t end) {
       vectorised([=]() MNEME_VECTORISE {

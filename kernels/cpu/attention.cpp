@@ -35,9 +35,9 @@ Head head_of(const AttentionArgs& args, std::int64_t batch, std::int64_t head) {
   const std::int64_t kv_head = head / (args.heads / args.kv_heads);
   const std::int64_t q_stride = args.heads * args.head_width;
   const std::int64_t kv_stride = args.kv_heads * args.head_width;
-  const float* q = args.q + batch * args.sequence * q_stride + head * args.head_width;
+  const float* q = f32(args.q) + batch * args.sequence * q_stride + head * args.head_width;
   const std::int64_t kv = batch * args.sequence * kv_stride + kv_head * args.head_width;
-  return {q, args.k + kv, args.v + kv, q_stride, kv_stride, args.head_width, args.scale};
+  return {q, f32(args.k) + kv, f32(args.v) + kv, q_stride, kv_stride, args.head_width, args.scale};
 }
 
 // Query rows [begin, end) and the keys [0, end) that any of them sees.
@@ -100,7 +100,7 @@ void attend_block(const AttentionArgs& args, std::int64_t batch, std::int64_t he
   for (std::int64_t t = block.begin; t < block.end; ++t) {
     log_sum[t] = softmax_row(scores + (t - block.begin) * block.keys(), t + 1, block.keys());
   }
-  float* out = args.out + (h.q - args.q) + block.begin * h.q_stride;
+  float* out = f32(args.out) + (h.q - f32(args.q)) + block.begin * h.q_stride;
   sum_over_keys(block, h.width, scores, h.v, h.kv_stride, out, h.q_stride);
 }
 
@@ -131,10 +131,10 @@ void attend_block_backward(const AttentionBackwardArgs& args, std::int64_t batch
                            const Block& block, float* scores, float* d_scores) {
   const AttentionArgs& forward = args.forward;
   const Head h = head_of(forward, batch, head);
-  const std::int64_t at = (h.q - forward.q) + block.begin * h.q_stride;
-  const float* q = forward.q + at;
-  const float* out = forward.out + at;
-  const float* d_out = args.d_out + at;
+  const std::int64_t at = (h.q - f32(forward.q)) + block.begin * h.q_stride;
+  const float* q = f32(forward.q) + at;
+  const float* out = f32(forward.out) + at;
+  const float* d_out = f32(args.d_out) + at;
   times_keys(block, h.width, q, h.q_stride, h.k, h.kv_stride, h.scale, scores);
   times_keys(block, h.width, d_out, h.q_stride, h.v, h.kv_stride, 1.0f, d_scores);
   const float* log_sum = forward.log_sum + (batch * forward.heads + head) * forward.sequence;
@@ -144,9 +144,10 @@ void attend_block_backward(const AttentionBackwardArgs& args, std::int64_t batch
     softmax_row_backward(scores + row * block.keys(), d_scores + row * block.keys(), t + 1,
                          block.keys(), log_sum[t], delta, h.scale);
   }
-  sum_over_keys(block, h.width, d_scores, h.k, h.kv_stride, args.d_q + at, h.q_stride);
-  sum_over_rows(block, h.width, d_scores, q, h.q_stride, args.d_k + (h.k - forward.k), h.kv_stride);
-  sum_over_rows(block, h.width, scores, d_out, h.q_stride, args.d_v + (h.v - forward.v),
+  sum_over_keys(block, h.width, d_scores, h.k, h.kv_stride, f32(args.d_q) + at, h.q_stride);
+  sum_over_rows(block, h.width, d_scores, q, h.q_stride, f32(args.d_k) + (h.k - f32(forward.k)),
+                h.kv_stride);
+  sum_over_rows(block, h.width, scores, d_out, h.q_stride, f32(args.d_v) + (h.v - f32(forward.v)),
                 h.kv_stride);
 }
 
@@ -158,9 +159,9 @@ void attend_kv_head_backward(const AttentionBackwardArgs& args, std::int64_t bat
   const std::int64_t group = forward.heads / forward.kv_heads;
   const Head h = head_of(forward, batch, kv_head * group);
   for (std::int64_t t = 0; t < forward.sequence; ++t) {
-    const std::int64_t at = (h.k - forward.k) + t * h.kv_stride;
-    std::fill_n(args.d_k + at, h.width, 0.0f);
-    std::fill_n(args.d_v + at, h.width, 0.0f);
+    const std::int64_t at = (h.k - f32(forward.k)) + t * h.kv_stride;
+    std::fill_n(f32(args.d_k) + at, h.width, 0.0f);
+    std::fill_n(f32(args.d_v) + at, h.width, 0.0f);
   }
   for (std::int64_t head = kv_head * group; head < (kv_head + 1) * group; ++head) {
     const std::int64_t rows = query_rows(forward.sequence);
@@ -172,6 +173,7 @@ void attend_kv_head_backward(const AttentionBackwardArgs& args, std::int64_t bat
 }
 
 void check_attention(const AttentionArgs& args) {
+  check_float32(args.type);
   CHECK(args.batch >= 0 && args.sequence >= 0 && args.head_width > 0);
   CHECK(args.kv_heads > 0 && args.heads % args.kv_heads == 0,
         "{} heads cannot share {} key/value heads", args.heads, args.kv_heads);

@@ -266,8 +266,8 @@ void CpuBackend::catch_up_rows(Stream& stream, const RowArena& arena, const RowI
   CHECK(args.target_step == 0 || (args.entries != nullptr && args.learning_rates != nullptr &&
                                   args.log_decay != nullptr && args.window >= 1));
   on(stream).enqueue([=](Scratch& scratch) {
-    with_row_type(arena.layout.value_type, [&](auto value_type) {
-      with_row_type(arena.layout.moment_type, [&](auto moment_type) {
+    with_float_type(arena.layout.value_type, [&](auto value_type) {
+      with_float_type(arena.layout.moment_type, [&](auto moment_type) {
         catch_up_all<decltype(value_type), decltype(moment_type)>(arena, rows, slots, count, args,
                                                                   scratch);
       });

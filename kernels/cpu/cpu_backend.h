@@ -11,6 +11,7 @@
 #include <memory>
 #include <string>
 
+#include "io/check.h"
 #include "kernels/backend.h"
 #include "kernels/cpu/cpu_stream.h"
 
@@ -21,6 +22,7 @@ class CpuBackend final : public Backend {
   explicit CpuBackend(const CpuOptions& options);
 
   std::string name() const override;
+  FloatType compute_type() const override { return FloatType::kF32; }
   Buffer allocate(std::size_t bytes, MemoryKind kind) override;
   std::unique_ptr<Stream> create_stream() override;
   std::unique_ptr<Event> create_event() override;
@@ -29,10 +31,9 @@ class CpuBackend final : public Backend {
 
   // DenseOps
   void matmul(Stream& stream, const MatmulArgs& args) override;
-  void add_bias(Stream& stream, float* x, const float* bias, std::int64_t rows,
-                std::int64_t width) override;
-  void sum_rows(Stream& stream, const float* x, float* out, std::int64_t rows,
-                std::int64_t width) override;
+  void convert(Stream& stream, const ConvertArgs& args) override;
+  void add_bias(Stream& stream, const AddBiasArgs& args) override;
+  void sum_rows(Stream& stream, const SumRowsArgs& args) override;
   void add(Stream& stream, float* out, const float* x, std::int64_t count) override;
   void norm(Stream& stream, const NormArgs& args) override;
   void norm_backward(Stream& stream, const NormBackwardArgs& args) override;
@@ -107,5 +108,17 @@ class CpuBackend final : public Backend {
 // the stream's thread, and may use the scratch memory until it returns:
 //   on(stream).enqueue([args](Scratch& scratch) { ... });
 CpuStream& on(Stream& stream);
+
+// The arrays of operations that may have another type elsewhere: this backend computes in float32
+// and takes nothing else.
+inline void check_float32(FloatType type) {
+  CHECK(type == FloatType::kF32, "the CPU backend takes float32 only");
+}
+inline float* f32(void* data) {
+  return static_cast<float*>(data);
+}
+inline const float* f32(const void* data) {
+  return static_cast<const float*>(data);
+}
 
 }  // namespace mneme::kernels::cpu

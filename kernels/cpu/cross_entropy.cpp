@@ -57,6 +57,7 @@ void cross_entropy_row(const CrossEntropyArgs& args, std::int64_t row) {
 }  // namespace
 
 void CpuBackend::cross_entropy(Stream& stream, const CrossEntropyArgs& args) {
+  check_float32(args.gradient_type);
   CHECK(args.rows >= 0 && args.vocabulary > 0);
   on(stream).enqueue([args](Scratch&) {
     parallel_chunks(args.rows, rows_per_chunk(args.vocabulary * 4),

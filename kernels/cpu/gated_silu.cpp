@@ -10,12 +10,14 @@ constexpr std::int64_t kChunk = 8192;
 }
 
 void CpuBackend::gated_silu(Stream& stream, const GatedSiluArgs& args) {
+  check_float32(args.type);
+  check_float32(args.value_type);
   CHECK(args.count >= 0);
   on(stream).enqueue([args](Scratch&) {
     parallel_chunks(args.count, kChunk, [&](std::int64_t begin, std::int64_t end) {
-      const float* gate = args.gate;
-      const float* value = args.value;
-      float* out = args.out;
+      const float* gate = f32(args.gate);
+      const float* value = f32(args.value);
+      float* out = f32(args.out);
       vectorised([=]() MNEME_VECTORISE {
         for (std::int64_t i = begin; i < end; ++i) {
           out[i] = value[i] * gate[i] * fast_sigmoid(gate[i]);
@@ -26,14 +28,16 @@ void CpuBackend::gated_silu(Stream& stream, const GatedSiluArgs& args) {
 }
 
 void CpuBackend::gated_silu_backward(Stream& stream, const GatedSiluBackwardArgs& args) {
+  check_float32(args.type);
+  check_float32(args.value_type);
   CHECK(args.count >= 0);
   on(stream).enqueue([args](Scratch&) {
     parallel_chunks(args.count, kChunk, [&](std::int64_t begin, std::int64_t end) {
-      const float* gates = args.gate;
-      const float* values = args.value;
-      const float* d_out = args.d_out;
-      float* d_gate = args.d_gate;
-      float* d_value = args.d_value;
+      const float* gates = f32(args.gate);
+      const float* values = f32(args.value);
+      const float* d_out = f32(args.d_out);
+      float* d_gate = f32(args.d_gate);
+      float* d_value = f32(args.d_value);
       vectorised([=]() MNEME_VECTORISE {
       // Every element is read before it is written, so d_gate and d_out may be one.
 #pragma omp simd

@@ -39,7 +39,7 @@ void CpuBackend::gather_rows(Stream& stream, const RowArena& arena, const Gather
   on(stream).enqueue([=](Scratch&) {
     if (args.count == 0) return;
     const std::int64_t tokens = args.grouped.lookups / args.grouped.lookups_per_token;
-    with_row_type(arena.layout.value_type, [&](auto type) {
+    with_float_type(arena.layout.value_type, [&](auto type) {
       using Value = decltype(type);
       with_register_blocks([&](auto wide) {
         parallel_tasks(tokens, [&](std::int64_t token) {

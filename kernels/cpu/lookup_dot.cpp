@@ -92,7 +92,7 @@ void CpuBackend::lookup_dot(Stream& stream, const RowArena& arena, const LookupD
   CHECK(args.grouped.lookups_per_token >= 1 && args.first >= 0 && args.count >= 0);
   on(stream).enqueue([=](Scratch&) {
     if (args.count == 0) return;
-    with_row_type(arena.layout.value_type, [&](auto type) {
+    with_float_type(arena.layout.value_type, [&](auto type) {
       using Value = decltype(type);
       if (args.grouped.token_order != nullptr) {
         parallel_tasks(args.grouped.lookups / args.grouped.lookups_per_token,

@@ -40,11 +40,11 @@ struct Tile {
 };
 
 void multiply_tile(const MatmulArgs& args, const Tile& tile) {
-  const float* a =
-      args.a + tile.batch * args.stride_a + (args.transpose_a ? tile.row : tile.row * args.lda);
-  const float* b = args.b + tile.batch * args.stride_b +
+  const float* a = f32(args.a) + tile.batch * args.stride_a +
+                   (args.transpose_a ? tile.row : tile.row * args.lda);
+  const float* b = f32(args.b) + tile.batch * args.stride_b +
                    (args.transpose_b ? tile.column * args.ldb : tile.column);
-  float* c = args.c + tile.batch * args.stride_c + tile.row * args.ldc + tile.column;
+  float* c = f32(args.c) + tile.batch * args.stride_c + tile.row * args.ldc + tile.column;
   const auto size = [](std::int64_t value) { return static_cast<blasint>(value); };
   cblas_sgemm(CblasRowMajor, args.transpose_a ? CblasTrans : CblasNoTrans,
               args.transpose_b ? CblasTrans : CblasNoTrans, size(tile.rows), size(tile.columns),
@@ -53,6 +53,8 @@ void multiply_tile(const MatmulArgs& args, const Tile& tile) {
 }
 
 void check_matmul(const MatmulArgs& args) {
+  check_float32(args.input_type);
+  check_float32(args.output_type);
   CHECK(args.m >= 0 && args.n >= 0 && args.k >= 0 && args.batch >= 0);
   CHECK(args.lda >= (args.transpose_a ? args.m : args.k), "lda {} is too small", args.lda);
   CHECK(args.ldb >= (args.transpose_b ? args.k : args.n), "ldb {} is too small", args.ldb);

@@ -19,7 +19,7 @@ void norm_row(const NormArgs& args, std::int64_t row) {
   const std::int64_t width = args.width;
   const float* x = args.x + row * width;
   const float* gain = args.gain + row % args.gain_rows * width;
-  float* out = args.out + row * width;
+  float* out = f32(args.out) + row * width;
   const float squares = vectorised([=]() MNEME_VECTORISE {
     return lane_sum(width, [=](std::int64_t i) MNEME_VECTORISE { return x[i] * x[i]; });
   });
@@ -63,6 +63,7 @@ void norm_row_backward(const NormBackwardArgs& args, std::int64_t row, float* d_
 }  // namespace
 
 void CpuBackend::norm(Stream& stream, const NormArgs& args) {
+  check_float32(args.out_type);
   CHECK(args.rows >= 0 && args.width > 0 && args.gain_rows > 0);
   on(stream).enqueue([args](Scratch&) {
     parallel_chunks(args.rows, rows_per_chunk(args.width * 8),

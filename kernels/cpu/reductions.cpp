@@ -27,9 +27,12 @@ void sum_chunks(Scratch& scratch, std::int64_t count, double* out, const ChunkSu
 
 }  // namespace
 
-void CpuBackend::sum_rows(Stream& stream, const float* x, float* out, std::int64_t rows,
-                          std::int64_t width) {
-  CHECK(rows >= 0 && width >= 0);
+void CpuBackend::sum_rows(Stream& stream, const SumRowsArgs& args) {
+  check_float32(args.type);
+  CHECK(args.rows >= 0 && args.width >= 0);
+  const float* x = f32(args.x);
+  float* out = args.out;
+  const std::int64_t rows = args.rows, width = args.width;
   on(stream).enqueue([=](Scratch& scratch) {
     const float* partial = partial_row_sums(scratch, rows, width,
                                             [=](std::int64_t begin, std::int64_t end, float* sums) {

@@ -81,7 +81,7 @@ void rotate(const RotaryArgs& args, Scratch& scratch) {
     start_turns(turns, frequencies, pairs, args.first_position + begin, args.inverse ? -1.0 : 1.0);
     for (std::int64_t t = begin; t < end; ++t) {
       next_turn(turns, pairs);
-      turn_row(args.x + (batch * args.sequence + t) * args.stride, turns, args.heads, pairs);
+      turn_row(f32(args.x) + (batch * args.sequence + t) * args.stride, turns, args.heads, pairs);
     }
   });
 }
@@ -89,6 +89,7 @@ void rotate(const RotaryArgs& args, Scratch& scratch) {
 }  // namespace
 
 void CpuBackend::rotary(Stream& stream, const RotaryArgs& args) {
+  check_float32(args.type);
   CHECK(args.head_width > 0 && args.head_width % 2 == 0, "head width {} is odd", args.head_width);
   CHECK(args.batch >= 0 && args.sequence >= 0 && args.heads >= 0);
   CHECK(args.stride >= args.heads * args.head_width, "row stride {} is too small", args.stride);

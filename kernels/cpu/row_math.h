@@ -18,8 +18,8 @@ struct Bf16 {
 
 // Calls body with a value of the C++ type of a row type.
 template <typename Body>
-void with_row_type(RowType type, const Body& body) {
-  if (type == RowType::kF32) {
+void with_float_type(FloatType type, const Body& body) {
+  if (type == FloatType::kF32) {
     body(float{});
   } else {
     body(Bf16{});

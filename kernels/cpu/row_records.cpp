@@ -71,7 +71,7 @@ void generate(const RowArena& arena, const RowId* rows, const SlotId* slots, std
               std::int64_t end, const RowInit& init) {
   const auto width = static_cast<std::int64_t>(arena.layout.width);
   const std::size_t moment_bytes = arena.layout.moment_bytes();
-  with_row_type(arena.layout.value_type, [=](auto type) {
+  with_float_type(arena.layout.value_type, [=](auto type) {
     using Value = decltype(type);
     vectorised([=]() MNEME_VECTORISE {
       for (std::int64_t i = begin; i < end; ++i) {
@@ -209,7 +209,7 @@ void CpuBackend::read_values(Stream& stream, const RowArena& arena, const SlotId
   on(stream).enqueue([=](Scratch&) {
     const auto width = static_cast<std::int64_t>(arena.layout.width);
     parallel_chunks(count, rows_per_chunk(width * 4), [=](std::int64_t begin, std::int64_t end) {
-      with_row_type(arena.layout.value_type, [=](auto type) {
+      with_float_type(arena.layout.value_type, [=](auto type) {
         using Value = decltype(type);
         vectorised([=]() MNEME_VECTORISE {
           for (std::int64_t i = begin; i < end; ++i) {

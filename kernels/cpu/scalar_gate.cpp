@@ -9,7 +9,7 @@ namespace mneme::kernels::cpu {
 namespace {
 
 void gate_token(const ScalarGateArgs& args, std::int64_t token) {
-  const float* x = args.x + token * args.width;
+  const float* x = f32(args.x) + token * args.width;
   const float* weight = args.weight;
   const float* value = args.value + token * args.value_width;
   float* out = args.out + token * args.value_width;
@@ -27,7 +27,7 @@ void gate_token(const ScalarGateArgs& args, std::int64_t token) {
 // d_weight and returns d_a, which is the token's share of d_bias.
 float gate_token_backward(const ScalarGateBackwardArgs& args, std::int64_t token, float* d_weight) {
   const std::int64_t width = args.forward.width, value_width = args.forward.value_width;
-  const float* x = args.forward.x + token * width;
+  const float* x = f32(args.forward.x) + token * width;
   const float* weight = args.forward.weight;
   const float* value = args.forward.value + token * value_width;
   const float* d_out = args.d_out + token * value_width;
@@ -48,6 +48,7 @@ float gate_token_backward(const ScalarGateBackwardArgs& args, std::int64_t token
 }  // namespace
 
 void CpuBackend::scalar_gate(Stream& stream, const ScalarGateArgs& args) {
+  check_float32(args.x_type);
   CHECK(args.tokens >= 0 && args.width > 0 && args.value_width > 0);
   on(stream).enqueue([args](Scratch&) {
     parallel_chunks(args.tokens, rows_per_chunk((args.width + 2 * args.value_width) * 4),
@@ -58,6 +59,7 @@ void CpuBackend::scalar_gate(Stream& stream, const ScalarGateArgs& args) {
 }
 
 void CpuBackend::scalar_gate_backward(Stream& stream, const ScalarGateBackwardArgs& args) {
+  check_float32(args.forward.x_type);
   CHECK(args.forward.tokens >= 0 && args.forward.width > 0 && args.forward.value_width > 0);
   on(stream).enqueue([args](Scratch& scratch) {
     const std::int64_t tokens = args.forward.tokens, width = args.forward.width;

@@ -226,8 +226,8 @@ void CpuBackend::update_rows(Stream& stream, const RowArena& arena, const SlotId
   Update update{arena, slots, gradient, first, args, scalars_of(args), 0};
   update.rate = static_cast<float>(args.learning_rate);
   on(stream).enqueue([=](Scratch& scratch) {
-    with_row_type(arena.layout.value_type, [&](auto value_type) {
-      with_row_type(arena.layout.moment_type, [&](auto moment_type) {
+    with_float_type(arena.layout.value_type, [&](auto value_type) {
+      with_float_type(arena.layout.moment_type, [&](auto moment_type) {
         update_all<decltype(value_type), decltype(moment_type)>(update, count, scratch);
       });
     });

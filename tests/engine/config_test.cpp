@@ -78,7 +78,7 @@ prefetch = "oracle-next-step"
   EXPECT_EQ(config.memory.blocks, (std::vector<std::int64_t>{1, 3, 5}));
   EXPECT_EQ(config.memory.gate, memory::Gate::kNone);
   EXPECT_EQ(config.memory.query_key_norm, memory::QueryKeyNorm::kL2);
-  EXPECT_EQ(config.memory.value_type, kernels::RowType::kBF16);
+  EXPECT_EQ(config.memory.value_type, kernels::FloatType::kBF16);
   EXPECT_EQ(config.memory.optimizer.kind, kernels::RowOptimizerKind::kAdamWLazy);
   EXPECT_EQ(config.memory.optimizer.epsilon, 1e-6);
   EXPECT_EQ(config.tiers.store.device_bytes, 1536u);

@@ -102,7 +102,7 @@ struct Case {
   std::string name;
   double beta1 = 0.9, beta2 = 0.95, epsilon = 1e-8, weight_decay = 0.1;
   double gradient_scale = 1e-4;
-  kernels::RowType value_type = kernels::RowType::kF32, moment_type = kernels::RowType::kF32;
+  kernels::FloatType value_type = kernels::FloatType::kF32, moment_type = kernels::FloatType::kF32;
   double tolerance = 1e-6;
 };
 
@@ -147,7 +147,7 @@ TEST_P(CatchUp, MakesTouchedRowsEqualToDenseAdamW) {
 }
 
 std::vector<Case> cases() {
-  using kernels::RowType;
+  using kernels::FloatType;
   return {{.name = "defaults"},
           {.name = "large_epsilon", .epsilon = 1e-4},
           {.name = "tiny_gradients", .gradient_scale = 1e-8},
@@ -156,10 +156,10 @@ std::vector<Case> cases() {
           {.name = "beyond_the_closed_form", .beta1 = 0.9, .beta2 = 0.8},
           {.name = "no_momentum", .beta1 = 0},
           // 500 roundings of the busiest rows add up.
-          {.name = "bf16_values", .value_type = RowType::kBF16, .tolerance = 2e-2},
+          {.name = "bf16_values", .value_type = FloatType::kBF16, .tolerance = 2e-2},
           {.name = "bf16_moments",
-           .value_type = RowType::kF32,
-           .moment_type = RowType::kBF16,
+           .value_type = FloatType::kF32,
+           .moment_type = FloatType::kBF16,
            .tolerance = 1e-2}};
 }
 

@@ -9,27 +9,27 @@
 namespace mneme::testing {
 namespace {
 
-using kernels::RowType;
+using kernels::FloatType;
 
 struct Case {
   std::int64_t tokens, lookups_per_token, width;
-  RowType type;
+  FloatType type;
 };
 
 std::vector<Case> cases() {
   std::vector<Case> all;
   for (const std::int64_t width : {1, 3, 8, 12, 16, 20, 24, 100, 256, 1024}) {
-    all.push_back({5, 6, width, RowType::kF32});
-    all.push_back({5, 6, width, RowType::kBF16});
+    all.push_back({5, 6, width, FloatType::kF32});
+    all.push_back({5, 6, width, FloatType::kBF16});
   }
-  all.push_back({33, 40, 64, RowType::kF32});
-  all.push_back({3, 300, 80, RowType::kF32});
+  all.push_back({33, 40, 64, FloatType::kF32});
+  all.push_back({3, 300, 80, FloatType::kF32});
   return all;
 }
 
 std::string name_of(const ::testing::TestParamInfo<Case>& info) {
   return fmt::format("t{}_l{}_w{}_{}", info.param.tokens, info.param.lookups_per_token,
-                     info.param.width, info.param.type == RowType::kF32 ? "f32" : "bf16");
+                     info.param.width, info.param.type == FloatType::kF32 ? "f32" : "bf16");
 }
 
 constexpr std::uint32_t kRows = 640;

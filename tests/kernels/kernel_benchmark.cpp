@@ -272,15 +272,21 @@ void add_elementwise() {
     backend.add(stream, arrays.a, arrays.b, kCount);
   });
   add_streaming("add_bias", 2, [](Backend& backend, Stream& stream, const Arrays& arrays) {
-    backend.add_bias(stream, arrays.a, arrays.small, kTokens, kWidth);
+    backend.add_bias(stream,
+                     {.x = arrays.a, .bias = arrays.small, .rows = kTokens, .width = kWidth});
   });
   add_streaming("gated_silu", 3, [](Backend& backend, Stream& stream, const Arrays& arrays) {
-    backend.gated_silu(stream, {arrays.a, arrays.b, arrays.c, kCount});
+    backend.gated_silu(stream,
+                       {.gate = arrays.a, .value = arrays.b, .out = arrays.c, .count = kCount});
   });
   add_streaming("gated_silu_backward", 5,
                 [](Backend& backend, Stream& stream, const Arrays& arrays) {
-                  backend.gated_silu_backward(
-                      stream, {arrays.a, arrays.b, arrays.c, arrays.d, arrays.e, kCount});
+                  backend.gated_silu_backward(stream, {.gate = arrays.a,
+                                                       .value = arrays.b,
+                                                       .d_out = arrays.c,
+                                                       .d_gate = arrays.d,
+                                                       .d_value = arrays.e,
+                                                       .count = kCount});
                 });
   add_streaming("rotary", 2, [](Backend& backend, Stream& stream, const Arrays& arrays) {
     RotaryArgs args;
@@ -308,7 +314,8 @@ void add_elementwise() {
 
 void add_reductions() {
   add_streaming("sum_rows", 1, [](Backend& backend, Stream& stream, const Arrays& arrays) {
-    backend.sum_rows(stream, arrays.a, arrays.small, kTokens, kWidth);
+    backend.sum_rows(stream,
+                     {.x = arrays.a, .out = arrays.small, .rows = kTokens, .width = kWidth});
   });
   add_streaming("sum_of_squares", 1, [](Backend& backend, Stream& stream, const Arrays& arrays) {
     backend.sum_of_squares(stream, arrays.a, kCount, reinterpret_cast<double*>(arrays.small));

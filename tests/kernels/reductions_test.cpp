@@ -18,7 +18,8 @@ OperationCase add_bias_case(const std::string& name, RowsShape shape) {
                        {"bias", numbers.normal(shape.width)}};
   operation.run = [shape](kernels::Backend& backend, kernels::Stream& stream,
                           const DeviceTensors& t) {
-    backend.add_bias(stream, t["x"], t["bias"], shape.rows, shape.width);
+    backend.add_bias(stream,
+                     {.x = t["x"], .bias = t["bias"], .rows = shape.rows, .width = shape.width});
   };
   operation.oracle = [shape](OracleTensors& t) {
     for (std::int64_t i = 0; i < shape.rows * shape.width; ++i) {
@@ -36,7 +37,8 @@ OperationCase sum_rows_case(const std::string& name, RowsShape shape) {
                        {"out", numbers.normal(shape.width)}};
   operation.run = [shape](kernels::Backend& backend, kernels::Stream& stream,
                           const DeviceTensors& t) {
-    backend.sum_rows(stream, t["x"], t["out"], shape.rows, shape.width);
+    backend.sum_rows(stream,
+                     {.x = t["x"], .out = t["out"], .rows = shape.rows, .width = shape.width});
   };
   operation.oracle = [shape](OracleTensors& t) {
     for (std::int64_t i = 0; i < shape.rows * shape.width; ++i) {

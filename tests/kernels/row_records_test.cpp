@@ -10,11 +10,11 @@
 namespace mneme::testing {
 namespace {
 
-using kernels::RowType;
+using kernels::FloatType;
 
 struct Case {
   std::uint32_t width;
-  RowType value_type, moment_type;
+  FloatType value_type, moment_type;
   bool moments, row_state;
 };
 
@@ -33,10 +33,10 @@ class RowRecords : public ::testing::TestWithParam<Case> {
 std::vector<Case> cases() {
   std::vector<Case> all;
   for (const std::uint32_t width : {1u, 3u, 16u, 100u, 256u}) {
-    all.push_back({width, RowType::kF32, RowType::kF32, true, false});
-    all.push_back({width, RowType::kBF16, RowType::kBF16, true, true});
-    all.push_back({width, RowType::kBF16, RowType::kF32, true, false});
-    all.push_back({width, RowType::kF32, RowType::kF32, false, true});
+    all.push_back({width, FloatType::kF32, FloatType::kF32, true, false});
+    all.push_back({width, FloatType::kBF16, FloatType::kBF16, true, true});
+    all.push_back({width, FloatType::kBF16, FloatType::kF32, true, false});
+    all.push_back({width, FloatType::kF32, FloatType::kF32, false, true});
   }
   return all;
 }
@@ -160,10 +160,10 @@ TEST_P(RowRecords, StartAsAPureFunctionOfSeedTableAndRow) {
 
 INSTANTIATE_TEST_SUITE_P(Layouts, RowRecords, ::testing::ValuesIn(cases()), [](const auto& test) {
   return fmt::format("w{}_{}{}{}", test.param.width,
-                     test.param.value_type == RowType::kF32 ? "f32" : "bf16",
-                     !test.param.moments                       ? ""
-                     : test.param.moment_type == RowType::kF32 ? "_f32_moments"
-                                                               : "_bf16_moments",
+                     test.param.value_type == FloatType::kF32 ? "f32" : "bf16",
+                     !test.param.moments                         ? ""
+                     : test.param.moment_type == FloatType::kF32 ? "_f32_moments"
+                                                                 : "_bf16_moments",
                      test.param.row_state ? "_state" : "");
 });
 

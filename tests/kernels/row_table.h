@@ -88,15 +88,16 @@ class RowTable {
   }
 
  private:
-  float get(const void* base, kernels::RowType type, kernels::RowId row, std::int64_t c) const {
+  float get(const void* base, kernels::FloatType type, kernels::RowId row, std::int64_t c) const {
     const std::int64_t at = slot_of(row) * width() + c;
-    if (type == kernels::RowType::kF32) return static_cast<const float*>(base)[at];
+    if (type == kernels::FloatType::kF32) return static_cast<const float*>(base)[at];
     return kernels::bf16_to_float(static_cast<const std::uint16_t*>(base)[at]);
   }
-  void set(void* base, kernels::RowType type, kernels::RowId row, std::int64_t c, double x) const {
+  void set(void* base, kernels::FloatType type, kernels::RowId row, std::int64_t c,
+           double x) const {
     const std::int64_t at = slot_of(row) * width() + c;
     const auto rounded = static_cast<float>(x);
-    if (type == kernels::RowType::kF32) {
+    if (type == kernels::FloatType::kF32) {
       static_cast<float*>(base)[at] = rounded;
     } else {
       static_cast<std::uint16_t*>(base)[at] = kernels::float_to_bf16(rounded);

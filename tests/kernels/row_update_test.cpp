@@ -9,8 +9,8 @@
 namespace mneme::testing {
 namespace {
 
+using kernels::FloatType;
 using kernels::RowOptimizerKind;
-using kernels::RowType;
 
 constexpr std::uint32_t kRows = 130;
 constexpr std::int64_t kTokens = 7, kPerToken = 24;
@@ -19,7 +19,7 @@ constexpr float kClip = 0.37f;
 
 struct Case {
   RowOptimizerKind kind;
-  RowType value_type, moment_type;
+  FloatType value_type, moment_type;
   std::int64_t width;
 };
 
@@ -28,19 +28,19 @@ std::vector<Case> cases() {
   for (const std::int64_t width : {1, 3, 8, 16, 20, 100, 256}) {
     for (const auto kind : {RowOptimizerKind::kAdamW, RowOptimizerKind::kAdamWLazy,
                             RowOptimizerKind::kAdagradRowwise, RowOptimizerKind::kSgd}) {
-      all.push_back({kind, RowType::kF32, RowType::kF32, width});
+      all.push_back({kind, FloatType::kF32, FloatType::kF32, width});
     }
-    all.push_back({RowOptimizerKind::kAdamW, RowType::kBF16, RowType::kF32, width});
-    all.push_back({RowOptimizerKind::kAdamW, RowType::kBF16, RowType::kBF16, width});
-    all.push_back({RowOptimizerKind::kSgd, RowType::kBF16, RowType::kF32, width});
+    all.push_back({RowOptimizerKind::kAdamW, FloatType::kBF16, FloatType::kF32, width});
+    all.push_back({RowOptimizerKind::kAdamW, FloatType::kBF16, FloatType::kBF16, width});
+    all.push_back({RowOptimizerKind::kSgd, FloatType::kBF16, FloatType::kF32, width});
   }
   return all;
 }
 
 std::string name_of(const ::testing::TestParamInfo<Case>& info) {
   return fmt::format("kind{}_w{}_{}{}", static_cast<int>(info.param.kind), info.param.width,
-                     info.param.value_type == RowType::kF32 ? "f32" : "bf16",
-                     info.param.moment_type == RowType::kF32 ? "" : "_bf16_moments");
+                     info.param.value_type == FloatType::kF32 ? "f32" : "bf16",
+                     info.param.moment_type == FloatType::kF32 ? "" : "_bf16_moments");
 }
 
 kernels::RecordLayout layout_of(const Case& shape) {
@@ -155,7 +155,7 @@ TEST_P(RowUpdate, MatchesFloat64AndTouchesNoOtherRow) {
         }
         if (before.arena().layout.moments) {
           element.step(kStep, g, args);
-          const double loose = shape.moment_type == RowType::kF32 ? 1e-5 : 1e-2;
+          const double loose = shape.moment_type == FloatType::kF32 ? 1e-5 : 1e-2;
           ASSERT_NEAR(table.moment1(row, c), element.moment1,
                       loose * (std::abs(element.moment1) + 1e-4));
           ASSERT_NEAR(table.moment2(row, c), element.moment2, loose * element.moment2);
@@ -168,13 +168,13 @@ TEST_P(RowUpdate, MatchesFloat64AndTouchesNoOtherRow) {
         expected_change.push_back(element.value - before.value(row, c));
         change.push_back(static_cast<double>(table.value(row, c)) - before.value(row, c));
         // Stochastic rounding moves by less than one bf16 step, 2^-7 of the value.
-        if (shape.value_type == RowType::kBF16) {
+        if (shape.value_type == FloatType::kBF16) {
           ASSERT_NEAR(table.value(row, c), element.value, std::abs(element.value) / 127);
         }
       }
     }
     EXPECT_LE(relative_error(norms, expected_norms), 1e-5);
-    if (shape.value_type == RowType::kF32) {
+    if (shape.value_type == FloatType::kF32) {
       EXPECT_LE(relative_error(change, expected_change), 2e-5);
     }
   }
@@ -206,8 +206,8 @@ TEST(RowRounding, KeepsTheMeanOfManySmallSteps) {
   const auto backend = kernels::make_cpu_backend();
   const auto stream = backend->create_stream();
   constexpr std::int64_t kWidth = 4096;
-  const RowTable table(*backend, {.width = kWidth, .value_type = RowType::kBF16, .moments = false},
-                       2);
+  const RowTable table(*backend,
+                       {.width = kWidth, .value_type = FloatType::kBF16, .moments = false}, 2);
   for (std::int64_t c = 0; c < kWidth; ++c) table.set_value(0, c, 1.5);
   const TestLookups lookups(*backend, *stream, {0}, 1);
   const Pinned<float> w(*backend, 1, 1.0f), gradient(*backend, kWidth, 0.0f);
@@ -238,7 +238,7 @@ TEST(RowUpdateDeathTest, AdamWRefusesRowsThatAreNotCurrent) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   const auto update_stale_rows = [] {
     const auto backend = kernels::make_cpu_backend();
-    const Case shape{RowOptimizerKind::kAdamW, RowType::kF32, RowType::kF32, 8};
+    const Case shape{RowOptimizerKind::kAdamW, FloatType::kF32, FloatType::kF32, 8};
     const RowTable table = make_table(*backend, shape);
     for (kernels::RowId row = 0; row < kRows; ++row) table.last_step(row) = kStep - 2;
     run(*backend, shape, table, 1 << 30);

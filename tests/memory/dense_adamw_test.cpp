@@ -136,10 +136,10 @@ TEST(DenseAdamWAtSparseCost, BFloat16RowsStayWithinOnePercent) {
   const TouchPlan plan{
       .rows = 100, .steps = 120, .width = 16, .longest_absence = 60, .smallest_gradient = 1e-2};
   const std::vector<Touch> touches = random_touches(plan, kSeed);
-  for (const auto moment_type : {kernels::RowType::kF32, kernels::RowType::kBF16}) {
-    SCOPED_TRACE(moment_type == kernels::RowType::kF32 ? "float32 moments" : "bf16 moments");
+  for (const auto moment_type : {kernels::FloatType::kF32, kernels::FloatType::kBF16}) {
+    SCOPED_TRACE(moment_type == kernels::FloatType::kF32 ? "float32 moments" : "bf16 moments");
     memory::ValueTableOptions options = scheduled_options(plan);
-    options.value_type = kernels::RowType::kBF16;
+    options.value_type = kernels::FloatType::kBF16;
     options.moment_type = moment_type;
     TableRun run(options, most_rows(touches), Budget::kHost);
     const std::vector<float> initial = run.values(0);

@@ -103,7 +103,7 @@ TEST_P(MemoryLayerGolden, BackwardComputesTheSameGradients) {
 
 TEST_P(MemoryLayerGolden, TheSmallestDeviceTierChangesNoBit) {
   const auto layout = memory::record_layout(kernels::RowOptimizerKind::kAdamW, shape_.value_width,
-                                            kernels::RowType::kF32, kernels::RowType::kF32);
+                                            kernels::FloatType::kF32, kernels::FloatType::kF32);
   expect_equal(run(offload::TieredStore::minimum_device_bytes(layout)), run());
 }
 

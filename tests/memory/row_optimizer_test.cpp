@@ -122,8 +122,8 @@ TEST(RowOptimizer, NamesGoBothWaysAndAnUnknownOneListsThem) {
 
 TEST(RowOptimizer, RecordsHoldWhatTheOptimizerNeedsAndNoMore) {
   const auto bytes = [](const char* name) {
-    return memory::record_layout(memory::row_optimizer_from_name(name), 256, kernels::RowType::kF32,
-                                 kernels::RowType::kBF16)
+    return memory::record_layout(memory::row_optimizer_from_name(name), 256,
+                                 kernels::FloatType::kF32, kernels::FloatType::kBF16)
         .record_bytes();
   };
   EXPECT_EQ(bytes("adamw"), 32u + 1024u + 2 * 512u);

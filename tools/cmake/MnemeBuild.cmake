@@ -12,11 +12,16 @@ endif()
 add_library(mneme_flags INTERFACE)
 target_include_directories(mneme_flags INTERFACE ${CMAKE_SOURCE_DIR})
 # The baseline instruction set; kernels/cpu adds AVX-512 versions chosen at run time.
-target_compile_options(mneme_flags INTERFACE -march=x86-64-v3 -Wall -Wextra -Wpedantic -Wshadow
-                       -Wnon-virtual-dtor -Woverloaded-virtual)
+set(MNEME_CXX_FLAGS -march=x86-64-v3 -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor
+    -Woverloaded-virtual)
+# nvcc's host code is not pedantic ISO C++.
+set(MNEME_CUDA_FLAGS -lineinfo -Xcompiler=-Wall,-Wextra,-Wshadow)
 if(MNEME_WERROR)
-  target_compile_options(mneme_flags INTERFACE -Werror)
+  list(APPEND MNEME_CXX_FLAGS -Werror)
+  list(APPEND MNEME_CUDA_FLAGS -Werror=all-warnings -Xcompiler=-Werror)
 endif()
+target_compile_options(mneme_flags INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${MNEME_CXX_FLAGS}>"
+                       "$<$<COMPILE_LANGUAGE:CUDA>:${MNEME_CUDA_FLAGS}>")
 if(MNEME_SANITIZE)
   target_compile_options(mneme_flags INTERFACE -fsanitize=${MNEME_SANITIZE} -fno-omit-frame-pointer)
   target_link_options(mneme_flags INTERFACE -fsanitize=${MNEME_SANITIZE})

@@ -85,7 +85,7 @@ double median(const std::vector<StepTimes>& steps, double StepTimes::*member) {
 
 memory::ValueTableOptions table_options(const BenchRowsOptions& options) {
   const auto type =
-      options.value_type == "bfloat16" ? kernels::RowType::kBF16 : kernels::RowType::kF32;
+      options.value_type == "bfloat16" ? kernels::FloatType::kBF16 : kernels::FloatType::kF32;
   memory::ValueTableOptions table;
   table.rows = options.rows;
   table.width = options.width;

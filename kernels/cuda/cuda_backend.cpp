@@ -1,0 +1,127 @@
+#include "kernels/cuda/cuda_backend.h"
+
+#include <cuda_runtime.h>
+#include <fmt/format.h>
+
+#include <cstring>
+
+#include "io/check.h"
+#include "kernels/cuda/cuda_check.h"
+#include "kernels/cuda/cuda_stream.h"
+#include "kernels/cuda/operation.h"
+
+namespace mneme::kernels {
+namespace {
+
+constexpr int kOldestMajor = 8;  // bf16 tensor cores, asynchronous copies
+
+}  // namespace
+
+std::string cuda_unavailable(int device) {
+  int count = 0;
+  const cudaError_t result = cudaGetDeviceCount(&count);
+  cudaGetLastError();
+  if (result == cudaErrorInsufficientDriver) {
+    int version = 0;
+    cudaRuntimeGetVersion(&version);
+    return fmt::format(
+        "there is no NVIDIA driver, or it is older than CUDA {}.{}, which this program was built "
+        "with",
+        version / 1000, version % 1000 / 10);
+  }
+  if (result == cudaErrorNoDevice || (result == cudaSuccess && count == 0)) {
+    return "this machine has no CUDA device";
+  }
+  if (result != cudaSuccess) return fmt::format("CUDA says: {}", cudaGetErrorString(result));
+  if (device < 0 || device >= count) {
+    return fmt::format("there is no CUDA device {}; this machine has {}", device, count);
+  }
+  cudaDeviceProp properties = {};
+  if (const cudaError_t asked = cudaGetDeviceProperties(&properties, device);
+      asked != cudaSuccess) {
+    return fmt::format("CUDA device {} says: {}", device, cudaGetErrorString(asked));
+  }
+  if (properties.major < kOldestMajor) {
+    return fmt::format(
+        "CUDA device {}, {}, has compute capability {}.{}; {}.0 (A100) or newer is needed", device,
+        properties.name, properties.major, properties.minor, kOldestMajor);
+  }
+  return {};
+}
+
+std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options) {
+  const std::string reason = cuda_unavailable(options.device);
+  if (!reason.empty()) io::fail("the CUDA backend cannot start: {}", reason);
+  cuda::check_cuda(cudaSetDevice(options.device), "choosing the device");
+  return std::make_unique<cuda::CudaBackend>(options);
+}
+
+namespace cuda {
+
+CudaBackend::CudaBackend(const CudaOptions& options)
+    : compute_type_(options.compute_type), arena_(options.arena_bytes) {}
+
+std::string CudaBackend::name() const {
+  int device = 0;
+  cudaDeviceProp properties = {};
+  check_cuda(cudaGetDevice(&device), "asking for the device");
+  check_cuda(cudaGetDeviceProperties(&properties, device), "asking for the device's properties");
+  return fmt::format("cuda ({}, {})", properties.name,
+                     compute_type_ == FloatType::kBF16 ? "bf16" : "float32");
+}
+
+Buffer CudaBackend::allocate(std::size_t bytes, MemoryKind kind) {
+  if (bytes == 0) return {};
+  if (kind == MemoryKind::kDevice) {
+    void* data = arena_.allocate(bytes);
+    Buffer buffer(this, data, bytes, kind);
+    // Buffers are made at the start of a run: waiting costs nothing there, and the zeros are in
+    // place whichever stream uses the memory first.
+    check_cuda(cudaMemset(data, 0, bytes), "clearing device memory");
+    check_cuda(cudaDeviceSynchronize(), "clearing device memory");
+    return buffer;
+  }
+  void* data = nullptr;
+  const cudaError_t result = cudaHostAlloc(&data, bytes, cudaHostAllocPortable);
+  if (result == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    io::fail(
+        "out of pinned host memory: asked for {} bytes ({:.2f} GiB); lower tiers.host_bytes or the "
+        "batch, or raise the limit on locked memory (ulimit -l)",
+        bytes, static_cast<double>(bytes) / (1024.0 * 1024.0 * 1024.0));
+  }
+  check_cuda(result, "allocating pinned host memory");
+  std::memset(data, 0, bytes);
+  return {this, data, bytes, kind};
+}
+
+void CudaBackend::release(void* data, std::size_t bytes, MemoryKind kind) noexcept {
+  if (kind == MemoryKind::kDevice) {
+    arena_.release(data, bytes);
+  } else {
+    warn_cuda(cudaFreeHost(data), "freeing pinned memory");
+  }
+}
+
+std::unique_ptr<Stream> CudaBackend::create_stream() {
+  return std::make_unique<CudaStream>(arena_);
+}
+
+std::unique_ptr<Event> CudaBackend::create_event() {
+  return std::make_unique<CudaEvent>();
+}
+
+void CudaBackend::copy(Stream& stream, void* target, const void* source, std::size_t bytes) {
+  if (bytes == 0) return;
+  Operation operation(stream, "copy");
+  operation.copy(target, source, bytes);
+}
+
+void CudaBackend::zero(Stream& stream, void* target, std::size_t bytes) {
+  if (bytes == 0) return;
+  Operation operation(stream, "zero");
+  operation.zero(target, bytes);
+}
+
+}  // namespace cuda
+}  // namespace mneme::kernels

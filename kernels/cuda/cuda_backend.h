@@ -1,0 +1,99 @@
+// The CUDA backend: every operation on one NVIDIA GPU. Device memory is pieces of one arena,
+// streams are CUDA streams. Each operation is one member function, defined in the file of the same
+// name as on the CPU; it checks its arguments on the caller's thread (a bad argument is a bug) and
+// queues its kernels on the stream (operation.h). Sums have an order that depends on shapes only
+// and no float atomics, so that two runs on one device and build give the same bits.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+
+#include "kernels/backend.h"
+#include "kernels/cuda/device_arena.h"
+
+namespace mneme::kernels::cuda {
+
+class CudaBackend final : public Backend {
+ public:
+  explicit CudaBackend(const CudaOptions& options);
+
+  std::string name() const override;
+  FloatType compute_type() const override { return compute_type_; }
+  Buffer allocate(std::size_t bytes, MemoryKind kind) override;
+  std::unique_ptr<Stream> create_stream() override;
+  std::unique_ptr<Event> create_event() override;
+  void copy(Stream& stream, void* target, const void* source, std::size_t bytes) override;
+  void zero(Stream& stream, void* target, std::size_t bytes) override;
+
+  // DenseOps
+  void matmul(Stream& stream, const MatmulArgs& args) override;
+  void convert(Stream& stream, const ConvertArgs& args) override;
+  void add_bias(Stream& stream, const AddBiasArgs& args) override;
+  void sum_rows(Stream& stream, const SumRowsArgs& args) override;
+  void add(Stream& stream, float* out, const float* x, std::int64_t count) override;
+  void norm(Stream& stream, const NormArgs& args) override;
+  void norm_backward(Stream& stream, const NormBackwardArgs& args) override;
+  void rotary(Stream& stream, const RotaryArgs& args) override;
+  void attention(Stream& stream, const AttentionArgs& args) override;
+  void attention_backward(Stream& stream, const AttentionBackwardArgs& args) override;
+  void gated_silu(Stream& stream, const GatedSiluArgs& args) override;
+  void gated_silu_backward(Stream& stream, const GatedSiluBackwardArgs& args) override;
+  void scalar_gate(Stream& stream, const ScalarGateArgs& args) override;
+  void scalar_gate_backward(Stream& stream, const ScalarGateBackwardArgs& args) override;
+  void embedding(Stream& stream, const EmbeddingArgs& args) override;
+  void embedding_backward(Stream& stream, const EmbeddingBackwardArgs& args) override;
+  void cross_entropy(Stream& stream, const CrossEntropyArgs& args) override;
+  void adamw(Stream& stream, const AdamWArgs& args) override;
+  void sum(Stream& stream, const float* x, std::int64_t count, double* out) override;
+  void sum_of_squares(Stream& stream, const float* x, std::int64_t count, double* out) override;
+  void clip_scale(Stream& stream, const double* square_sum, float limit, float* scale) override;
+
+  // KeyOps
+  void product_keys(Stream& stream, const ProductKeyArgs& args) override;
+  void softmax_backward(Stream& stream, const SoftmaxBackwardArgs& args) override;
+  void half_key_backward(Stream& stream, const HalfKeyBackwardArgs& args) override;
+
+  // RowOps
+  void group_lookups(Stream& stream, const GroupedLookups& grouped) override;
+  void gather_rows(Stream& stream, const RowArena& arena, const GatherArgs& args) override;
+  void lookup_dot(Stream& stream, const RowArena& arena, const LookupDotArgs& args) override;
+  void row_gradient_norms(Stream& stream, const RowGradient& gradient, std::int64_t first,
+                          std::int64_t count, float* square_norms) override;
+  void update_rows(Stream& stream, const RowArena& arena, const SlotId* slots,
+                   const RowGradient& gradient, std::int64_t first, std::int64_t count,
+                   const RowUpdateArgs& args) override;
+  void catch_up_rows(Stream& stream, const RowArena& arena, const RowId* rows, const SlotId* slots,
+                     std::int64_t count, const CatchUpArgs& args) override;
+  void generate_rows(Stream& stream, const RowArena& arena, const RowId* rows, const SlotId* slots,
+                     std::int64_t count, const RowInit& init) override;
+  void unpack_records(Stream& stream, const RowArena& arena, const std::byte* const* records,
+                      const SlotId* slots, std::int64_t count) override;
+  void pack_records(Stream& stream, const RowArena& arena, std::byte* const* records,
+                    const SlotId* slots, std::int64_t count) override;
+  void copy_rows(Stream& stream, const RowArena& source, const SlotId* from, const RowArena& target,
+                 const SlotId* to, std::int64_t count) override;
+  void read_values(Stream& stream, const RowArena& arena, const SlotId* slots, std::int64_t count,
+                   float* out) override;
+
+  // ResidencyOps
+  void lookup_slots(Stream& stream, const SlotTable& table, const LookupSlotsArgs& args) override;
+  void bind_slots(Stream& stream, const SlotTable& table, const RowId* rows, const SlotId* slots,
+                  std::int64_t count, std::uint32_t use_counter) override;
+  void mark_used(Stream& stream, const SlotTable& table, const MarkUsedArgs& args) override;
+  void clear_dirty(Stream& stream, const SlotTable& table, const SlotId* slots,
+                   std::int64_t count) override;
+  void select_victims(Stream& stream, const SlotTable& table,
+                      const SelectVictimsArgs& args) override;
+  void list_dirty(Stream& stream, const SlotTable& table, SlotId* slots, RowId* rows,
+                  std::uint64_t* count) override;
+
+ protected:
+  void release(void* data, std::size_t bytes, MemoryKind kind) noexcept override;
+
+ private:
+  const FloatType compute_type_;
+  DeviceArena arena_;
+};
+
+}  // namespace mneme::kernels::cuda

@@ -1,0 +1,106 @@
+#include "kernels/cuda/cuda_stream.h"
+
+#include "io/check.h"
+#include "kernels/cuda/cuda_check.h"
+
+namespace mneme::kernels::cuda {
+namespace {
+
+// What cuBLAS recommends for Hopper.
+constexpr std::size_t kWorkspaceBytes = std::size_t{32} << 20;
+
+CudaEvent& as_cuda_event(Event& event) {
+  auto* cuda = dynamic_cast<CudaEvent*>(&event);
+  CHECK(cuda != nullptr, "an event of another backend");
+  return *cuda;
+}
+
+}  // namespace
+
+CudaEvent::CudaEvent() {
+  check_cuda(cudaEventCreate(&event_), "creating an event");
+}
+
+CudaEvent::~CudaEvent() {
+  warn_cuda(cudaEventDestroy(event_), "destroying an event");
+}
+
+double CudaEvent::seconds_since(const Event& earlier) const {
+  const auto* other = dynamic_cast<const CudaEvent*>(&earlier);
+  CHECK(other != nullptr, "an event of another backend");
+  CHECK(recorded_ && other->recorded_, "an event not yet recorded");
+  float milliseconds = 0;
+  check_cuda(cudaEventElapsedTime(&milliseconds, other->event_, event_),
+             "reading the time between two events");
+  return 1e-3 * static_cast<double>(milliseconds);
+}
+
+CudaStream::CudaStream(DeviceArena& arena) : arena_(arena), scratch_(arena) {
+  try {
+    check_cuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "creating a stream");
+    workspace_ = arena_.allocate(kWorkspaceBytes);
+    device_report_ = static_cast<DeviceReport*>(arena_.allocate(sizeof(DeviceReport)));
+    void* pinned = nullptr;
+    check_cuda(cudaHostAlloc(&pinned, sizeof(DeviceReport), cudaHostAllocDefault),
+               "allocating pinned memory");
+    host_report_ = static_cast<DeviceReport*>(pinned);
+    check_cuda(cudaMemsetAsync(device_report_, 0, sizeof(DeviceReport), stream_),
+               "clearing a stream's report");
+    check_cublas(cublasCreate(&cublas_), "creating a handle");
+    check_cublas(cublasSetStream(cublas_, stream_), "setting the stream");
+    check_cublas(cublasSetWorkspace(cublas_, workspace_, kWorkspaceBytes), "setting the workspace");
+    // Products that split k over blocks add up in a fixed order only without atomics.
+    check_cublas(cublasSetAtomicsMode(cublas_, CUBLAS_ATOMICS_NOT_ALLOWED),
+                 "forbidding atomic sums");
+  } catch (...) {
+    release();
+    throw;
+  }
+}
+
+CudaStream::~CudaStream() {
+  try {
+    synchronize();
+  } catch (const std::exception& error) {
+    io::warn("a stream was closed with an error that nobody had waited for: {}", error.what());
+  }
+  release();
+}
+
+void CudaStream::release() noexcept {
+  if (cublas_ != nullptr) cublasDestroy(cublas_);
+  if (stream_ != nullptr) warn_cuda(cudaStreamDestroy(stream_), "destroying a stream");
+  if (workspace_ != nullptr) arena_.release(workspace_, kWorkspaceBytes);
+  if (device_report_ != nullptr) arena_.release(device_report_, sizeof(DeviceReport));
+  if (host_report_ != nullptr) warn_cuda(cudaFreeHost(host_report_), "freeing pinned memory");
+}
+
+void CudaStream::record(Event& event) {
+  CudaEvent& cuda = as_cuda_event(event);
+  check_cuda(cudaEventRecord(cuda.event_, stream_), "recording an event");
+  cuda.recorded_ = true;
+}
+
+void CudaStream::wait(Event& event) {
+  CudaEvent& cuda = as_cuda_event(event);
+  if (!cuda.recorded_) return;
+  check_cuda(cudaStreamWaitEvent(stream_, cuda.event_, 0), "waiting for an event");
+}
+
+void CudaStream::synchronize() {
+  const bool reported = reporting_;
+  reporting_ = false;
+  if (reported) {
+    check_cuda(cudaMemcpyAsync(host_report_, device_report_, sizeof(DeviceReport),
+                               cudaMemcpyDeviceToHost, stream_),
+               "reading a stream's report");
+  }
+  check_cuda(cudaStreamSynchronize(stream_), "running the queued work");
+  scratch_.merge();
+  if (!reported || host_report_->code == 0) return;
+  check_cuda(cudaMemsetAsync(device_report_, 0, sizeof(DeviceReport), stream_),
+             "clearing a stream's report");
+  fail_with(*host_report_);
+}
+
+}  // namespace mneme::kernels::cuda
