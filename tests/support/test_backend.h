@@ -9,6 +9,7 @@
 
 #include <functional>
 #include <memory>
+#include <ostream>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -40,6 +41,9 @@ std::unique_ptr<kernels::Backend> make_test_backend();
 // Whether MNEME_REQUIRE names it.
 bool required(std::string_view name);
 
+inline std::ostream& operator<<(std::ostream& out, const TestBackend& backend) {
+  return out << backend.name;
+}
 inline std::string backend_name(const ::testing::TestParamInfo<TestBackend>& info) {
   return info.param.name;
 }
