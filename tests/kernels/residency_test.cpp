@@ -156,8 +156,8 @@ TEST_P(Residency, BindingASlotThatIsNotFreeIsABug) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_DEATH(
       {
-        const auto backend = make();
-        Plan plan(*backend, 100, 8);
+        kernels::Backend& backend = shared_backend(GetParam());
+        Plan plan(backend, 100, 8);
         plan.bind({5, 6}, {3, 4}, 1);
         plan.bind({7}, {3}, 2);
       },

@@ -113,14 +113,14 @@ TEST_P(SelectVictims, AreTheLowestScoresOfEveryRound) {
   const auto [shape, kind, inserted_order] = GetParam();
   for (const TestBackend& test : backends_under_test()) {
     SCOPED_TRACE(test.name);
-    const auto backend = test.make();
-    const auto stream = backend->create_stream();
-    const Slots state(*backend, shape.slots, inserted_order);
-    const Pinned<SlotId> slots(*backend, shape.wanted);
-    const Pinned<RowId> rows(*backend, shape.wanted);
-    const Pinned<std::uint8_t> dirty(*backend, shape.wanted);
-    const Pinned<std::uint64_t> count(*backend, 1);
-    const Pinned<std::uint32_t> hand(*backend, 1, shape.slots / 2);
+    kernels::Backend& backend = shared_backend(test);
+    const auto stream = backend.create_stream();
+    const Slots state(backend, shape.slots, inserted_order);
+    const Pinned<SlotId> slots(backend, shape.wanted);
+    const Pinned<RowId> rows(backend, shape.wanted);
+    const Pinned<std::uint8_t> dirty(backend, shape.wanted);
+    const Pinned<std::uint64_t> count(backend, 1);
+    const Pinned<std::uint32_t> hand(backend, 1, shape.slots / 2);
     std::mt19937 engine(7);
     for (std::uint32_t round = 0; round < 4; ++round) {
       SCOPED_TRACE(round);
@@ -137,7 +137,7 @@ TEST_P(SelectVictims, AreTheLowestScoresOfEveryRound) {
                                             .count = count.data(),
                                             .hand = hand.data()};
       const Expected expected = expect(state, args, hand[0]);
-      backend->select_victims(*stream, state.table, args);
+      backend.select_victims(*stream, state.table, args);
       stream->synchronize();
 
       ASSERT_EQ(count[0], expected.slots.size());
