@@ -6,6 +6,7 @@
 #include <thread>
 #include <vector>
 
+#include "io/error.h"
 #include "tests/support/test_backend.h"
 
 namespace mneme::testing {

@@ -164,3 +164,15 @@ cudaError_t cudaMemsetAsync(void* pointer, int value, std::size_t bytes, cudaStr
   if (!is_stream(stream)) return report(cudaErrorInvalidResourceHandle);
   return fill("cudaMemsetAsync", pointer, value, bytes);
 }
+
+cudaError_t cudaMemset2DAsync(void* pointer, std::size_t pitch, int value, std::size_t width,
+                              std::size_t height, cudaStream_t stream) {
+  if (!is_stream(stream)) return report(cudaErrorInvalidResourceHandle);
+  if (width > pitch) return report(cudaErrorInvalidValue);
+  for (std::size_t row = 0; row < height; ++row) {
+    void* start = static_cast<unsigned char*>(pointer) + row * pitch;
+    const cudaError_t result = fill("cudaMemset2DAsync", start, value, width);
+    if (result != cudaSuccess) return result;
+  }
+  return cudaSuccess;
+}
