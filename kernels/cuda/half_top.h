@@ -16,8 +16,8 @@
 
 namespace mneme::kernels::cuda {
 
-inline constexpr unsigned kChunk = 1024;      // scores of a row that a warp has in registers
-inline constexpr int kEach = kChunk / kWarp;  // of one lane
+inline constexpr unsigned kChunk = 1024;         // scores of a row that a warp has in registers
+inline constexpr int kPerLane = kChunk / kWarp;  // of one lane
 inline constexpr float kLowest = -__builtin_huge_valf();
 
 // A score and where it is from, as one number: the better, the smaller; ties by lower place. Zeros
@@ -61,19 +61,19 @@ __device__ __forceinline__ unsigned chunk_index(unsigned begin, unsigned i) {
 // -infinity beyond the row's end.
 template <bool kVector>
 __device__ __forceinline__ void load_chunk(const float* row, unsigned begin, unsigned count,
-                                           float (&x)[kEach]) {
+                                           float (&x)[kPerLane]) {
   const unsigned start = chunk_index<kVector>(begin, 0);
   const float* from = row + start;
   if constexpr (kVector) {
 #pragma unroll
-    for (int i = 0; i < kEach; i += 4) {
+    for (int i = 0; i < kPerLane; i += 4) {
       float4 four = make_float4(kLowest, kLowest, kLowest, kLowest);
       if (start + i * kWarp < count) four = *reinterpret_cast<const float4*>(from + i * kWarp);
       x[i] = four.x, x[i + 1] = four.y, x[i + 2] = four.z, x[i + 3] = four.w;
     }
   } else {
 #pragma unroll
-    for (int i = 0; i < kEach; ++i) {
+    for (int i = 0; i < kPerLane; ++i) {
       x[i] = start + i * kWarp < count ? from[i * kWarp] : kLowest;
     }
   }
@@ -112,10 +112,10 @@ __device__ __forceinline__ float pile_bound(const float (&maxima)[2 * kRanks]) {
 }
 
 // Bit i: element i of this lane reaches the limit.
-__device__ __forceinline__ unsigned reaching(const float (&x)[kEach], float limit) {
+__device__ __forceinline__ unsigned reaching(const float (&x)[kPerLane], float limit) {
   unsigned mask = 0;
 #pragma unroll
-  for (int i = 0; i < kEach; ++i) mask |= x[i] >= limit ? 1u << i : 0u;
+  for (int i = 0; i < kPerLane; ++i) mask |= x[i] >= limit ? 1u << i : 0u;
   return mask;
 }
 
@@ -124,7 +124,7 @@ template <bool kVector>
 __device__ __forceinline__ unsigned within(unsigned begin, unsigned count) {
   unsigned mask = 0;
 #pragma unroll
-  for (int i = 0; i < kEach; ++i) mask |= chunk_index<kVector>(begin, i) < count ? 1u << i : 0u;
+  for (int i = 0; i < kPerLane; ++i) mask |= chunk_index<kVector>(begin, i) < count ? 1u << i : 0u;
   return mask;
 }
 
@@ -184,17 +184,18 @@ __device__ __forceinline__ RowScan<kRanks> begin_row() {
 
 // Takes the chunk's maxima and returns which of this lane's scores to list.
 template <int kRanks>
-__device__ __forceinline__ unsigned choose(const float (&x)[kEach], unsigned begin, bool last,
+__device__ __forceinline__ unsigned choose(const float (&x)[kPerLane], unsigned begin, bool last,
                                            RowScan<kRanks>& scan) {
 #pragma unroll
-  for (int i = 0; i < kEach; ++i) {
+  for (int i = 0; i < kPerLane; ++i) {
     scan.maxima[i % (2 * kRanks)] = larger_or_nan(scan.maxima[i % (2 * kRanks)], x[i]);
   }
   const float before = scan.bound;
   // After 1, 2, 4, ... chunks: between them few scores reach the bound anyway.
   const unsigned chunk = begin / kChunk;
-  if (last || (chunk & (chunk + 1)) == 0)
+  if (last || (chunk & (chunk + 1)) == 0) {
     scan.bound = fmaxf(before, pile_bound<kRanks>(scan.maxima));
+  }
   return reaching(x, begin == 0 || scan.bound > before ? scan.bound : next_above(before));
 }
 
@@ -240,8 +241,8 @@ __device__ __forceinline__ void list_chosen(const float* row, unsigned begin, bo
     RankKey* out = space.list + scan.listed + end - taken;
 #pragma unroll 1
     for (int i = 0; i < taken; ++i, chosen &= chosen - 1) {
-      out[i] =
-          chunk_index<kVector>(begin, static_cast<unsigned>(__ffs(static_cast<int>(chosen)) - 1));
+      const int lowest = __ffs(static_cast<int>(chosen)) - 1;
+      out[i] = chunk_index<kVector>(begin, static_cast<unsigned>(lowest));
     }
     __syncwarp();
     const int before = scan.listed;

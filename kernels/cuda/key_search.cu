@@ -165,7 +165,7 @@ __device__ __forceinline__ void write_group(const ProductKeyArgs& args, std::int
 template <int kRanks, bool kVector>
 __device__ __forceinline__ void search_halves(const float* row, unsigned half_keys, int top,
                                               SearchSpace<kRanks>& space) {
-  float x[kEach];
+  float x[kPerLane];
   load_chunk<kVector>(row, 0, half_keys, x);
 #pragma unroll 1
   for (int half = 0; half < 2; ++half, row += half_keys) {
@@ -186,7 +186,7 @@ __device__ __forceinline__ void search_halves(const float* row, unsigned half_ke
   }
 }
 
-// So many that registers suffice without spills.
+// So many that registers suffice: nothing that a loop uses is spilled.
 constexpr int blocks_per_multiprocessor(int ranks) {
   return ranks == 1 ? 6 : ranks == 2 ? 4 : 3;
 }
