@@ -6,6 +6,7 @@ set(MNEME_CUDA_SOURCES
   attention.cu
   attention_backward.cu
   catch_up_rows.cu
+  column_sums.cu
   convert.cu
   cross_entropy.cu
   cuda_backend.cpp

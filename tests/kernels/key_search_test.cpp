@@ -120,8 +120,8 @@ TEST_P(ProductKeys, FindsTheBestOfAllRowsInTheDefinedOrder) {
   const auto half_scores = make_scores(shape);
   for (const TestBackend& test : backends_under_test()) {
     SCOPED_TRACE(test.name);
-    const auto backend = test.make();
-    const Found found = search(*backend, shape, half_scores);
+    kernels::Backend& backend = shared_backend(test);
+    const Found found = search(backend, shape, half_scores);
     std::size_t at = 0;
     for (std::int64_t group = 0; group < shape.tokens * shape.heads; ++group) {
       const float* first = half_scores.data() + group * 2 * shape.half_keys;
@@ -140,8 +140,8 @@ TEST_P(ProductKeys, FindsTheBestOfAllRowsInTheDefinedOrder) {
         ++at;
       }
     }
-    if (!test.make_with_threads) continue;
-    const Found one = search(*test.make_with_threads(1), shape, half_scores);
+    if (!test.has_threads) continue;
+    const Found one = search(*test.make({.threads = 1}), shape, half_scores);
     EXPECT_TRUE(one.rows == found.rows && one.scores == found.scores &&
                 one.weights == found.weights);
   }
@@ -153,7 +153,7 @@ TEST(ProductKeysErrors, NameTheTokenAndHeadOfAScoreThatIsNotFinite) {
   const Case shape{Scores::kNormal, 3, 2, 40, 8};
   for (const TestBackend& test : backends_under_test()) {
     SCOPED_TRACE(test.name);
-    const auto backend = test.make();
+    kernels::Backend& backend = shared_backend(test);
     for (const auto& [bad, text] :
          {std::pair{std::nanf(""), "not a number"},
           std::pair{std::numeric_limits<float>::infinity(), "infinite"}}) {
@@ -161,7 +161,7 @@ TEST(ProductKeysErrors, NameTheTokenAndHeadOfAScoreThatIsNotFinite) {
       auto half_scores = make_scores(shape);
       half_scores[static_cast<std::size_t>((3 * 2 + 1) * 40 + 39)] = bad;
       try {
-        search(*backend, shape, half_scores);
+        search(backend, shape, half_scores);
         FAIL() << "no error for " << text;
       } catch (const io::Error& error) {
         EXPECT_NE(std::string(error.what()).find("token 1, head 1"), std::string::npos)
