@@ -86,6 +86,11 @@ std::vector<OperationCase> half_key_cases() {
           half_key_case("half_keys_popular", {150, 1, 3, 20, 3}),
           half_key_case("half_keys_many", {30, 2, 70, 24, 32})};
 }
+// One key with thousands of lookups.
+std::vector<OperationCase> crowded_cases() {
+  return {half_key_case("half_keys_crowded", {320, 1, 1, 5, 32}),
+          half_key_case("half_keys_crowded_vectors", {90, 2, 2, 8, 100})};
+}
 std::vector<OperationCase> softmax_cases() {
   return {softmax_case("softmax_backward", 70, 32, false),
           softmax_case("softmax_backward_odd", 9, 5, false),
@@ -94,6 +99,7 @@ std::vector<OperationCase> softmax_cases() {
 
 INSTANTIATE_TEST_SUITE_P(HalfKeys, OperationTest, on_every_backend(half_key_cases()), case_name);
 INSTANTIATE_TEST_SUITE_P(HalfKeys, GradientTest, on_every_backend(half_key_cases()), case_name);
+INSTANTIATE_TEST_SUITE_P(Crowded, OperationTest, on_every_backend(crowded_cases()), case_name);
 INSTANTIATE_TEST_SUITE_P(Softmax, OperationTest, on_every_backend(softmax_cases()), case_name);
 INSTANTIATE_TEST_SUITE_P(Softmax, GradientTest, on_every_backend(softmax_cases()), case_name);
 INSTANTIATE_TEST_SUITE_P(SoftmaxInPlace, OperationTest,

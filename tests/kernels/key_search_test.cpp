@@ -20,6 +20,8 @@ enum class Scores {
   kConstant,    // all rows tie
   kAbsorbed,    // one half is so large that sums of different scores round to the same number
   kWithLowest,  // some -infinity, masked keys
+  kAscending,   // every key is better than those before
+  kSteps,       // many neighbouring keys tie above all before
 };
 
 struct Case {
@@ -29,8 +31,9 @@ struct Case {
 
 std::vector<Case> cases() {
   std::vector<Case> all;
-  for (const Scores scores : {Scores::kNormal, Scores::kBf16, Scores::kCoarse, Scores::kConstant,
-                              Scores::kAbsorbed, Scores::kWithLowest}) {
+  for (const Scores scores :
+       {Scores::kNormal, Scores::kBf16, Scores::kCoarse, Scores::kConstant, Scores::kAbsorbed,
+        Scores::kWithLowest, Scores::kAscending, Scores::kSteps}) {
     all.push_back({scores, 1, 1, 1, 1});
     all.push_back({scores, 3, 2, 2, 1});
     all.push_back({scores, 3, 2, 7, 7});
@@ -39,6 +42,8 @@ std::vector<Case> cases() {
     all.push_back({scores, 3, 1, 130, 128});
     all.push_back({scores, 2, 1, 301, 64});
     all.push_back({scores, 2, 1, 513, 32});
+    all.push_back({scores, 1, 1, 1100, 32});
+    all.push_back({scores, 1, 1, 2050, 100});
   }
   return all;
 }
@@ -74,6 +79,12 @@ std::vector<float> make_scores(const Case& shape) {
         if (i % 3 == 1 && static_cast<std::int64_t>(i) % n != 0) {
           s = -std::numeric_limits<float>::infinity();
         }
+        break;
+      case Scores::kAscending:
+        s = static_cast<float>(static_cast<std::int64_t>(i) % n);
+        break;
+      case Scores::kSteps:
+        s = static_cast<float>(static_cast<std::int64_t>(i) % n / 500);
         break;
     }
   }
