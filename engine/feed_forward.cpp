@@ -11,55 +11,61 @@ FeedForward::FeedForward(kernels::Backend& backend, const ModelOptions& options,
       tokens_(options.tokens()),
       width_(options.width),
       hidden_(options.feed_forward_hidden),
-      w1_(parameters.value(prefix + ".w1.weight")),
-      w2_(parameters.value(prefix + ".w2.weight")),
-      w3_(parameters.value(prefix + ".w3.weight")),
+      type_(backend.compute_type()),
+      w1_(parameters.weight(prefix + ".w1.weight")),
+      w2_(parameters.weight(prefix + ".w2.weight")),
+      w3_(parameters.weight(prefix + ".w3.weight")),
       d_w1_(parameters.gradient(prefix + ".w1.weight")),
       d_w2_(parameters.gradient(prefix + ".w2.weight")),
-      d_w3_(parameters.gradient(prefix + ".w3.weight")) {
-  const std::int64_t floats = tokens_ * hidden_ * 3;
-  activations_ = backend.allocate(static_cast<std::size_t>(floats) * sizeof(float),
-                                  kernels::MemoryKind::kDevice);
-  gate_ = activations_.as<float>();
-  value_ = gate_ + tokens_ * hidden_;
-  product_ = value_ + tokens_ * hidden_;
+      d_w3_(parameters.gradient(prefix + ".w3.weight")),
+      gate_(backend, tokens_ * hidden_, type_),
+      value_(backend, tokens_ * hidden_, type_),
+      product_(backend, tokens_ * hidden_, type_) {}
+
+std::size_t FeedForward::scratch_bytes() const {
+  return 2 * ScratchPieces::bytes(tokens_ * hidden_, type_) +
+         ScratchPieces::bytes(tokens_ * width_, type_);
 }
 
-std::int64_t FeedForward::scratch_floats() const {
-  return tokens_ * hidden_ * 2;
-}
-
-void FeedForward::forward(const PartCall& call, const float* x, float* out) {
+void FeedForward::forward(const PartCall& call, const void* x, float* out) {
   CHECK(call.tokens() <= tokens_, "{} tokens, room for {}", call.tokens(), tokens_);
   x_ = x;
   const LinearShape up{call.tokens(), width_, hidden_};
   const LinearShape down{call.tokens(), hidden_, width_};
-  linear(backend_, call.stream, up, x, w1_, gate_, false);
-  linear(backend_, call.stream, up, x, w3_, value_, false);
-  backend_.gated_silu(
-      call.stream,
-      {.gate = gate_, .value = value_, .out = product_, .count = call.tokens() * hidden_});
-  linear(backend_, call.stream, down, product_, w2_, out, true);
+  linear(backend_, call.stream, up, x, w1_, {gate_.data(), type_});
+  linear(backend_, call.stream, up, x, w3_, {value_.data(), type_});
+  backend_.gated_silu(call.stream, {.type = type_,
+                                    .value_type = type_,
+                                    .gate = gate_.data(),
+                                    .value = value_.data(),
+                                    .out = product_.data(),
+                                    .count = call.tokens() * hidden_});
+  linear(backend_, call.stream, down, product_.data(), w2_, {.data = out, .accumulate = true});
 }
 
 void FeedForward::backward(const PartCall& call, const float* d_out, float* d_x) {
   const LinearShape up{call.tokens(), width_, hidden_};
   const LinearShape down{call.tokens(), hidden_, width_};
-  float* d_gate = call.scratch;  // first the product's gradient, then in its place the gate's
-  float* d_value = d_gate + tokens_ * hidden_;
+  ScratchPieces scratch(call.scratch);
+  // First the product's gradient, then in its place the gate's.
+  void* d_gate = scratch.take(tokens_ * hidden_, type_);
+  void* d_value = scratch.take(tokens_ * hidden_, type_);
+  const void* d_y = as_compute_type(backend_, call, d_out, width_, scratch);
 
-  linear_weight_gradient(backend_, call.stream, down, d_out, product_, d_w2_);
-  linear_input_gradient(backend_, call.stream, down, d_out, w2_, d_gate, false);
-  backend_.gated_silu_backward(call.stream, {.gate = gate_,
-                                             .value = value_,
+  linear_weight_gradient(backend_, call.stream, down, d_y, product_.data(), d_w2_);
+  linear_input_gradient(backend_, call.stream, down, d_y, w2_, {d_gate, type_});
+  backend_.gated_silu_backward(call.stream, {.type = type_,
+                                             .value_type = type_,
+                                             .gate = gate_.data(),
+                                             .value = value_.data(),
                                              .d_out = d_gate,
                                              .d_gate = d_gate,
                                              .d_value = d_value,
                                              .count = call.tokens() * hidden_});
   linear_weight_gradient(backend_, call.stream, up, d_gate, x_, d_w1_);
   linear_weight_gradient(backend_, call.stream, up, d_value, x_, d_w3_);
-  linear_input_gradient(backend_, call.stream, up, d_gate, w1_, d_x, false);
-  linear_input_gradient(backend_, call.stream, up, d_value, w3_, d_x, true);
+  linear_input_gradient(backend_, call.stream, up, d_gate, w1_, {.data = d_x});
+  linear_input_gradient(backend_, call.stream, up, d_value, w3_, {.data = d_x, .accumulate = true});
 }
 
 }  // namespace mneme::engine

@@ -5,6 +5,7 @@
 
 #include "engine/block_part.h"
 #include "engine/model_options.h"
+#include "memory/device_array.h"
 
 namespace mneme::engine {
 
@@ -14,21 +15,19 @@ class FeedForward : public BlockPart {
   FeedForward(kernels::Backend& backend, const ModelOptions& options, const Parameters& parameters,
               const std::string& prefix);
 
-  std::int64_t scratch_floats() const override;
-  void forward(const PartCall& call, const float* x, float* out) override;
+  std::size_t scratch_bytes() const override;
+  void forward(const PartCall& call, const void* x, float* out) override;
   void backward(const PartCall& call, const float* d_out, float* d_x) override;
 
  private:
   kernels::Backend& backend_;
   std::int64_t tokens_, width_, hidden_;
-  float *w1_, *w2_, *w3_;
+  kernels::FloatType type_;  // of activations
+  const void *w1_, *w2_, *w3_;
   float *d_w1_, *d_w2_, *d_w3_;
   // Kept for backward: W1 x, W3 x and their gated product, [tokens, hidden] each.
-  kernels::Buffer activations_;
-  float* gate_;
-  float* value_;
-  float* product_;
-  const float* x_ = nullptr;
+  memory::FloatArray gate_, value_, product_;
+  const void* x_ = nullptr;
 };
 
 }  // namespace mneme::engine

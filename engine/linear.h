@@ -1,4 +1,5 @@
-// A Linear without bias, y = x W^T with W [out, in], as the three matmuls of its life.
+// A Linear without bias, y = x W^T with W [out, in], as the three matmuls of its life. Operands
+// have the backend's compute type; results have it too, or are float32.
 #pragma once
 
 #include <cstdint>
@@ -11,14 +12,24 @@ struct LinearShape {
   std::int64_t rows = 0;  // tokens
   std::int64_t in = 0;
   std::int64_t out = 0;
+  std::int64_t d_y_stride = 0;  // elements from row to row of d_y; 0: out
+};
+
+// Where a Linear puts its result.
+struct LinearResult {
+  void* data = nullptr;
+  kernels::FloatType type = kernels::FloatType::kF32;
+  bool accumulate = false;  // adds to what is there
 };
 
 // y (+)= x W^T. x: [rows, in], weight: [out, in], y: [rows, out].
 inline void linear(kernels::Backend& backend, kernels::Stream& stream, const LinearShape& shape,
-                   const float* x, const float* weight, float* y, bool accumulate) {
+                   const void* x, const void* weight, const LinearResult& y) {
   backend.matmul(stream, {.a = x,
                           .b = weight,
-                          .c = y,
+                          .c = y.data,
+                          .input_type = backend.compute_type(),
+                          .output_type = y.type,
                           .m = shape.rows,
                           .n = shape.out,
                           .k = shape.in,
@@ -26,36 +37,39 @@ inline void linear(kernels::Backend& backend, kernels::Stream& stream, const Lin
                           .ldb = shape.in,
                           .ldc = shape.out,
                           .transpose_b = true,
-                          .accumulate = accumulate});
+                          .accumulate = y.accumulate});
 }
 
 // d_x (+)= d_y W.
 inline void linear_input_gradient(kernels::Backend& backend, kernels::Stream& stream,
-                                  const LinearShape& shape, const float* d_y, const float* weight,
-                                  float* d_x, bool accumulate) {
+                                  const LinearShape& shape, const void* d_y, const void* weight,
+                                  const LinearResult& d_x) {
   backend.matmul(stream, {.a = d_y,
                           .b = weight,
-                          .c = d_x,
+                          .c = d_x.data,
+                          .input_type = backend.compute_type(),
+                          .output_type = d_x.type,
                           .m = shape.rows,
                           .n = shape.in,
                           .k = shape.out,
-                          .lda = shape.out,
+                          .lda = shape.d_y_stride != 0 ? shape.d_y_stride : shape.out,
                           .ldb = shape.in,
                           .ldc = shape.in,
-                          .accumulate = accumulate});
+                          .accumulate = d_x.accumulate});
 }
 
 // d_W += d_y^T x.
 inline void linear_weight_gradient(kernels::Backend& backend, kernels::Stream& stream,
-                                   const LinearShape& shape, const float* d_y, const float* x,
+                                   const LinearShape& shape, const void* d_y, const void* x,
                                    float* d_weight) {
   backend.matmul(stream, {.a = d_y,
                           .b = x,
                           .c = d_weight,
+                          .input_type = backend.compute_type(),
                           .m = shape.out,
                           .n = shape.in,
                           .k = shape.rows,
-                          .lda = shape.out,
+                          .lda = shape.d_y_stride != 0 ? shape.d_y_stride : shape.out,
                           .ldb = shape.in,
                           .ldc = shape.in,
                           .transpose_a = true,

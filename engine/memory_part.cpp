@@ -24,6 +24,18 @@ constexpr Field kFields[] = {
     {".scalar_gate.bias", &memory::MemoryLayerParameters::scalar_gate_bias},
 };
 
+// The copies that matrix products read.
+void bind_weights(memory::MemoryLayerParameters& bound, const Parameters& parameters,
+                  const std::string& prefix) {
+  bound.query_weight_compute = parameters.weight(prefix + ".query.weight");
+  if (bound.gate_in_weight != nullptr) {
+    bound.gate_in_weight_compute = parameters.weight(prefix + ".gate_in.weight");
+  }
+  if (bound.value_out_weight != nullptr) {
+    bound.value_out_weight_compute = parameters.weight(prefix + ".value_out.weight");
+  }
+}
+
 // Fields without a declared parameter stay null.
 memory::MemoryLayerParameters bind(const Parameters& parameters, ParameterBuffer which,
                                    const std::string& prefix) {
@@ -34,6 +46,7 @@ memory::MemoryLayerParameters bind(const Parameters& parameters, ParameterBuffer
       bound.*field.pointer = parameters.data(which) + parameters.find(name).offset;
     }
   }
+  if (which == ParameterBuffer::kValues) bind_weights(bound, parameters, prefix);
   return bound;
 }
 
@@ -89,13 +102,14 @@ MemoryPart::MemoryPart(kernels::Backend& backend, const ModelOptions& options,
       gradients_(bind(parameters, ParameterBuffer::kGradients, prefix)),
       layer_(backend, table, options.memory) {}
 
-std::int64_t MemoryPart::scratch_floats() const {
-  return tokens_ * width_;
+std::size_t MemoryPart::scratch_bytes() const {
+  return ScratchPieces::bytes(tokens_ * width_, kernels::FloatType::kF32);
 }
 
-void MemoryPart::forward(const PartCall& call, const float* x, float* out) {
-  layer_.forward(call.stream, parameters_, x, call.tokens(), call.scratch);
-  backend_.add(call.stream, out, call.scratch, call.tokens() * width_);
+void MemoryPart::forward(const PartCall& call, const void* x, float* out) {
+  auto* result = reinterpret_cast<float*>(call.scratch);
+  layer_.forward(call.stream, parameters_, x, call.tokens(), result);
+  backend_.add(call.stream, out, result, call.tokens() * width_);
 }
 
 void MemoryPart::backward(const PartCall& call, const float* d_out, float* d_x) {

@@ -17,8 +17,8 @@ class MemoryPart : public BlockPart {
 
   const memory::MemoryLayer& layer() const { return layer_; }
 
-  std::int64_t scratch_floats() const override;
-  void forward(const PartCall& call, const float* x, float* out) override;
+  std::size_t scratch_bytes() const override;
+  void forward(const PartCall& call, const void* x, float* out) override;
   void backward(const PartCall& call, const float* d_out, float* d_x) override;
 
  private:

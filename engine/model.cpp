@@ -18,7 +18,7 @@ struct Branch {
   const float* gain = nullptr;  // [C]
   float* d_gain = nullptr;
   std::unique_ptr<BlockPart> part;
-  float* normed = nullptr;   // [tokens, C], kept for the part's backward
+  void* normed = nullptr;    // [tokens, C] in the compute type, kept for the part's backward
   float* inverse = nullptr;  // [tokens]
 };
 
@@ -29,6 +29,7 @@ class Model::Implementation {
   Implementation(kernels::Backend& backend, const ModelOptions& options, memory::ValueTable* table)
       : backend_(backend),
         options_(resolve(options)),
+        type_(backend.compute_type()),
         parameters_(backend, declare_parameters(options_)),
         head_(backend, head_options()),
         staging_(backend, options_.tokens(), options_.vocabulary) {
@@ -64,8 +65,11 @@ class Model::Implementation {
     CHECK(static_cast<std::int64_t>(out.size()) == call.batch * count);
     for (std::int64_t i = 0; i < call.batch; ++i) {
       const std::int64_t first = (i + 1) * call.sequence - positions;
+      const auto* normed =
+          static_cast<const std::byte*>(final_normed_) +
+          static_cast<std::size_t>(first * options_.width) * kernels::float_type_bytes(type_);
       head_.logits(
-          stream, final_normed_ + first * options_.width, positions,
+          stream, normed, positions,
           out.subspan(static_cast<std::size_t>(i * count), static_cast<std::size_t>(count)));
     }
   }
@@ -86,7 +90,7 @@ class Model::Implementation {
     return {.width = options_.width,
             .vocabulary = options_.vocabulary,
             .tokens = options_.tokens(),
-            .weight = parameters_.value(weight),
+            .weight = parameters_.weight(weight),
             .gradient = parameters_.gradient(weight)};
   }
 
@@ -126,33 +130,32 @@ class Model::Implementation {
     }
   }
 
-  // All activations in one buffer: the residual stream before every branch and after the last, what
-  // the norms keep, the gradients of stream and branch, and the parts' common scratch.
+  // The residual stream before every branch and after the last, what the norms keep, the gradients
+  // of stream and branch, and the parts' common scratch.
   void allocate() {
-    const auto branch_count = static_cast<std::int64_t>(branches_.size());
+    using enum kernels::FloatType;
     const std::int64_t tokens = options_.tokens();
     const std::int64_t wide = tokens * options_.width;
-    std::int64_t scratch_floats = 0;
-    for (const Branch& branch : branches_) {
-      scratch_floats = std::max(scratch_floats, branch.part->scratch_floats());
-    }
-    const std::int64_t floats =
-        wide * (2 * branch_count + 4) + tokens * (branch_count + 1) + scratch_floats;
-    activations_ = backend_.allocate(static_cast<std::size_t>(floats) * sizeof(float),
-                                     kernels::MemoryKind::kDevice);
-    float* next = activations_.as<float>();
-    const auto take = [&next](std::int64_t count) {
-      next += count;
-      return next - count;
+    const auto take = [this](std::int64_t count, kernels::FloatType type) {
+      activations_.emplace_back(backend_, count, type);
+      return activations_.back().data();
     };
-    for (std::int64_t i = 0; i <= branch_count; ++i) stream_.push_back(take(wide));
-    for (Branch& branch : branches_) branch.normed = take(wide);
-    final_normed_ = take(wide);
-    d_stream_ = take(wide);
-    d_branch_ = take(wide);
-    scratch_ = take(scratch_floats);
-    for (Branch& branch : branches_) branch.inverse = take(tokens);
-    final_inverse_ = take(tokens);
+    const auto take_floats = [&](std::int64_t count) {
+      return static_cast<float*>(take(count, kF32));
+    };
+    std::size_t scratch_bytes = 0;
+    stream_.push_back(take_floats(wide));
+    for (Branch& branch : branches_) {
+      stream_.push_back(take_floats(wide));
+      branch.normed = take(wide, type_);
+      branch.inverse = take_floats(tokens);
+      scratch_bytes = std::max(scratch_bytes, branch.part->scratch_bytes());
+    }
+    final_normed_ = take(wide, type_);
+    final_inverse_ = take_floats(tokens);
+    d_stream_ = take_floats(wide);
+    d_branch_ = take_floats(wide);
+    scratch_ = backend_.allocate(scratch_bytes, kernels::MemoryKind::kDevice);
   }
 
   PartCall stage(kernels::Stream& stream, const MicroBatch& micro_batch, bool with_targets) {
@@ -166,14 +169,15 @@ class Model::Implementation {
     return {.stream = stream,
             .batch = micro_batch.batch,
             .sequence = micro_batch.sequence,
-            .scratch = scratch_};
+            .scratch = scratch_.as<std::byte>()};
   }
 
-  void normalize(const PartCall& call, const float* x, const float* gain, float* out,
+  void normalize(const PartCall& call, const float* x, const float* gain, void* out,
                  float* inverse) {
     backend_.norm(call.stream, {.x = x,
                                 .gain = gain,
                                 .out = out,
+                                .out_type = type_,
                                 .inverse = inverse,
                                 .rows = call.tokens(),
                                 .width = options_.width,
@@ -181,6 +185,7 @@ class Model::Implementation {
   }
 
   void forward(const PartCall& call) {
+    parameters_.update_weights(call.stream);
     const std::size_t bytes =
         static_cast<std::size_t>(call.tokens() * options_.width) * sizeof(float);
     backend_.embedding(call.stream, {.tokens = staging_.tokens(),
@@ -233,18 +238,19 @@ class Model::Implementation {
 
   kernels::Backend& backend_;
   ModelOptions options_;
+  kernels::FloatType type_;  // of activations
   Parameters parameters_;
   OutputHead head_;
   BatchStaging staging_;
   std::vector<Branch> branches_;  // attention and f of block 0, of block 1, ...
 
-  kernels::Buffer activations_;
-  std::vector<float*> stream_;     // [branches + 1] of [tokens, C]: the stream before each branch
-  float* final_normed_ = nullptr;  // [tokens, C]
+  std::vector<memory::FloatArray> activations_;
+  std::vector<float*> stream_;    // [branches + 1] of [tokens, C]: the stream before each branch
+  void* final_normed_ = nullptr;  // [tokens, C] in the compute type
   float* final_inverse_ = nullptr;
   float* d_stream_ = nullptr;  // [tokens, C]
   float* d_branch_ = nullptr;  // [tokens, C]
-  float* scratch_ = nullptr;
+  kernels::Buffer scratch_;
 };
 
 Model::Model(kernels::Backend& backend, const ModelOptions& options, memory::ValueTable* table)

@@ -8,10 +8,15 @@
 //   optimizer.step(stream, t); table.finish_step(stream); model.take_loss(stream);
 // Evaluation and sampling between steps: table.begin_evaluation(t), then evaluate or logits.
 //
-// Device memory, in floats: 4 a parameter; for backward, nothing is recomputed, so a token keeps in
-// each block 6C + 2*kv_width + attention_heads + 2, and 3*feed_forward_hidden in a feed-forward (a
-// memory layer keeps its own); shared by the blocks 4C and the largest part's scratch; and one
-// chunk of logits of at most 16Mi floats, over which head and loss run for any vocabulary.
+// Activations that only matrix products, attention and gates read, and a copy of the weights, have
+// the backend's compute type; the residual stream, its gradient, parameters and their gradients are
+// float32.
+//
+// Device memory: 4 floats a parameter, and the copy of the weights; for backward, nothing is
+// recomputed, so a token keeps in each block 2C + attention_heads + 2 floats and, in the compute
+// type, 4C + 2*kv_width, and 3*feed_forward_hidden in a feed-forward (a memory layer keeps its
+// own); shared by the blocks 4C and the largest part's scratch; and one chunk of logits of at most
+// 16Mi floats, over which head and loss run for any vocabulary.
 #pragma once
 
 #include <cstdint>

@@ -12,9 +12,9 @@ namespace mneme::engine {
 struct OutputHeadOptions {
   std::int64_t width = 0;
   std::int64_t vocabulary = 0;
-  std::int64_t tokens = 0;                             // the most of one call
-  const float* weight = nullptr;                       // device, [vocabulary, width]
-  float* gradient = nullptr;                           // device, [vocabulary, width], accumulated
+  std::int64_t tokens = 0;       // the most of one call
+  const void* weight = nullptr;  // device, [vocabulary, width], in the backend's compute type
+  float* gradient = nullptr;     // device, [vocabulary, width], accumulated
   std::int64_t chunk_floats = std::int64_t{16} << 20;  // logits that may exist at once
 };
 
@@ -22,21 +22,25 @@ class OutputHead {
  public:
   OutputHead(kernels::Backend& backend, const OutputHeadOptions& options);
 
-  // losses[t] = negative log-likelihood of targets[t]. x: [tokens, width], losses: [tokens].
-  void loss(kernels::Stream& stream, const float* x, const std::int32_t* targets,
+  // losses[t] = negative log-likelihood of targets[t]. x: [tokens, width] in the backend's compute
+  // type, here and below; losses: [tokens].
+  void loss(kernels::Stream& stream, const void* x, const std::int32_t* targets,
             std::int64_t tokens, float* losses);
   // The same, with the gradients of d_scale * (sum of the losses): d_x [tokens, width] overwritten,
   // the weight's accumulated.
-  void loss_and_gradient(kernels::Stream& stream, const float* x, const std::int32_t* targets,
+  void loss_and_gradient(kernels::Stream& stream, const void* x, const std::int32_t* targets,
                          std::int64_t tokens, float d_scale, float* losses, float* d_x);
   // out = logits of x, in host memory. x: [rows, width], out: [rows, vocabulary]. Synchronises.
-  void logits(kernels::Stream& stream, const float* x, std::int64_t rows, std::span<float> out);
+  void logits(kernels::Stream& stream, const void* x, std::int64_t rows, std::span<float> out);
 
  private:
-  void project(kernels::Stream& stream, const float* x, std::int64_t rows);
+  void project(kernels::Stream& stream, const void* x, std::int64_t rows);
+  // Row `row` of x.
+  const void* row_of(const void* x, std::int64_t row) const;
 
   kernels::Backend& backend_;
   OutputHeadOptions options_;
+  kernels::FloatType type_;        // the backend's compute type
   std::int64_t chunk_rows_ = 0;    // positions whose logits exist at once
   std::int64_t staging_rows_ = 0;  // rows of logits that are copied to the host at once
   kernels::Buffer chunk_;          // device, [chunk_rows, vocabulary]

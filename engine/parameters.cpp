@@ -7,6 +7,7 @@
 
 #include "io/check.h"
 #include "io/error.h"
+#include "kernels/convert.h"
 #include "kernels/scalar.h"
 
 namespace mneme::engine {
@@ -65,7 +66,7 @@ std::int64_t ParameterDeclaration::count() const {
 }
 
 Parameters::Parameters(kernels::Backend& backend, std::vector<ParameterDeclaration> declarations)
-    : backend_(backend) {
+    : backend_(backend), compute_type_(backend.compute_type()) {
   std::stable_sort(declarations.begin(), declarations.end(),
                    [](const auto& a, const auto& b) { return range_key(a) < range_key(b); });
   for (ParameterDeclaration& declaration : declarations) {
@@ -85,6 +86,14 @@ Parameters::Parameters(kernels::Backend& backend, std::vector<ParameterDeclarati
   const std::size_t bytes = static_cast<std::size_t>(size_) * sizeof(float);
   for (kernels::Buffer& buffer : buffers_) {
     buffer = backend.allocate(bytes, kernels::MemoryKind::kDevice);
+  }
+  for (const ParameterRange& range : ranges_) {
+    if (range.decays) weights_size_ = range.offset + range.count;
+  }
+  if (compute_type_ != kernels::FloatType::kF32) {
+    weights_ = backend.allocate(
+        static_cast<std::size_t>(weights_size_) * kernels::float_type_bytes(compute_type_),
+        kernels::MemoryKind::kDevice);
   }
   staging_ = backend.allocate(kStagingFloats * sizeof(float), kernels::MemoryKind::kPinnedHost);
 }
@@ -111,6 +120,19 @@ float* Parameters::value(std::string_view name) const {
 
 float* Parameters::gradient(std::string_view name) const {
   return data(ParameterBuffer::kGradients) + find(name).offset;
+}
+
+const void* Parameters::weight(std::string_view name) const {
+  const Parameter& parameter = find(name);
+  CHECK(parameter.declaration.decays(), "{} is no weight", name);
+  if (compute_type_ == kernels::FloatType::kF32) return value(name);
+  return weights_.as<std::byte>() +
+         static_cast<std::size_t>(parameter.offset) * kernels::float_type_bytes(compute_type_);
+}
+
+void Parameters::update_weights(kernels::Stream& stream) {
+  kernels::converted(backend_, stream, data(ParameterBuffer::kValues), weights_size_, compute_type_,
+                     weights_.as<void>());
 }
 
 void Parameters::initialize(kernels::Stream& stream, std::uint64_t seed) {

@@ -4,8 +4,8 @@
 //
 // Layout: parameters that share their optimiser settings (decays or not, rate group) are
 // neighbours; each starts at a multiple of 16 floats, and the padding between them stays zero in
-// every buffer. Weight decay follows one rule: what has two or more dimensions decays (Linear
-// weights, embeddings, half-keys), vectors (norm gains, biases) do not.
+// every buffer. Those that decay come first. Weight decay follows one rule: what has two or more
+// dimensions decays (Linear weights, embeddings, half-keys), vectors (norm gains, biases) do not.
 #pragma once
 
 #include <cstdint>
@@ -80,6 +80,11 @@ class Parameters {
   float* data(ParameterBuffer which) const;
   float* value(std::string_view name) const;
   float* gradient(std::string_view name) const;
+  // The parameter's place in the copy of the weights that matrix products read, in the backend's
+  // compute type; the value itself where that is float32. REQUIRES: it decays.
+  const void* weight(std::string_view name) const;
+  // Queues the update of that copy from the values.
+  void update_weights(kernels::Stream& stream);
 
   // Sets the values from their declared distributions: element i of a parameter is a pure function
   // of (seed, name, i). Moments and gradients become zero. Synchronises the stream.
@@ -101,6 +106,9 @@ class Parameters {
   std::int64_t size_ = 0;
   std::int64_t parameter_count_ = 0;
   kernels::Buffer buffers_[4];
+  kernels::FloatType compute_type_;
+  kernels::Buffer weights_;  // [size of the ranges that decay], where it is not float32
+  std::int64_t weights_size_ = 0;
   kernels::Buffer staging_;  // pinned
 };
 

@@ -1,9 +1,10 @@
-// Sort, group, scan and select, written once over a Thrust execution policy: thrust::tbb::par on
-// the CPU (kernels/cpu/thrust_policy.h), thrust::cuda::par on the GPU. Include the policy first.
-// Integers only, so that no result depends on the number of threads.
+// Sort, group and scan, written once over a Thrust execution policy: thrust::tbb::par on the CPU
+// (kernels/cpu/thrust_policy.h), thrust::cuda::par_nosync on the GPU
+// (kernels/cuda/thrust_policy.h). Include the policy first. Nothing here hands a value back to the
+// host, so that a GPU only queues it. Integers only, so that no result depends on the number of
+// threads.
 #pragma once
 
-#include <thrust/copy.h>
 #include <thrust/for_each.h>
 #include <thrust/functional.h>
 #include <thrust/iterator/counting_iterator.h>
@@ -38,13 +39,17 @@ struct WriteGroup {
   std::uint32_t* offsets;       // run -> first sorted position
   std::uint32_t* unique_index;  // lookup -> run
   std::int64_t count;
+  std::uint64_t* runs;  // how many there are
   MNEME_HOST_DEVICE void operator()(std::int64_t i) const {
     const std::uint32_t index = run[i] - 1;
     if (i == 0 || keys[i] != keys[i - 1]) {
       unique_rows[index] = keys[i];
       offsets[index] = static_cast<std::uint32_t>(i);
     }
-    if (i == count - 1) offsets[index + 1] = static_cast<std::uint32_t>(count);
+    if (i == count - 1) {
+      offsets[index + 1] = static_cast<std::uint32_t>(count);
+      *runs = run[i];
+    }
     unique_index[order[i]] = index;
   }
 };
@@ -63,9 +68,14 @@ void count_up(const Policy& policy, std::uint32_t* out, std::int64_t count) {
   thrust::sequence(policy, out, out + count);
 }
 
-// Fills unique_rows, offsets and unique_index of `grouped`, whose order is given, from the sorted
-// rows. run: [lookups], scratch; its last element becomes the number of distinct rows.
-// REQUIRES lookups >= 1.
+// values[i] becomes the sum of values[0] .. values[i].
+template <typename Policy>
+void running_sums(const Policy& policy, std::uint64_t* values, std::int64_t count) {
+  thrust::inclusive_scan(policy, values, values + count, values);
+}
+
+// Fills unique_rows, offsets, unique_index and count of `grouped`, whose order is given, from the
+// sorted rows. run: [lookups], scratch. REQUIRES lookups >= 1.
 template <typename Policy>
 void group_sorted(const Policy& policy, const GroupedLookups& grouped, const RowId* sorted_rows,
                   std::uint32_t* run) {
@@ -73,23 +83,10 @@ void group_sorted(const Policy& policy, const GroupedLookups& grouped, const Row
   const auto end = begin + grouped.lookups;
   thrust::transform_inclusive_scan(policy, begin, end, run, internal::RunStart{sorted_rows},
                                    thrust::plus<std::uint32_t>());
-  thrust::for_each(policy, begin, end,
-                   internal::WriteGroup{sorted_rows, run, grouped.order, grouped.unique_rows,
-                                        grouped.offsets, grouped.unique_index, grouped.lookups});
-}
-
-// Writes the indices i < count for which keep(i) holds, ascending, and returns how many.
-template <typename Policy, typename Keep>
-std::int64_t select_indices(const Policy& policy, std::int64_t count, std::uint32_t* out,
-                            const Keep& keep) {
-  const thrust::counting_iterator<std::uint32_t> begin(0);
-  return thrust::copy_if(policy, begin, begin + count, out, keep) - out;
-}
-
-// Calls body(i) for i < count, in any order.
-template <typename Policy, typename Body>
-void for_each_index(const Policy& policy, std::int64_t count, const Body& body) {
-  thrust::for_each_n(policy, thrust::counting_iterator<std::int64_t>(0), count, body);
+  thrust::for_each(
+      policy, begin, end,
+      internal::WriteGroup{sorted_rows, run, grouped.order, grouped.unique_rows, grouped.offsets,
+                           grouped.unique_index, grouped.lookups, grouped.count});
 }
 
 }  // namespace mneme::kernels::algorithms

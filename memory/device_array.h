@@ -32,6 +32,20 @@ class DeviceArray {
   std::int64_t count_ = 0;
 };
 
+// The same with a float type chosen at run time; nothing where count is 0.
+class FloatArray {
+ public:
+  FloatArray() = default;
+  FloatArray(kernels::Backend& backend, std::int64_t count, kernels::FloatType type)
+      : buffer_(backend.allocate(static_cast<std::size_t>(count) * kernels::float_type_bytes(type),
+                                 kernels::MemoryKind::kDevice)) {}
+
+  void* data() const { return buffer_.as<void>(); }
+
+ private:
+  kernels::Buffer buffer_;
+};
+
 template <typename T>
 DeviceArray<T> pinned_array(kernels::Backend& backend, std::int64_t count) {
   return DeviceArray<T>(backend, count, kernels::MemoryKind::kPinnedHost);

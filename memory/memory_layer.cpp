@@ -2,6 +2,7 @@
 
 #include "io/check.h"
 #include "io/error.h"
+#include "kernels/convert.h"
 #include "memory/device_array.h"
 #include "memory/lookup_set.h"
 #include "memory/product_keys.h"
@@ -44,6 +45,7 @@ ProductKeyOptions key_options(const MemoryLayerOptions& options) {
 
 ProductKeyParameters key_parameters(const MemoryLayerParameters& parameters) {
   return {.query_weight = parameters.query_weight,
+          .query_weight_compute = parameters.query_weight_compute,
           .query_bias = parameters.query_bias,
           .keys = parameters.keys,
           .query_norm_gain = parameters.query_norm_gain,
@@ -58,6 +60,7 @@ class MemoryLayer::Implementation {
       : backend_(backend),
         table_(table),
         options_(checked(options, table)),
+        type_(backend.compute_type()),
         keys_(backend, key_options(options_)),
         lookups_(table.make_lookup_set()) {
     const std::int64_t values = options_.tokens * options_.value_width;
@@ -66,9 +69,13 @@ class MemoryLayer::Implementation {
     d_y_ = {backend, values};
     d_weights_ = {backend, options_.tokens * options_.heads * options_.knn};
     if (swilu()) {
-      gate_ = {backend, values};
-      gated_ = {backend, values};
-      d_gate_ = {backend, values};
+      gate_ = {backend, values, type_};
+      gated_ = {backend, values, type_};
+      d_gate_ = {backend, values, type_};
+    }
+    if (type_ != kernels::FloatType::kF32 && projects()) {
+      if (!swilu()) y_compute_ = {backend, values, type_};
+      d_out_compute_ = {backend, outputs, type_};
     }
     if (options_.scalar_gate) {
       rho_ = {backend, options_.tokens};
@@ -77,29 +84,33 @@ class MemoryLayer::Implementation {
     }
   }
 
-  void forward(kernels::Stream& stream, const MemoryLayerParameters& parameters, const float* x,
+  void forward(kernels::Stream& stream, const MemoryLayerParameters& parameters, const void* x,
                std::int64_t tokens, float* out) {
     x_ = x;
     tokens_ = tokens;
     keys_.forward(stream, key_parameters(parameters), x, tokens);
     table_.group(stream, keys_.rows(), tokens, *lookups_);
     table_.gather(stream, *lookups_, keys_.weights(), y_.data());
-    const float* value = y_.data();
     if (swilu()) {
-      linear(stream, x, parameters.gate_in_weight, parameters.gate_in_bias, gate_.data(),
-             {.in = options_.width, .out = options_.value_width});
-      backend_.gated_silu(stream, {.gate = gate_.data(),
+      linear(stream, x, parameters.gate_in_weight_compute, parameters.gate_in_bias, gate_.data(),
+             type_, {.in = options_.width, .out = options_.value_width});
+      backend_.gated_silu(stream, {.type = type_,
+                                   .gate = gate_.data(),
                                    .value = y_.data(),
                                    .out = gated_.data(),
                                    .count = tokens * options_.value_width});
-      value = gated_.data();
     }
     float* before_scalar_gate = options_.scalar_gate ? ungated_.data() : out;
     if (projects()) {
-      linear(stream, value, parameters.value_out_weight, parameters.value_out_bias,
-             before_scalar_gate, {.in = options_.value_width, .out = options_.width});
+      projected_ =
+          swilu() ? gated_.data()
+                  : kernels::converted(backend_, stream, y_.data(), tokens * options_.value_width,
+                                       type_, y_compute_.data());
+      linear(stream, projected_, parameters.value_out_weight_compute, parameters.value_out_bias,
+             before_scalar_gate, kernels::FloatType::kF32,
+             {.in = options_.value_width, .out = options_.width});
     } else {
-      backend_.copy(stream, before_scalar_gate, value,
+      backend_.copy(stream, before_scalar_gate, y_.data(),
                     DeviceArray<float>::bytes(tokens * options_.width));
     }
     if (options_.scalar_gate) backend_.scalar_gate(stream, scalar_gate_args(parameters, out));
@@ -139,6 +150,7 @@ class MemoryLayer::Implementation {
 
   kernels::ScalarGateArgs scalar_gate_args(const MemoryLayerParameters& parameters, float* out) {
     return {.x = x_,
+            .x_type = type_,
             .weight = parameters.scalar_gate_weight,
             .bias = parameters.scalar_gate_bias,
             .value = ungated_.data(),
@@ -158,14 +170,20 @@ class MemoryLayer::Implementation {
                     DeviceArray<float>::bytes(tokens_ * options_.width));
       return;
     }
-    const float* projected = swilu() ? gated_.data() : y_.data();
-    linear_backward(stream, projected, d_out, gradients.value_out_weight, gradients.value_out_bias,
-                    project);
-    input_gradient(stream, d_out, parameters.value_out_weight,
-                   swilu() ? d_gate_.data() : d_y_.data(), project, false);
-    if (!swilu()) return;
+    const void* d_projected = kernels::converted(backend_, stream, d_out, tokens_ * options_.width,
+                                                 type_, d_out_compute_.data());
+    linear_backward(stream, projected_, d_projected, gradients.value_out_weight,
+                    gradients.value_out_bias, project);
+    if (!swilu()) {
+      input_gradient(stream, d_projected, parameters.value_out_weight_compute, d_y_.data(),
+                     kernels::FloatType::kF32, project, false);
+      return;
+    }
+    input_gradient(stream, d_projected, parameters.value_out_weight_compute, d_gate_.data(), type_,
+                   project, false);
     const Widths gate{.in = options_.width, .out = options_.value_width};
-    backend_.gated_silu_backward(stream, {.gate = gate_.data(),
+    backend_.gated_silu_backward(stream, {.type = type_,
+                                          .gate = gate_.data(),
                                           .value = y_.data(),
                                           .d_out = d_gate_.data(),
                                           .d_gate = d_gate_.data(),
@@ -173,15 +191,19 @@ class MemoryLayer::Implementation {
                                           .count = tokens_ * options_.value_width});
     linear_backward(stream, x_, d_gate_.data(), gradients.gate_in_weight, gradients.gate_in_bias,
                     gate);
-    input_gradient(stream, d_gate_.data(), parameters.gate_in_weight, d_x, gate, true);
+    input_gradient(stream, d_gate_.data(), parameters.gate_in_weight_compute, d_x,
+                   kernels::FloatType::kF32, gate, true);
   }
 
-  // out = in * weight^T + bias. weight: [widths.out, widths.in].
-  void linear(kernels::Stream& stream, const float* in, const float* weight, const float* bias,
-              float* out, const Widths& widths) {
+  // out = in * weight^T + bias. weight: [widths.out, widths.in]. in and weight have the compute
+  // type.
+  void linear(kernels::Stream& stream, const void* in, const void* weight, const float* bias,
+              void* out, kernels::FloatType out_type, const Widths& widths) {
     backend_.matmul(stream, {.a = in,
                              .b = weight,
                              .c = out,
+                             .input_type = type_,
+                             .output_type = out_type,
                              .m = tokens_,
                              .n = widths.out,
                              .k = widths.in,
@@ -189,15 +211,17 @@ class MemoryLayer::Implementation {
                              .ldb = widths.in,
                              .ldc = widths.out,
                              .transpose_b = true});
-    backend_.add_bias(stream, {.x = out, .bias = bias, .rows = tokens_, .width = widths.out});
+    backend_.add_bias(
+        stream, {.x = out, .type = out_type, .bias = bias, .rows = tokens_, .width = widths.out});
   }
 
   // Accumulates the gradients of weight and bias.
-  void linear_backward(kernels::Stream& stream, const float* in, const float* d_out,
-                       float* d_weight, float* d_bias, const Widths& widths) {
+  void linear_backward(kernels::Stream& stream, const void* in, const void* d_out, float* d_weight,
+                       float* d_bias, const Widths& widths) {
     backend_.matmul(stream, {.a = d_out,
                              .b = in,
                              .c = d_weight,
+                             .input_type = type_,
                              .m = widths.out,
                              .n = widths.in,
                              .k = tokens_,
@@ -206,15 +230,18 @@ class MemoryLayer::Implementation {
                              .ldc = widths.in,
                              .transpose_a = true,
                              .accumulate = true});
-    backend_.sum_rows(stream, {.x = d_out, .out = d_bias, .rows = tokens_, .width = widths.out});
+    backend_.sum_rows(
+        stream, {.x = d_out, .type = type_, .out = d_bias, .rows = tokens_, .width = widths.out});
   }
 
   // d_in = d_out * weight, or += with accumulate.
-  void input_gradient(kernels::Stream& stream, const float* d_out, const float* weight, float* d_in,
-                      const Widths& widths, bool accumulate) {
+  void input_gradient(kernels::Stream& stream, const void* d_out, const void* weight, void* d_in,
+                      kernels::FloatType d_in_type, const Widths& widths, bool accumulate) {
     backend_.matmul(stream, {.a = d_out,
                              .b = weight,
                              .c = d_in,
+                             .input_type = type_,
+                             .output_type = d_in_type,
                              .m = tokens_,
                              .n = widths.in,
                              .k = widths.out,
@@ -227,21 +254,25 @@ class MemoryLayer::Implementation {
   kernels::Backend& backend_;
   ValueTable& table_;
   MemoryLayerOptions options_;
+  kernels::FloatType type_;  // the backend's compute type
   ProductKeys keys_;
   std::unique_ptr<LookupSet> lookups_;
 
   DeviceArray<float> y_;          // [N, d_v]
   DeviceArray<float> d_y_;        // [N, d_v]
   DeviceArray<float> d_weights_;  // [N, H, k]
-  DeviceArray<float> gate_;       // [N, d_v]: g, with swilu
-  DeviceArray<float> gated_;      // [N, d_v]: y * silu(g), with swilu
-  DeviceArray<float> d_gate_;     // [N, d_v], with swilu
+  FloatArray gate_;               // [N, d_v]: g, with swilu
+  FloatArray gated_;              // [N, d_v]: y * silu(g), with swilu
+  FloatArray d_gate_;             // [N, d_v], with swilu
+  FloatArray y_compute_;          // [N, d_v]: what is projected without swilu, if not y itself
+  FloatArray d_out_compute_;      // [N, C], where the compute type is not float32
   DeviceArray<float> rho_;        // [N], with the scalar gate
   DeviceArray<float> ungated_;    // [N, C]: o before the scalar gate
   DeviceArray<float> d_ungated_;  // [N, C]
 
-  const float* x_ = nullptr;  // of the last forward
-  std::int64_t tokens_ = 0;   // of the last forward
+  const void* x_ = nullptr;          // of the last forward
+  const void* projected_ = nullptr;  // of the last forward: what value_out was applied to
+  std::int64_t tokens_ = 0;          // of the last forward
 };
 
 MemoryLayer::MemoryLayer(kernels::Backend& backend, ValueTable& table,
@@ -250,7 +281,7 @@ MemoryLayer::MemoryLayer(kernels::Backend& backend, ValueTable& table,
 MemoryLayer::~MemoryLayer() = default;
 
 void MemoryLayer::forward(kernels::Stream& stream, const MemoryLayerParameters& parameters,
-                          const float* x, std::int64_t tokens, float* out) {
+                          const void* x, std::int64_t tokens, float* out) {
   implementation_->forward(stream, parameters, x, tokens, out);
 }
 

@@ -34,7 +34,8 @@ struct MemoryLayerOptions {
 };
 
 // Device pointers; null where the options have no such parameter. With gate none, value_out is
-// present only when value_width != width. Used for parameters and, alike, for their gradients.
+// present only when value_width != width. Used for parameters and, alike, for their gradients,
+// which have no copies.
 struct MemoryLayerParameters {
   float* query_weight = nullptr;        // [H * d_k, C]
   float* query_bias = nullptr;          // [H * d_k]
@@ -47,6 +48,11 @@ struct MemoryLayerParameters {
   float* value_out_bias = nullptr;      // [C]
   float* scalar_gate_weight = nullptr;  // [1, C]
   float* scalar_gate_bias = nullptr;    // [1]
+  // Copies of the weights of matrix products in the backend's compute type; the weights themselves
+  // where that is float32.
+  const void* query_weight_compute = nullptr;
+  const void* gate_in_weight_compute = nullptr;
+  const void* value_out_weight_compute = nullptr;
 };
 
 class MemoryLayer {
@@ -57,8 +63,9 @@ class MemoryLayer {
   MemoryLayer(kernels::Backend& backend, ValueTable& table, const MemoryLayerOptions& options);
   ~MemoryLayer();
 
-  // x: [tokens, C] -> out: [tokens, C], overwritten. x must stay unchanged until backward.
-  void forward(kernels::Stream& stream, const MemoryLayerParameters& parameters, const float* x,
+  // x: [tokens, C] in the backend's compute type -> out: [tokens, C], overwritten. x must stay
+  // unchanged until backward.
+  void forward(kernels::Stream& stream, const MemoryLayerParameters& parameters, const void* x,
                std::int64_t tokens, float* out);
   // d_out: [tokens, C] -> d_x: [tokens, C], overwritten; parameter gradients accumulated; the row
   // gradient is kept in the table. Follows the forward of the same tokens.

@@ -4,6 +4,7 @@
 
 #include "io/check.h"
 #include "io/error.h"
+#include "kernels/convert.h"
 
 namespace mneme::memory {
 namespace {
@@ -53,6 +54,9 @@ ProductKeys::ProductKeys(kernels::Backend& backend, const ProductKeyOptions& opt
   queries_ = {backend, options.tokens * query_width()};
   d_queries_ = {backend, options.tokens * query_width()};
   half_scores_ = {backend, block_tokens_ * key_rows};
+  if (backend.compute_type() != kernels::FloatType::kF32) {
+    d_queries_compute_ = {backend, options.tokens * query_width(), backend.compute_type()};
+  }
   rows_ = {backend, picked};
   scores_ = {backend, picked};
   weights_ = {backend, picked};
@@ -75,13 +79,14 @@ const float* ProductKeys::searched_keys(const ProductKeyParameters& parameters) 
 }
 
 void ProductKeys::forward(kernels::Stream& stream, const ProductKeyParameters& parameters,
-                          const float* x, std::int64_t tokens) {
+                          const void* x, std::int64_t tokens) {
   CHECK(tokens >= 1 && tokens <= options_.tokens, "{} tokens, at most {}", tokens, options_.tokens);
   x_ = x;
   tokens_ = tokens;
   backend_->matmul(stream, {.a = x,
-                            .b = parameters.query_weight,
+                            .b = parameters.query_weight_compute,
                             .c = queries_.data(),
+                            .input_type = backend_->compute_type(),
                             .m = tokens,
                             .n = query_width(),
                             .k = options_.width,
@@ -172,9 +177,14 @@ void ProductKeys::backward(kernels::Stream& stream, const ProductKeyParameters& 
                .knn = options_.knn});
   if (normalised) normalisation_backward(stream, parameters, gradients);
   // q = x W^T + b.
-  backend_->matmul(stream, {.a = d_queries_.data(),
+  const kernels::FloatType type = backend_->compute_type();
+  const void* d_queries =
+      kernels::converted(*backend_, stream, d_queries_.data(), tokens_ * query_width(), type,
+                         d_queries_compute_.data());
+  backend_->matmul(stream, {.a = d_queries,
                             .b = x_,
                             .c = gradients.query_weight,
+                            .input_type = type,
                             .m = query_width(),
                             .n = options_.width,
                             .k = tokens_,
@@ -187,9 +197,10 @@ void ProductKeys::backward(kernels::Stream& stream, const ProductKeyParameters& 
                               .out = gradients.query_bias,
                               .rows = tokens_,
                               .width = query_width()});
-  backend_->matmul(stream, {.a = d_queries_.data(),
-                            .b = parameters.query_weight,
+  backend_->matmul(stream, {.a = d_queries,
+                            .b = parameters.query_weight_compute,
                             .c = d_x,
+                            .input_type = type,
                             .m = tokens_,
                             .n = options_.width,
                             .k = query_width(),

@@ -24,7 +24,9 @@ struct ProductKeyOptions {
 
 // Device pointers, of parameters or of their gradients.
 struct ProductKeyParameters {
-  float* query_weight = nullptr;     // [H * d_k, C]
+  float* query_weight = nullptr;  // [H * d_k, C]
+  // A copy of query_weight in the backend's compute type; null for gradients.
+  const void* query_weight_compute = nullptr;
   float* query_bias = nullptr;       // [H * d_k]
   float* keys = nullptr;             // [H, 2, n, d_k / 2]
   float* query_norm_gain = nullptr;  // [d_k / 2], null without norm
@@ -36,8 +38,9 @@ class ProductKeys {
   // Allocates every buffer. Throws Error when a size is out of range.
   ProductKeys(kernels::Backend& backend, const ProductKeyOptions& options);
 
-  // Fills rows(), scores() and weights(). x: [tokens, C], unchanged until backward.
-  void forward(kernels::Stream& stream, const ProductKeyParameters& parameters, const float* x,
+  // Fills rows(), scores() and weights(). x: [tokens, C] in the backend's compute type, unchanged
+  // until backward. Queries and scores are float32 whatever the compute type.
+  void forward(kernels::Stream& stream, const ProductKeyParameters& parameters, const void* x,
                std::int64_t tokens);
   // d_weights: [tokens, H, k], overwritten with the score gradients. d_x: [tokens, C],
   // accumulated; parameter gradients accumulated. Follows the forward of the same tokens.
@@ -75,9 +78,10 @@ class ProductKeys {
   DeviceArray<float> d_queries_;             // [N, H, 2, h]
   DeviceArray<float> d_normalised_queries_;  // [N, H, 2, h], with norm
   DeviceArray<float> d_normalised_keys_;     // [H, 2, n, h], with norm
+  FloatArray d_queries_compute_;             // [N, H, 2, h], where the compute type is not float32
 
-  const float* x_ = nullptr;  // of the last forward
-  std::int64_t tokens_ = 0;   // of the last forward
+  const void* x_ = nullptr;  // of the last forward
+  std::int64_t tokens_ = 0;  // of the last forward
 };
 
 }  // namespace mneme::memory

@@ -40,7 +40,6 @@ void group(const GroupedLookups& grouped, Scratch& scratch) {
   algorithms::count_up(kPolicy, grouped.order, count);
   algorithms::sort_pairs(kPolicy, keys, grouped.order, count);
   algorithms::group_sorted(kPolicy, grouped, keys, run);
-  *grouped.count = run[count - 1];
 
   if (grouped.token_order == nullptr) return;
   const std::int64_t width = grouped.lookups_per_token;

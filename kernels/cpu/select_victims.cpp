@@ -1,12 +1,9 @@
 // Operation select_victims of the CPU backend: a 64-bit score for each slot that may go, a radix
 // select of the lowest, and the bookkeeping of the hand for clock and sieve.
-//
-// A score's highest bit is set for slots that the current step has used, so that they go last.
 #include <thrust/functional.h>
 #include <thrust/transform_reduce.h>
 
-#include <bit>
-#include <cmath>
+#include <algorithm>
 #include <cstring>
 #include <limits>
 
@@ -14,63 +11,19 @@
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/thrust_policy.h"
-#include "kernels/scalar.h"
+#include "kernels/slot_scores.h"
+#include "kernels/slot_updates.h"
 
 namespace mneme::kernels::cpu {
 namespace {
 
 constexpr std::int64_t kSlotsPerTask = 8192;
-constexpr std::uint64_t kUsedNow = std::uint64_t{1} << 63;
-constexpr std::uint64_t kReferenced = std::uint64_t{1} << 62;
-constexpr std::uint64_t kWrapped = std::uint64_t{1} << 61;
-constexpr std::uint32_t kRandomVictims = 0x76696374;
-constexpr int kSlotBits = 29;
 
 struct MayGo {
   SlotTable table;
-  std::uint32_t first_live_lease;
-  bool operator()(std::uint32_t slot) const {
-    return table.occupied[slot] != 0 && table.leased[slot] < first_live_lease;
-  }
+  SelectVictimsArgs args;
+  bool operator()(std::uint32_t slot) const { return slot_scores::may_go(table, args, slot); }
 };
-
-// The place of a slot in the order that a hand follows.
-std::uint64_t queue_place(const SlotTable& table, ReplacementKind kind, SlotId slot) {
-  const bool by_insertion = kind == ReplacementKind::kSieve && table.inserted != nullptr;
-  return (by_insertion ? std::uint64_t{table.inserted[slot]} << kSlotBits : 0) | slot;
-}
-
-std::uint64_t hand_score(const SlotTable& table, const SelectVictimsArgs& args, SlotId slot,
-                         std::uint64_t hand_place) {
-  const std::uint64_t place = queue_place(table, args.kind, slot);
-  return (table.referenced[slot] != 0 ? kReferenced : 0) | (place < hand_place ? kWrapped : 0) |
-         place;
-}
-
-std::uint64_t worth(const SlotTable& table, const SelectVictimsArgs& args, SlotId slot,
-                    std::uint64_t hand_place) {
-  const std::uint32_t last_used = table.last_used[slot];
-  switch (args.kind) {
-    case ReplacementKind::kLru:
-      return last_used;
-    case ReplacementKind::kLfu: {
-      const auto passed = static_cast<float>(args.use_counter - last_used);
-      const float frequency = table.frequency[slot] * std::pow(args.frequency_decay, passed);
-      return std::uint64_t{std::bit_cast<std::uint32_t>(frequency)} << 32 | last_used;
-    }
-    case ReplacementKind::kStaticHot:
-      return std::uint64_t{std::bit_cast<std::uint32_t>(table.frequency[slot])} << 32 | ~last_used;
-    case ReplacementKind::kClock:
-    case ReplacementKind::kSieve:
-      return hand_score(table, args, slot, hand_place);
-    case ReplacementKind::kRandom:
-      return philox4x32_10({{slot, args.use_counter, 0, kRandomVictims}},
-                           static_cast<std::uint32_t>(args.seed),
-                           static_cast<std::uint32_t>(args.seed >> 32))
-          .v[0];
-  }
-  return 0;
-}
 
 // One digit of a radix select: how many of the scores that agree with `prefix` in the bits above
 // have each value of the digit.
@@ -128,15 +81,12 @@ struct Equal {
   bool operator()(std::uint32_t i) const { return scores[i] == limit; }
 };
 
-// The next occupied place after `place`, or the first of all.
 struct PlaceAfter {
   SlotTable table;
   ReplacementKind kind;
-  std::uint64_t place;
+  std::uint64_t last_score;
   std::uint64_t operator()(std::uint32_t slot) const {
-    if (table.occupied[slot] == 0) return std::numeric_limits<std::uint64_t>::max();
-    const std::uint64_t here = queue_place(table, kind, slot);
-    return here > place ? here : here | kWrapped;
+    return slot_scores::place_after(table, kind, slot, last_score);
   }
 };
 
@@ -145,52 +95,41 @@ struct PlaceAfter {
 void move_hand(const SlotTable& table, const SelectVictimsArgs& args,
                const std::uint32_t* candidates, const std::uint64_t* scores, std::int64_t count,
                std::uint64_t last_score) {
-  const bool full_sweep = (last_score & (kUsedNow | kReferenced)) != 0;
-  const std::uint64_t mask = ~(kUsedNow | kReferenced);
   parallel_chunks(count, kSlotsPerTask, [=](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
-      const bool passed = (scores[i] & kUsedNow) == 0 && (scores[i] & mask) < (last_score & mask);
-      if (full_sweep || passed) table.referenced[candidates[i]] = 0;
+      if (slot_scores::hand_clears(scores[i], last_score)) table.referenced[candidates[i]] = 0;
     }
   });
   const thrust::counting_iterator<std::uint32_t> slots(0);
-  const std::uint64_t next = thrust::transform_reduce(
-      kPolicy, slots, slots + table.slots,
-      PlaceAfter{table, args.kind, last_score & mask & ~kWrapped},
-      std::numeric_limits<std::uint64_t>::max(), thrust::minimum<std::uint64_t>());
-  *args.hand = static_cast<std::uint32_t>(next & ((std::uint64_t{1} << kSlotBits) - 1));
-  if (next == std::numeric_limits<std::uint64_t>::max()) *args.hand = 0;  // nothing is left
+  *args.hand = slot_scores::hand_at(thrust::transform_reduce(
+      kPolicy, slots, slots + table.slots, PlaceAfter{table, args.kind, last_score},
+      slot_scores::kNowhere, thrust::minimum<std::uint64_t>()));
 }
 
 void select(const SlotTable& table, const SelectVictimsArgs& args, Scratch& scratch) {
   *args.count = 0;
   auto* candidates = scratch.take<std::uint32_t>(table.slots);
-  const std::int64_t count = algorithms::select_indices(kPolicy, table.slots, candidates,
-                                                        MayGo{table, args.first_live_lease});
+  const std::int64_t count = select_indices(table.slots, candidates, MayGo{table, args});
   const std::int64_t wanted = std::min(args.wanted, count);
   if (wanted == 0) return;
 
-  const bool has_hand =
-      args.kind == ReplacementKind::kClock || args.kind == ReplacementKind::kSieve;
+  const bool has_hand = slot_scores::has_hand(args.kind);
   const std::uint64_t hand_place =
-      has_hand ? queue_place(table, args.kind, *args.hand % table.slots) : 0;
+      has_hand ? slot_scores::queue_place(table, args.kind, *args.hand % table.slots) : 0;
   auto* scores = scratch.take<std::uint64_t>(count);
   parallel_chunks(count, kSlotsPerTask, [=](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
-      const SlotId slot = candidates[i];
-      scores[i] = worth(table, args, slot, hand_place) |
-                  (table.step_used[slot] == args.step ? kUsedNow : 0);
+      scores[i] = slot_scores::score(table, args.kind, args, candidates[i], hand_place);
     }
   });
 
   // The indices below the threshold and the first ones at it; stable, so ties keep slot order.
   const Threshold threshold = find_threshold(scores, count, wanted, scratch);
   auto* chosen = scratch.take<std::uint32_t>(count + 1);
-  const std::int64_t below =
-      algorithms::select_indices(kPolicy, count, chosen, Below{scores, threshold.score});
+  const std::int64_t below = select_indices(count, chosen, Below{scores, threshold.score});
   CHECK(below + threshold.equal == wanted);
   auto* equal = scratch.take<std::uint32_t>(count);
-  algorithms::select_indices(kPolicy, count, equal, Equal{scores, threshold.score});
+  select_indices(count, equal, Equal{scores, threshold.score});
   std::memcpy(chosen + below, equal, static_cast<std::size_t>(threshold.equal) * 4);
   auto* chosen_scores = scratch.take<std::uint64_t>(wanted);
   for (std::int64_t i = 0; i < wanted; ++i) chosen_scores[i] = scores[chosen[i]];
@@ -202,8 +141,7 @@ void select(const SlotTable& table, const SelectVictimsArgs& args, Scratch& scra
     args.slots[i] = slot;
     args.rows[i] = row;
     args.dirty[i] = table.dirty[slot];
-    table.slot_of_row[row] = 0;  // ~kNoSlot
-    table.occupied[slot] = 0;
+    slot_updates::unbind(table, row, slot);
   }
   *args.count = static_cast<std::uint64_t>(wanted);
   if (has_hand) move_hand(table, args, candidates, scores, count, chosen_scores[wanted - 1]);
@@ -213,11 +151,10 @@ void select(const SlotTable& table, const SelectVictimsArgs& args, Scratch& scra
 
 void CpuBackend::select_victims(Stream& stream, const SlotTable& table,
                                 const SelectVictimsArgs& args) {
-  CHECK(table.slots >= 1 && table.slots <= std::uint32_t{1} << kSlotBits);
+  CHECK(table.slots >= 1 && table.slots <= std::uint32_t{1} << slot_scores::kSlotBits);
   CHECK(args.wanted >= 0 && args.slots != nullptr && args.rows != nullptr &&
         args.dirty != nullptr && args.count != nullptr);
-  CHECK(args.hand != nullptr ||
-        (args.kind != ReplacementKind::kClock && args.kind != ReplacementKind::kSieve));
+  CHECK(args.hand != nullptr || !slot_scores::has_hand(args.kind));
   on(stream).enqueue([=](Scratch& scratch) { select(table, args, scratch); });
 }
 

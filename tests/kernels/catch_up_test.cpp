@@ -113,11 +113,11 @@ TEST_P(CatchUp, MakesTouchedRowsEqualToDenseAdamW) {
   const Case& shape = GetParam();
   for (const TestBackend& test : backends_under_test()) {
     SCOPED_TRACE(test.name);
-    const auto backend = test.make();
+    kernels::Backend& backend = shared_backend(test);
     constexpr std::uint32_t kRows = 24;
     constexpr std::uint64_t kSteps = 500;
     DenseTraining training(
-        *backend, kRows,
+        backend, kRows,
         {.width = 20, .value_type = shape.value_type, .moment_type = shape.moment_type},
         {.beta1 = shape.beta1,
          .beta2 = shape.beta2,

@@ -85,9 +85,9 @@ TEST_P(GatherAndDot, MatchFloat64) {
   const Case shape = GetParam();
   for (const TestBackend& test : backends_under_test()) {
     SCOPED_TRACE(test.name);
-    const auto backend = test.make();
-    const Results actual = run(*backend, shape, 1 << 30, true);
-    const RowTable table(*backend,
+    kernels::Backend& backend = shared_backend(test);
+    const Results actual = run(backend, shape, 1 << 30, true);
+    const RowTable table(backend,
                          {.width = static_cast<std::uint32_t>(shape.width),
                           .value_type = shape.type,
                           .moments = false},
@@ -108,16 +108,16 @@ TEST_P(GatherAndDot, GiveTheSameBitsForAnyChunksThreadsAndOrder) {
   const Case shape = GetParam();
   for (const TestBackend& test : backends_under_test()) {
     SCOPED_TRACE(test.name);
-    const auto backend = test.make();
-    const Results whole = run(*backend, shape, 1 << 30, true);
+    kernels::Backend& backend = shared_backend(test);
+    const Results whole = run(backend, shape, 1 << 30, true);
     for (const std::int64_t chunk : {1, 7, 100}) {
       SCOPED_TRACE(chunk);
       if (chunk == 1 && shape.tokens * shape.lookups_per_token > 1000) continue;  // slow
-      const Results split = run(*backend, shape, chunk, true);
+      const Results split = run(backend, shape, chunk, true);
       EXPECT_TRUE(split.y == whole.y);
       EXPECT_TRUE(split.d_weights == whole.d_weights);
     }
-    EXPECT_TRUE(run(*backend, shape, 100, false).d_weights == whole.d_weights);
+    EXPECT_TRUE(run(backend, shape, 100, false).d_weights == whole.d_weights);
     if (!test.make_with_threads) continue;
     const Results one = run(*test.make_with_threads(1), shape, 1 << 30, true);
     EXPECT_TRUE(one.y == whole.y);
@@ -128,32 +128,35 @@ TEST_P(GatherAndDot, GiveTheSameBitsForAnyChunksThreadsAndOrder) {
 // The weights' gradient is that of <y, d_y>.
 TEST_P(GatherAndDot, DotIsTheGradientOfGather) {
   const Case shape = GetParam();
-  const auto backend = kernels::make_cpu_backend();
-  const RowTable table(*backend,
-                       {.width = static_cast<std::uint32_t>(shape.width),
-                        .value_type = shape.type,
-                        .moments = false},
-                       kRows);
-  table.fill_randomly(1);
-  const auto rows = random_rows(shape.tokens, shape.lookups_per_token, kRows, 2);
-  const std::int64_t lookups = shape.tokens * shape.lookups_per_token;
-  const auto d_y = random_floats(shape.tokens * shape.width, 4);
-  const auto weights = random_floats(lookups, 3);
-  const Results actual = run(*backend, shape, 1 << 30, true);
-  const auto loss = [&](std::size_t lookup, double delta) {
-    std::vector<float> moved = weights;
-    moved[lookup] = static_cast<float>(moved[lookup] + delta);
-    const auto y = oracle::gather(table, rows, moved, shape.lookups_per_token, 0.5);
-    double sum = 0;
-    for (std::size_t i = 0; i < y.size(); ++i) sum += y[i] * static_cast<double>(d_y[i]);
-    return std::pair{sum, static_cast<double>(moved[lookup])};
-  };
-  for (std::size_t lookup = 0; lookup < weights.size(); lookup += weights.size() / 5 + 1) {
-    SCOPED_TRACE(lookup);
-    const auto [above, high] = loss(lookup, 0.5);
-    const auto [below, low] = loss(lookup, -0.5);
-    EXPECT_NEAR(actual.d_weights[lookup], (above - below) / (high - low),
-                1e-4 * std::sqrt(static_cast<double>(shape.width)));
+  for (const TestBackend& test : backends_under_test()) {
+    SCOPED_TRACE(test.name);
+    kernels::Backend& backend = shared_backend(test);
+    const RowTable table(backend,
+                         {.width = static_cast<std::uint32_t>(shape.width),
+                          .value_type = shape.type,
+                          .moments = false},
+                         kRows);
+    table.fill_randomly(1);
+    const auto rows = random_rows(shape.tokens, shape.lookups_per_token, kRows, 2);
+    const std::int64_t lookups = shape.tokens * shape.lookups_per_token;
+    const auto d_y = random_floats(shape.tokens * shape.width, 4);
+    const auto weights = random_floats(lookups, 3);
+    const Results actual = run(backend, shape, 1 << 30, true);
+    const auto loss = [&](std::size_t lookup, double delta) {
+      std::vector<float> moved = weights;
+      moved[lookup] = static_cast<float>(moved[lookup] + delta);
+      const auto y = oracle::gather(table, rows, moved, shape.lookups_per_token, 0.5);
+      double sum = 0;
+      for (std::size_t i = 0; i < y.size(); ++i) sum += y[i] * static_cast<double>(d_y[i]);
+      return std::pair{sum, static_cast<double>(moved[lookup])};
+    };
+    for (std::size_t lookup = 0; lookup < weights.size(); lookup += weights.size() / 5 + 1) {
+      SCOPED_TRACE(lookup);
+      const auto [above, high] = loss(lookup, 0.5);
+      const auto [below, low] = loss(lookup, -0.5);
+      EXPECT_NEAR(actual.d_weights[lookup], (above - below) / (high - low),
+                  1e-4 * std::sqrt(static_cast<double>(shape.width)));
+    }
   }
 }
 

@@ -72,9 +72,9 @@ TEST_P(GoldenMemory, RowsAreExactAndScoresWeightsAndSumsAgree) {
   const std::int64_t n = config["half_keys"], width = config["value_width"];
   const auto values = file.read_f64("in.values");
   for (const TestBackend& test : backends_under_test()) {
-    const auto backend = test.make();
-    const auto stream = backend->create_stream();
-    const RowTable table(*backend, {.width = static_cast<std::uint32_t>(width), .moments = false},
+    kernels::Backend& backend = shared_backend(test);
+    const auto stream = backend.create_stream();
+    const RowTable table(backend, {.width = static_cast<std::uint32_t>(width), .moments = false},
                          static_cast<std::uint32_t>(n * n));
     for (std::int64_t i = 0; i < n * n * width; ++i) {
       table.set_value(static_cast<kernels::RowId>(i / width), i % width,
@@ -83,18 +83,18 @@ TEST_P(GoldenMemory, RowsAreExactAndScoresWeightsAndSumsAgree) {
     for (int index = 0; index < config["layers"].get<int>(); ++index) {
       const std::string layer = fmt::format("layer{}", index);
       SCOPED_TRACE(fmt::format("{} on {}", layer, test.name));
-      const Pinned<float> input(*backend, half_scores(file, config, layer));
+      const Pinned<float> input(backend, half_scores(file, config, layer));
       const std::int64_t count = tokens * heads * knn;
-      const Pinned<kernels::RowId> rows(*backend, count);
-      const Pinned<float> scores(*backend, count), weights(*backend, count);
-      backend->product_keys(*stream, {.half_scores = input.data(),
-                                      .rows = rows.data(),
-                                      .scores = scores.data(),
-                                      .weights = weights.data(),
-                                      .tokens = tokens,
-                                      .heads = heads,
-                                      .half_keys = n,
-                                      .knn = knn});
+      const Pinned<kernels::RowId> rows(backend, count);
+      const Pinned<float> scores(backend, count), weights(backend, count);
+      backend.product_keys(*stream, {.half_scores = input.data(),
+                                     .rows = rows.data(),
+                                     .scores = scores.data(),
+                                     .weights = weights.data(),
+                                     .tokens = tokens,
+                                     .heads = heads,
+                                     .half_keys = n,
+                                     .knn = knn});
       stream->synchronize();
       const auto expected_rows = file.read_i64(layer + ".out.rows");
       EXPECT_TRUE(std::equal(expected_rows.begin(), expected_rows.end(), rows.data()));
@@ -106,19 +106,19 @@ TEST_P(GoldenMemory, RowsAreExactAndScoresWeightsAndSumsAgree) {
       near(scores, ".out.scores", 1e-6);
       near(weights, ".out.weights", 1e-5);
 
-      const TestLookups lookups(*backend, *stream, rows.values(), heads * knn);
-      Pinned<kernels::SlotId> slots(*backend, lookups.distinct());
+      const TestLookups lookups(backend, *stream, rows.values(), heads * knn);
+      Pinned<kernels::SlotId> slots(backend, lookups.distinct());
       for (std::int64_t i = 0; i < lookups.distinct(); ++i) {
         slots[i] = table.slot_of(lookups.grouped().unique_rows[i]);
       }
-      const Pinned<float> y(*backend, tokens * width);
-      backend->gather_rows(*stream, table.arena(),
-                           {.grouped = lookups.grouped(),
-                            .weights = weights.data(),
-                            .slots = slots.data(),
-                            .first = 0,
-                            .count = lookups.distinct(),
-                            .y = y.data()});
+      const Pinned<float> y(backend, tokens * width);
+      backend.gather_rows(*stream, table.arena(),
+                          {.grouped = lookups.grouped(),
+                           .weights = weights.data(),
+                           .slots = slots.data(),
+                           .first = 0,
+                           .count = lookups.distinct(),
+                           .y = y.data()});
       stream->synchronize();
       near(y, ".out.y", 1e-5);
     }
@@ -149,9 +149,9 @@ TEST_P(GoldenAdamW, TableAndMomentsAgreeAtEverySnapshot) {
   const auto rows = file.read_i64("in.rows"), counts = file.read_i64("in.row_counts");
   for (const TestBackend& test : backends_under_test()) {
     SCOPED_TRACE(test.name);
-    const auto backend = test.make();
+    kernels::Backend& backend = shared_backend(test);
     DenseTraining training(
-        *backend, table_rows, {.width = static_cast<std::uint32_t>(width)},
+        backend, table_rows, {.width = static_cast<std::uint32_t>(width)},
         {.beta1 = config["beta1"],
          .beta2 = config["beta2"],
          .epsilon = config["eps"],

@@ -19,10 +19,10 @@ TEST_P(GroupLookups, GivesDistinctRowsTheirLookupsAndEachTokenItsOrder) {
   const auto [tokens, per_token, table_rows] = GetParam();
   for (const TestBackend& test : backends_under_test()) {
     SCOPED_TRACE(test.name);
-    const auto backend = test.make();
-    const auto stream = backend->create_stream();
+    kernels::Backend& backend = shared_backend(test);
+    const auto stream = backend.create_stream();
     const auto rows = random_rows(tokens, per_token, table_rows, 5);
-    const TestLookups lookups(*backend, *stream, rows, per_token);
+    const TestLookups lookups(backend, *stream, rows, per_token);
     const kernels::GroupedLookups& grouped = lookups.grouped();
 
     std::map<kernels::RowId, std::vector<std::uint32_t>> expected;
@@ -57,14 +57,17 @@ INSTANTIATE_TEST_SUITE_P(Shapes, GroupLookups,
                                            Case{7, 300, 100000}));
 
 TEST(GroupLookupsKeys, SortsRowIdsOfTheWholeRange) {
-  const auto backend = kernels::make_cpu_backend();
-  const auto stream = backend->create_stream();
-  const std::vector<kernels::RowId> rows = {0xfffffffdu, 0, 0x80000000u, 0x7fffffffu, 0, 5};
-  const TestLookups lookups(*backend, *stream, rows, 3);
-  ASSERT_EQ(lookups.distinct(), 5);
-  const kernels::RowId* unique = lookups.grouped().unique_rows;
-  EXPECT_EQ(std::vector<kernels::RowId>(unique, unique + 5),
-            (std::vector<kernels::RowId>{0, 5, 0x7fffffffu, 0x80000000u, 0xfffffffdu}));
+  for (const TestBackend& test : backends_under_test()) {
+    SCOPED_TRACE(test.name);
+    kernels::Backend& backend = shared_backend(test);
+    const auto stream = backend.create_stream();
+    const std::vector<kernels::RowId> rows = {0xfffffffdu, 0, 0x80000000u, 0x7fffffffu, 0, 5};
+    const TestLookups lookups(backend, *stream, rows, 3);
+    ASSERT_EQ(lookups.distinct(), 5);
+    const kernels::RowId* unique = lookups.grouped().unique_rows;
+    EXPECT_EQ(std::vector<kernels::RowId>(unique, unique + 5),
+              (std::vector<kernels::RowId>{0, 5, 0x7fffffffu, 0x80000000u, 0xfffffffdu}));
+  }
 }
 
 }  // namespace

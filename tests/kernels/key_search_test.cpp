@@ -109,8 +109,8 @@ TEST_P(ProductKeys, FindsTheBestOfAllRowsInTheDefinedOrder) {
   const auto half_scores = make_scores(shape);
   for (const TestBackend& test : backends_under_test()) {
     SCOPED_TRACE(test.name);
-    const auto backend = test.make();
-    const Found found = search(*backend, shape, half_scores);
+    kernels::Backend& backend = shared_backend(test);
+    const Found found = search(backend, shape, half_scores);
     std::size_t at = 0;
     for (std::int64_t group = 0; group < shape.tokens * shape.heads; ++group) {
       const float* first = half_scores.data() + group * 2 * shape.half_keys;
@@ -142,7 +142,7 @@ TEST(ProductKeysErrors, NameTheTokenAndHeadOfAScoreThatIsNotFinite) {
   const Case shape{Scores::kNormal, 3, 2, 40, 8};
   for (const TestBackend& test : backends_under_test()) {
     SCOPED_TRACE(test.name);
-    const auto backend = test.make();
+    kernels::Backend& backend = shared_backend(test);
     for (const auto& [bad, text] :
          {std::pair{std::nanf(""), "not a number"},
           std::pair{std::numeric_limits<float>::infinity(), "infinite"}}) {
@@ -150,7 +150,7 @@ TEST(ProductKeysErrors, NameTheTokenAndHeadOfAScoreThatIsNotFinite) {
       auto half_scores = make_scores(shape);
       half_scores[static_cast<std::size_t>((3 * 2 + 1) * 40 + 39)] = bad;
       try {
-        search(*backend, shape, half_scores);
+        search(backend, shape, half_scores);
         FAIL() << "no error for " << text;
       } catch (const io::Error& error) {
         EXPECT_NE(std::string(error.what()).find("token 1, head 1"), std::string::npos)

@@ -12,19 +12,38 @@
 #include <vector>
 
 #include "kernels/backend.h"
+#include "kernels/scalar.h"
 
 namespace mneme::testing {
 
-enum class ElementType { kFloat32, kInt32, kFloat64 };
+enum class ElementType { kFloat32, kBFloat16, kInt32, kFloat64 };
 
 using Values = std::vector<double>;
 
-// Initial contents; an oracle and a backend start from the same ones.
+// Initial contents; an oracle and a backend start from the same ones. Values must be representable
+// in the type.
 struct Tensor {
   std::string name;
   Values values;
   ElementType type = ElementType::kFloat32;
+  bool scratch = false;  // what is in it after the operation does not matter
 };
+
+// The nearest numbers that a floating-point type has.
+inline Values rounded(Values values, kernels::FloatType type) {
+  for (double& value : values) {
+    const auto exact = static_cast<float>(value);
+    value = type == kernels::FloatType::kF32
+                ? exact
+                : kernels::bf16_to_float(kernels::float_to_bf16(exact));
+  }
+  return values;
+}
+
+inline Tensor float_tensor(const std::string& name, const Values& values, kernels::FloatType type) {
+  const bool wide = type == kernels::FloatType::kF32;
+  return {name, rounded(values, type), wide ? ElementType::kFloat32 : ElementType::kBFloat16};
+}
 
 // The oracle's view: every tensor in float64, changed in place.
 class OracleTensors {
@@ -69,6 +88,11 @@ struct OperationCase {
   Differentiation differentiation = {};  // for backward operations
   double tolerance = 1e-5;               // of the relative error of each tensor
 };
+
+// Of operations that work in bf16: rounding the inputs and results of a few steps inside.
+inline constexpr double kBf16Tolerance = 1e-2;
+// Of those that compute in float32 and round the result, once: 2^-9 at most.
+inline constexpr double kBf16Rounding = 2.5e-3;
 
 // Deterministic test numbers, exactly representable in float32.
 class Numbers {

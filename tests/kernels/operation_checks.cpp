@@ -13,7 +13,7 @@ constexpr std::size_t kGuardBytes = 256;
 constexpr unsigned char kGuard = 0xA5;
 
 std::size_t element_bytes(ElementType type) {
-  return type == ElementType::kFloat64 ? 8 : 4;
+  return type == ElementType::kFloat64 ? 8 : type == ElementType::kBFloat16 ? 2 : 4;
 }
 
 std::vector<std::byte> encode(const Tensor& tensor) {
@@ -22,6 +22,9 @@ std::vector<std::byte> encode(const Tensor& tensor) {
     std::byte* target = bytes.data() + i * element_bytes(tensor.type);
     if (tensor.type == ElementType::kFloat32) {
       const float value = static_cast<float>(tensor.values[i]);
+      std::memcpy(target, &value, sizeof value);
+    } else if (tensor.type == ElementType::kBFloat16) {
+      const std::uint16_t value = kernels::float_to_bf16(static_cast<float>(tensor.values[i]));
       std::memcpy(target, &value, sizeof value);
     } else if (tensor.type == ElementType::kInt32) {
       const auto value = static_cast<std::int32_t>(tensor.values[i]);
@@ -41,6 +44,10 @@ Values decode(const std::vector<std::byte>& bytes, ElementType type) {
       float value = 0;
       std::memcpy(&value, source, sizeof value);
       values[i] = value;
+    } else if (type == ElementType::kBFloat16) {
+      std::uint16_t value = 0;
+      std::memcpy(&value, source, sizeof value);
+      values[i] = kernels::bf16_to_float(value);
     } else if (type == ElementType::kInt32) {
       std::int32_t value = 0;
       std::memcpy(&value, source, sizeof value);
@@ -175,11 +182,11 @@ const Tensor& find(const OperationCase& operation, const std::string& name) {
 
 TEST_P(OperationTest, MatchesTheOracleAndWritesNothingElse) {
   const OperationCase& operation = GetParam().operation;
-  const auto backend = GetParam().backend.make();
-  const Results results = run_case(*backend, operation);
+  const Results results = run_case(shared_backend(GetParam().backend), operation);
   OracleTensors expected(operation.tensors);
   operation.oracle(expected);
   for (const Tensor& tensor : operation.tensors) {
+    if (tensor.scratch) continue;
     expect_close(tensor, expected[tensor.name], decode(results.at(tensor.name), tensor.type),
                  operation.tolerance);
   }
@@ -189,8 +196,7 @@ TEST_P(GradientTest, GradientsFollowFiniteDifferences) {
   const OperationCase& operation = GetParam().operation;
   const Differentiation& differentiation = operation.differentiation;
   ASSERT_FALSE(differentiation.inputs.empty());
-  const auto backend = GetParam().backend.make();
-  const Results results = run_case(*backend, operation);
+  const Results results = run_case(shared_backend(GetParam().backend), operation);
   OracleTensors oracle(operation.tensors);
   operation.oracle(oracle);
   for (const auto& [input, gradient] : differentiation.inputs) {
@@ -205,16 +211,17 @@ TEST_P(GradientTest, GradientsFollowFiniteDifferences) {
   }
 }
 
-TEST_P(OperationTest, GivesTheSameBitsForAnyNumberOfThreads) {
-  const OperationCase& operation = GetParam().operation;
-  if (!GetParam().backend.make_with_threads) GTEST_SKIP() << "the backend has no threads to vary";
-  const Results one = run_case(*GetParam().backend.make_with_threads(1), operation);
-  for (const int threads : {2, 3}) {
+TEST_P(OperationTest, GivesTheSameBitsAgainAndForAnyNumberOfThreads) {
+  const auto& [backend, operation] = GetParam();
+  const Results once = run_case(shared_backend(backend), operation);
+  const auto expect_same = [&once](const Results& again) {
+    for (const auto& [name, bytes] : once) EXPECT_TRUE(bytes == again.at(name)) << name;
+  };
+  expect_same(run_case(shared_backend(backend), operation));
+  if (!backend.make_with_threads) return;
+  for (const int threads : {1, 3}) {
     SCOPED_TRACE(threads);
-    const Results many = run_case(*GetParam().backend.make_with_threads(threads), operation);
-    for (const auto& [name, bytes] : one) {
-      EXPECT_TRUE(bytes == many.at(name)) << name << " depends on the number of threads";
-    }
+    expect_same(run_case(*backend.make_with_threads(threads), operation));
   }
 }
 

@@ -28,12 +28,20 @@ class OperationTest : public ::testing::TestWithParam<OperationParameter> {};
 
 class GradientTest : public ::testing::TestWithParam<OperationParameter> {};
 
-inline auto on_every_backend(const std::vector<OperationCase>& cases) {
+inline auto on_backends(const std::vector<TestBackend>& backends,
+                        const std::vector<OperationCase>& cases) {
   std::vector<OperationParameter> parameters;
-  for (const TestBackend& backend : backends_under_test()) {
+  for (const TestBackend& backend : backends) {
     for (const OperationCase& operation : cases) parameters.push_back({backend, operation});
   }
   return ::testing::ValuesIn(parameters);
+}
+inline auto on_every_backend(const std::vector<OperationCase>& cases) {
+  return on_backends(backends_under_test(), cases);
+}
+// For cases with bf16 operands, which a backend takes only when it computes in bf16.
+inline auto on_bf16_backends(const std::vector<OperationCase>& cases) {
+  return on_backends(bf16_backends_under_test(), cases);
 }
 
 inline std::string case_name(const ::testing::TestParamInfo<OperationParameter>& info) {

@@ -137,26 +137,14 @@ class Plan {
   kernels::SlotTable table_;
 };
 
-class Residency : public ::testing::TestWithParam<std::string> {
- protected:
-  std::unique_ptr<kernels::Backend> make() {
-    for (const TestBackend& test : backends_under_test()) {
-      if (test.name == GetParam()) return test.make();
-    }
-    return nullptr;
-  }
-};
-std::vector<std::string> backend_names() {
-  std::vector<std::string> names;
-  for (const TestBackend& test : backends_under_test()) names.push_back(test.name);
-  return names;
-}
-INSTANTIATE_TEST_SUITE_P(Backends, Residency, ::testing::ValuesIn(backend_names()),
-                         [](const auto& test) { return test.param; });
+class Residency : public ::testing::TestWithParam<TestBackend> {};
+
+INSTANTIATE_TEST_SUITE_P(Backends, Residency, ::testing::ValuesIn(backends_under_test()),
+                         backend_name);
 
 TEST_P(Residency, LookUpSplitsRowsIntoThereAndMissing) {
-  const auto backend = make();
-  Plan plan(*backend, 1000, 8);
+  kernels::Backend& backend = shared_backend(GetParam());
+  Plan plan(backend, 1000, 8);
   plan.bind({5, 900, 17}, {3, 0, 7}, 1);
   const auto looked = plan.lookup({0, 5, 17, 18, 900, 999});
   EXPECT_EQ(looked.slots, (std::vector<SlotId>{kNoSlot, 3, 7, kNoSlot, 0, kNoSlot}));
@@ -165,8 +153,8 @@ TEST_P(Residency, LookUpSplitsRowsIntoThereAndMissing) {
 }
 
 TEST_P(Residency, DirtySlotsAreListedUntilTheyAreCleared) {
-  const auto backend = make();
-  Plan plan(*backend, 100, 8);
+  kernels::Backend& backend = shared_backend(GetParam());
+  Plan plan(backend, 100, 8);
   plan.bind({50, 60, 70}, {6, 2, 4}, 1);
   plan.mark({6, kNoSlot, 2}, {.use_counter = 1, .step = 1, .dirty = true});
   EXPECT_EQ(plan.dirty(), (std::vector<std::pair<SlotId, RowId>>{{2, 60}, {6, 50}}));
@@ -175,8 +163,8 @@ TEST_P(Residency, DirtySlotsAreListedUntilTheyAreCleared) {
 }
 
 TEST_P(Residency, VictimsAreUnboundAndSayWhetherTheyAreDirty) {
-  const auto backend = make();
-  Plan plan(*backend, 100, 4);
+  kernels::Backend& backend = shared_backend(GetParam());
+  Plan plan(backend, 100, 4);
   plan.bind({10, 11, 12, 13}, {0, 1, 2, 3}, 1);
   plan.mark({1}, {.use_counter = 2, .step = 1, .lease = false, .dirty = true});
   plan.mark({0, 3}, {.use_counter = 3, .step = 1, .lease = false});
@@ -192,12 +180,12 @@ TEST_P(Residency, VictimsAreUnboundAndSayWhetherTheyAreDirty) {
 }
 
 TEST_P(Residency, LeasedSlotsStayAndSlotsOfThisStepGoLast) {
-  const auto backend = make();
+  kernels::Backend& backend = shared_backend(GetParam());
   for (const auto kind :
        {ReplacementKind::kLru, ReplacementKind::kLfu, ReplacementKind::kClock,
         ReplacementKind::kSieve, ReplacementKind::kStaticHot, ReplacementKind::kRandom}) {
     SCOPED_TRACE(static_cast<int>(kind));
-    Plan plan(*backend, 100, 6);
+    Plan plan(backend, 100, 6);
     plan.bind({0, 1, 2, 3, 4, 5}, {0, 1, 2, 3, 4, 5}, 1);
     plan.mark({0, 1}, {.use_counter = 7, .step = 3, .lease = true});   // leased
     plan.mark({2, 3}, {.use_counter = 6, .step = 3, .lease = false});  // of this step
@@ -218,9 +206,9 @@ TEST_P(Residency, LeasedSlotsStayAndSlotsOfThisStepGoLast) {
 }
 
 TEST_P(Residency, LfuForgetsAndStaticHotDoesNot) {
-  const auto backend = make();
+  kernels::Backend& backend = shared_backend(GetParam());
   const auto worst = [&](ReplacementKind kind, float decay) {
-    Plan plan(*backend, 10, 2);
+    Plan plan(backend, 10, 2);
     plan.bind({1, 2}, {0, 1}, 0);
     for (std::uint32_t use = 1; use <= 5; ++use) {
       plan.mark({0}, {.use_counter = use, .lease = false, .frequency_decay = decay});
@@ -243,8 +231,8 @@ TEST_P(Residency, LfuForgetsAndStaticHotDoesNot) {
 }
 
 TEST_P(Residency, ClockGivesReferencedSlotsASecondChance) {
-  const auto backend = make();
-  Plan plan(*backend, 100, 6);
+  kernels::Backend& backend = shared_backend(GetParam());
+  Plan plan(backend, 100, 6);
   plan.bind({0, 1, 2, 3, 4, 5}, {0, 1, 2, 3, 4, 5}, 1);
   plan.mark({0, 2, 3}, {.use_counter = 2, .step = 1, .lease = false});
   const auto next = [&](std::int64_t wanted) {
@@ -265,8 +253,8 @@ TEST_P(Residency, ClockGivesReferencedSlotsASecondChance) {
 }
 
 TEST_P(Residency, SieveSweepsInOrderOfInsertionAndKeepsItsPlace) {
-  const auto backend = make();
-  Plan plan(*backend, 100, 4);
+  kernels::Backend& backend = shared_backend(GetParam());
+  Plan plan(backend, 100, 4);
   // Oldest first: slots 2, 0, 3, 1.
   plan.bind({20}, {2}, 1);
   plan.bind({0}, {0}, 2);
@@ -294,9 +282,9 @@ TEST_P(Residency, SieveSweepsInOrderOfInsertionAndKeepsItsPlace) {
 
 // Many slots against sorting all of them.
 TEST_P(Residency, LruAndRandomOfManySlotsMatchAFullSort) {
-  const auto backend = make();
+  kernels::Backend& backend = shared_backend(GetParam());
   constexpr std::uint32_t kSlots = 30000;
-  Plan plan(*backend, kSlots, kSlots);
+  Plan plan(backend, kSlots, kSlots);
   std::vector<RowId> rows(kSlots);
   std::iota(rows.begin(), rows.end(), 0u);
   plan.bind(rows, rows, 1);
@@ -326,9 +314,9 @@ TEST_P(Residency, LruAndRandomOfManySlotsMatchAFullSort) {
 }
 
 TEST_P(Residency, RandomVictimsAreAFunctionOfSeedAndCounter) {
-  const auto backend = make();
+  kernels::Backend& backend = shared_backend(GetParam());
   const auto drawn = [&](std::uint64_t seed, std::uint32_t counter) {
-    Plan plan(*backend, 1000, 1000);
+    Plan plan(backend, 1000, 1000);
     std::vector<RowId> rows(1000);
     std::iota(rows.begin(), rows.end(), 0u);
     plan.bind(rows, rows, 1);

@@ -46,12 +46,12 @@ constexpr std::uint32_t kRows = 40;
 TEST_P(RowRecords, SurviveTheWayIntoTheArenaAndBack) {
   for (const TestBackend& test : backends_under_test()) {
     SCOPED_TRACE(test.name);
-    const auto backend = test.make();
-    const auto stream = backend->create_stream();
-    const RowTable table(*backend, layout(), kRows);
+    kernels::Backend& backend = shared_backend(test);
+    const auto stream = backend.create_stream();
+    const RowTable table(backend, layout(), kRows);
     const auto bytes = static_cast<std::int64_t>(layout().record_bytes());
-    const Pinned<std::byte> before(*backend, kRows * bytes),
-        after(*backend, kRows * bytes, std::byte{0xEE});
+    const Pinned<std::byte> before(backend, kRows * bytes),
+        after(backend, kRows * bytes, std::byte{0xEE});
     std::vector<std::byte*> in, out;
     std::vector<kernels::SlotId> slot_list;
     // The parts of a record that hold something are random, the padding is zero.
@@ -71,10 +71,10 @@ TEST_P(RowRecords, SurviveTheWayIntoTheArenaAndBack) {
       out.push_back(after.data() + i * bytes);
       slot_list.push_back(table.slot_of(static_cast<kernels::RowId>(i)));
     }
-    const Pinned<std::byte*> sources(*backend, in), targets(*backend, out);
-    const Pinned<kernels::SlotId> slots(*backend, slot_list);
-    backend->unpack_records(*stream, table.arena(), sources.data(), slots.data(), kRows);
-    backend->pack_records(*stream, table.arena(), targets.data(), slots.data(), kRows);
+    const Pinned<std::byte*> sources(backend, in), targets(backend, out);
+    const Pinned<kernels::SlotId> slots(backend, slot_list);
+    backend.unpack_records(*stream, table.arena(), sources.data(), slots.data(), kRows);
+    backend.pack_records(*stream, table.arena(), targets.data(), slots.data(), kRows);
     stream->synchronize();
     EXPECT_TRUE(before.values() == after.values());
     std::uint32_t last_step = 0;
@@ -82,13 +82,13 @@ TEST_P(RowRecords, SurviveTheWayIntoTheArenaAndBack) {
     EXPECT_EQ(table.last_step(0), last_step);
 
     // The same through a second arena, in reverse order of slots.
-    const RowTable copy(*backend, layout(), kRows);
+    const RowTable copy(backend, layout(), kRows);
     std::reverse(slot_list.begin(), slot_list.end());
-    const Pinned<kernels::SlotId> reversed(*backend, slot_list);
-    backend->copy_rows(*stream, table.arena(), slots.data(), copy.arena(), reversed.data(), kRows);
-    const Pinned<std::byte> copied(*backend, kRows * bytes);
+    const Pinned<kernels::SlotId> reversed(backend, slot_list);
+    backend.copy_rows(*stream, table.arena(), slots.data(), copy.arena(), reversed.data(), kRows);
+    const Pinned<std::byte> copied(backend, kRows * bytes);
     for (std::int64_t i = 0; i < kRows; ++i) targets[i] = copied.data() + i * bytes;
-    backend->pack_records(*stream, copy.arena(), targets.data(), reversed.data(), kRows);
+    backend.pack_records(*stream, copy.arena(), targets.data(), reversed.data(), kRows);
     stream->synchronize();
     EXPECT_TRUE(before.values() == copied.values());
   }
@@ -97,16 +97,16 @@ TEST_P(RowRecords, SurviveTheWayIntoTheArenaAndBack) {
 TEST_P(RowRecords, ReadAsFloat32WhateverTheirType) {
   for (const TestBackend& test : backends_under_test()) {
     SCOPED_TRACE(test.name);
-    const auto backend = test.make();
-    const auto stream = backend->create_stream();
-    const RowTable table(*backend, layout(), kRows);
+    kernels::Backend& backend = shared_backend(test);
+    const auto stream = backend.create_stream();
+    const RowTable table(backend, layout(), kRows);
     table.fill_randomly(4);
     const std::vector<kernels::RowId> rows = {7, 0, 39, 7};
     std::vector<kernels::SlotId> slot_list;
     for (const auto row : rows) slot_list.push_back(table.slot_of(row));
-    const Pinned<kernels::SlotId> slots(*backend, slot_list);
-    const Pinned<float> out(*backend, 4 * table.width(), -7.0f);
-    backend->read_values(*stream, table.arena(), slots.data(), 4, out.data());
+    const Pinned<kernels::SlotId> slots(backend, slot_list);
+    const Pinned<float> out(backend, 4 * table.width(), -7.0f);
+    backend.read_values(*stream, table.arena(), slots.data(), 4, out.data());
     stream->synchronize();
     for (std::int64_t i = 0; i < 4; ++i) {
       for (std::int64_t c = 0; c < table.width(); ++c) {
@@ -119,12 +119,12 @@ TEST_P(RowRecords, ReadAsFloat32WhateverTheirType) {
 TEST_P(RowRecords, StartAsAPureFunctionOfSeedTableAndRow) {
   for (const TestBackend& test : backends_under_test()) {
     SCOPED_TRACE(test.name);
-    const auto backend = test.make();
-    const auto stream = backend->create_stream();
+    kernels::Backend& backend = shared_backend(test);
+    const auto stream = backend.create_stream();
     const kernels::RowInit init{
         .seed = 0xfeedface12345678u, .table = 2, .standard_deviation = 0.5f};
     const auto generate = [&](const kernels::RowInit& how, bool backwards) {
-      RowTable table(*backend, layout(), kRows);
+      RowTable table(backend, layout(), kRows);
       table.fill_randomly(6);
       std::vector<kernels::RowId> rows(kRows);
       std::iota(rows.begin(), rows.end(), 0u);
@@ -134,9 +134,9 @@ TEST_P(RowRecords, StartAsAPureFunctionOfSeedTableAndRow) {
         table.last_step(row) = 9;
         slot_list.push_back(table.slot_of(row));
       }
-      const Pinned<kernels::RowId> row_ids(*backend, rows);
-      const Pinned<kernels::SlotId> slots(*backend, slot_list);
-      backend->generate_rows(*stream, table.arena(), row_ids.data(), slots.data(), kRows, how);
+      const Pinned<kernels::RowId> row_ids(backend, rows);
+      const Pinned<kernels::SlotId> slots(backend, slot_list);
+      backend.generate_rows(*stream, table.arena(), row_ids.data(), slots.data(), kRows, how);
       stream->synchronize();
       for (const auto row : rows) {
         EXPECT_EQ(table.last_step(row), 0u);
@@ -167,21 +167,23 @@ INSTANTIATE_TEST_SUITE_P(Layouts, RowRecords, ::testing::ValuesIn(cases()), [](c
                      test.param.row_state ? "_state" : "");
 });
 
+class InitialValues : public ::testing::TestWithParam<TestBackend> {};
+
 // Mean, variance and distribution of 300,000 initial values, and no correlation between neighbours.
-TEST(InitialValues, AreNormalAndIndependentBetweenColumnsAndRows) {
-  const auto backend = kernels::make_cpu_backend();
-  const auto stream = backend->create_stream();
+TEST_P(InitialValues, AreNormalAndIndependentBetweenColumnsAndRows) {
+  kernels::Backend& backend = shared_backend(GetParam());
+  const auto stream = backend.create_stream();
   constexpr std::uint32_t kCount = 1200;
   constexpr std::int64_t kWidth = 250;
-  const RowTable table(*backend, {.width = kWidth, .moments = false}, kCount);
+  const RowTable table(backend, {.width = kWidth, .moments = false}, kCount);
   std::vector<kernels::RowId> rows(kCount);
   std::iota(rows.begin(), rows.end(), 0u);
   std::vector<kernels::SlotId> slot_list;
   for (const auto row : rows) slot_list.push_back(table.slot_of(row));
-  const Pinned<kernels::RowId> row_ids(*backend, rows);
-  const Pinned<kernels::SlotId> slots(*backend, slot_list);
-  backend->generate_rows(*stream, table.arena(), row_ids.data(), slots.data(), kCount,
-                         {.seed = 11, .table = 0, .standard_deviation = 2.0f});
+  const Pinned<kernels::RowId> row_ids(backend, rows);
+  const Pinned<kernels::SlotId> slots(backend, slot_list);
+  backend.generate_rows(*stream, table.arena(), row_ids.data(), slots.data(), kCount,
+                        {.seed = 11, .table = 0, .standard_deviation = 2.0f});
   stream->synchronize();
   std::vector<double> all;
   double next_column = 0, next_row = 0;
@@ -212,6 +214,37 @@ TEST(InitialValues, AreNormalAndIndependentBetweenColumnsAndRows) {
   }
   EXPECT_LE(distance, 1.95 / std::sqrt(n));
 }
+
+// A checkpoint leaves untouched rows out, so that every machine must make the same ones.
+TEST_P(InitialValues, HaveTheBitsOfTheCpuBackend) {
+  const auto cpu = kernels::make_cpu_backend({.threads = 1});
+  for (const FloatType type : {FloatType::kF32, FloatType::kBF16}) {
+    for (const std::uint32_t width : {1u, 7u, 64u, 500u}) {
+      SCOPED_TRACE(width);
+      const auto generate = [&](kernels::Backend& backend) {
+        const auto stream = backend.create_stream();
+        const RowTable table(backend, {.width = width, .value_type = type, .moments = false}, 97);
+        std::vector<kernels::RowId> rows;
+        std::vector<kernels::SlotId> slot_list;
+        for (std::uint32_t i = 0; i < 97; ++i) {
+          rows.push_back(i * 0x01234567u);
+          slot_list.push_back(table.slot_of(i));
+        }
+        const Pinned<kernels::RowId> row_ids(backend, rows);
+        const Pinned<kernels::SlotId> slots(backend, slot_list);
+        backend.generate_rows(
+            *stream, table.arena(), row_ids.data(), slots.data(), 97,
+            {.seed = 0xabcdef0123456789u, .table = 5, .standard_deviation = 0.02f});
+        stream->synchronize();
+        return table.bytes();
+      };
+      EXPECT_TRUE(generate(shared_backend(GetParam())) == generate(*cpu));
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, InitialValues, ::testing::ValuesIn(backends_under_test()),
+                         backend_name);
 
 }  // namespace
 }  // namespace mneme::testing

@@ -123,9 +123,9 @@ TEST_P(RowUpdate, MatchesFloat64AndTouchesNoOtherRow) {
   const auto width = static_cast<std::size_t>(shape.width);
   for (const TestBackend& test : backends_under_test()) {
     SCOPED_TRACE(test.name);
-    const auto backend = test.make();
-    const RowTable before = make_table(*backend, shape), table = make_table(*backend, shape);
-    const Results results = run(*backend, shape, table, 1 << 30);
+    kernels::Backend& backend = shared_backend(test);
+    const RowTable before = make_table(backend, shape), table = make_table(backend, shape);
+    const Results results = run(backend, shape, table, 1 << 30);
     std::vector<double> expected_norms, norms, change, expected_change;
     std::size_t distinct = 0;
     for (kernels::RowId row = 0; row < kRows; ++row) {
@@ -184,11 +184,11 @@ TEST_P(RowUpdate, GivesTheSameBitsForAnyChunksAndThreads) {
   const Case shape = GetParam();
   for (const TestBackend& test : backends_under_test()) {
     SCOPED_TRACE(test.name);
-    const auto backend = test.make();
-    const Results whole = run(*backend, shape, make_table(*backend, shape), 1 << 30);
+    kernels::Backend& backend = shared_backend(test);
+    const Results whole = run(backend, shape, make_table(backend, shape), 1 << 30);
     for (const std::int64_t chunk : {1, 13}) {
       SCOPED_TRACE(chunk);
-      const Results split = run(*backend, shape, make_table(*backend, shape), chunk);
+      const Results split = run(backend, shape, make_table(backend, shape), chunk);
       EXPECT_TRUE(split.table == whole.table);
       EXPECT_TRUE(split.norms == whole.norms);
     }
@@ -200,25 +200,27 @@ TEST_P(RowUpdate, GivesTheSameBitsForAnyChunksAndThreads) {
 
 INSTANTIATE_TEST_SUITE_P(Shapes, RowUpdate, ::testing::ValuesIn(cases()), name_of);
 
+class RowRounding : public ::testing::TestWithParam<TestBackend> {};
+
 // The step's gradient is zero and its decay pulls each value a third of a bf16 step towards zero:
 // the mean over many columns must move by that third.
-TEST(RowRounding, KeepsTheMeanOfManySmallSteps) {
-  const auto backend = kernels::make_cpu_backend();
-  const auto stream = backend->create_stream();
+TEST_P(RowRounding, KeepsTheMeanOfManySmallSteps) {
+  kernels::Backend& backend = shared_backend(GetParam());
+  const auto stream = backend.create_stream();
   constexpr std::int64_t kWidth = 4096;
-  const RowTable table(*backend,
-                       {.width = kWidth, .value_type = FloatType::kBF16, .moments = false}, 2);
+  const RowTable table(backend, {.width = kWidth, .value_type = FloatType::kBF16, .moments = false},
+                       2);
   for (std::int64_t c = 0; c < kWidth; ++c) table.set_value(0, c, 1.5);
-  const TestLookups lookups(*backend, *stream, {0}, 1);
-  const Pinned<float> w(*backend, 1, 1.0f), gradient(*backend, kWidth, 0.0f);
-  const Pinned<kernels::SlotId> slots(*backend, 1, table.slot_of(0));
+  const TestLookups lookups(backend, *stream, {0}, 1);
+  const Pinned<float> w(backend, 1, 1.0f), gradient(backend, kWidth, 0.0f);
+  const Pinned<kernels::SlotId> slots(backend, 1, table.slot_of(0));
   const double decay = 1.0 / 128 / 3 / 1.5;  // of 1.5, a third of the bf16 step 2^-7
   kernels::RowUpdateArgs args{.kind = RowOptimizerKind::kSgd,
                               .step = 1,
                               .learning_rate = 1,
                               .weight_decay = decay,
                               .seed = 3};
-  backend->update_rows(
+  backend.update_rows(
       *stream, table.arena(), slots.data(),
       {.grouped = lookups.grouped(), .weights = w.data(), .d_y = gradient.data(), .width = kWidth},
       0, 1, args);
@@ -234,17 +236,25 @@ TEST(RowRounding, KeepsTheMeanOfManySmallSteps) {
   EXPECT_NEAR(static_cast<double>(moved) / kWidth, 1.0 / 3, 0.03);
 }
 
-TEST(RowUpdateDeathTest, AdamWRefusesRowsThatAreNotCurrent) {
+INSTANTIATE_TEST_SUITE_P(Backends, RowRounding, ::testing::ValuesIn(backends_under_test()),
+                         backend_name);
+
+class RowUpdateDeathTest : public ::testing::TestWithParam<TestBackend> {};
+
+TEST_P(RowUpdateDeathTest, AdamWRefusesRowsThatAreNotCurrent) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   const auto update_stale_rows = [] {
-    const auto backend = kernels::make_cpu_backend();
+    kernels::Backend& backend = shared_backend(GetParam());
     const Case shape{RowOptimizerKind::kAdamW, FloatType::kF32, FloatType::kF32, 8};
-    const RowTable table = make_table(*backend, shape);
+    const RowTable table = make_table(backend, shape);
     for (kernels::RowId row = 0; row < kRows; ++row) table.last_step(row) = kStep - 2;
-    run(*backend, shape, table, 1 << 30);
+    run(backend, shape, table, 1 << 30);
   };
   EXPECT_DEATH(update_stale_rows(), "is current for step 3, updated in step 5");
 }
+
+INSTANTIATE_TEST_SUITE_P(Backends, RowUpdateDeathTest, ::testing::ValuesIn(backends_under_test()),
+                         backend_name);
 
 }  // namespace
 }  // namespace mneme::testing

@@ -1,5 +1,5 @@
 # Tests and benchmark of the key, row and residency operations.
-mneme_test(row_ops_test
+mneme_test(row_ops_test DEVICES
   SOURCES
     gather_dot_test.cpp
     catch_up_test.cpp
@@ -8,13 +8,13 @@ mneme_test(row_ops_test
     row_records_test.cpp
     row_update_test.cpp
   LIBRARIES mneme_kernels)
-mneme_test(key_ops_test
+mneme_test(key_ops_test DEVICES
   SOURCES
     key_backward_test.cpp
     key_search_test.cpp
     operation_checks.cpp
   LIBRARIES mneme_kernels)
-mneme_test(golden_rows_test
+mneme_test(golden_rows_test DEVICES
   SOURCES golden_rows_test.cpp
   LIBRARIES mneme_kernels mneme_io nlohmann_json::nlohmann_json)
 

@@ -1,12 +1,12 @@
-// What streams, events and memory promise, on every backend.
+// What streams and events promise, on every backend.
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <cstring>
 #include <thread>
 #include <vector>
 
+#include "io/error.h"
 #include "tests/support/test_backend.h"
+#include "tests/support/transfer.h"
 
 namespace mneme::testing {
 namespace {
@@ -19,17 +19,10 @@ class StreamTest : public ::testing::TestWithParam<TestBackend> {
 
   // A device buffer of `count` floats, all `value`.
   kernels::Buffer filled(kernels::Stream& stream, std::int64_t count, float value) {
-    const std::vector<float> values(static_cast<std::size_t>(count), value);
-    kernels::Buffer buffer = backend_->allocate(values.size() * 4, MemoryKind::kDevice);
-    backend_->copy(stream, buffer.as<void>(), values.data(), buffer.bytes());
-    stream.synchronize();
-    return buffer;
+    return upload(*backend_, stream, std::vector<float>(static_cast<std::size_t>(count), value));
   }
   float first(kernels::Stream& stream, const kernels::Buffer& buffer) {
-    float value = 0;
-    backend_->copy(stream, &value, buffer.as<void>(), sizeof value);
-    stream.synchronize();
-    return value;
+    return read_device(*backend_, stream, buffer.as<float>(), 1)[0];
   }
   // Fails when run: a token outside the vocabulary.
   void queue_failure(kernels::Stream& stream, const kernels::Buffer& minus_one) {
@@ -41,45 +34,9 @@ class StreamTest : public ::testing::TestWithParam<TestBackend> {
                                  .vocabulary = 1});
   }
   kernels::Buffer minus_one(kernels::Stream& stream) {
-    const std::int32_t value = -1;
-    kernels::Buffer buffer = backend_->allocate(4, MemoryKind::kDevice);
-    backend_->copy(stream, buffer.as<void>(), &value, sizeof value);
-    stream.synchronize();
-    return buffer;
+    return upload<std::int32_t>(*backend_, stream, {-1});
   }
 };
-
-TEST_P(StreamTest, MemoryIsZeroedAndAligned) {
-  for (const std::size_t bytes : {std::size_t{1}, std::size_t{100}, std::size_t{3} << 20}) {
-    for (const MemoryKind kind : {MemoryKind::kDevice, MemoryKind::kPinnedHost}) {
-      const auto stream = backend_->create_stream();
-      const auto buffer = backend_->allocate(bytes, kind);
-      const std::uintptr_t alignment = kind == MemoryKind::kDevice ? 64 : 4096;
-      EXPECT_EQ(reinterpret_cast<std::uintptr_t>(buffer.as<void>()) % alignment, 0u);
-      std::vector<unsigned char> contents(bytes, 1);
-      backend_->copy(*stream, contents.data(), buffer.as<void>(), bytes);
-      stream->synchronize();
-      EXPECT_EQ(contents, std::vector<unsigned char>(bytes, 0));
-    }
-  }
-}
-
-TEST_P(StreamTest, NoBytesNeedNoMemory) {
-  const auto buffer = backend_->allocate(0, MemoryKind::kDevice);
-  EXPECT_EQ(buffer.as<void>(), nullptr);
-  EXPECT_EQ(buffer.bytes(), 0u);
-}
-
-TEST_P(StreamTest, MoreMemoryThanTheMachineHasIsAnErrorThatSaysHowMuch) {
-  try {
-    const auto buffer = backend_->allocate(std::size_t{1} << 50, MemoryKind::kDevice);
-    ADD_FAILURE() << "got " << buffer.bytes() << " bytes";
-  } catch (const io::Error& error) {
-    const std::string text = error.what();
-    EXPECT_NE(text.find("1125899906842624"), std::string::npos) << text;
-    EXPECT_NE(text.find("free"), std::string::npos) << text;
-  }
-}
 
 TEST_P(StreamTest, WorkRunsInOrder) {
   const auto stream = backend_->create_stream();
@@ -147,14 +104,66 @@ TEST_P(StreamTest, AnEventMayGoWhileWorkRefersToIt) {
 TEST_P(StreamTest, AnErrorSurfacesAtSynchronizeAndOnlyOnce) {
   const auto stream = backend_->create_stream();
   const auto bad = minus_one(*stream);
-  const auto x = filled(*stream, 10, 1.0f);
-  queue_failure(*stream, bad);
-  backend_->add(*stream, x.as<float>(), x.as<float>(), 10);  // after the error: skipped
+  EXPECT_NO_THROW(queue_failure(*stream, bad));
   EXPECT_THROW(stream->synchronize(), io::Error);
   EXPECT_NO_THROW(stream->synchronize());
-  EXPECT_EQ(first(*stream, x), 1.0f);
+  const auto x = filled(*stream, 10, 1.0f);
   backend_->add(*stream, x.as<float>(), x.as<float>(), 10);
   EXPECT_EQ(first(*stream, x), 2.0f) << "the stream works again";
+}
+
+TEST_P(StreamTest, OfSeveralErrorsTheFirstSurfaces) {
+  const auto stream = backend_->create_stream();
+  const auto tokens = upload<std::int32_t>(*backend_, *stream, {7, 8, 9});
+  const auto x = filled(*stream, 4, 1.0f);
+  for (int i = 0; i < 3; ++i) {
+    backend_->embedding(*stream, {.tokens = tokens.as<std::int32_t>() + i,
+                                  .table = x.as<float>(),
+                                  .out = x.as<float>(),
+                                  .count = 1,
+                                  .width = 1,
+                                  .vocabulary = 4});
+  }
+  try {
+    stream->synchronize();
+    ADD_FAILURE() << "no error";
+  } catch (const io::Error& error) {
+    EXPECT_NE(std::string(error.what()).find("token 7"), std::string::npos) << error.what();
+  }
+  EXPECT_NO_THROW(stream->synchronize());
+}
+
+TEST_P(StreamTest, AnErrorStaysOnItsStream) {
+  const auto failing = backend_->create_stream();
+  const auto other = backend_->create_stream();
+  const auto bad = minus_one(*failing);
+  queue_failure(*failing, bad);
+  EXPECT_NO_THROW(other->synchronize());
+  EXPECT_EQ(first(*other, filled(*other, 3, 4.0f)), 4.0f);
+  EXPECT_THROW(failing->synchronize(), io::Error);
+}
+
+TEST_P(StreamTest, AStreamMayGoWithAnErrorThatNobodyAskedFor) {
+  const auto other = backend_->create_stream();
+  const auto bad = minus_one(*other);
+  {
+    const auto stream = backend_->create_stream();
+    queue_failure(*stream, bad);
+  }
+  EXPECT_NO_THROW(other->synchronize());
+}
+
+TEST_P(StreamTest, TimeBetweenEventsIsThatOfTheDevice) {
+  const auto stream = backend_->create_stream();
+  const auto x = filled(*stream, 100000, 1.0f);
+  const auto start = backend_->create_event();
+  const auto end = backend_->create_event();
+  stream->record(*start);
+  for (int i = 0; i < 10; ++i) backend_->add(*stream, x.as<float>(), x.as<float>(), 100000);
+  stream->record(*end);
+  stream->synchronize();
+  EXPECT_GT(end->seconds_since(*start), 0.0);
+  EXPECT_LT(end->seconds_since(*start), 60.0);
 }
 
 TEST_P(StreamTest, AFailedStreamStillReachesItsEvents) {
@@ -179,46 +188,43 @@ TEST_P(StreamTest, DestroyingAStreamRunsWhatIsQueued) {
   EXPECT_EQ(first(*other, x), 256.0f);
 }
 
-TEST_P(StreamTest, SeveralThreadsMayQueueOnOneStream) {
-  const auto stream = backend_->create_stream();
-  const auto x = filled(*stream, 16, 0.0f);
-  const auto ones = filled(*stream, 16, 1.0f);
+INSTANTIATE_TEST_SUITE_P(Streams, StreamTest, ::testing::ValuesIn(backends_under_test()),
+                         backend_name);
+
+TEST(CpuBackend, RefusesANegativeNumberOfThreads) {
+  EXPECT_THROW(kernels::make_cpu_backend({.threads = -1}), io::Error);
+}
+
+TEST(CpuBackend, SkipsWhatWasQueuedBehindAnError) {
+  const auto backend = kernels::make_cpu_backend({.threads = 2});
+  const auto stream = backend->create_stream();
+  const auto bad = upload<std::int32_t>(*backend, *stream, {-1});
+  const auto x = upload<float>(*backend, *stream, {1.0f});
+  backend->embedding(*stream, {.tokens = bad.as<std::int32_t>(),
+                               .table = x.as<float>(),
+                               .out = x.as<float>(),
+                               .count = 1,
+                               .width = 1,
+                               .vocabulary = 1});
+  backend->add(*stream, x.as<float>(), x.as<float>(), 1);
+  EXPECT_THROW(stream->synchronize(), io::Error);
+  EXPECT_EQ(read_device(*backend, *stream, x.as<float>(), 1)[0], 1.0f);
+}
+
+TEST(CpuBackend, SeveralThreadsMayQueueOnOneStream) {
+  const auto backend = kernels::make_cpu_backend({.threads = 2});
+  const auto stream = backend->create_stream();
+  const auto x = upload(*backend, *stream, std::vector<float>(16, 0.0f));
+  const auto ones = upload(*backend, *stream, std::vector<float>(16, 1.0f));
   std::vector<std::thread> callers;
   for (int i = 0; i < 3; ++i) {
     callers.emplace_back([&] {
-      for (int j = 0; j < 500; ++j) backend_->add(*stream, x.as<float>(), ones.as<float>(), 16);
+      for (int j = 0; j < 500; ++j) backend->add(*stream, x.as<float>(), ones.as<float>(), 16);
       stream->synchronize();
     });
   }
   for (std::thread& caller : callers) caller.join();
-  EXPECT_EQ(first(*stream, x), 1500.0f);
-}
-
-TEST_P(StreamTest, CopyAndZeroReachEveryByte) {
-  const auto stream = backend_->create_stream();
-  std::vector<unsigned char> bytes(1000003);
-  for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<unsigned char>(i % 251 + 1);
-  const auto device = backend_->allocate(bytes.size(), MemoryKind::kDevice);
-  const auto pinned = backend_->allocate(bytes.size(), MemoryKind::kPinnedHost);
-  backend_->copy(*stream, device.as<void>(), bytes.data(), bytes.size());
-  backend_->copy(*stream, pinned.as<void>(), device.as<void>(), bytes.size());
-  backend_->zero(*stream, device.as<unsigned char>() + 1, bytes.size() - 2);
-  stream->synchronize();
-  EXPECT_EQ(std::memcmp(pinned.as<void>(), bytes.data(), bytes.size()), 0);
-  std::vector<unsigned char> zeroed(bytes.size());
-  backend_->copy(*stream, zeroed.data(), device.as<void>(), bytes.size());
-  stream->synchronize();
-  EXPECT_EQ(zeroed.front(), bytes.front());
-  EXPECT_EQ(zeroed.back(), bytes.back());
-  const auto not_zero = [](unsigned char byte) { return byte != 0; };
-  EXPECT_EQ(std::count_if(zeroed.begin(), zeroed.end(), not_zero), 2);
-}
-
-INSTANTIATE_TEST_SUITE_P(Streams, StreamTest, ::testing::ValuesIn(backends_under_test()),
-                         [](const auto& parameter) { return parameter.param.name; });
-
-TEST(CpuBackend, RefusesANegativeNumberOfThreads) {
-  EXPECT_THROW(kernels::make_cpu_backend({.threads = -1}), io::Error);
+  EXPECT_EQ(read_device(*backend, *stream, x.as<float>(), 1)[0], 1500.0f);
 }
 
 TEST(CpuBackend, SaysWhatItRunsOn) {

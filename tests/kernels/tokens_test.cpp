@@ -133,18 +133,18 @@ INSTANTIATE_TEST_SUITE_P(CrossEntropy, GradientTest, on_every_backend(cross_entr
 TEST(TokenIds, OutsideTheVocabularyAreAnErrorThatNamesThem) {
   for (const TestBackend& under_test : backends_under_test()) {
     SCOPED_TRACE(under_test.name);
-    const auto backend = under_test.make();
-    const auto stream = backend->create_stream();
-    const auto tokens = backend->allocate(4, kernels::MemoryKind::kDevice);
-    const auto table = backend->allocate(4 * 4, kernels::MemoryKind::kDevice);
+    kernels::Backend& backend = shared_backend(under_test);
+    const auto stream = backend.create_stream();
+    const auto tokens = backend.allocate(4, kernels::MemoryKind::kDevice);
+    const auto table = backend.allocate(4 * 4, kernels::MemoryKind::kDevice);
     const std::int32_t bad = 4;
-    backend->copy(*stream, tokens.as<void>(), &bad, sizeof bad);
-    backend->embedding(*stream, {.tokens = tokens.as<std::int32_t>(),
-                                 .table = table.as<float>(),
-                                 .out = table.as<float>(),
-                                 .count = 1,
-                                 .width = 1,
-                                 .vocabulary = 4});
+    backend.copy(*stream, tokens.as<void>(), &bad, sizeof bad);
+    backend.embedding(*stream, {.tokens = tokens.as<std::int32_t>(),
+                                .table = table.as<float>(),
+                                .out = table.as<float>(),
+                                .count = 1,
+                                .width = 1,
+                                .vocabulary = 4});
     try {
       stream->synchronize();
       ADD_FAILURE() << "no error";

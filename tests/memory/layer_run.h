@@ -75,7 +75,10 @@ inline LayerRunResult run_layers(const OracleShape& shape, const Tensor& values,
                                          .value_out_weight = find("value_out.weight"),
                                          .value_out_bias = find("value_out.bias"),
                                          .scalar_gate_weight = find("scalar_gate.weight"),
-                                         .scalar_gate_bias = find("scalar_gate.bias")};
+                                         .scalar_gate_bias = find("scalar_gate.bias"),
+                                         .query_weight_compute = find("query.weight"),
+                                         .gate_in_weight_compute = find("gate_in.weight"),
+                                         .value_out_weight_compute = find("value_out.weight")};
   };
   memory::MemoryLayerOptions options{
       .width = shape.width,

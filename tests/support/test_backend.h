@@ -1,52 +1,51 @@
 // The backends that tests run on. A new backend joins every suite by being listed here.
 //
-// MNEME_REQUIRE names backends (separated by commas) that must be under test, for machines that
-// have them: MNEME_REQUIRE=cuda makes tests fail, not skip, when CUDA is missing.
+// MNEME_TEST_BACKENDS names the backends to test, separated by commas: cpu, cuda. Without it, tests
+// run on those that this machine and build have. MNEME_REQUIRE=cuda adds cuda and allows no skip.
+// A backend that was asked for and cannot be had makes tests fail.
 #pragma once
 
-#include <fmt/format.h>
+#include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <functional>
 #include <memory>
+#include <ostream>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "io/error.h"
 #include "kernels/backend.h"
 
 namespace mneme::testing {
 
 struct TestBackend {
-  std::string name;
-  // Throws Error when the backend is required but missing.
+  std::string name;  // letters, digits and underscores
+  // Throws Error when the backend was asked for and cannot be had.
   std::function<std::unique_ptr<kernels::Backend>()> make;
   // The same backend with that many threads; null where threads mean nothing.
   std::function<std::unique_ptr<kernels::Backend>(int threads)> make_with_threads;
 };
 
-inline bool backend_required(std::string_view name) {
-  const char* required = std::getenv("MNEME_REQUIRE");
-  if (required == nullptr) return false;
-  const std::string list = fmt::format(",{},", required);
-  return list.find(fmt::format(",{},", name)) != std::string::npos;
-}
+// "cpu" and "cuda", both computing in float32. Never empty.
+std::vector<TestBackend> backends_under_test();
+// Those of them that can compute in bf16, doing so: "cuda_bf16". Empty where there is none.
+std::vector<TestBackend> bf16_backends_under_test();
 
-inline std::vector<TestBackend> backends_under_test() {
-  const auto cpu = [](int threads) {
-    return kernels::make_cpu_backend(kernels::CpuOptions{.threads = threads});
-  };
-  std::vector<TestBackend> backends;
-  backends.push_back({"cpu", [cpu] { return cpu(2); }, cpu});
-  if (backend_required("cuda")) {
-    backends.push_back({"cuda",
-                        []() -> std::unique_ptr<kernels::Backend> {
-                          io::fail("MNEME_REQUIRE asks for cuda, but this build has no CUDA");
-                        },
-                        nullptr});
-  }
-  return backends;
+// One backend of each name for all tests of a program that need none of their own.
+kernels::Backend& shared_backend(const TestBackend& backend);
+// The first backend under test, shared: for tests of what stands on a backend.
+kernels::Backend& test_backend();
+// The same, made anew.
+std::unique_ptr<kernels::Backend> make_test_backend();
+
+// Whether MNEME_REQUIRE names it.
+bool required(std::string_view name);
+
+inline std::ostream& operator<<(std::ostream& out, const TestBackend& backend) {
+  return out << backend.name;
+}
+inline std::string backend_name(const ::testing::TestParamInfo<TestBackend>& info) {
+  return info.param.name;
 }
 
 }  // namespace mneme::testing

@@ -1,0 +1,73 @@
+// Thrust's algorithms on an operation's stream (kernels/algorithms.h): they queue their kernels and
+// return, and their temporary memory comes from the operation's scratch, which stays valid until
+// the stream's next operation.
+//
+//   with_policy(operation, [&](const auto& policy) {
+//     algorithms::sort_pairs(policy, keys, values, count);
+//   });
+//
+// Only algorithms that hand nothing back to the host (sort, scan, for_each, transform) go without a
+// wait: reduce and copy_if would wait for the device, so they are not used here.
+//
+// Built for the emulator, the algorithms are Thrust's TBB system, which runs them at once.
+#pragma once
+
+#if defined(MNEME_CUDA_EMULATED)
+#ifndef THRUST_DEVICE_SYSTEM
+#define THRUST_DEVICE_SYSTEM THRUST_DEVICE_SYSTEM_TBB
+#endif
+#include <thrust/system/tbb/execution_policy.h>
+
+#include "emulator/device_access.h"
+#else
+#include <thrust/system/cuda/execution_policy.h>
+#include <thrust/system_error.h>
+#endif
+
+#include <cstddef>
+
+#include "io/error.h"
+#include "kernels/algorithms.h"
+#include "kernels/cuda/operation.h"
+
+namespace mneme::kernels::cuda {
+
+#if defined(MNEME_CUDA_EMULATED)
+
+// Calls body(policy).
+template <typename Body>
+void with_policy(Operation&, const Body& body) {
+  const emulator::device_access access;
+  body(thrust::tbb::par);
+}
+
+#else
+
+// What Thrust asks for temporary memory. It is taken back with the operation's scratch as a whole:
+// the queued kernels still use it when Thrust gives it back.
+class ScratchAllocator {
+ public:
+  using value_type = char;
+
+  explicit ScratchAllocator(Operation& operation) : operation_(&operation) {}
+  char* allocate(std::ptrdiff_t bytes) { return operation_->take<char>(bytes); }
+  void deallocate(char*, std::size_t) {}
+
+ private:
+  Operation* operation_;
+};
+
+// Calls body(policy).
+template <typename Body>
+void with_policy(Operation& operation, const Body& body) {
+  ScratchAllocator allocator(operation);
+  try {
+    body(thrust::cuda::par_nosync(allocator).on(operation.stream().handle()));
+  } catch (const thrust::system_error& error) {
+    io::fail("CUDA: {} failed: {}", operation.name(), error.what());
+  }
+}
+
+#endif
+
+}  // namespace mneme::kernels::cuda

@@ -1,0 +1,107 @@
+// Replacement policies in numbers, written once for CPU and GPU: a 64-bit score for each slot that
+// may go, lowest first, and the hand that clock and sieve move over the slots.
+//
+// A score's highest bit is set for slots that the current step has used, so that they go last.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <limits>
+
+#include "kernels/residency_ops.h"
+#include "kernels/scalar.h"
+
+namespace mneme::kernels::slot_scores {
+
+inline constexpr int kSlotBits = 29;
+inline constexpr std::uint64_t kUsedNow = std::uint64_t{1} << 63;
+// A slot that the hand would pass once more, and one that it comes to only after a full round.
+inline constexpr std::uint64_t kReferenced = std::uint64_t{1} << 62;
+inline constexpr std::uint64_t kWrapped = std::uint64_t{1} << 61;
+inline constexpr std::uint64_t kNowhere = std::numeric_limits<std::uint64_t>::max();
+inline constexpr std::uint32_t kRandomVictims = 0x76696374;
+
+constexpr bool has_hand(ReplacementKind kind) {
+  return kind == ReplacementKind::kClock || kind == ReplacementKind::kSieve;
+}
+
+MNEME_HOST_DEVICE bool may_go(const SlotTable& table, const SelectVictimsArgs& args, SlotId slot) {
+  return table.occupied[slot] != 0 && table.leased[slot] < args.first_live_lease;
+}
+
+// The place of a slot in the order that a hand follows.
+MNEME_HOST_DEVICE std::uint64_t queue_place(const SlotTable& table, ReplacementKind kind,
+                                            SlotId slot) {
+  const bool by_insertion = kind == ReplacementKind::kSieve && table.inserted != nullptr;
+  return (by_insertion ? std::uint64_t{table.inserted[slot]} << kSlotBits : 0) | slot;
+}
+
+MNEME_HOST_DEVICE std::uint64_t hand_score(const SlotTable& table, ReplacementKind kind,
+                                           SlotId slot, std::uint64_t hand_place) {
+  const std::uint64_t place = queue_place(table, kind, slot);
+  return (table.referenced[slot] != 0 ? kReferenced : 0) | (place < hand_place ? kWrapped : 0) |
+         place;
+}
+
+// hand_place: where the hand stands; of no meaning to policies without one.
+MNEME_HOST_DEVICE std::uint64_t worth(const SlotTable& table, ReplacementKind kind,
+                                      const SelectVictimsArgs& args, SlotId slot,
+                                      std::uint64_t hand_place) {
+  switch (kind) {
+    case ReplacementKind::kLru:
+      return table.last_used[slot];
+    case ReplacementKind::kLfu: {
+      const std::uint32_t last_used = table.last_used[slot];
+      const auto passed = static_cast<float>(args.use_counter - last_used);
+      const float frequency = table.frequency[slot] * powf(args.frequency_decay, passed);
+      return std::uint64_t{float_bits(frequency)} << 32 | last_used;
+    }
+    case ReplacementKind::kStaticHot:
+      return std::uint64_t{float_bits(table.frequency[slot])} << 32 | ~table.last_used[slot];
+    case ReplacementKind::kClock:
+    case ReplacementKind::kSieve:
+      return hand_score(table, kind, slot, hand_place);
+    case ReplacementKind::kRandom:
+      return philox4x32_10({{slot, args.use_counter, 0, kRandomVictims}},
+                           static_cast<std::uint32_t>(args.seed),
+                           static_cast<std::uint32_t>(args.seed >> 32))
+          .v[0];
+  }
+  return 0;
+}
+
+// Less than kNowhere.
+MNEME_HOST_DEVICE std::uint64_t score(const SlotTable& table, ReplacementKind kind,
+                                      const SelectVictimsArgs& args, SlotId slot,
+                                      std::uint64_t hand_place) {
+  return worth(table, kind, args, slot, hand_place) |
+         (table.step_used[slot] == args.step ? kUsedNow : 0);
+}
+
+// ---- The hand's way from one victim selection to the next ----
+
+// Whether the hand, on its way to the last victim, clears `referenced` of a slot that may go.
+MNEME_HOST_DEVICE bool hand_clears(std::uint64_t slot_score, std::uint64_t last_score) {
+  constexpr std::uint64_t kMask = ~(kUsedNow | kReferenced);
+  const bool full_sweep = (last_score & (kUsedNow | kReferenced)) != 0;
+  const bool passed = (slot_score & kUsedNow) == 0 && (slot_score & kMask) < (last_score & kMask);
+  return full_sweep || passed;
+}
+
+// How far behind the last victim the hand finds a slot; kNowhere for a free one. The hand stops at
+// the nearest. REQUIRES victims are no longer occupied.
+MNEME_HOST_DEVICE std::uint64_t place_after(const SlotTable& table, ReplacementKind kind,
+                                            SlotId slot, std::uint64_t last_score) {
+  if (table.occupied[slot] == 0) return kNowhere;
+  const std::uint64_t last_place = last_score & ~(kUsedNow | kReferenced | kWrapped);
+  const std::uint64_t here = queue_place(table, kind, slot);
+  return here > last_place ? here : here | kWrapped;
+}
+
+// The slot where a hand stops that found `nearest`; 0 when nothing is left.
+MNEME_HOST_DEVICE std::uint32_t hand_at(std::uint64_t nearest) {
+  if (nearest == kNowhere) return 0;
+  return static_cast<std::uint32_t>(nearest & ((std::uint64_t{1} << kSlotBits) - 1));
+}
+
+}  // namespace mneme::kernels::slot_scores
