@@ -38,10 +38,29 @@ __global__ void __launch_bounds__(kTableThreads) turn_table_kernel(Angles angles
   }
 }
 
+// How the groups of N elements of a block's rows, in a line, map to threads. In elements; one row
+// is `row_width` of them.
 struct RotaryRows {
   std::int64_t rows, stride, sequence;
-  int head_width, row_groups, rows_per_block;
-  const float2* table;  // [sequence, head_width / 2]
+  unsigned row_width, head_width, rows_per_block;
+  unsigned step_rows, step_columns, step_in_head;  // kThreads groups on
+  const float2* table;                             // [sequence, head_width / 2]
+};
+
+struct Place {
+  unsigned row, column, in_head;
+
+  // kThreads groups on, without a division.
+  __device__ __forceinline__ void advance(const RotaryRows& rows) {
+    row += rows.step_rows;
+    column += rows.step_columns;
+    in_head += rows.step_in_head;
+    if (column >= rows.row_width) {
+      column -= rows.row_width;
+      ++row;
+    }
+    if (in_head >= rows.head_width) in_head -= rows.head_width;
+  }
 };
 
 template <typename T>
@@ -61,56 +80,69 @@ __device__ __forceinline__ void store_pairs(T* p, const float (&x)[N]) {
   store_vector(p, x);
 }
 
-// A block turns rows_per_block rows: their groups of N elements in a line, kGroups a thread.
+// x: pairs; turns: (cosine, sine) for each.
+template <int N>
+__device__ __forceinline__ void turn_pairs(const float (&turns)[N], float (&x)[N]) {
+#pragma unroll
+  for (int i = 0; i < N; i += 2) {
+    const float even = x[i], odd = x[i + 1];
+    x[i] = even * turns[i] - odd * turns[i + 1];
+    x[i + 1] = even * turns[i + 1] + odd * turns[i];
+  }
+}
+
+// A block turns rows_per_block rows, kGroups groups a thread at a time.
 template <int N, typename T>
 __global__ void __launch_bounds__(kThreads) rotary_kernel(T* x, RotaryRows rows) {
   const std::int64_t first_row = std::int64_t{blockIdx.x} * rows.rows_per_block;
+  const auto own_rows =
+      static_cast<unsigned>(min(rows.rows - first_row, std::int64_t{rows.rows_per_block}));
+  const auto sequence = static_cast<unsigned>(rows.sequence);
   const auto first_position = static_cast<unsigned>(first_row % rows.sequence);
-  const auto row_groups = static_cast<unsigned>(rows.row_groups);
-  const auto head_width = static_cast<unsigned>(rows.head_width);
-  const unsigned groups =
-      static_cast<unsigned>(min(rows.rows - first_row, std::int64_t{rows.rows_per_block})) *
-      row_groups;
-  for (unsigned base = threadIdx.x; base < groups; base += kThreads * kGroups) {
-    float values[kGroups][N];
-    float2 turns[kGroups][N / 2];
+  const unsigned start = threadIdx.x * N;
+  Place place = {start / rows.row_width, start % rows.row_width, start % rows.head_width};
+  x += first_row * rows.stride;
+  while (place.row < own_rows) {
+    float values[kGroups][N], turns[kGroups][N];
+    T* groups[kGroups];
+    bool inside[kGroups];
 #pragma unroll
     for (int g = 0; g < kGroups; ++g) {
-      const unsigned group = min(base + g * kThreads, groups - 1);
-      const unsigned row = group / row_groups, column = group % row_groups * N;
-      const unsigned position = (first_position + row) % static_cast<unsigned>(rows.sequence);
-      load_pairs(x + (first_row + row) * rows.stride + column, values[g]);
-      const float2* turn =
-          rows.table + (std::int64_t{position} * head_width + column % head_width) / 2;
-#pragma unroll
-      for (int i = 0; i < N / 2; ++i) turns[g][i] = turn[i];
+      inside[g] = place.row < own_rows;
+      const unsigned row = inside[g] ? place.row : 0;  // a row that can be read
+      unsigned position = first_position + row;
+      if (position >= sequence) position %= sequence;
+      groups[g] = x + row * rows.stride + place.column;
+      load_pairs(groups[g], values[g]);
+      load_pairs(reinterpret_cast<const float*>(rows.table) +
+                     std::int64_t{position} * rows.head_width + place.in_head,
+                 turns[g]);
+      place.advance(rows);
     }
 #pragma unroll
     for (int g = 0; g < kGroups; ++g) {
-      const unsigned group = base + g * kThreads;
-      if (group >= groups) break;
-#pragma unroll
-      for (int i = 0; i < N / 2; ++i) {
-        const float even = values[g][2 * i], odd = values[g][2 * i + 1];
-        const float2 turn = turns[g][i];
-        values[g][2 * i] = even * turn.x - odd * turn.y;
-        values[g][2 * i + 1] = even * turn.y + odd * turn.x;
-      }
-      store_pairs(x + (first_row + group / row_groups) * rows.stride + group % row_groups * N,
-                  values[g]);
+      turn_pairs(turns[g], values[g]);
+      if (inside[g]) store_pairs(groups[g], values[g]);
     }
   }
 }
 
 template <int N, typename T>
 void launch_rotary(Operation& operation, const RotaryArgs& args, const float2* table) {
-  const std::int64_t row_groups = args.heads * args.head_width / N;
-  if (row_groups == 0) return;
-  RotaryRows rows{args.batch * args.sequence, args.stride, args.sequence, 0, 0, 0, table};
-  rows.head_width = static_cast<int>(args.head_width);
-  rows.row_groups = static_cast<int>(row_groups);
-  rows.rows_per_block =
-      static_cast<int>(std::max<std::int64_t>(1, kThreads * kGroups / row_groups));
+  const auto head_width = static_cast<unsigned>(args.head_width);
+  const unsigned row_width = static_cast<unsigned>(args.heads) * head_width;
+  if (row_width == 0) return;
+  constexpr unsigned kStep = kThreads * N;
+  const RotaryRows rows{.rows = args.batch * args.sequence,
+                        .stride = args.stride,
+                        .sequence = args.sequence,
+                        .row_width = row_width,
+                        .head_width = head_width,
+                        .rows_per_block = std::max(1u, kStep * kGroups / row_width),
+                        .step_rows = kStep / row_width,
+                        .step_columns = kStep % row_width,
+                        .step_in_head = kStep % head_width,
+                        .table = table};
   operation.launch({blocks_for(rows.rows, rows.rows_per_block), kThreads}, rotary_kernel<N, T>,
                    static_cast<T*>(args.x), rows);
 }
