@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "tests/engine/checkpoint_run.h"
+#include "tests/support/test_backend.h"
 
 namespace mneme::engine::testing {
 
@@ -19,7 +20,7 @@ class CheckpointCrash : public ::testing::Test {
   std::vector<SavedState> train(SimulatedDisk& disk, std::uint64_t steps) {
     std::vector<SavedState> saved;
     disk.make_directories("/run/rows");
-    CheckpointRun run(*backend_, disk, 17);
+    CheckpointRun run(backend_, disk, 17);
     for (std::uint64_t step = 1; step <= steps; ++step) {
       run.step(step);
       if (step % 2 != 0) continue;
@@ -45,7 +46,7 @@ class CheckpointCrash : public ::testing::Test {
       if (state.saved_operation <= boundary) certain = &state;
       if (state.rename_operation <= boundary) possible = &state;
     }
-    CheckpointRun run(*backend_, crashed, 17);
+    CheckpointRun run(backend_, crashed, 17);
     if (!run.checkpoints().exists()) {
       EXPECT_EQ(certain, nullptr) << "the committed checkpoint is gone";
       return;
@@ -62,7 +63,7 @@ class CheckpointCrash : public ::testing::Test {
     for (std::uint64_t next = step + 1; next <= step + 3; ++next) run.step(next);
     const SavedState later = run.state(step + 3);
     run.checkpoints().save(step + 3, {});
-    CheckpointRun again(*backend_, crashed, 17);
+    CheckpointRun again(backend_, crashed, 17);
     EXPECT_EQ(again.checkpoints().load().step, step + 3);
     EXPECT_EQ(again.state(step + 3).records, later.records);
   }
@@ -96,7 +97,7 @@ class CheckpointCrash : public ::testing::Test {
     return states;
   }
 
-  std::unique_ptr<kernels::Backend> backend_ = kernels::make_cpu_backend({.threads = 1});
+  kernels::Backend& backend_ = mneme::testing::test_backend();
 };
 
 }  // namespace mneme::engine::testing

@@ -8,6 +8,7 @@
 #include "engine/row_table_file.h"
 #include "io/error.h"
 #include "tests/engine/checkpoint_run.h"
+#include "tests/support/test_backend.h"
 
 namespace mneme::engine {
 namespace {
@@ -30,7 +31,7 @@ class CheckpointTest : public ::testing::Test {
   }
 
   void train(std::uint64_t steps) {
-    CheckpointRun run(*backend_, disk_, 3);
+    CheckpointRun run(backend_, disk_, 3);
     for (std::uint64_t step = 1; step <= steps; ++step) {
       run.step(step);
       run.checkpoints().save(step, {});
@@ -50,13 +51,13 @@ class CheckpointTest : public ::testing::Test {
 
   std::string load_error() {
     return error_of([&] {
-      CheckpointRun run(*backend_, disk_, 3);
+      CheckpointRun run(backend_, disk_, 3);
       run.checkpoints().load();
       run.state(0);
     });
   }
 
-  std::unique_ptr<kernels::Backend> backend_ = kernels::make_cpu_backend({.threads = 1});
+  kernels::Backend& backend_ = mneme::testing::test_backend();
   io::SimulatedDisk disk_{{.record_log = false}};
   SavedState last_;
 };
@@ -77,18 +78,18 @@ TEST_F(CheckpointTest, KeepsTheNewestAndRemovesTheFilesOfTheRest) {
 TEST_F(CheckpointTest, AnOlderKeptCheckpointCanBeRead) {
   SavedState fifth;
   {
-    CheckpointRun run(*backend_, disk_, 3);
+    CheckpointRun run(backend_, disk_, 3);
     for (std::uint64_t step = 1; step <= 6; ++step) {
       run.step(step);
       if (step == 5) fifth = run.state(5);
       run.checkpoints().save(step, {});
     }
   }
-  CheckpointRun run(*backend_, disk_, 3);
+  CheckpointRun run(backend_, disk_, 3);
   EXPECT_EQ(run.checkpoints().load(5).step, 5u);
   EXPECT_EQ(run.state(5).records, fifth.records);
   EXPECT_EQ(run.state(5).dense, fifth.dense);
-  CheckpointRun other(*backend_, disk_, 3);
+  CheckpointRun other(backend_, disk_, 3);
   EXPECT_NE(error_of([&] { other.checkpoints().load(2); }).find("5, 6"), std::string::npos);
 }
 
@@ -100,7 +101,7 @@ TEST_F(CheckpointTest, ChainsOfDeltasStayShortAndTheirSizeFollowsTheRows) {
     bytes += disk_.read_file("/run/checkpoints/" + name, 1 << 20).size();
   }
   EXPECT_LE(bytes, 4 * CheckpointRun::kRows * kRowTableEntryBytes);
-  CheckpointRun run(*backend_, disk_, 3);
+  CheckpointRun run(backend_, disk_, 3);
   EXPECT_EQ(run.checkpoints().load().step, 60u);
   EXPECT_EQ(run.state(60).records, last_.records);
 }
@@ -133,7 +134,7 @@ TEST_F(CheckpointTest, TruncatedFilesAreErrorsThatNameThem) {
     }
     disk_.write_file(path, whole);
   }
-  CheckpointRun run(*backend_, disk_, 3);
+  CheckpointRun run(backend_, disk_, 3);
   EXPECT_EQ(run.checkpoints().load().step, 2u);
 }
 
@@ -146,7 +147,7 @@ TEST_F(CheckpointTest, AFlippedBitInADenseTensorIsFound) {
 }
 
 TEST_F(CheckpointTest, AStepSavedAgainOverwritesNothingThatTheManifestNames) {
-  CheckpointRun run(*backend_, disk_, 3);
+  CheckpointRun run(backend_, disk_, 3);
   run.step(1);
   run.checkpoints().save(1, {});
   const CheckpointEntry first = read_manifest(disk_, "/run/checkpoints").checkpoints.back();
@@ -155,14 +156,14 @@ TEST_F(CheckpointTest, AStepSavedAgainOverwritesNothingThatTheManifestNames) {
   ASSERT_EQ(manifest.checkpoints.size(), 1u);
   EXPECT_NE(manifest.checkpoints[0].dense, first.dense);
   EXPECT_NE(manifest.checkpoints[0].tables[0].back(), first.tables[0].back());
-  CheckpointRun again(*backend_, disk_, 3);
+  CheckpointRun again(backend_, disk_, 3);
   EXPECT_EQ(again.checkpoints().load().step, 1u);
 }
 
 TEST_F(CheckpointTest, AfterAFailedSaveNoOtherIsWritten) {
   SavedState committed;
   {
-    CheckpointRun run(*backend_, disk_, 3);
+    CheckpointRun run(backend_, disk_, 3);
     run.step(1);
     committed = run.state(1);
     run.checkpoints().save(1, {});
@@ -172,7 +173,7 @@ TEST_F(CheckpointTest, AfterAFailedSaveNoOtherIsWritten) {
     disk_.set_faults({});
     EXPECT_NE(error_of([&] { run.checkpoints().save(2, {}); }).find("resume"), std::string::npos);
   }
-  CheckpointRun run(*backend_, disk_, 3);
+  CheckpointRun run(backend_, disk_, 3);
   EXPECT_EQ(run.checkpoints().load().step, 1u);
   EXPECT_EQ(run.state(1).records, committed.records);
 }
@@ -183,7 +184,7 @@ TEST_F(CheckpointTest, AFullDiskAtASaveHarmsNoEarlierCheckpoint) {
     io::SimulatedDisk disk({.record_log = false});
     std::optional<SavedState> committed;
     try {
-      CheckpointRun run(*backend_, disk, 3);
+      CheckpointRun run(backend_, disk, 3);
       for (std::uint64_t step = 1; step <= 12; ++step) {
         if (step == 4) disk.set_faults({.capacity_bytes = capacity});
         run.step(step);
@@ -196,7 +197,7 @@ TEST_F(CheckpointTest, AFullDiskAtASaveHarmsNoEarlierCheckpoint) {
     }
     disk.set_faults({});
     ASSERT_TRUE(committed);
-    CheckpointRun run(*backend_, disk, 3);
+    CheckpointRun run(backend_, disk, 3);
     ASSERT_EQ(run.checkpoints().load().step, committed->step) << "capacity " << capacity;
     EXPECT_EQ(run.state(0).records, committed->records);
   }

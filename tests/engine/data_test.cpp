@@ -21,10 +21,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-class DataTest : public testing::Test {
+class DataTest : public ::testing::Test {
  protected:
   DataTest() {
-    const auto* test = testing::UnitTest::GetInstance()->current_test_info();
+    const auto* test = ::testing::UnitTest::GetInstance()->current_test_info();
     folder_ = fs::temp_directory_path() /
               ("mneme_data_" + std::string(test->name()) + "_" + std::to_string(getpid()));
     fs::create_directories(folder_);

@@ -1,1 +1,1 @@
-mneme_test(formats_test SOURCES formats_test.cpp LIBRARIES mneme_engine)
+mneme_test(formats_test DEVICES SOURCES formats_test.cpp LIBRARIES mneme_engine)

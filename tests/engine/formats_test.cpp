@@ -18,6 +18,8 @@
 #include "kernels/backend.h"
 #include "offload/rows_file.h"
 
+#include "tests/support/test_backend.h"
+
 namespace mneme::engine {
 namespace {
 
@@ -98,10 +100,10 @@ io::BlockCompletion wait_for_one(io::BlockFile& file) {
 }
 
 TEST(Formats, ARecordHoldsStepValueAndMomentsAtTheseBytes) {
-  const auto backend = kernels::make_cpu_backend({.threads = 1});
-  const auto stream = backend->create_stream();
+  kernels::Backend& backend = mneme::testing::test_backend();
+  const auto stream = backend.create_stream();
   const auto pinned = [&](std::size_t bytes) {
-    return backend->allocate(bytes, kernels::MemoryKind::kPinnedHost);
+    return backend.allocate(bytes, kernels::MemoryKind::kPinnedHost);
   };
   const kernels::Buffer values = pinned(64), first = pinned(64), second = pinned(64);
   const kernels::Buffer steps = pinned(64), slots = pinned(64), addresses = pinned(64);
@@ -122,7 +124,7 @@ TEST(Formats, ARecordHoldsStepValueAndMomentsAtTheseBytes) {
 
   ASSERT_EQ(arena.layout.record_bytes(), 128u);
   addresses.as<std::byte*>()[0] = record.as<std::byte>();
-  backend->pack_records(*stream, arena, addresses.as<std::byte*>(), slots.as<kernels::SlotId>(), 1);
+  backend.pack_records(*stream, arena, addresses.as<std::byte*>(), slots.as<kernels::SlotId>(), 1);
   stream->synchronize();
   EXPECT_EQ(hex({record.as<std::byte>(), 128}), kRecord);
 }

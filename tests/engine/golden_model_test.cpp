@@ -61,7 +61,7 @@ std::vector<std::int32_t> to_ids(const std::vector<std::int64_t>& values) {
   return {values.begin(), values.end()};
 }
 
-class GoldenModel : public testing::TestWithParam<std::string> {};
+class GoldenModel : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(GoldenModel, MatchesFloat64InLossLogitsRowsAndEveryGradient) {
   const std::unique_ptr<io::Disk> disk = io::make_posix_disk();
@@ -120,7 +120,7 @@ TEST_P(GoldenModel, MatchesFloat64InLossLogitsRowsAndEveryGradient) {
   EXPECT_NEAR(test.evaluate(batch), loss, 1e-6);
 }
 
-INSTANTIATE_TEST_SUITE_P(Files, GoldenModel, testing::ValuesIn(golden_models()),
+INSTANTIATE_TEST_SUITE_P(Files, GoldenModel, ::testing::ValuesIn(golden_models()),
                          [](const auto& test) { return test.param; });
 
 TEST(GoldenModels, AreFound) {

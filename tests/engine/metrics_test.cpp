@@ -18,10 +18,10 @@
 namespace mneme::engine {
 namespace {
 
-class Metrics : public testing::Test {
+class Metrics : public ::testing::Test {
  protected:
   Metrics() {
-    const auto* test = testing::UnitTest::GetInstance()->current_test_info();
+    const auto* test = ::testing::UnitTest::GetInstance()->current_test_info();
     folder_ = std::filesystem::temp_directory_path() /
               ("mneme_metrics_" + std::string(test->name()) + "_" + std::to_string(getpid()));
     std::filesystem::create_directories(folder_);

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "tests/engine/test_model.h"
+#include "tests/support/test_backend.h"
 
 namespace mneme::test {
 namespace {
@@ -24,13 +25,13 @@ double rate_of(std::uint64_t step) {
   return 1e-2 / static_cast<double>(step);
 }
 
-class DenseOptimizerTest : public testing::Test {
+class DenseOptimizerTest : public ::testing::Test {
  protected:
   DenseOptimizerTest()
-      : parameters_(*backend_, {{"matrix", {5, 7}, {InitKind::kNormal, 1}},
-                                {"vector", {9}, {InitKind::kNormal, 1}},
-                                {"keys", {2, 3}, {InitKind::kNormal, 1}, RateGroup::kMemory},
-                                {"bias", {3}, {InitKind::kNormal, 1}, RateGroup::kMemory}}) {
+      : parameters_(backend_, {{"matrix", {5, 7}, {InitKind::kNormal, 1}},
+                               {"vector", {9}, {InitKind::kNormal, 1}},
+                               {"keys", {2, 3}, {InitKind::kNormal, 1}, RateGroup::kMemory},
+                               {"bias", {3}, {InitKind::kNormal, 1}, RateGroup::kMemory}}) {
     parameters_.initialize(*stream_, 4);
   }
   void set_gradients(std::mt19937_64& random, float scale) {
@@ -45,15 +46,15 @@ class DenseOptimizerTest : public testing::Test {
     return parameters_.read(*stream_, which, parameter);
   }
 
-  std::unique_ptr<kernels::Backend> backend_ = kernels::make_cpu_backend({.threads = 2});
-  std::unique_ptr<kernels::Stream> stream_ = backend_->create_stream();
+  kernels::Backend& backend_ = mneme::testing::test_backend();
+  std::unique_ptr<kernels::Stream> stream_ = backend_.create_stream();
   engine::Parameters parameters_;
 };
 
 TEST_F(DenseOptimizerTest, StepsLikeAdamWWithOneGlobalNormAndNoDecayOfVectors) {
   const engine::DenseOptimizerOptions options{
       .learning_rate = rate_of, .memory_rate_scale = 0.5, .weight_decay = 0.3, .clip_norm = 2.0};
-  engine::DenseOptimizer optimizer(*backend_, parameters_, options);
+  engine::DenseOptimizer optimizer(backend_, parameters_, options);
   std::vector<Reference> references;
   for (const Parameter& parameter : parameters_.directory()) {
     const std::vector<float> start = read(ParameterBuffer::kValues, parameter);
@@ -105,7 +106,7 @@ TEST_F(DenseOptimizerTest, StepsLikeAdamWWithOneGlobalNormAndNoDecayOfVectors) {
 }
 
 TEST_F(DenseOptimizerTest, PaddingStaysZero) {
-  engine::DenseOptimizer optimizer(*backend_, parameters_, {.learning_rate = rate_of});
+  engine::DenseOptimizer optimizer(backend_, parameters_, {.learning_rate = rate_of});
   std::mt19937_64 random(8);
   for (std::uint64_t step = 1; step <= 3; ++step) {
     set_gradients(random, 1);
@@ -123,7 +124,7 @@ TEST_F(DenseOptimizerTest, PaddingStaysZero) {
 }
 
 TEST_F(DenseOptimizerTest, AGradientThatIsNotFiniteDoesNotReachTheParameters) {
-  engine::DenseOptimizer optimizer(*backend_, parameters_,
+  engine::DenseOptimizer optimizer(backend_, parameters_,
                                    {.learning_rate = rate_of, .weight_decay = 0});
   const Parameter& matrix = parameters_.find("matrix");
   const std::vector<float> before = read(ParameterBuffer::kValues, matrix);

@@ -8,6 +8,7 @@
 #include "engine/model_options.h"
 #include "io/error.h"
 #include "tests/engine/test_model.h"
+#include "tests/support/test_backend.h"
 
 namespace mneme::test {
 namespace {
@@ -19,21 +20,21 @@ using engine::ParameterDeclaration;
 using engine::Parameters;
 using engine::RateGroup;
 
-class ParametersTest : public testing::Test {
+class ParametersTest : public ::testing::Test {
  protected:
   std::vector<float> initial(std::vector<ParameterDeclaration> declarations,
                              const std::string& name, std::uint64_t seed) {
-    Parameters parameters(*backend_, std::move(declarations));
+    Parameters parameters(backend_, std::move(declarations));
     parameters.initialize(*stream_, seed);
     return parameters.read(*stream_, ParameterBuffer::kValues, parameters.find(name));
   }
 
-  std::unique_ptr<kernels::Backend> backend_ = kernels::make_cpu_backend({.threads = 2});
-  std::unique_ptr<kernels::Stream> stream_ = backend_->create_stream();
+  kernels::Backend& backend_ = mneme::testing::test_backend();
+  std::unique_ptr<kernels::Stream> stream_ = backend_.create_stream();
 };
 
 TEST_F(ParametersTest, RangesCoverTheBufferAndDecayExactlyMatricesAndKeys) {
-  Parameters parameters(*backend_, engine::declare_parameters(small_model_options()));
+  Parameters parameters(backend_, engine::declare_parameters(small_model_options()));
   std::int64_t next = 0;
   std::set<std::pair<bool, RateGroup>> settings;
   for (const engine::ParameterRange& range : parameters.ranges()) {
@@ -112,9 +113,9 @@ TEST_F(ParametersTest, InitialValuesFollowTheirDistributions) {
 }
 
 TEST_F(ParametersTest, WhatIsWrittenIsReadAndNeighboursStay) {
-  Parameters parameters(*backend_, {{"a", {3}, {InitKind::kOnes, 0}},
-                                    {"b", {1'500'001}, {InitKind::kZeros, 0}},
-                                    {"c", {5}, {InitKind::kOnes, 0}}});
+  Parameters parameters(backend_, {{"a", {3}, {InitKind::kOnes, 0}},
+                                   {"b", {1'500'001}, {InitKind::kZeros, 0}},
+                                   {"c", {5}, {InitKind::kOnes, 0}}});
   parameters.initialize(*stream_, 1);
   for (const auto which : {ParameterBuffer::kValues, ParameterBuffer::kGradients,
                            ParameterBuffer::kMoment1, ParameterBuffer::kMoment2}) {

@@ -92,7 +92,7 @@ struct DenseAdamW {
   }
 };
 
-class ScheduleGolden : public testing::TestWithParam<const char*> {};
+class ScheduleGolden : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(ScheduleGolden, LinearScheduleReproducesTheTables) {
   const auto disk = io::make_posix_disk();
@@ -143,8 +143,8 @@ TEST_P(ScheduleGolden, LinearScheduleReproducesTheTables) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Files, ScheduleGolden,
-                         testing::Values("warmup_decay", "clipped", "no_decay", "large_eps",
-                                         "long_absence"));
+                         ::testing::Values("warmup_decay", "clipped", "no_decay", "large_eps",
+                                           "long_absence"));
 
 }  // namespace
 }  // namespace mneme::engine

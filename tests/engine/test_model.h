@@ -15,10 +15,13 @@
 #include "kernels/backend.h"
 #include "memory/value_table.h"
 #include "tests/io/temporary_directory.h"
+#include "tests/support/test_backend.h"
+#include "tests/support/transfer.h"
 
 namespace mneme::test {
 
 struct TestModelSettings {
+  testing::TestBackend backend = testing::backends_under_test().front();
   int threads = 2;
   std::uint64_t seed = 1;
   std::int64_t micro_batches = 1;  // of one step
@@ -28,7 +31,7 @@ struct TestModelSettings {
 class TestModel {
  public:
   explicit TestModel(const engine::ModelOptions& given, const TestModelSettings& settings = {})
-      : backend(kernels::make_cpu_backend({.threads = settings.threads})),
+      : backend(settings.backend.make({.threads = settings.threads})),
         stream(backend->create_stream()),
         disk(io::make_posix_disk()) {
     const engine::ModelOptions options = engine::resolve(given);
@@ -45,11 +48,7 @@ class TestModel {
   // Copies device memory of any trivially copyable type to the host.
   template <typename T>
   std::vector<T> download(const T* device, std::size_t count) {
-    const kernels::Buffer pinned =
-        backend->allocate(count * sizeof(T), kernels::MemoryKind::kPinnedHost);
-    backend->copy(*stream, pinned.as<T>(), device, count * sizeof(T));
-    stream->synchronize();
-    return {pinned.as<T>(), pinned.as<T>() + count};
+    return testing::read_device(*backend, *stream, device, count);
   }
   // The gradients of one step with these micro-batches, and its loss.
   double gradients(std::span<const engine::MicroBatch> micro_batches, std::uint64_t step = 1) {

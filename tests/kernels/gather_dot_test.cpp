@@ -118,8 +118,8 @@ TEST_P(GatherAndDot, GiveTheSameBitsForAnyChunksThreadsAndOrder) {
       EXPECT_TRUE(split.d_weights == whole.d_weights);
     }
     EXPECT_TRUE(run(backend, shape, 100, false).d_weights == whole.d_weights);
-    if (!test.make_with_threads) continue;
-    const Results one = run(*test.make_with_threads(1), shape, 1 << 30, true);
+    if (!test.has_threads) continue;
+    const Results one = run(*test.make({.threads = 1}), shape, 1 << 30, true);
     EXPECT_TRUE(one.y == whole.y);
     EXPECT_TRUE(one.d_weights == whole.d_weights);
   }

@@ -129,8 +129,8 @@ TEST_P(ProductKeys, FindsTheBestOfAllRowsInTheDefinedOrder) {
         ++at;
       }
     }
-    if (!test.make_with_threads) continue;
-    const Found one = search(*test.make_with_threads(1), shape, half_scores);
+    if (!test.has_threads) continue;
+    const Found one = search(*test.make({.threads = 1}), shape, half_scores);
     EXPECT_TRUE(one.rows == found.rows && one.scores == found.scores &&
                 one.weights == found.weights);
   }

@@ -218,10 +218,10 @@ TEST_P(OperationTest, GivesTheSameBitsAgainAndForAnyNumberOfThreads) {
     for (const auto& [name, bytes] : once) EXPECT_TRUE(bytes == again.at(name)) << name;
   };
   expect_same(run_case(shared_backend(backend), operation));
-  if (!backend.make_with_threads) return;
+  if (!backend.has_threads) return;
   for (const int threads : {1, 3}) {
     SCOPED_TRACE(threads);
-    expect_same(run_case(*backend.make_with_threads(threads), operation));
+    expect_same(run_case(*backend.make({.threads = threads}), operation));
   }
 }
 

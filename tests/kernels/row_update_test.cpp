@@ -192,8 +192,8 @@ TEST_P(RowUpdate, GivesTheSameBitsForAnyChunksAndThreads) {
       EXPECT_TRUE(split.table == whole.table);
       EXPECT_TRUE(split.norms == whole.norms);
     }
-    if (!test.make_with_threads) continue;
-    const auto single = test.make_with_threads(1);
+    if (!test.has_threads) continue;
+    const auto single = test.make({.threads = 1});
     EXPECT_TRUE(run(*single, shape, make_table(*single, shape), 1 << 30).table == whole.table);
   }
 }

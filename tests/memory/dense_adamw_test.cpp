@@ -165,12 +165,12 @@ TEST(DenseAdamWAtSparseCost, ATableOf137BillionParametersTrainsAStepInLittleMemo
   constexpr std::uint64_t kRows = 8192ull * 8192ull;
   constexpr std::int64_t kWidth = 2048;
   constexpr std::size_t kTouched = 64;
-  // The backend's own threads and buffers are not the table's.
-  test_backend();
+  // The backend's own threads and device memory are not the table's.
+  const auto backend = make_test_backend({.device_bytes = std::size_t{640} << 20});
   const std::uint64_t before = resident_bytes();
   memory::ValueTableOptions options = table_options(kRows, kWidth);
   options.optimizer.clip_norm = 0;
-  TableRun run(options, kTouched, Budget::kHost);
+  TableRun run(options, kTouched, Budget::kHost, *backend);
   std::vector<RowId> rows;
   for (std::size_t i = 0; i < kTouched; ++i) {
     rows.push_back(static_cast<RowId>(i * (kRows - 1) / (kTouched - 1)));

@@ -36,7 +36,7 @@ Tensors tensors_under(const io::SafetensorsReader& reader, const std::string& pr
   return out;
 }
 
-class MemoryLayerGolden : public testing::TestWithParam<std::string> {
+class MemoryLayerGolden : public ::testing::TestWithParam<std::string> {
  protected:
   MemoryLayerGolden() : file_(GetParam()), shape_(golden_shape(file_.config)) {
     const auto layers = file_.config.at("layers").get<std::size_t>();
@@ -107,12 +107,12 @@ TEST_P(MemoryLayerGolden, TheSmallestDeviceTierChangesNoBit) {
   expect_equal(run(offload::TieredStore::minimum_device_bytes(layout)), run());
 }
 
-TEST_P(MemoryLayerGolden, OneThreadAndTwoGiveTheSameBits) {
-  const auto one_thread = kernels::make_cpu_backend({.threads = 1});
+TEST_P(MemoryLayerGolden, AnotherBackendOfOneThreadGivesTheSameBits) {
+  const auto one_thread = make_test_backend({.threads = 1});
   expect_equal(run(0, *one_thread), run());
 }
 
-INSTANTIATE_TEST_SUITE_P(Files, MemoryLayerGolden, testing::ValuesIn(golden_files("memory_")),
+INSTANTIATE_TEST_SUITE_P(Files, MemoryLayerGolden, ::testing::ValuesIn(golden_files("memory_")),
                          [](const auto& file) { return golden_test_name(file.param); });
 
 TEST(MemoryLayerGoldenFiles, ThereAreSome) {

@@ -129,7 +129,7 @@ LayerInput random_input(std::mt19937_64& random, const OracleShape& s) {
   return input;
 }
 
-class MemoryLayerOracle : public testing::TestWithParam<OracleCase> {
+class MemoryLayerOracle : public ::testing::TestWithParam<OracleCase> {
  protected:
   MemoryLayerOracle() : random_(GetParam().seed) {
     const OracleShape& s = GetParam().shape;
@@ -205,7 +205,7 @@ TEST_P(MemoryLayerOracle, TheLayerComputesWhatTheOracleDoes) {
   EXPECT_LE(relative_error(result.d_values, d_values), 1e-5);
 }
 
-INSTANTIATE_TEST_SUITE_P(Cases, MemoryLayerOracle, testing::ValuesIn(kCases),
+INSTANTIATE_TEST_SUITE_P(Cases, MemoryLayerOracle, ::testing::ValuesIn(kCases),
                          [](const auto& test) { return std::string(test.param.name); });
 
 TEST(MemoryLayerOptions, AShapeThatDoesNotFitTheTableIsAnErrorThatSaysWhy) {

@@ -64,7 +64,7 @@ struct SparseOracle {
   }
 };
 
-class SparseOptimizer : public testing::TestWithParam<RowOptimizerKind> {};
+class SparseOptimizer : public ::testing::TestWithParam<RowOptimizerKind> {};
 
 TEST_P(SparseOptimizer, MovesTouchedRowsAsItsFormulaSaysAndNoOthers) {
   constexpr std::uint64_t kSeed = 28;
@@ -100,8 +100,9 @@ TEST_P(SparseOptimizer, MovesTouchedRowsAsItsFormulaSaysAndNoOthers) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Kinds, SparseOptimizer,
-                         testing::Values(RowOptimizerKind::kAdamWLazy,
-                                         RowOptimizerKind::kAdagradRowwise, RowOptimizerKind::kSgd),
+                         ::testing::Values(RowOptimizerKind::kAdamWLazy,
+                                           RowOptimizerKind::kAdagradRowwise,
+                                           RowOptimizerKind::kSgd),
                          [](const auto& test) {
                            std::string name = memory::row_optimizer_name(test.param);
                            for (char& c : name) c = c == '-' ? '_' : c;

@@ -1,5 +1,5 @@
-// What the tests of this folder share: a backend, arrays in and out of device memory, seeded random
-// numbers, relative errors, and a directory that goes away.
+// What the tests of this folder share: the backend under test, arrays in and out of device memory,
+// seeded random numbers, relative errors, and a directory that goes away.
 #pragma once
 
 #include <stdlib.h>
@@ -16,15 +16,12 @@
 #include "io/error.h"
 #include "kernels/backend.h"
 #include "memory/device_array.h"
+#include "tests/support/test_backend.h"
 
 namespace mneme::test {
 
-// One backend for all tests of a program: two threads, as on the smallest machine.
-inline kernels::Backend& test_backend() {
-  static const std::unique_ptr<kernels::Backend> backend =
-      kernels::make_cpu_backend({.threads = 2});
-  return *backend;
-}
+using mneme::testing::make_test_backend;
+using mneme::testing::test_backend;
 
 class ScratchDirectory {
  public:

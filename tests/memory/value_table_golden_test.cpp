@@ -22,7 +22,7 @@ struct Snapshot {
   std::vector<std::byte> records;
 };
 
-class ValueTableGolden : public testing::TestWithParam<std::string> {
+class ValueTableGolden : public ::testing::TestWithParam<std::string> {
  protected:
   ValueTableGolden() : file_(GetParam()) {
     const nlohmann::json& config = file_.config;
@@ -132,7 +132,7 @@ TEST_P(ValueTableGolden, NoBudgetChangesABit) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Files, ValueTableGolden, testing::ValuesIn(golden_files("adamw_")),
+INSTANTIATE_TEST_SUITE_P(Files, ValueTableGolden, ::testing::ValuesIn(golden_files("adamw_")),
                          [](const auto& file) { return golden_test_name(file.param); });
 
 TEST(ValueTableGoldenFiles, ThereAreSome) {

@@ -77,10 +77,10 @@ TEST(ValueTable, TwoTablesInOneProcessDoNotInteract) {
   EXPECT_TRUE(beside.records() == alone.records());
 }
 
-TEST(ValueTable, OneThreadAndTwoGiveTheSameBits) {
+TEST(ValueTable, AnotherBackendOfOneThreadGivesTheSameBits) {
   const std::vector<Touch> plan = touches(30, 25);
   const memory::ValueTableOptions options = options_for(RowOptimizerKind::kAdamW);
-  const auto one_thread = kernels::make_cpu_backend({.threads = 1});
+  const auto one_thread = make_test_backend({.threads = 1});
   TableRun one(options, kMostRows, Budget::kDisk, *one_thread);
   TableRun two(options, kMostRows, Budget::kDisk);
   for (std::uint64_t t = 1; t <= plan.size(); ++t) {

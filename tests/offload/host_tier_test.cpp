@@ -5,6 +5,8 @@
 
 #include <set>
 
+#include "tests/support/test_backend.h"
+
 namespace mneme::offload {
 namespace {
 
@@ -12,11 +14,11 @@ using kernels::ReplacementKind;
 
 class HostTierTest : public ::testing::Test {
  protected:
-  std::unique_ptr<kernels::Backend> backend_ = kernels::make_cpu_backend({.threads = 1});
+  kernels::Backend& backend_ = mneme::testing::test_backend();
 };
 
 TEST_F(HostTierTest, LruEvictsTheOldestArrivalFirst) {
-  HostTier tier(*backend_, 4 * 64, 64, ReplacementKind::kLru, 1);
+  HostTier tier(backend_, 4 * 64, 64, ReplacementKind::kLru, 1);
   ASSERT_EQ(tier.slots(), 4u);
   for (kernels::RowId row = 0; row < 4; ++row) tier.take(row, true, 1, false, 0);
   const auto victims = tier.victims(2);
@@ -27,7 +29,7 @@ TEST_F(HostTierTest, LruEvictsTheOldestArrivalFirst) {
 }
 
 TEST_F(HostTierTest, LfuEvictsTheLeastUsedFirst) {
-  HostTier tier(*backend_, 4 * 64, 64, ReplacementKind::kLfu, 1);
+  HostTier tier(backend_, 4 * 64, 64, ReplacementKind::kLfu, 1);
   const std::uint32_t uses[] = {5, 1, 9, 2};
   for (kernels::RowId row = 0; row < 4; ++row) tier.take(row, false, uses[row], false, 0);
   const auto victims = tier.victims(2);
@@ -36,7 +38,7 @@ TEST_F(HostTierTest, LfuEvictsTheLeastUsedFirst) {
 }
 
 TEST_F(HostTierTest, ClockGivesReturningRowsASecondChance) {
-  HostTier tier(*backend_, 3 * 64, 64, ReplacementKind::kClock, 1);
+  HostTier tier(backend_, 3 * 64, 64, ReplacementKind::kClock, 1);
   tier.take(0, false, 2, false, 0);
   tier.take(1, false, 1, false, 0);
   tier.take(2, false, 1, false, 0);
@@ -44,7 +46,7 @@ TEST_F(HostTierTest, ClockGivesReturningRowsASecondChance) {
 }
 
 TEST_F(HostTierTest, ProtectedRowsGoOnlyWhenNothingElseIsLeft) {
-  HostTier tier(*backend_, 3 * 64, 64, ReplacementKind::kLru, 1);
+  HostTier tier(backend_, 3 * 64, 64, ReplacementKind::kLru, 1);
   tier.set_tick(5);
   tier.take(0, false, 1, true, 7);
   const std::uint32_t slot = tier.take(1, false, 1, false, 0);
@@ -57,7 +59,7 @@ TEST_F(HostTierTest, ProtectedRowsGoOnlyWhenNothingElseIsLeft) {
 }
 
 TEST_F(HostTierTest, RandomPicksDistinctOccupiedSlots) {
-  HostTier tier(*backend_, 64 * 64, 64, ReplacementKind::kRandom, 3);
+  HostTier tier(backend_, 64 * 64, 64, ReplacementKind::kRandom, 3);
   for (kernels::RowId row = 0; row < 50; ++row) tier.take(row, false, 1, false, 0);
   std::set<kernels::RowId> rows;
   for (const HostVictim& victim : tier.victims(20)) rows.insert(victim.row);

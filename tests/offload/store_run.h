@@ -78,20 +78,40 @@ class StoreRun {
   }
 
  private:
+  // On the host, through records: the lease's rows are device memory.
   void update(const Lease& lease, const kernels::RowId* rows, std::uint64_t step) {
-    const kernels::RowArena& arena = lease.arena();
-    for (std::int64_t i = 0; i < lease.count(); ++i) {
-      const std::size_t at = std::size_t{lease.slots()[i]} * kWidth;
-      auto* values = static_cast<float*>(arena.values) + at;
-      auto* moment1 = static_cast<float*>(arena.moment1) + at;
-      auto* moment2 = static_cast<float*>(arena.moment2) + at;
-      for (std::uint32_t c = 0; c < kWidth; ++c) {
-        values[c] = values[c] * 0.5f + float(rows[i] + 1) * 0.25f + float(step) + float(c);
-        moment1[c] += 1.0f;
-        moment2[c] = moment2[c] * 2.0f + float(rows[i]);
-      }
-      arena.last_step[lease.slots()[i]] = static_cast<std::uint32_t>(step);
+    const kernels::RecordLayout& layout = lease.arena().layout;
+    const auto count = static_cast<std::size_t>(lease.count());
+    const std::size_t bytes = layout.record_bytes();
+    constexpr auto kPinned = kernels::MemoryKind::kPinnedHost;
+    const kernels::Buffer records = backend_.allocate(count * bytes, kPinned);
+    const kernels::Buffer addresses = backend_.allocate(count * sizeof(std::byte*), kPinned);
+    for (std::size_t i = 0; i < count; ++i) {
+      addresses.as<std::byte*>()[i] = records.as<std::byte>() + i * bytes;
     }
+    backend_.pack_records(*stream_, lease.arena(), addresses.as<std::byte*>(), lease.slots(),
+                          lease.count());
+    stream_->synchronize();
+    for (std::size_t i = 0; i < count; ++i) {
+      update_record(layout, addresses.as<std::byte*>()[i], rows[i], step);
+    }
+    backend_.unpack_records(*stream_, lease.arena(), addresses.as<const std::byte*>(),
+                            lease.slots(), lease.count());
+    stream_->synchronize();
+  }
+
+  static void update_record(const kernels::RecordLayout& layout, std::byte* record,
+                            kernels::RowId row, std::uint64_t step) {
+    auto* values = reinterpret_cast<float*>(record + layout.value_offset());
+    auto* moment1 = reinterpret_cast<float*>(record + layout.moment1_offset());
+    auto* moment2 = reinterpret_cast<float*>(record + layout.moment2_offset());
+    for (std::uint32_t c = 0; c < kWidth; ++c) {
+      values[c] = values[c] * 0.5f + float(row + 1) * 0.25f + float(step) + float(c);
+      moment1[c] += 1.0f;
+      moment2[c] = moment2[c] * 2.0f + float(row);
+    }
+    const auto last_step = static_cast<std::uint32_t>(step);
+    std::memcpy(record, &last_step, sizeof last_step);
   }
 
   kernels::Backend& backend_;

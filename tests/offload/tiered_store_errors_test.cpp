@@ -5,6 +5,7 @@
 
 #include "io/error.h"
 #include "tests/offload/store_run.h"
+#include "tests/support/test_backend.h"
 
 namespace mneme::offload {
 namespace {
@@ -43,8 +44,8 @@ class TieredStoreErrors : public ::testing::Test {
     const StoreOptions options = disk_heavy();
     std::string message;
     {
-      TieredStore store(*backend_, disk, options);
-      StoreRun run(*backend_, store, 3);
+      TieredStore store(backend_, disk, options);
+      StoreRun run(backend_, store, 3);
       for (std::uint64_t step = 1; step <= 5; ++step) run.step(step, 60);
       const TableDelta delta = store.flush();
       store.commit_checkpoint(5);
@@ -64,13 +65,13 @@ class TieredStoreErrors : public ::testing::Test {
   }
 
   void expect_checkpoint_intact(io::SimulatedDisk& disk) {
-    TieredStore reopened(*backend_, disk, disk_heavy());
+    TieredStore reopened(backend_, disk, disk_heavy());
     reopened.restore(std::span(&table_, 1));
-    StoreRun run(*backend_, reopened, 3);
+    StoreRun run(backend_, reopened, 3);
     EXPECT_EQ(run.all_records(), expected_);
   }
 
-  std::unique_ptr<kernels::Backend> backend_ = kernels::make_cpu_backend({.threads = 1});
+  kernels::Backend& backend_ = mneme::testing::test_backend();
   CheckpointTable table_;
   std::vector<std::byte> expected_;
 };
@@ -105,8 +106,8 @@ TEST_F(TieredStoreErrors, AFullDiskSaysSoAndHarmsNoCheckpoint) {
   io::SimulatedDisk disk({.record_log = false});
   StoreOptions options = disk_heavy();
   disk.set_faults({.capacity_bytes = 64 * 1024});
-  TieredStore store(*backend_, disk, options);
-  StoreRun run(*backend_, store, 3);
+  TieredStore store(backend_, disk, options);
+  StoreRun run(backend_, store, 3);
   run.step(1, 30);
   const TableDelta delta = store.flush();
   store.commit_checkpoint(1);
@@ -117,10 +118,10 @@ TEST_F(TieredStoreErrors, AFullDiskSaysSoAndHarmsNoCheckpoint) {
   EXPECT_NE(message.find("table-0.rows"), std::string::npos) << message;
   EXPECT_NE(message.find("bytes"), std::string::npos) << message;
   disk.set_faults({});
-  TieredStore reopened(*backend_, disk, options);
+  TieredStore reopened(backend_, disk, options);
   const CheckpointTable table{1, delta.entries, delta.next_generation};
   reopened.restore(std::span(&table, 1));
-  StoreRun again(*backend_, reopened, 3);
+  StoreRun again(backend_, reopened, 3);
   EXPECT_EQ(again.all_records(), expected);
 }
 
@@ -128,8 +129,8 @@ TEST_F(TieredStoreErrors, ALimitOnTheRowsFileIsKept) {
   io::SimulatedDisk disk({.record_log = false});
   StoreOptions options = disk_heavy();
   options.tiers.disk_bytes = 32 * 1024;
-  TieredStore store(*backend_, disk, options);
-  StoreRun run(*backend_, store, 3);
+  TieredStore store(backend_, disk, options);
+  StoreRun run(backend_, store, 3);
   const std::string message = error_of([&] {
     for (std::uint64_t step = 1; step < 100; ++step) run.step(step, 100);
   });
@@ -141,8 +142,8 @@ TEST_F(TieredStoreErrors, ADamagedRecordIsAnErrorThatNamesIt) {
   const StoreOptions options = disk_heavy();
   CheckpointTable table;
   {
-    TieredStore store(*backend_, disk, options);
-    StoreRun run(*backend_, store, 3);
+    TieredStore store(backend_, disk, options);
+    StoreRun run(backend_, store, 3);
     run.step(1, 60);
     const TableDelta delta = store.flush();
     store.commit_checkpoint(1);
@@ -152,9 +153,9 @@ TEST_F(TieredStoreErrors, ADamagedRecordIsAnErrorThatNamesIt) {
   for (std::uint64_t slot = 0; slot < 5; ++slot) {
     disk.corrupt(options.path, 4096 + slot * 512 + 100, 3);
   }
-  TieredStore reopened(*backend_, disk, options);
+  TieredStore reopened(backend_, disk, options);
   reopened.restore(std::span(&table, 1));
-  StoreRun run(*backend_, reopened, 3);
+  StoreRun run(backend_, reopened, 3);
   const std::string message = error_of([&] { run.all_records(); });
   EXPECT_NE(message.find("damaged"), std::string::npos) << message;
   EXPECT_NE(message.find("row "), std::string::npos) << message;
@@ -166,8 +167,8 @@ TEST_F(TieredStoreErrors, ADamagedRecordThatAPrefetchBringsIsAnErrorToo) {
   options.tiers.host_bytes = 40 * 128;
   CheckpointTable table;
   {
-    TieredStore store(*backend_, disk, options);
-    StoreRun run(*backend_, store, 3);
+    TieredStore store(backend_, disk, options);
+    StoreRun run(backend_, store, 3);
     run.step(1, 60);
     const TableDelta delta = store.flush();
     store.commit_checkpoint(1);
@@ -177,9 +178,9 @@ TEST_F(TieredStoreErrors, ADamagedRecordThatAPrefetchBringsIsAnErrorToo) {
     disk.corrupt(options.path, 4096 + slot * 512 + 100, 3);
   }
   disk.set_faults({.reorder = true, .max_delay_polls = 5});
-  TieredStore reopened(*backend_, disk, options);
+  TieredStore reopened(backend_, disk, options);
   reopened.restore(std::span(&table, 1));
-  StoreRun run(*backend_, reopened, 3);
+  StoreRun run(backend_, reopened, 3);
   const std::string message = error_of([&] {
     for (std::uint64_t step = 2; step < 20; ++step) {
       reopened.prefetch(reopened.touched_rows(), 1 << 20);
@@ -195,8 +196,8 @@ TEST_F(TieredStoreErrors, ATableEntryThatPointsToAnotherRowsSlotIsFound) {
   const StoreOptions options = disk_heavy();
   CheckpointTable table;
   {
-    TieredStore store(*backend_, disk, options);
-    StoreRun run(*backend_, store, 3);
+    TieredStore store(backend_, disk, options);
+    StoreRun run(backend_, store, 3);
     run.step(1, 60);
     const TableDelta delta = store.flush();
     table = {1, delta.entries, delta.next_generation};
@@ -204,9 +205,9 @@ TEST_F(TieredStoreErrors, ATableEntryThatPointsToAnotherRowsSlotIsFound) {
   }
   std::swap(table.entries[0].slot, table.entries[1].slot);
   std::swap(table.entries[0].generation, table.entries[1].generation);
-  TieredStore reopened(*backend_, disk, options);
+  TieredStore reopened(backend_, disk, options);
   reopened.restore(std::span(&table, 1));
-  StoreRun run(*backend_, reopened, 3);
+  StoreRun run(backend_, reopened, 3);
   EXPECT_NE(error_of([&] { run.all_records(); }).find("damaged"), std::string::npos);
 }
 
@@ -215,14 +216,14 @@ TEST_F(TieredStoreErrors, ATruncatedRowsFileIsFoundAtOpening) {
   const StoreOptions options = disk_heavy();
   CheckpointTable table;
   {
-    TieredStore store(*backend_, disk, options);
-    StoreRun run(*backend_, store, 3);
+    TieredStore store(backend_, disk, options);
+    StoreRun run(backend_, store, 3);
     run.step(1, 60);
     const TableDelta delta = store.flush();
     table = {1, delta.entries, delta.next_generation};
   }
   disk.open(options.path, {})->truncate(4096 + 1024);
-  TieredStore reopened(*backend_, disk, options);
+  TieredStore reopened(backend_, disk, options);
   const std::string message = error_of([&] { reopened.restore(std::span(&table, 1)); });
   EXPECT_NE(message.find("truncated"), std::string::npos) << message;
 }
@@ -232,15 +233,15 @@ TEST_F(TieredStoreErrors, ABudgetBelowTheMinimumSaysHowManyBytesAreNeeded) {
   StoreOptions options = small_store(200);
   for (const std::uint64_t bytes : {std::uint64_t{0}, std::uint64_t{100}}) {
     options.tiers.device_bytes = bytes;
-    const std::string message = error_of([&] { TieredStore store(*backend_, disk, options); });
+    const std::string message = error_of([&] { TieredStore store(backend_, disk, options); });
     EXPECT_NE(message.find("tiers.device_bytes"), std::string::npos) << message;
     EXPECT_NE(message.find(std::to_string(TieredStore::minimum_device_bytes(options.layout))),
               std::string::npos)
         << message;
   }
   options.tiers.device_bytes = TieredStore::minimum_device_bytes(options.layout);
-  TieredStore store(*backend_, disk, options);
-  StoreRun run(*backend_, store, 3);
+  TieredStore store(backend_, disk, options);
+  StoreRun run(backend_, store, 3);
   run.step(1, 60);
   EXPECT_EQ(store.lease_capacity(LeaseMode::kTrain), 8);
 }

@@ -8,11 +8,14 @@
 #include <tuple>
 
 #include "tests/offload/store_run.h"
+#include "tests/support/test_backend.h"
+#include "tests/support/transfer.h"
 
 namespace mneme::offload {
 namespace {
 
 using kernels::ReplacementKind;
+using mneme::testing::read_device;
 using testing::device_bytes_for;
 using testing::small_store;
 using testing::StoreRun;
@@ -25,8 +28,8 @@ class TieredStoreTest : public ::testing::Test {
  protected:
   std::vector<std::byte> run(const StoreOptions& options, io::SimulatedDisk& disk,
                              StepCounters* counters = nullptr, bool prefetch = false) {
-    TieredStore store(*backend_, disk, options);
-    StoreRun run(*backend_, store, kSeed);
+    TieredStore store(backend_, disk, options);
+    StoreRun run(backend_, store, kSeed);
     for (std::uint64_t step = 1; step <= kSteps; ++step) {
       run.step(step, 90);
       if (prefetch) {
@@ -50,7 +53,7 @@ class TieredStoreTest : public ::testing::Test {
     return records;
   }
 
-  std::unique_ptr<kernels::Backend> backend_ = kernels::make_cpu_backend({.threads = 2});
+  kernels::Backend& backend_ = mneme::testing::test_backend();
 };
 
 TEST_F(TieredStoreTest, AnyBudgetGivesTheSameRecords) {
@@ -125,8 +128,8 @@ TEST_F(TieredStoreTest, ReadOnlyLeasesLeaveEveryTierAsItIs) {
   options.tiers.device_bytes = device_bytes_for(options, 20);
   options.tiers.host_bytes = 20 * 128;
   io::SimulatedDisk disk({.record_log = false});
-  TieredStore store(*backend_, disk, options);
-  StoreRun run(*backend_, store, kSeed);
+  TieredStore store(backend_, disk, options);
+  StoreRun run(backend_, store, kSeed);
   for (std::uint64_t step = 1; step <= 10; ++step) run.step(step, 90);
   store.begin_step(11);
   const TierUse before = store.tier_use();
@@ -146,21 +149,21 @@ TEST_F(TieredStoreTest, ALeasedRowIsNeverAVictim) {
   StoreOptions options = small_store(kRows);
   options.tiers.device_bytes = device_bytes_for(options, 10);
   io::SimulatedDisk disk({.record_log = false});
-  TieredStore store(*backend_, disk, options);
-  auto stream = backend_->create_stream();
+  TieredStore store(backend_, disk, options);
+  auto stream = backend_.create_stream();
   store.begin_step(1);
-  kernels::Buffer ids = backend_->allocate(40, kernels::MemoryKind::kPinnedHost);
+  kernels::Buffer ids = backend_.allocate(40, kernels::MemoryKind::kPinnedHost);
   for (std::uint32_t i = 0; i < 10; ++i) ids.as<kernels::RowId>()[i] = i * 7;
   Lease held = store.acquire(*stream, ids.as<kernels::RowId>(), 4, LeaseMode::kTrain, {});
   stream->synchronize();
-  std::vector<kernels::SlotId> slots(held.slots(), held.slots() + 4);
+  const auto slots = read_device(backend_, *stream, held.slots(), 4);
   EXPECT_EQ(store.lease_capacity(LeaseMode::kTrain), 6);
   for (std::uint32_t round = 0; round < 20; ++round) {
     for (std::uint32_t i = 0; i < 6; ++i) ids.as<kernels::RowId>()[4 + i] = 50 + round * 8 + i;
     Lease other = store.acquire(*stream, ids.as<kernels::RowId>() + 4, 6, LeaseMode::kTrain, {});
     stream->synchronize();
-    for (std::int64_t i = 0; i < other.count(); ++i) {
-      EXPECT_EQ(std::count(slots.begin(), slots.end(), other.slots()[i]), 0);
+    for (const auto slot : read_device(backend_, *stream, other.slots(), 6)) {
+      EXPECT_EQ(std::count(slots.begin(), slots.end(), slot), 0);
     }
   }
 }
@@ -173,8 +176,8 @@ TEST_F(TieredStoreTest, ReopeningFromACheckpointGivesItsRecords) {
   CheckpointTable table;
   std::vector<std::byte> expected;
   {
-    TieredStore store(*backend_, disk, options);
-    StoreRun run(*backend_, store, kSeed);
+    TieredStore store(backend_, disk, options);
+    StoreRun run(backend_, store, kSeed);
     for (std::uint64_t step = 1; step <= 10; ++step) run.step(step, 60);
     const TableDelta delta = store.flush();
     store.commit_checkpoint(10);
@@ -184,17 +187,17 @@ TEST_F(TieredStoreTest, ReopeningFromACheckpointGivesItsRecords) {
     for (std::uint64_t step = 11; step <= 30; ++step) run.step(step, 60);
     EXPECT_NE(run.all_records(), expected);
   }
-  TieredStore reopened(*backend_, disk, options);
+  TieredStore reopened(backend_, disk, options);
   reopened.restore(std::span(&table, 1));
-  StoreRun run(*backend_, reopened, kSeed);
+  StoreRun run(backend_, reopened, kSeed);
   EXPECT_EQ(run.all_records(), expected);
 }
 
 TEST_F(TieredStoreTest, AFlushWritesOnlyWhatChanged) {
   StoreOptions options = small_store(kRows);
   io::SimulatedDisk disk({.record_log = false});
-  TieredStore store(*backend_, disk, options);
-  StoreRun run(*backend_, store, kSeed);
+  TieredStore store(backend_, disk, options);
+  StoreRun run(backend_, store, kSeed);
   run.step(1, 50);
   const std::size_t first = store.flush().entries.size();
   EXPECT_EQ(first, store.touched_rows().size());
@@ -211,11 +214,13 @@ TEST_F(TieredStoreTest, AHugeUntouchedTableCostsNothing) {
   options.layout.width = 2048;
   options.path = "/run/rows/huge.rows";
   io::SimulatedDisk disk;
-  TieredStore store(*backend_, disk, options);
+  // On the device the table takes 4 bytes a row.
+  const auto backend = mneme::testing::make_test_backend({.device_bytes = std::size_t{640} << 20});
+  TieredStore store(*backend, disk, options);
   EXPECT_EQ(store.options().rows, 67108864u);
   EXPECT_EQ(disk.operation_count(), 0u) << "nothing is written";
-  auto stream = backend_->create_stream();
-  kernels::Buffer ids = backend_->allocate(8, kernels::MemoryKind::kPinnedHost);
+  auto stream = backend->create_stream();
+  kernels::Buffer ids = backend->allocate(8, kernels::MemoryKind::kPinnedHost);
   ids.as<kernels::RowId>()[0] = 1;
   ids.as<kernels::RowId>()[1] = 67108863;
   store.begin_step(1);

@@ -15,36 +15,30 @@ namespace {
 using kernels::Backend;
 using kernels::FloatType;
 
-// Small enough for several backends in one process, on a shared GPU too.
-constexpr std::size_t kArenaBytes = std::size_t{256} << 20;
-
 std::string environment(const char* name) {
   const char* value = std::getenv(name);
   return value == nullptr ? std::string() : std::string(value);
 }
 
 TestBackend cpu_backend() {
-  const auto make = [](int threads) {
-    return kernels::make_cpu_backend(kernels::CpuOptions{.threads = threads});
-  };
-  return {"cpu", [make] { return make(2); }, make};
+  return {"cpu",
+          [](const TestBackendOptions& options) {
+            return kernels::make_cpu_backend({.threads = options.threads});
+          },
+          true};
 }
 
 TestBackend cuda_backend(const std::string& name, FloatType compute_type) {
-  return {name,
-          [compute_type] {
+  return {name, [compute_type](const TestBackendOptions& options) {
             return kernels::make_cuda_backend(
-                {.arena_bytes = kArenaBytes, .compute_type = compute_type});
-          },
-          nullptr};
+                {.arena_bytes = options.device_bytes, .compute_type = compute_type});
+          }};
 }
 
 TestBackend unknown_backend(const std::string& name) {
-  return {name,
-          [name]() -> std::unique_ptr<Backend> {
+  return {name, [name](const TestBackendOptions&) -> std::unique_ptr<Backend> {
             io::fail("MNEME_TEST_BACKENDS: there is no backend \"{}\"; name cpu or cuda", name);
-          },
-          nullptr};
+          }};
 }
 
 std::vector<std::string> names_under_test() {
@@ -93,8 +87,8 @@ Backend& test_backend() {
   return shared_backend(first);
 }
 
-std::unique_ptr<Backend> make_test_backend() {
-  return backends_under_test().front().make();
+std::unique_ptr<Backend> make_test_backend(const TestBackendOptions& options) {
+  return backends_under_test().front().make(options);
 }
 
 bool required(std::string_view name) {

@@ -7,6 +7,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <ostream>
@@ -18,12 +19,21 @@
 
 namespace mneme::testing {
 
+struct TestBackendOptions {
+  int threads = 2;  // where they mean something: on the CPU
+  // Where device memory is taken at the start. Small, for several backends in one process.
+  std::size_t device_bytes = std::size_t{256} << 20;
+};
+
 struct TestBackend {
   std::string name;  // letters, digits and underscores
+  std::function<std::unique_ptr<kernels::Backend>(const TestBackendOptions&)> maker;
+  bool has_threads = false;
+
   // Throws Error when the backend was asked for and cannot be had.
-  std::function<std::unique_ptr<kernels::Backend>()> make;
-  // The same backend with that many threads; null where threads mean nothing.
-  std::function<std::unique_ptr<kernels::Backend>(int threads)> make_with_threads;
+  std::unique_ptr<kernels::Backend> make(const TestBackendOptions& options = {}) const {
+    return maker(options);
+  }
 };
 
 // "cpu" and "cuda", both computing in float32. Never empty.
@@ -36,7 +46,7 @@ kernels::Backend& shared_backend(const TestBackend& backend);
 // The first backend under test, shared: for tests of what stands on a backend.
 kernels::Backend& test_backend();
 // The same, made anew.
-std::unique_ptr<kernels::Backend> make_test_backend();
+std::unique_ptr<kernels::Backend> make_test_backend(const TestBackendOptions& options = {});
 
 // Whether MNEME_REQUIRE names it.
 bool required(std::string_view name);
