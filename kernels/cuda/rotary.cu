@@ -21,13 +21,13 @@ struct Angles {
 };
 
 // table[t, i] = (cosine, sine) of position t's turn of pair i, from angles in float64. Block
-// (pairs, positions).
+// (positions, pairs).
 __global__ void __launch_bounds__(kTableThreads) turn_table_kernel(Angles angles, float2* table) {
-  const std::int64_t pair = std::int64_t{blockIdx.x} * kTableThreads + threadIdx.x;
+  const std::int64_t pair = std::int64_t{blockIdx.y} * kTableThreads + threadIdx.x;
   if (pair >= angles.pairs) return;
   const double frequency =
       pow(angles.theta, -static_cast<double>(pair) / static_cast<double>(angles.pairs));
-  const std::int64_t begin = std::int64_t{blockIdx.y} * kTablePositions;
+  const std::int64_t begin = std::int64_t{blockIdx.x} * kTablePositions;
   const std::int64_t end = min(begin + kTablePositions, angles.sequence);
   for (std::int64_t t = begin; t < end; ++t) {
     double sine, cosine;
@@ -159,9 +159,9 @@ void CudaBackend::rotary(Stream& stream, const RotaryArgs& args) {
   const Angles angles{args.sequence, args.head_width / 2, args.first_position, args.theta,
                       args.inverse};
   auto* table = operation.take<float2>(args.sequence * angles.pairs);
-  operation.launch({.blocks = blocks_for(angles.pairs, kTableThreads),
+  operation.launch({.blocks = blocks_for(args.sequence, kTablePositions),
                     .threads = kTableThreads,
-                    .blocks_y = blocks_for(args.sequence, kTablePositions)},
+                    .blocks_y = blocks_for(angles.pairs, kTableThreads)},
                    turn_table_kernel, angles, table);
   with_float_type(args.type, [&](auto type) {
     using T = decltype(type);
