@@ -89,6 +89,7 @@ class TinyRun {
     Config config;
     config.run.directory = path(name);
     config.run.seed = 7;
+    config.run.device = DeviceKind::kCpu;
     config.run.threads = 1;
     config.data.path = data_path();
     config.model.width = 16;
