@@ -1,6 +1,8 @@
 // Embedding and cross-entropy: the two ends of the model, where token ids come in.
 #include "tests/kernels/oracle/tokens.h"
+#include "io/error.h"
 #include "tests/kernels/operation_checks.h"
+#include "tests/kernels/pinned.h"
 
 namespace mneme::testing {
 namespace {
@@ -135,11 +137,9 @@ TEST(TokenIds, OutsideTheVocabularyAreAnErrorThatNamesThem) {
     SCOPED_TRACE(under_test.name);
     kernels::Backend& backend = shared_backend(under_test);
     const auto stream = backend.create_stream();
-    const auto tokens = backend.allocate(4, kernels::MemoryKind::kDevice);
+    const Pinned<std::int32_t> tokens(backend, 1, 4);
     const auto table = backend.allocate(4 * 4, kernels::MemoryKind::kDevice);
-    const std::int32_t bad = 4;
-    backend.copy(*stream, tokens.as<void>(), &bad, sizeof bad);
-    backend.embedding(*stream, {.tokens = tokens.as<std::int32_t>(),
+    backend.embedding(*stream, {.tokens = tokens.data(),
                                 .table = table.as<float>(),
                                 .out = table.as<float>(),
                                 .count = 1,
