@@ -28,6 +28,9 @@ struct RunConfig {
   std::uint64_t seed = 1;
   std::int64_t threads = 0;  // 0: all cores that the process may use
   DeviceKind device = DeviceKind::kAuto;
+  std::int64_t device_index = 0;  // of the CUDA device
+  std::uint64_t arena_bytes = 0;  // of device memory, all of it; 0: what is free
+  kernels::FloatType compute_type = kernels::FloatType::kBF16;  // on a CUDA device
 };
 
 struct DataConfig {

@@ -33,7 +33,7 @@ ChoiceValue choice(Enum& field, std::vector<std::pair<std::string, Enum>> known)
   return value;
 }
 
-ChoiceValue row_type(kernels::FloatType& field) {
+ChoiceValue float_type(kernels::FloatType& field) {
   return choice<kernels::FloatType>(
       field, {{"float32", kernels::FloatType::kF32}, {"bfloat16", kernels::FloatType::kBF16}});
 }
@@ -60,6 +60,14 @@ void add_run(RunConfig& run, std::vector<Key>& keys) {
                                                   {"cpu", DeviceKind::kCpu},
                                                   {"cuda", DeviceKind::kCuda}}),
                   "Where the model runs; auto takes a CUDA device when there is one."});
+  keys.push_back({"run.device_index", integer(run.device_index, 0, 255),
+                  "Which CUDA device, counted from 0."});
+  keys.push_back({"run.arena_bytes", BytesValue{&run.arena_bytes},
+                  "Device memory that the run takes at its start, on a CUDA device; 0 for what is "
+                  "free less 1GiB."});
+  keys.push_back({"run.compute_type", float_type(run.compute_type),
+                  "Type of activations and of matrix products on a CUDA device, summed in float32; "
+                  "float32 is slow, for tests. The CPU computes in float32."});
 }
 
 void add_data(DataConfig& data, std::vector<Key>& keys) {
@@ -126,8 +134,8 @@ void add_memory(MemoryConfig& memory, std::vector<Key>& keys) {
                                {{"none", Norm::kNone}, {"rms", Norm::kRms}, {"l2", Norm::kL2}}),
                   "Normalisation of queries and half-keys."});
   keys.push_back(
-      {"memory.value_type", row_type(memory.value_type), "Type in which values are stored."});
-  keys.push_back({"memory.moment_type", row_type(memory.moment_type),
+      {"memory.value_type", float_type(memory.value_type), "Type in which values are stored."});
+  keys.push_back({"memory.moment_type", float_type(memory.moment_type),
                   "Type in which a row's optimiser moments are stored."});
 }
 

@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "engine/config_keys.h"
+#include "engine/device.h"
 #include "engine/schedule.h"
-#include "io/error.h"
 
 namespace mneme::engine {
 namespace {
@@ -30,13 +30,6 @@ std::map<std::string, std::string> checkpoint_identity(const Config& config) {
     if (identifies(key.name, config)) identity[key.name] = format_value(key.value);
   }
   return identity;
-}
-
-std::unique_ptr<kernels::Backend> make_backend(const RunConfig& run) {
-  if (run.device == DeviceKind::kCuda) {
-    io::fail("run.device = \"cuda\": this build of mneme has no CUDA backend; use --device cpu");
-  }
-  return kernels::make_cpu_backend({.threads = static_cast<int>(run.threads)});
 }
 
 ModelOptions model_options(const Config& config) {

@@ -22,7 +22,6 @@ namespace mneme::engine {
 // a run may be resumed with other tiers, threads, intervals and numbers of steps kept.
 std::map<std::string, std::string> checkpoint_identity(const Config& config);
 
-std::unique_ptr<kernels::Backend> make_backend(const RunConfig& run);
 ModelOptions model_options(const Config& config);
 memory::ValueTableOptions value_table_options(const Config& config);
 

@@ -1,4 +1,5 @@
 target_sources(mneme_engine PRIVATE
+  device.cpp
   evaluate.cpp
   row_prefetch.cpp
   run.cpp

@@ -39,6 +39,7 @@ class Backend : public DenseOps, public KeyOps, public RowOps, public ResidencyO
 
  protected:
   friend class Buffer;
+  // Waits for everything queued on the backend's streams, as cudaFree does, then frees.
   virtual void release(void* data, std::size_t bytes, MemoryKind kind) noexcept = 0;
 };
 

@@ -15,7 +15,9 @@ enum class MemoryKind {
 
 class Backend;
 
-// Owns one allocation of a backend. Move-only. The backend must outlive it.
+// Owns one allocation of a backend. Move-only. The backend must outlive it. It may go while queued
+// work still uses it, as when an error unwinds an owner in mid-step: its destructor waits until
+// everything queued on the backend's streams has run.
 class Buffer {
  public:
   Buffer() = default;

@@ -58,8 +58,7 @@ struct MemoryLayerParameters {
 class MemoryLayer {
  public:
   // Allocates every buffer for options.tokens. Throws Error when an option is out of range or does
-  // not fit the table. Backend and table must outlive the layer; work queued on streams must have
-  // run before it is destroyed.
+  // not fit the table. Backend and table must outlive the layer.
   MemoryLayer(kernels::Backend& backend, ValueTable& table, const MemoryLayerOptions& options);
   ~MemoryLayer();
 

@@ -48,7 +48,7 @@ class ValueTable {
  public:
   // Allocates every buffer of the sizes given (untouched memory costs nothing) and opens the store.
   // Throws Error when an option is out of range or a tier's budget is too small. Backend and disk
-  // must outlive the table; work queued on streams must have run before it is destroyed.
+  // must outlive the table.
   ValueTable(kernels::Backend& backend, io::Disk& disk, const ValueTableOptions& options);
   ~ValueTable();
 

@@ -103,6 +103,8 @@ Buffer CpuBackend::allocate(std::size_t bytes, MemoryKind kind) {
 }
 
 void CpuBackend::release(void* data, std::size_t bytes, MemoryKind kind) noexcept {
+  // A worker returns scratch memory of its stream, which nothing queued refers to.
+  if (!CpuStream::on_worker()) streams_.drain();
   if (is_mapped(bytes, kind)) {
     munmap(data, bytes);
     mapped_bytes_ -= bytes;
@@ -112,7 +114,7 @@ void CpuBackend::release(void* data, std::size_t bytes, MemoryKind kind) noexcep
 }
 
 std::unique_ptr<Stream> CpuBackend::create_stream() {
-  return std::make_unique<CpuStream>(*this, threads_);
+  return std::make_unique<CpuStream>(*this, streams_, threads_);
 }
 
 std::unique_ptr<Event> CpuBackend::create_event() {

@@ -99,6 +99,7 @@ class CpuBackend final : public Backend {
   void* map_memory(std::size_t bytes, MemoryKind kind);
 
   const int threads_;
+  StreamList streams_;
   std::atomic<std::size_t> mapped_bytes_{0};
   // Lets TBB start more threads than the machine has cores when the options ask for them.
   std::unique_ptr<tbb::global_control> more_threads_;

@@ -13,6 +13,8 @@ constexpr std::size_t kQueueLength = 1024;
 // queued, short enough not to take a core from computing.
 constexpr int kSpins = 400;
 
+thread_local bool is_worker = false;
+
 void pause_briefly() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
@@ -43,9 +45,25 @@ double CpuEvent::seconds_since(const Event& earlier) const {
   return std::chrono::duration<double>(reached_at(*this) - reached_at(*other)).count();
 }
 
-CpuStream::CpuStream(Backend& backend, int threads)
-    : threads_(threads), arena_(threads, 1), scratch_(backend), ring_(kQueueLength) {
+void StreamList::add(CpuStream& stream) {
+  std::lock_guard lock(mutex_);
+  streams_.push_back(&stream);
+}
+
+void StreamList::remove(CpuStream& stream) {
+  std::lock_guard lock(mutex_);
+  std::erase(streams_, &stream);
+}
+
+void StreamList::drain() {
+  std::lock_guard lock(mutex_);
+  for (CpuStream* stream : streams_) stream->drain();
+}
+
+CpuStream::CpuStream(Backend& backend, StreamList& list, int threads)
+    : list_(list), threads_(threads), arena_(threads, 1), scratch_(backend), ring_(kQueueLength) {
   worker_ = std::thread([this] { run(); });
+  list_.add(*this);
 }
 
 CpuStream::~CpuStream() {
@@ -55,6 +73,7 @@ CpuStream::~CpuStream() {
   }
   not_empty_.notify_one();
   worker_.join();
+  list_.remove(*this);
   if (error_) {
     try {
       std::rethrow_exception(error_);
@@ -111,12 +130,25 @@ void CpuStream::synchronize() {
   std::exception_ptr error;
   {
     std::unique_lock lock(mutex_);
-    const std::uint64_t target = pushed_;
-    idle_.wait(lock, [&] { return finished_ >= target; });
+    wait_until_run(lock);
     error = std::exchange(error_, nullptr);
     failed_.store(false, std::memory_order_relaxed);
   }
   if (error) std::rethrow_exception(error);
+}
+
+void CpuStream::drain() {
+  std::unique_lock lock(mutex_);
+  wait_until_run(lock);
+}
+
+bool CpuStream::on_worker() {
+  return is_worker;
+}
+
+void CpuStream::wait_until_run(std::unique_lock<std::mutex>& lock) {
+  const std::uint64_t target = pushed_;
+  idle_.wait(lock, [&] { return finished_ >= target; });
 }
 
 void CpuStream::push(Item item) {
@@ -151,6 +183,7 @@ bool CpuStream::pop(Item& item) {
 }
 
 void CpuStream::run() {
+  is_worker = true;
   Item item;
   while (pop(item)) {
     std::exception_ptr error;

@@ -36,11 +36,27 @@ class CpuEvent final : public Event {
   std::chrono::steady_clock::time_point reached_at_;
 };
 
+class CpuStream;
+
+// The living streams of one backend.
+class StreamList {
+ public:
+  void add(CpuStream& stream);
+  void remove(CpuStream& stream);
+  // Blocks the caller until what is queued on every stream has run.
+  void drain();
+
+ private:
+  std::mutex mutex_;  // held while draining, so that no stream goes meanwhile
+  std::vector<CpuStream*> streams_;
+};
+
 class CpuStream final : public Stream {
  public:
   using Work = std::function<void(Scratch&)>;
 
-  CpuStream(Backend& backend, int threads);
+  // backend and list must outlive the stream, which is in the list while it lives.
+  CpuStream(Backend& backend, StreamList& list, int threads);
   // Runs what is queued, then joins. An error that nobody synchronised for is logged.
   ~CpuStream() override;
   CpuStream(const CpuStream&) = delete;
@@ -53,6 +69,10 @@ class CpuStream final : public Stream {
   void record(Event& event) override;
   void wait(Event& event) override;
   void synchronize() override;
+  // As synchronize(), but leaves the exception of failed work for synchronize() to throw.
+  void drain();
+  // Whether the calling thread is the worker of some stream.
+  static bool on_worker();
 
   int threads() const { return threads_; }
 
@@ -66,7 +86,9 @@ class CpuStream final : public Stream {
   bool pop(Item& item);
   void run();
   void finish(std::exception_ptr error);
+  void wait_until_run(std::unique_lock<std::mutex>& lock);
 
+  StreamList& list_;
   const int threads_;
   tbb::task_arena arena_;
   Scratch scratch_;

@@ -96,6 +96,8 @@ Buffer CudaBackend::allocate(std::size_t bytes, MemoryKind kind) {
 }
 
 void CudaBackend::release(void* data, std::size_t bytes, MemoryKind kind) noexcept {
+  // Queued work may still use the memory.
+  warn_cuda(cudaDeviceSynchronize(), "waiting for the device");
   if (kind == MemoryKind::kDevice) {
     arena_.release(data, bytes);
   } else {

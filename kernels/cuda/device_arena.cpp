@@ -31,7 +31,7 @@ DeviceArena::DeviceArena(std::size_t bytes) {
     cudaGetLastError();
     io::fail(
         "out of device memory: asked for {} bytes ({:.2f} GiB), free are {:.2f} of {:.2f} GiB; "
-        "lower run.device_arena_bytes or stop other programs on the device",
+        "lower run.arena_bytes or stop other programs on the device",
         bytes_, gib(bytes_), gib(free), gib(total));
   }
   check_cuda(result, "allocating device memory");
@@ -61,7 +61,7 @@ void* DeviceArena::allocate(std::size_t bytes) {
   io::fail(
       "out of device memory: asked for {} bytes ({:.2f} GiB), free are {:.2f} GiB (largest piece "
       "{:.2f}) of the {:.2f} GiB taken at the start; lower tiers.device_bytes, train.batch or the "
-      "model, or raise run.device_arena_bytes",
+      "model, or raise run.arena_bytes",
       bytes, gib(bytes), gib(free), gib(largest), gib(bytes_));
 }
 

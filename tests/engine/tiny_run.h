@@ -90,10 +90,12 @@ class TinyRun {
     Config config;
     config.run.directory = path(name);
     config.run.seed = 7;
+    config.run.device = DeviceKind::kCpu;
     config.run.threads = 1;
     config.run.device = mneme::testing::backends_under_test().front().has_threads
                             ? DeviceKind::kCpu
                             : DeviceKind::kCuda;
+    config.run.arena_bytes = 128 << 20;
     config.data.path = data_path();
     config.model.width = 16;
     config.model.blocks = 3;

@@ -188,6 +188,66 @@ TEST_P(StreamTest, DestroyingAStreamRunsWhatIsQueued) {
   EXPECT_EQ(first(*other, x), 256.0f);
 }
 
+// Small memory comes from the heap, large and pinned memory is mapped for itself.
+TEST_P(StreamTest, ABufferMayGoWhileWorkUsesIt) {
+  for (const std::int64_t count : {1000, 300000}) {
+    for (const MemoryKind kind : {MemoryKind::kDevice, MemoryKind::kPinnedHost}) {
+      const auto first_stream = backend_->create_stream();
+      const auto second_stream = backend_->create_stream();
+      const auto copied = backend_->create_event();
+      const auto x = filled(*first_stream, count, 1.0f);
+      const auto y = filled(*first_stream, count, 1.0f);
+      const auto large = backend_->allocate(8 << 20, MemoryKind::kDevice);
+      {
+        const auto passing = backend_->allocate(x.bytes(), kind);
+        for (int i = 0; i < 10; ++i) {
+          backend_->zero(*first_stream, large.as<void>(), large.bytes());
+        }
+        backend_->copy(*first_stream, passing.as<void>(), x.as<void>(), x.bytes());
+        first_stream->record(*copied);
+        second_stream->wait(*copied);
+        backend_->add(*second_stream, y.as<float>(), passing.as<float>(), count);
+      }
+      EXPECT_EQ(first(*second_stream, y), 2.0f);
+    }
+  }
+}
+
+TEST_P(StreamTest, ABufferMayGoWhileScratchMemoryGrows) {
+  constexpr std::int64_t kCount = 200000;
+  const auto first_stream = backend_->create_stream();
+  const auto second_stream = backend_->create_stream();
+  const auto ones = filled(*first_stream, kCount, 1.0f);
+  const auto first_sums = filled(*first_stream, kCount, 0.0f);
+  const auto second_sums = filled(*first_stream, kCount, 0.0f);
+  // Each sum over rows takes more scratch memory than the one before.
+  float rows = 0;
+  for (std::int64_t width = 1000; width <= kCount; width *= 2) {
+    const auto passing = backend_->allocate(4, MemoryKind::kDevice);
+    const auto queue_sum = [&](kernels::Stream& stream, const kernels::Buffer& sums) {
+      backend_->sum_rows(
+          stream,
+          {.x = ones.as<float>(), .out = sums.as<float>(), .rows = kCount / width, .width = width});
+    };
+    queue_sum(*first_stream, first_sums);
+    queue_sum(*second_stream, second_sums);
+    backend_->zero(*first_stream, passing.as<void>(), passing.bytes());
+    rows += static_cast<float>(kCount / width);
+  }
+  EXPECT_EQ(first(*first_stream, first_sums), rows);
+  EXPECT_EQ(first(*second_stream, second_sums), rows);
+}
+
+TEST_P(StreamTest, ABufferThatGoesLeavesAStreamsErrorToItsCaller) {
+  const auto stream = backend_->create_stream();
+  const auto bad = minus_one(*stream);
+  {
+    const auto passing = backend_->allocate(4, MemoryKind::kDevice);
+    queue_failure(*stream, bad);
+  }
+  EXPECT_THROW(stream->synchronize(), io::Error);
+}
+
 INSTANTIATE_TEST_SUITE_P(Streams, StreamTest, ::testing::ValuesIn(backends_under_test()),
                          backend_name);
 

@@ -221,6 +221,9 @@ void Grammar::add_bench() {
   app->add_option("--threads", rows->threads, "CPU threads; 0 for all")
       ->capture_default_str()
       ->check(CLI::Range(0, 4096));
+  app->add_option("--device", rows->device, "Where to run: auto, cpu or cuda")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"auto", "cpu", "cuda"}));
   app->add_option("--seed", rows->seed, "Seed of the access pattern")
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber);

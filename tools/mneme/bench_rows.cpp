@@ -11,9 +11,11 @@
 #include <vector>
 
 #include "engine/config.h"
+#include "engine/device.h"
 #include "engine/progress.h"
 #include "io/disk.h"
 #include "io/error.h"
+#include "memory/device_array.h"
 #include "memory/lookup_set.h"
 #include "memory/row_optimizer.h"
 #include "memory/value_table.h"
@@ -116,32 +118,40 @@ memory::ValueTableOptions table_options(const BenchRowsOptions& options) {
   return table;
 }
 
+engine::RunConfig run_config(const BenchRowsOptions& options) {
+  engine::RunConfig run;
+  run.threads = options.threads;
+  run.device = options.device == "cpu"    ? engine::DeviceKind::kCpu
+               : options.device == "cuda" ? engine::DeviceKind::kCuda
+                                          : engine::DeviceKind::kAuto;
+  return run;
+}
+
 }  // namespace
 
 int run_bench_rows(const BenchRowsOptions& options) {
-  const auto backend = kernels::make_cpu_backend({.threads = options.threads});
+  const auto backend = engine::make_backend(run_config(options));
   const auto stream = backend->create_stream();
   const auto disk = io::make_posix_disk();
   memory::ValueTable table(*backend, *disk, table_options(options));
   const std::int64_t lookups = options.tokens * options.rows_per_token;
-  const auto device = [&](std::int64_t count, std::size_t bytes) {
-    return backend->allocate(static_cast<std::size_t>(count) * bytes,
-                             kernels::MemoryKind::kPinnedHost);
-  };
-  const kernels::Buffer rows = device(lookups, 4);
-  const kernels::Buffer weights = device(lookups, 4);
-  const kernels::Buffer d_weights = device(lookups, 4);
-  const kernels::Buffer y = device(options.tokens * options.width, 4);
-  const kernels::Buffer d_y = device(options.tokens * options.width, 4);
+  using memory::DeviceArray;
+  const std::int64_t values = options.tokens * options.width;
+  const DeviceArray<kernels::RowId> rows(*backend, lookups);
+  const DeviceArray<float> weights(*backend, lookups), d_weights(*backend, lookups);
+  const DeviceArray<float> y(*backend, values), d_y(*backend, values);
+  const auto host_rows = memory::pinned_array<kernels::RowId>(*backend, lookups);
+  const auto host_weights = memory::pinned_array<float>(*backend, lookups);
+  const auto host_d_y = memory::pinned_array<float>(*backend, values);
   RowSource source(options);
   std::mt19937 random(static_cast<unsigned>(options.seed));
   std::normal_distribution<float> normal(0.0f, 1e-2f);
   for (std::int64_t i = 0; i < lookups; ++i) {
-    weights.as<float>()[i] = 1.0f / static_cast<float>(options.rows_per_token);
+    host_weights.data()[i] = 1.0f / static_cast<float>(options.rows_per_token);
   }
-  for (std::int64_t i = 0; i < options.tokens * options.width; ++i) {
-    d_y.as<float>()[i] = normal(random);
-  }
+  for (std::int64_t i = 0; i < values; ++i) host_d_y.data()[i] = normal(random);
+  backend->copy(*stream, weights.data(), host_weights.data(), DeviceArray<float>::bytes(lookups));
+  backend->copy(*stream, d_y.data(), host_d_y.data(), DeviceArray<float>::bytes(values));
   const auto set = table.make_lookup_set();
   std::vector<StepTimes> steps;
   offload::StepCounters counters;
@@ -153,10 +163,13 @@ int run_bench_rows(const BenchRowsOptions& options) {
   const std::int64_t unmeasured = first_pass + kWarmupSteps;
   for (std::int64_t t = 1; t <= unmeasured + options.steps; ++t) {
     for (std::int64_t i = 0; i < lookups; ++i) {
-      rows.as<kernels::RowId>()[i] =
-          t <= first_pass ? source.row(static_cast<std::uint64_t>((t - 1) * lookups + i))
-                          : source.next();
+      host_rows.data()[i] = t <= first_pass
+                                ? source.row(static_cast<std::uint64_t>((t - 1) * lookups + i))
+                                : source.next();
     }
+    backend->copy(*stream, rows.data(), host_rows.data(),
+                  DeviceArray<kernels::RowId>::bytes(lookups));
+    stream->synchronize();
     StepTimes times;
     auto at = Clock::now();
     const auto lap = [&] {
@@ -167,11 +180,11 @@ int run_bench_rows(const BenchRowsOptions& options) {
       return ms;
     };
     table.begin_step(static_cast<std::uint64_t>(t));
-    table.group(*stream, rows.as<kernels::RowId>(), options.tokens, *set);
-    table.gather(*stream, *set, weights.as<float>(), y.as<float>());
+    table.group(*stream, rows.data(), options.tokens, *set);
+    table.gather(*stream, *set, weights.data(), y.data());
     times.forward_ms = lap();
-    table.dot(*stream, *set, d_y.as<float>(), d_weights.as<float>());
-    table.keep_gradient(*stream, *set, weights.as<float>(), d_y.as<float>());
+    table.dot(*stream, *set, d_y.data(), d_weights.data());
+    table.keep_gradient(*stream, *set, weights.data(), d_y.data());
     times.backward_ms = lap();
     times.distinct_rows = static_cast<double>(table.finish_step(*stream).distinct_rows);
     times.update_ms = lap();

@@ -78,6 +78,7 @@ struct BenchRowsOptions {
   std::uint32_t io_depth = 32;
   std::string io_engine = "auto";
   int threads = 0;
+  std::string device = "auto";
   std::uint64_t seed = 1;
   bool json = false;
 };
