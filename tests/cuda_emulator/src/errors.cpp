@@ -1,0 +1,56 @@
+#include "errors.h"
+
+#include <cstdlib>
+#include <cstring>
+
+#include "emulator/runtime_api.h"
+
+namespace {
+thread_local cudaError_t last_error = cudaSuccess;
+}  // namespace
+
+namespace emulator {
+
+cudaError_t report(cudaError_t error) {
+  if (error != cudaSuccess) last_error = error;
+  return error;
+}
+
+bool has_device() {
+  const char* devices = std::getenv("MNEME_EMULATED_DEVICES");
+  return devices == nullptr || std::strcmp(devices, "0") != 0;
+}
+
+}  // namespace emulator
+
+const char* cudaGetErrorName(cudaError_t error) {
+  switch (error) {
+#define MNEME_ERROR_NAME(name, number, text) \
+  case name:                                 \
+    return #name;
+    MNEME_CUDA_ERRORS(MNEME_ERROR_NAME)
+#undef MNEME_ERROR_NAME
+  }
+  return "unrecognized error code";
+}
+
+const char* cudaGetErrorString(cudaError_t error) {
+  switch (error) {
+#define MNEME_ERROR_TEXT(name, number, text) \
+  case name:                                 \
+    return text;
+    MNEME_CUDA_ERRORS(MNEME_ERROR_TEXT)
+#undef MNEME_ERROR_TEXT
+  }
+  return "unrecognized error code";
+}
+
+cudaError_t cudaGetLastError() {
+  const cudaError_t error = last_error;
+  last_error = cudaSuccess;
+  return error;
+}
+
+cudaError_t cudaPeekAtLastError() {
+  return last_error;
+}

@@ -1,0 +1,97 @@
+#include "emulator/launch.h"
+
+#include <atomic>
+#include <cstdlib>
+#include <mutex>
+#include <unordered_map>
+
+#include "emulator/device_access.h"
+#include "emulator/runtime_api.h"
+#include "errors.h"
+#include "launch_limits.h"
+#include "parallel_blocks.h"
+#include "streams.h"
+
+namespace emulator {
+namespace {
+
+std::mutex allowed_mutex;
+std::unordered_map<const void*, std::size_t>& allowed() {
+  static std::unordered_map<const void*, std::size_t> map;
+  return map;
+}
+
+std::uint64_t seed() {
+  static const std::uint64_t value = [] {
+    const char* text = std::getenv("MNEME_EMULATOR_SEED");
+    return text == nullptr ? std::uint64_t{1} : std::strtoull(text, nullptr, 10);
+  }();
+  // Launches differ from each other, and are the same again in the next run of a program.
+  static std::atomic<std::uint64_t> launches{0};
+  return value * 0x9e3779b97f4a7c15u + launches.fetch_add(1, std::memory_order_relaxed);
+}
+
+cudaError_t check(const cudaLaunchConfig_t& config, const void* function) {
+  const dim3 grid = config.gridDim;
+  const dim3 block = config.blockDim;
+  const unsigned grid_dim[3] = {grid.x, grid.y, grid.z};
+  const unsigned block_dim[3] = {block.x, block.y, block.z};
+  for (int i = 0; i < 3; ++i) {
+    if (grid_dim[i] == 0 || grid_dim[i] > kMaxGridDim[i]) return cudaErrorInvalidConfiguration;
+    if (block_dim[i] == 0 || block_dim[i] > kMaxBlockDim[i]) return cudaErrorInvalidConfiguration;
+  }
+  if (std::uint64_t{block.x} * block.y * block.z > kMaxBlockThreads) {
+    return cudaErrorInvalidConfiguration;
+  }
+  if (config.dynamicSmemBytes > allowed_dynamic_bytes(function)) return cudaErrorInvalidValue;
+  if (config.numAttrs != 0 && config.attrs == nullptr) return cudaErrorInvalidValue;
+  for (unsigned i = 0; i < config.numAttrs; ++i) {
+    const cudaLaunchAttribute& attribute = config.attrs[i];
+    const auto& cluster = attribute.val.clusterDim;
+    const bool grid_wide =
+        attribute.id == cudaLaunchAttributeCooperative && attribute.val.cooperative != 0;
+    const bool clusters = attribute.id == cudaLaunchAttributeClusterDimension &&
+                          cluster.x * cluster.y * cluster.z != 1;
+    if (grid_wide || clusters) return cudaErrorNotSupported;
+  }
+  return cudaSuccess;
+}
+
+}  // namespace
+
+std::size_t allowed_dynamic_bytes(const void* function) {
+  const std::lock_guard lock(allowed_mutex);
+  const auto entry = allowed().find(function);
+  return entry == allowed().end() ? kSharedBytes : entry->second;
+}
+
+cudaError_t launch(const cudaLaunchConfig_t* config, const Kernel& kernel) {
+  if (!has_device()) return report(cudaErrorNoDevice);
+  if (config == nullptr) return report(cudaErrorInvalidValue);
+  if (kernel.function == nullptr) return report(cudaErrorInvalidDeviceFunction);
+  if (!is_stream(config->stream)) return report(cudaErrorInvalidResourceHandle);
+  if (const cudaError_t error = check(*config, kernel.function)) return report(error);
+  const device_access access;
+  run_grid({config->gridDim, config->blockDim, config->dynamicSmemBytes, kernel, seed()});
+  return cudaSuccess;
+}
+
+}  // namespace emulator
+
+cudaError_t cudaFuncSetAttribute(const void* function, cudaFuncAttribute attribute, int value) {
+  using namespace emulator;
+  if (function == nullptr) return report(cudaErrorInvalidDeviceFunction);
+  switch (attribute) {
+    case cudaFuncAttributePreferredSharedMemoryCarveout:
+      return value < -1 || value > 100 ? report(cudaErrorInvalidValue) : cudaSuccess;
+    case cudaFuncAttributeMaxDynamicSharedMemorySize: {
+      if (value < 0 || static_cast<std::size_t>(value) > kMaxSharedBytes) {
+        return report(cudaErrorInvalidValue);
+      }
+      const std::lock_guard lock(allowed_mutex);
+      allowed()[function] = static_cast<std::size_t>(value);
+      return cudaSuccess;
+    }
+  }
+  return report(cudaErrorInvalidValue);
+}

@@ -1,0 +1,25 @@
+// The emulated device, in numbers: an H100 with few multiprocessors.
+#pragma once
+
+#include <cstddef>
+
+#include "shared_memory.h"
+
+namespace emulator {
+
+inline constexpr int kMultiprocessors = 4;
+inline constexpr unsigned kMaxBlockThreads = 1024;
+inline constexpr unsigned kMaxBlockDim[3] = {1024, 1024, 64};
+inline constexpr unsigned kMaxGridDim[3] = {2147483647, 65535, 65535};
+inline constexpr int kThreadsPerMultiprocessor = 2048;
+inline constexpr int kBlocksPerMultiprocessor = 32;
+inline constexpr int kRegisters = 65536;
+// Without, and with, cudaFuncSetAttribute (kMaxSharedBytes).
+inline constexpr std::size_t kSharedBytes = std::size_t{48} << 10;
+inline constexpr std::size_t kReservedSharedBytes = 1024;
+inline constexpr std::size_t kSharedBytesPerMultiprocessor = std::size_t{228} << 10;
+
+// What cudaFuncSetAttribute allowed the kernel.
+std::size_t allowed_dynamic_bytes(const void* function);
+
+}  // namespace emulator

@@ -1,0 +1,196 @@
+// Memory, copies and fills of the runtime API.
+#include <cstring>
+
+#include "device_memory.h"
+#include "emulator/device_access.h"
+#include "emulator/runtime_api.h"
+#include "errors.h"
+#include "pinned_memory.h"
+#include "report.h"
+#include "streams.h"
+
+using namespace emulator;
+
+namespace {
+
+enum class Place { kDevice, kPinned, kPageable };
+
+// Where a copy's or fill's side lies. Aborts when it leaves what was allocated.
+Place place_of(const char* operation, const char* side, const void* pointer, std::size_t bytes) {
+  const auto* begin = static_cast<const unsigned char*>(pointer);
+  DeviceMemory& device = DeviceMemory::instance();
+  unsigned char* allocated = nullptr;
+  std::size_t allocated_bytes = 0;
+  Place place = Place::kDevice;
+  if (device.contains(pointer)) {
+    const DeviceMemory::Range range = device.allocation_of(pointer);
+    if (range.bytes == 0) {
+      die("%s: the %s %p is device memory that is not allocated", operation, side, pointer);
+    }
+    allocated = range.begin;
+    allocated_bytes = range.bytes;
+  } else {
+    const PinnedMemory::Range range = PinnedMemory::instance().range_of(pointer);
+    if (range.bytes == 0) return Place::kPageable;
+    allocated = range.begin;
+    allocated_bytes = range.bytes;
+    place = Place::kPinned;
+  }
+  const std::size_t room = allocated_bytes - static_cast<std::size_t>(begin - allocated);
+  if (bytes > room) {
+    die("%s: the %s has %zu bytes from there to the end of its allocation; %zu are asked for",
+        operation, side, room, bytes);
+  }
+  return place;
+}
+
+bool agrees(cudaMemcpyKind kind, bool to_device, bool from_device) {
+  switch (kind) {
+    case cudaMemcpyHostToHost:
+      return !to_device && !from_device;
+    case cudaMemcpyHostToDevice:
+      return to_device && !from_device;
+    case cudaMemcpyDeviceToHost:
+      return !to_device && from_device;
+    case cudaMemcpyDeviceToDevice:
+      return to_device && from_device;
+    case cudaMemcpyDefault:
+      return true;
+  }
+  return false;
+}
+
+cudaError_t copy(const char* operation, void* to, const void* from, std::size_t bytes,
+                 cudaMemcpyKind kind, bool pageable_allowed) {
+  if (!has_device()) return report(cudaErrorNoDevice);
+  if (kind < cudaMemcpyHostToHost || kind > cudaMemcpyDefault) {
+    return report(cudaErrorInvalidMemcpyDirection);
+  }
+  if (bytes == 0) return cudaSuccess;
+  if (to == nullptr || from == nullptr) return report(cudaErrorInvalidValue);
+  const Place target = place_of(operation, "target", to, bytes);
+  const Place source = place_of(operation, "source", from, bytes);
+  if (!agrees(kind, target == Place::kDevice, source == Place::kDevice)) {
+    return report(cudaErrorInvalidValue);
+  }
+  if (!pageable_allowed && (target == Place::kPageable || source == Place::kPageable)) {
+    die("%s: the %s is pageable host memory; use memory of cudaHostAlloc or cudaHostRegister",
+        operation, target == Place::kPageable ? "target" : "source");
+  }
+  const device_access access;
+  std::memmove(to, from, bytes);
+  return cudaSuccess;
+}
+
+cudaError_t fill(const char* operation, void* pointer, int value, std::size_t bytes) {
+  if (!has_device()) return report(cudaErrorNoDevice);
+  if (bytes == 0) return cudaSuccess;
+  if (pointer == nullptr) return report(cudaErrorInvalidValue);
+  if (place_of(operation, "target", pointer, bytes) == Place::kPageable) {
+    return report(cudaErrorInvalidValue);
+  }
+  const device_access access;
+  std::memset(pointer, value, bytes);
+  return cudaSuccess;
+}
+
+}  // namespace
+
+cudaError_t cudaMemGetInfo(std::size_t* free_bytes, std::size_t* total_bytes) {
+  if (!has_device()) return report(cudaErrorNoDevice);
+  if (free_bytes == nullptr || total_bytes == nullptr) return report(cudaErrorInvalidValue);
+  *free_bytes = DeviceMemory::instance().free_bytes();
+  *total_bytes = DeviceMemory::instance().total_bytes();
+  return cudaSuccess;
+}
+
+cudaError_t cudaMalloc(void** pointer, std::size_t bytes) {
+  if (!has_device()) return report(cudaErrorNoDevice);
+  if (pointer == nullptr) return report(cudaErrorInvalidValue);
+  *pointer = nullptr;
+  if (bytes == 0) return cudaSuccess;
+  *pointer = DeviceMemory::instance().allocate(bytes);
+  return *pointer != nullptr ? cudaSuccess : report(cudaErrorMemoryAllocation);
+}
+
+cudaError_t cudaFree(void* pointer) {
+  if (!has_device()) return report(cudaErrorNoDevice);
+  if (pointer == nullptr) return cudaSuccess;
+  return DeviceMemory::instance().release(pointer) ? cudaSuccess : report(cudaErrorInvalidValue);
+}
+
+cudaError_t cudaHostAlloc(void** pointer, std::size_t bytes, unsigned flags) {
+  if (!has_device()) return report(cudaErrorNoDevice);
+  constexpr unsigned kKnown =
+      cudaHostAllocPortable | cudaHostAllocMapped | cudaHostAllocWriteCombined;
+  if (pointer == nullptr || (flags & ~kKnown) != 0) return report(cudaErrorInvalidValue);
+  *pointer = nullptr;
+  if (bytes == 0) return cudaSuccess;
+  *pointer = PinnedMemory::instance().allocate(bytes);
+  return *pointer != nullptr ? cudaSuccess : report(cudaErrorMemoryAllocation);
+}
+
+cudaError_t cudaFreeHost(void* pointer) {
+  if (pointer == nullptr) return cudaSuccess;
+  return PinnedMemory::instance().release(pointer) ? cudaSuccess : report(cudaErrorInvalidValue);
+}
+
+cudaError_t cudaHostRegister(void* pointer, std::size_t bytes, unsigned flags) {
+  if (!has_device()) return report(cudaErrorNoDevice);
+  constexpr unsigned kKnown = cudaHostRegisterPortable | cudaHostRegisterMapped |
+                              cudaHostRegisterIoMemory | cudaHostRegisterReadOnly;
+  if (pointer == nullptr || bytes == 0 || (flags & ~kKnown) != 0) {
+    return report(cudaErrorInvalidValue);
+  }
+  return PinnedMemory::instance().add(pointer, bytes)
+             ? cudaSuccess
+             : report(cudaErrorHostMemoryAlreadyRegistered);
+}
+
+cudaError_t cudaHostUnregister(void* pointer) {
+  if (pointer == nullptr) return report(cudaErrorInvalidValue);
+  return PinnedMemory::instance().remove(pointer) ? cudaSuccess
+                                                  : report(cudaErrorHostMemoryNotRegistered);
+}
+
+cudaError_t cudaHostGetDevicePointer(void** device, void* host, unsigned flags) {
+  if (!has_device()) return report(cudaErrorNoDevice);
+  if (device == nullptr || flags != 0) return report(cudaErrorInvalidValue);
+  if (PinnedMemory::instance().range_of(host).bytes == 0) return report(cudaErrorInvalidValue);
+  *device = host;
+  return cudaSuccess;
+}
+
+cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* pointer) {
+  if (!has_device()) return report(cudaErrorNoDevice);
+  if (attributes == nullptr) return report(cudaErrorInvalidValue);
+  void* const address = const_cast<void*>(pointer);
+  *attributes = {cudaMemoryTypeUnregistered, -2, nullptr, nullptr};
+  if (DeviceMemory::instance().allocation_of(pointer).bytes != 0) {
+    *attributes = {cudaMemoryTypeDevice, 0, address, nullptr};
+  } else if (PinnedMemory::instance().range_of(pointer).bytes != 0) {
+    *attributes = {cudaMemoryTypeHost, 0, address, address};
+  } else {
+    attributes->hostPointer = address;
+  }
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
+  return copy("cudaMemcpy", to, from, bytes, kind, true);
+}
+
+cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream) {
+  if (!is_stream(stream)) return report(cudaErrorInvalidResourceHandle);
+  return copy("cudaMemcpyAsync", to, from, bytes, kind, false);
+}
+
+cudaError_t cudaMemset(void* pointer, int value, std::size_t bytes) {
+  return fill("cudaMemset", pointer, value, bytes);
+}
+
+cudaError_t cudaMemsetAsync(void* pointer, int value, std::size_t bytes, cudaStream_t stream) {
+  if (!is_stream(stream)) return report(cudaErrorInvalidResourceHandle);
+  return fill("cudaMemsetAsync", pointer, value, bytes);
+}
