@@ -39,6 +39,11 @@ class DeviceArray {
   std::size_t count_;
 };
 
+// For death tests: they start a process of their own, as this one has threads by now.
+inline void start_new_processes() {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+}
+
 template <typename... Parameters, typename... Arguments>
 cudaError_t launch(dim3 grid, dim3 block, std::size_t shared_bytes, void (*kernel)(Parameters...),
                    Arguments&&... arguments) {

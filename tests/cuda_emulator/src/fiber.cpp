@@ -1,5 +1,6 @@
 #include "fiber.h"
 
+#include <atomic>
 #include <boost/context/preallocated.hpp>
 #include <boost/context/protected_fixedsize_stack.hpp>
 #include <utility>
@@ -18,6 +19,13 @@ namespace context = boost::context;
 
 // Room for a kernel's local arrays; pages are taken from the system when they are first touched.
 constexpr std::size_t kStackBytes = std::size_t{256} << 10;
+
+// Where in its first page a stack starts: if all started alike, the stacks of a warp would compete
+// for the same few lines of the cache.
+std::size_t next_start() {
+  static std::atomic<std::size_t> stacks{0};
+  return stacks.fetch_add(1, std::memory_order_relaxed) * 448 % 4096 / 64 * 64;
+}
 
 }  // namespace
 
@@ -38,8 +46,10 @@ Fiber::Fiber(void (*body)(void*), void* body_context) : owns_stack_(true) {
     before_leaving(*next, true);
     return std::move(next->context_);
   };
-  context_ = context::fiber(std::allocator_arg, context::preallocated(stack.sp, stack.size, stack),
-                            allocator, run);
+  const std::size_t start = next_start();
+  const context::preallocated place(static_cast<char*>(stack.sp) - start, stack.size - start,
+                                    stack);
+  context_ = context::fiber(std::allocator_arg, place, allocator, run);
 #if defined(__SANITIZE_THREAD__)
   shadow_ = __tsan_create_fiber(0);
 #endif

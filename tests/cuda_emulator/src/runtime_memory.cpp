@@ -5,6 +5,7 @@
 #include "emulator/device_access.h"
 #include "emulator/runtime_api.h"
 #include "errors.h"
+#include "memory_places.h"
 #include "pinned_memory.h"
 #include "report.h"
 #include "streams.h"
@@ -12,37 +13,6 @@
 using namespace emulator;
 
 namespace {
-
-enum class Place { kDevice, kPinned, kPageable };
-
-// Where a copy's or fill's side lies. Aborts when it leaves what was allocated.
-Place place_of(const char* operation, const char* side, const void* pointer, std::size_t bytes) {
-  const auto* begin = static_cast<const unsigned char*>(pointer);
-  DeviceMemory& device = DeviceMemory::instance();
-  unsigned char* allocated = nullptr;
-  std::size_t allocated_bytes = 0;
-  Place place = Place::kDevice;
-  if (device.contains(pointer)) {
-    const DeviceMemory::Range range = device.allocation_of(pointer);
-    if (range.bytes == 0) {
-      die("%s: the %s %p is device memory that is not allocated", operation, side, pointer);
-    }
-    allocated = range.begin;
-    allocated_bytes = range.bytes;
-  } else {
-    const PinnedMemory::Range range = PinnedMemory::instance().range_of(pointer);
-    if (range.bytes == 0) return Place::kPageable;
-    allocated = range.begin;
-    allocated_bytes = range.bytes;
-    place = Place::kPinned;
-  }
-  const std::size_t room = allocated_bytes - static_cast<std::size_t>(begin - allocated);
-  if (bytes > room) {
-    die("%s: the %s has %zu bytes from there to the end of its allocation; %zu are asked for",
-        operation, side, room, bytes);
-  }
-  return place;
-}
 
 bool agrees(cudaMemcpyKind kind, bool to_device, bool from_device) {
   switch (kind) {

@@ -1,0 +1,255 @@
+// The runtime API: memory that only the device may touch, copies, launches, streams and events.
+#include <cstdlib>
+#include <cstring>
+#include <numeric>
+
+#include "test_launch.h"
+
+namespace emulator_test {
+namespace {
+
+// ---- device memory ----
+
+TEST(DeviceMemory, NewMemoryIsNotZero) {
+  const DeviceArray<unsigned char> array(1000);
+  EXPECT_EQ(array.values(), std::vector<unsigned char>(1000, 0xFF));
+  EXPECT_EQ(reinterpret_cast<std::uintptr_t>(array.data()) % 256, 0u);
+}
+
+TEST(DeviceMemory, FreedMemoryIsUsedAgain) {
+  std::size_t before = 0;
+  std::size_t total = 0;
+  check(cudaMemGetInfo(&before, &total));
+  void* first = nullptr;
+  void* second = nullptr;
+  void* third = nullptr;
+  check(cudaMalloc(&first, 5000));
+  check(cudaMalloc(&second, 7000));
+  check(cudaMalloc(&third, 100));
+  check(cudaFree(first));
+  check(cudaFree(second));
+  void* both = nullptr;
+  check(cudaMalloc(&both, 12000));
+  EXPECT_EQ(both, first);
+  check(cudaFree(both));
+  check(cudaFree(third));
+  std::size_t after = 0;
+  check(cudaMemGetInfo(&after, &total));
+  EXPECT_EQ(after, before);
+  EXPECT_EQ(cudaFree(third), cudaErrorInvalidValue);
+  EXPECT_EQ(cudaGetLastError(), cudaErrorInvalidValue);
+  EXPECT_EQ(cudaGetLastError(), cudaSuccess);
+}
+
+TEST(DeviceMemory, TooMuchIsRefused) {
+  void* pointer = nullptr;
+  EXPECT_EQ(cudaMalloc(&pointer, std::size_t{1} << 50), cudaErrorMemoryAllocation);
+  EXPECT_EQ(pointer, nullptr);
+  EXPECT_EQ(cudaPeekAtLastError(), cudaErrorMemoryAllocation);
+  cudaGetLastError();
+  check(cudaMalloc(&pointer, 0));
+  EXPECT_EQ(pointer, nullptr);
+}
+
+__global__ void write_at(int* array, int index) {
+  array[index] = 1;
+}
+
+TEST(DeviceMemoryDeathTest, WhatAGpuWouldNotAllowDies) {
+  start_new_processes();
+  const DeviceArray<int> array(std::vector<int>(100, 7));
+  EXPECT_EXIT(std::exit(array.data()[0]), testing::KilledBySignal(SIGSEGV), "");
+  {
+    const emulator::device_access access;
+    EXPECT_EQ(array.data()[0], 7);
+  }
+  EXPECT_EXIT(array.data()[0] = 1, testing::KilledBySignal(SIGSEGV), "");
+  int* written = nullptr;
+  check(cudaMalloc(&written, 400));
+  EXPECT_DEATH(
+      {
+        launch(1, 1, 0, write_at, written, 100);
+        cudaFree(written);
+      },
+      "written 0 bytes behind the end of an allocation of 400 bytes");
+  check(cudaFree(written));
+}
+
+// ---- host memory and copies ----
+
+TEST(Copies, GoBothWaysAndWithinTheDevice) {
+  int* pinned = nullptr;
+  check(cudaHostAlloc(&pinned, 400, cudaHostAllocDefault));
+  EXPECT_EQ(pinned[99], -1);
+  std::iota(pinned, pinned + 100, 0);
+  const DeviceArray<int> first(100);
+  const DeviceArray<int> second(100);
+  cudaStream_t stream = nullptr;
+  check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+  check(cudaMemcpyAsync(first.data(), pinned, 400, cudaMemcpyHostToDevice, stream));
+  check(cudaMemcpyAsync(second.data(), first.data(), 400, cudaMemcpyDeviceToDevice, stream));
+  check(cudaMemsetAsync(pinned, 0, 400, stream));
+  check(cudaMemcpyAsync(pinned, second.data() + 10, 360, cudaMemcpyDefault, stream));
+  check(cudaStreamSynchronize(stream));
+  EXPECT_EQ(pinned[0], 10);
+  EXPECT_EQ(pinned[89], 99);
+  EXPECT_EQ(pinned[90], 0);
+  EXPECT_EQ(cudaMemcpyAsync(first.data(), pinned, 4, cudaMemcpyDeviceToHost, stream),
+            cudaErrorInvalidValue);
+  cudaGetLastError();
+  check(cudaStreamDestroy(stream));
+  EXPECT_EQ(cudaStreamSynchronize(stream), cudaErrorInvalidResourceHandle);
+  cudaGetLastError();
+  check(cudaFreeHost(pinned));
+}
+
+TEST(Copies, RegisteredMemoryIsPinned) {
+  std::vector<int> values(100, 3);
+  const DeviceArray<int> array(100);
+  check(cudaHostRegister(values.data(), 400, cudaHostRegisterDefault));
+  EXPECT_EQ(cudaHostRegister(values.data() + 50, 4, 0), cudaErrorHostMemoryAlreadyRegistered);
+  check(cudaMemcpyAsync(array.data(), values.data(), 400, cudaMemcpyHostToDevice));
+  cudaPointerAttributes attributes{};
+  check(cudaPointerGetAttributes(&attributes, values.data() + 1));
+  EXPECT_EQ(attributes.type, cudaMemoryTypeHost);
+  check(cudaPointerGetAttributes(&attributes, array.data() + 1));
+  EXPECT_EQ(attributes.type, cudaMemoryTypeDevice);
+  check(cudaHostUnregister(values.data()));
+  check(cudaPointerGetAttributes(&attributes, values.data()));
+  EXPECT_EQ(attributes.type, cudaMemoryTypeUnregistered);
+  EXPECT_EQ(cudaHostUnregister(values.data()), cudaErrorHostMemoryNotRegistered);
+  cudaGetLastError();
+}
+
+TEST(CopiesDeathTest, PageableMemoryAndLongCopiesAbort) {
+  start_new_processes();
+  std::vector<int> values(200);
+  const DeviceArray<int> array(100);
+  EXPECT_DEATH(cudaMemcpyAsync(array.data(), values.data(), 400, cudaMemcpyHostToDevice),
+               "cudaMemcpyAsync: the source is pageable host memory");
+  EXPECT_DEATH(cudaMemcpy(array.data() + 1, values.data(), 400, cudaMemcpyHostToDevice),
+               "the target has 396 bytes from there to the end of its allocation; 400 are asked");
+  EXPECT_DEATH(cudaMemset(array.data() + 100, 0, 1), "is device memory that is not allocated");
+}
+
+// ---- launches ----
+
+__global__ void do_nothing() {}
+
+__global__ void fill_dynamic(int* result, int bytes) {
+  auto* shared = static_cast<unsigned char*>(emulator::dynamic_shared());
+  int wrong = reinterpret_cast<std::uintptr_t>(shared) % 1024 == 0 ? 0 : 1;
+  for (int i = threadIdx.x; i < bytes; i += blockDim.x) {
+    if (shared[i] != 0xFF) ++wrong;
+    shared[i] = 0;
+  }
+  if (__syncthreads_or(wrong) != 0) *result = 1;
+}
+
+__global__ void write_dynamic(int index) {
+  static_cast<volatile unsigned char*>(emulator::dynamic_shared())[index] = 1;
+}
+
+TEST(Launches, AreValidatedAsCudaDoes) {
+  EXPECT_EQ(launch(1, 1024, 0, do_nothing), cudaSuccess);
+  EXPECT_EQ(launch(1, 1025, 0, do_nothing), cudaErrorInvalidConfiguration);
+  EXPECT_EQ(cudaGetLastError(), cudaErrorInvalidConfiguration);
+  EXPECT_EQ(launch(0, 32, 0, do_nothing), cudaErrorInvalidConfiguration);
+  EXPECT_EQ(launch(dim3(1, 65536), 32, 0, do_nothing), cudaErrorInvalidConfiguration);
+  EXPECT_EQ(launch(1, dim3(1, 1, 65), 0, do_nothing), cudaErrorInvalidConfiguration);
+  EXPECT_EQ(launch(1, dim3(32, 33), 0, do_nothing), cudaErrorInvalidConfiguration);
+  EXPECT_EQ(launch(1, 32, 48 << 10, do_nothing), cudaSuccess);
+  EXPECT_EQ(launch(1, 32, (48 << 10) + 1, do_nothing), cudaErrorInvalidValue);
+  constexpr auto kAttribute = cudaFuncAttributeMaxDynamicSharedMemorySize;
+  EXPECT_EQ(cudaFuncSetAttribute(do_nothing, kAttribute, (227 << 10) + 1), cudaErrorInvalidValue);
+  cudaGetLastError();
+  int blocks = -1;
+  check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, do_nothing, 256, 100 << 10));
+  EXPECT_EQ(blocks, 0);
+  check(cudaFuncSetAttribute(do_nothing, kAttribute, 227 << 10));
+  EXPECT_EQ(launch(1, 32, 227 << 10, do_nothing), cudaSuccess);
+  check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, do_nothing, 256, 100 << 10));
+  EXPECT_EQ(blocks, 2);
+}
+
+TEST(Launches, DynamicSharedMemoryIsNewForEveryBlock) {
+  const DeviceArray<int> result(std::vector<int>{0});
+  for (const int bytes : {1, 1000, 1024, 5000, 48 << 10}) {
+    check(launch(20, 64, bytes, fill_dynamic, result.data(), bytes));
+  }
+  EXPECT_EQ(result.values()[0], 0);
+}
+
+TEST(LaunchesDeathTest, WritesBehindDynamicSharedMemoryDie) {
+  start_new_processes();
+  EXPECT_DEATH(launch(1, 1, 1000, write_dynamic, 1000), "behind the end of its dynamic shared");
+  EXPECT_EXIT(launch(1, 1, 1000, write_dynamic, 1024), testing::KilledBySignal(SIGSEGV), "");
+}
+
+// ---- streams, events and the device ----
+
+void count_call(void* calls) {
+  ++*static_cast<int*>(calls);
+}
+
+TEST(Streams, EventsTellTimeInOrder) {
+  int least = 0;
+  int greatest = 0;
+  check(cudaDeviceGetStreamPriorityRange(&least, &greatest));
+  EXPECT_LT(greatest, least);
+  cudaStream_t stream = nullptr;
+  check(cudaStreamCreateWithPriority(&stream, cudaStreamNonBlocking, greatest));
+  cudaEvent_t start = nullptr;
+  cudaEvent_t end = nullptr;
+  cudaEvent_t untimed = nullptr;
+  check(cudaEventCreate(&start));
+  check(cudaEventCreateWithFlags(&end, cudaEventDefault));
+  check(cudaEventCreateWithFlags(&untimed, cudaEventDisableTiming));
+  float milliseconds = -1.0f;
+  EXPECT_EQ(cudaEventElapsedTime(&milliseconds, start, end), cudaErrorInvalidResourceHandle);
+  cudaGetLastError();
+  check(cudaEventRecord(start, stream));
+  int calls = 0;
+  check(cudaLaunchHostFunc(stream, count_call, &calls));
+  check(cudaEventRecord(end, stream));
+  check(cudaEventRecord(untimed, stream));
+  check(cudaStreamWaitEvent(nullptr, end));
+  check(cudaEventQuery(end));
+  check(cudaEventSynchronize(end));
+  check(cudaStreamQuery(stream));
+  EXPECT_EQ(calls, 1);
+  check(cudaEventElapsedTime(&milliseconds, start, end));
+  EXPECT_GE(milliseconds, 0.0f);
+  EXPECT_EQ(cudaEventElapsedTime(&milliseconds, start, untimed), cudaErrorInvalidResourceHandle);
+  cudaGetLastError();
+  for (cudaEvent_t event : {start, end, untimed}) check(cudaEventDestroy(event));
+  check(cudaStreamDestroy(stream));
+}
+
+TEST(Device, IsAHopperWithFewMultiprocessors) {
+  cudaDeviceProp properties{};
+  check(cudaGetDeviceProperties(&properties, 0));
+  EXPECT_STREQ(properties.name, "emulated");
+  EXPECT_EQ(properties.major, 9);
+  int value = 0;
+  check(cudaDeviceGetAttribute(&value, cudaDevAttrMaxSharedMemoryPerBlockOptin, 0));
+  EXPECT_EQ(value, 227 << 10);
+  EXPECT_EQ(cudaSetDevice(1), cudaErrorInvalidDevice);
+  EXPECT_STREQ(cudaGetErrorName(cudaGetLastError()), "cudaErrorInvalidDevice");
+}
+
+TEST(Device, MachineWithoutADevice) {
+  ASSERT_EQ(setenv("MNEME_EMULATED_DEVICES", "0", 1), 0);
+  int count = -1;
+  EXPECT_EQ(cudaGetDeviceCount(&count), cudaErrorNoDevice);
+  EXPECT_EQ(count, 0);
+  void* pointer = nullptr;
+  EXPECT_EQ(cudaMalloc(&pointer, 1), cudaErrorNoDevice);
+  ASSERT_EQ(unsetenv("MNEME_EMULATED_DEVICES"), 0);
+  check(cudaGetDeviceCount(&count));
+  EXPECT_EQ(count, 1);
+  cudaGetLastError();
+}
+
+}  // namespace
+}  // namespace emulator_test
