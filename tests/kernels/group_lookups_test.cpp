@@ -54,7 +54,8 @@ TEST_P(GroupLookups, GivesDistinctRowsTheirLookupsAndEachTokenItsOrder) {
 INSTANTIATE_TEST_SUITE_P(Shapes, GroupLookups,
                          ::testing::Values(Case{0, 4, 8}, Case{1, 1, 1}, Case{3, 5, 6},
                                            Case{40, 128, 1000}, Case{200, 32, 33},
-                                           Case{7, 300, 100000}));
+                                           Case{1000, 1, 50}, Case{3, 1100, 900},
+                                           Case{2, 5000, 3000}, Case{7, 300, 100000}));
 
 TEST(GroupLookupsKeys, SortsRowIdsOfTheWholeRange) {
   for (const TestBackend& test : backends_under_test()) {

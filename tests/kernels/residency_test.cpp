@@ -152,6 +152,18 @@ TEST_P(Residency, LookUpSplitsRowsIntoThereAndMissing) {
   EXPECT_EQ(looked.index, (std::vector<std::uint32_t>{0, 3, 5}));
 }
 
+TEST_P(Residency, BindingASlotThatIsNotFreeIsABug) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_DEATH(
+      {
+        kernels::Backend& backend = shared_backend(GetParam());
+        Plan plan(backend, 100, 8);
+        plan.bind({5, 6}, {3, 4}, 1);
+        plan.bind({7}, {3}, 2);
+      },
+      "slot 3 of 8 for row 7 is not free");
+}
+
 TEST_P(Residency, DirtySlotsAreListedUntilTheyAreCleared) {
   kernels::Backend& backend = shared_backend(GetParam());
   Plan plan(backend, 100, 8);

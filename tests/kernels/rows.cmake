@@ -7,6 +7,7 @@ mneme_test(row_ops_test DEVICES
     residency_test.cpp
     row_records_test.cpp
     row_update_test.cpp
+    select_victims_test.cpp
   LIBRARIES mneme_kernels)
 mneme_test(key_ops_test DEVICES
   SOURCES

@@ -1,0 +1,173 @@
+// Victims of every policy, round after round, against scores that are worked out slot by slot and
+// sorted as a whole.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <random>
+#include <tuple>
+
+#include "kernels/slot_scores.h"
+#include "tests/kernels/pinned.h"
+#include "tests/support/test_backend.h"
+
+namespace mneme::testing {
+namespace {
+
+using kernels::ReplacementKind;
+using kernels::RowId;
+using kernels::SlotId;
+
+// A slot table of pinned arrays, all of whose slots are bound: slot s to row s * 3.
+struct Slots {
+  Slots(kernels::Backend& backend, std::uint32_t slots, bool inserted_order)
+      : slot_of_row(backend, std::int64_t{slots} * 3),
+        row_of_slot(backend, slots),
+        last_used(backend, slots),
+        leased(backend, slots),
+        step_used(backend, slots),
+        inserted(backend, slots),
+        frequency(backend, slots),
+        dirty(backend, slots),
+        referenced(backend, slots),
+        occupied(backend, slots) {
+    table = {.slot_of_row = slot_of_row.data(),
+             .row_of_slot = row_of_slot.data(),
+             .dirty = dirty.data(),
+             .last_used = last_used.data(),
+             .leased = leased.data(),
+             .step_used = step_used.data(),
+             .frequency = frequency.data(),
+             .referenced = referenced.data(),
+             .occupied = occupied.data(),
+             .slots = slots,
+             .inserted = inserted_order ? inserted.data() : nullptr};
+    std::mt19937 engine(slots);
+    for (SlotId s = 0; s < slots; ++s) bind(s, engine, 100);
+  }
+  void bind(SlotId s, std::mt19937& engine, std::uint32_t now) const {
+    row_of_slot[s] = s * 3;
+    slot_of_row[s * 3] = ~s;
+    occupied[s] = 1;
+    dirty[s] = engine() % 2;
+    last_used[s] = now - engine() % 40;
+    leased[s] = engine() % 8 == 0 ? now : 0;
+    step_used[s] = engine() % 4;
+    frequency[s] = 1.0f + static_cast<float>(engine() % 16) * 0.25f;
+    referenced[s] = engine() % 2;
+    inserted[s] = engine() % 60;
+  }
+
+  Pinned<SlotId> slot_of_row;
+  Pinned<RowId> row_of_slot;
+  Pinned<std::uint32_t> last_used, leased, step_used, inserted;
+  Pinned<float> frequency;
+  Pinned<std::uint8_t> dirty, referenced, occupied;
+  kernels::SlotTable table;
+};
+
+// What must come out: the victims and, for a hand, where it stops and whom it clears.
+struct Expected {
+  std::vector<SlotId> slots;
+  std::vector<std::uint8_t> referenced;
+  std::uint32_t hand = 0;
+};
+
+Expected expect(const Slots& state, const kernels::SelectVictimsArgs& args, std::uint32_t hand) {
+  const kernels::SlotTable& table = state.table;
+  namespace scores = kernels::slot_scores;
+  const std::uint64_t hand_place =
+      scores::has_hand(args.kind) ? scores::queue_place(table, args.kind, hand) : 0;
+  std::vector<std::pair<std::uint64_t, SlotId>> all;
+  for (SlotId s = 0; s < table.slots; ++s) {
+    if (table.occupied[s] == 0 || table.leased[s] >= args.first_live_lease) continue;
+    all.emplace_back(scores::score(table, args.kind, args, s, hand_place), s);
+  }
+  std::sort(all.begin(), all.end());
+  Expected expected{{}, state.referenced.values(), hand};
+  const std::size_t found = std::min(static_cast<std::size_t>(args.wanted), all.size());
+  for (std::size_t i = 0; i < found; ++i) expected.slots.push_back(all[i].second);
+  if (found == 0 || !scores::has_hand(args.kind)) return expected;
+
+  const std::uint64_t last = all[found - 1].first;
+  for (const auto& [score, s] : all) {
+    if (scores::hand_clears(score, last)) expected.referenced[s] = 0;
+  }
+  std::vector<bool> gone(table.slots);
+  for (const SlotId s : expected.slots) gone[s] = true;
+  std::uint64_t nearest = scores::kNowhere;
+  for (SlotId s = 0; s < table.slots; ++s) {
+    if (!gone[s]) nearest = std::min(nearest, scores::place_after(table, args.kind, s, last));
+  }
+  expected.hand = scores::hand_at(nearest);
+  return expected;
+}
+
+struct Shape {
+  std::uint32_t slots;
+  std::int64_t wanted;
+};
+
+class SelectVictims : public ::testing::TestWithParam<std::tuple<Shape, ReplacementKind, bool>> {};
+
+TEST_P(SelectVictims, AreTheLowestScoresOfEveryRound) {
+  const auto [shape, kind, inserted_order] = GetParam();
+  for (const TestBackend& test : backends_under_test()) {
+    SCOPED_TRACE(test.name);
+    kernels::Backend& backend = shared_backend(test);
+    const auto stream = backend.create_stream();
+    const Slots state(backend, shape.slots, inserted_order);
+    const Pinned<SlotId> slots(backend, shape.wanted);
+    const Pinned<RowId> rows(backend, shape.wanted);
+    const Pinned<std::uint8_t> dirty(backend, shape.wanted);
+    const Pinned<std::uint64_t> count(backend, 1);
+    const Pinned<std::uint32_t> hand(backend, 1, shape.slots / 2);
+    std::mt19937 engine(7);
+    for (std::uint32_t round = 0; round < 4; ++round) {
+      SCOPED_TRACE(round);
+      const kernels::SelectVictimsArgs args{.kind = kind,
+                                            .wanted = shape.wanted,
+                                            .use_counter = 101 + round,
+                                            .step = round,
+                                            .first_live_lease = 100,
+                                            .frequency_decay = 0.5f,
+                                            .seed = 0x123456789abcu,
+                                            .slots = slots.data(),
+                                            .rows = rows.data(),
+                                            .dirty = dirty.data(),
+                                            .count = count.data(),
+                                            .hand = hand.data()};
+      const Expected expected = expect(state, args, hand[0]);
+      backend.select_victims(*stream, state.table, args);
+      stream->synchronize();
+
+      ASSERT_EQ(count[0], expected.slots.size());
+      for (std::size_t i = 0; i < expected.slots.size(); ++i) {
+        const auto at = static_cast<std::int64_t>(i);
+        const SlotId slot = expected.slots[i];
+        ASSERT_EQ(slots[at], slot);
+        ASSERT_EQ(rows[at], slot * 3);
+        ASSERT_EQ(dirty[at], state.dirty[slot]);
+        ASSERT_EQ(state.occupied[slot], 0);
+        ASSERT_EQ(state.slot_of_row[slot * 3], 0u);
+      }
+      EXPECT_TRUE(state.referenced.values() == expected.referenced);
+      EXPECT_EQ(hand[0], expected.hand);
+      // Half of the slots get rows again.
+      for (std::size_t i = 0; i < expected.slots.size(); i += 2) {
+        state.bind(expected.slots[i], engine, 101 + round);
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Policies, SelectVictims,
+    ::testing::Combine(::testing::Values(Shape{1, 1}, Shape{31, 5}, Shape{2500, 0},
+                                         Shape{2500, 700}, Shape{9000, 20000}),
+                       ::testing::Values(ReplacementKind::kLru, ReplacementKind::kLfu,
+                                         ReplacementKind::kClock, ReplacementKind::kSieve,
+                                         ReplacementKind::kStaticHot, ReplacementKind::kRandom),
+                       ::testing::Bool()));
+
+}  // namespace
+}  // namespace mneme::testing
