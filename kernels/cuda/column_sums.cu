@@ -59,7 +59,7 @@ __device__ __forceinline__ void sum_warp_rows(const T* x, const Chunks& chunks, 
 // Block (tile, chunk): each lane has N columns, each warp every kWarps-th row; then the warps' sums
 // are added in their order.
 template <typename T>
-__global__ void __launch_bounds__(kThreads) column_sums_kernel(const T* x, Chunks chunks) {
+__global__ void __launch_bounds__(kThreads, 2) column_sums_kernel(const T* x, Chunks chunks) {
   constexpr int kN = kGroup<T>;
   constexpr int kTile = kWarp * kN;
   __shared__ float shared[kWarps][kTile];

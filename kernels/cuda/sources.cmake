@@ -23,6 +23,7 @@ set(MNEME_CUDA_SOURCES
   lookup_dot.cu
   matmul.cpp
   norm.cu
+  norm_backward.cu
   operation.cpp
   reductions.cu
   residency.cu

@@ -97,4 +97,35 @@ __device__ __forceinline__ void store_groups(T* p, std::int64_t stride, std::int
   }
 }
 
+// The same for U groups of a row that has `left` elements from p on. `vector`: groups are aligned
+// and the row is a whole number of them, so that each is inside or outside.
+template <typename T, int U, int N>
+__device__ __forceinline__ void load_row_groups(const T* p, std::int64_t stride, std::int64_t left,
+                                                bool vector, float (&x)[U][N], float rest = 0.0f) {
+  if (vector) {
+#pragma unroll
+    for (int u = 0; u < U; ++u) {
+#pragma unroll
+      for (int i = 0; i < N; ++i) x[u][i] = rest;
+      if (u * stride < left) load_vector(p + u * stride, x[u]);
+    }
+  } else {
+#pragma unroll
+    for (int u = 0; u < U; ++u) load_some(p + u * stride, left - u * stride, x[u], rest);
+  }
+}
+template <typename T, int U, int N>
+__device__ __forceinline__ void store_row_groups(T* p, std::int64_t stride, std::int64_t left,
+                                                 bool vector, const float (&x)[U][N]) {
+  if (vector) {
+#pragma unroll
+    for (int u = 0; u < U; ++u) {
+      if (u * stride < left) store_vector(p + u * stride, x[u]);
+    }
+  } else {
+#pragma unroll
+    for (int u = 0; u < U; ++u) store_some(p + u * stride, left - u * stride, x[u]);
+  }
+}
+
 }  // namespace mneme::kernels::cuda

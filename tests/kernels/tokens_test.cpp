@@ -1,4 +1,5 @@
 // Embedding and cross-entropy: the two ends of the model, where token ids come in.
+#include "io/error.h"
 #include "tests/kernels/oracle/tokens.h"
 #include "tests/kernels/operation_checks.h"
 
