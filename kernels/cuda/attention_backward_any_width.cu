@@ -13,10 +13,10 @@ struct Side {
   const T *first, *second;
   std::int64_t at, stride;
 
-  // Of 32 rows from `row` on.
-  __device__ __forceinline__ void copy(float* tiles[2], int tile_stride, int row, int width,
-                                       int sequence) const {
-    const std::int64_t from = at + row * stride;
+  // 32 rows from `row` on, of the head that is so many after this one.
+  __device__ __forceinline__ void copy(float* tiles[2], int tile_stride, int heads, int row,
+                                       int width, int sequence) const {
+    const std::int64_t from = at + heads * width + row * stride;
     copy_rows(tiles[0], tile_stride, first + from, stride, width, sequence - row);
     copy_rows(tiles[1], tile_stride, second + from, stride, width, sequence - row);
   }
@@ -42,12 +42,12 @@ __global__ void __launch_bounds__(kRowThreads, 1)
   const auto group = kKeysOwned ? static_cast<int>(forward.heads / forward.kv_heads) : 1;
   const std::int64_t first_head = std::int64_t{blockIdx.x} / blocks * group;  // of [batch, heads]
   const QueryHead head = query_head(forward, first_head);
-  Side<T> queries{static_cast<const T*>(forward.q), static_cast<const T*>(args.d_out), head.q,
-                  forward.heads * width};
+  const Side<T> queries{static_cast<const T*>(forward.q), static_cast<const T*>(args.d_out), head.q,
+                        forward.heads * width};
   const Side<T> keys{static_cast<const T*>(forward.k), static_cast<const T*>(forward.v), head.kv,
                      forward.kv_heads * width};
   const Side<T>& own = kKeysOwned ? keys : queries;
-  own.copy(own_tiles, width, first_row, width, sequence);
+  own.copy(own_tiles, width, 0, first_row, width, sequence);
 
   const int row = first_row + warp * kOwnRows;  // the warp's first
   auto& weights = all_weights[0][warp];
@@ -60,7 +60,7 @@ __global__ void __launch_bounds__(kRowThreads, 1)
     const RowTerms* head_terms = terms + (first_head + i) * padded;
     for (int other = begin; other < end; other += kOtherRows) {
       __syncthreads();
-      (kKeysOwned ? queries : keys).copy(tiles, odd, other, width, sequence);
+      (kKeysOwned ? queries : keys).copy(tiles, odd, i, other, width, sequence);
       __syncthreads();
       float scores[kOwnRows], d_weights[kOwnRows];
       const int own_at = warp * kOwnRows * width;
@@ -80,7 +80,6 @@ __global__ void __launch_bounds__(kRowThreads, 1)
       sums.add(d_scores, tiles[0], odd, width);
       if constexpr (kKeysOwned) weight_sums.add(weights, tiles[1], odd, width);
     }
-    queries.at += width;
   }
   const std::int64_t at = own.at + row * own.stride;
   auto* target = static_cast<T*>(kKeysOwned ? args.d_k : args.d_q);
