@@ -4,7 +4,10 @@ set(MNEME_CUDA_SOURCES
   adamw.cu
   add.cu
   attention.cu
+  attention_any_width.cu
   attention_backward.cu
+  attention_backward_any_width.cu
+  attention_backward_tiles.cu
   catch_up_rows.cu
   column_sums.cu
   convert.cu

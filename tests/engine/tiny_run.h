@@ -16,6 +16,7 @@
 #include "engine/trainer.h"
 #include "io/disk.h"
 #include "tests/io/temporary_directory.h"
+#include "tests/support/test_backend.h"
 
 namespace mneme::engine::testing {
 
@@ -91,6 +92,10 @@ class TinyRun {
     config.run.seed = 7;
     config.run.device = DeviceKind::kCpu;
     config.run.threads = 1;
+    config.run.device = mneme::testing::backends_under_test().front().has_threads
+                            ? DeviceKind::kCpu
+                            : DeviceKind::kCuda;
+    config.run.arena_bytes = 128 << 20;
     config.data.path = data_path();
     config.model.width = 16;
     config.model.blocks = 3;

@@ -1,101 +1,33 @@
-#include "tests/kernels/oracle/attention.h"
+#include "tests/kernels/attention_cases.h"
 #include "tests/kernels/operation_checks.h"
 
 namespace mneme::testing {
 namespace {
 
-using oracle::AttentionShape;
-
-kernels::AttentionArgs arguments(const AttentionShape& shape, const DeviceTensors& tensors) {
-  return {.q = tensors["q"],
-          .k = tensors["k"],
-          .v = tensors["v"],
-          .out = tensors["out"],
-          .log_sum = tensors["log_sum"],
-          .batch = shape.batch,
-          .sequence = shape.sequence,
-          .heads = shape.heads,
-          .kv_heads = shape.kv_heads,
-          .head_width = shape.head_width,
-          .scale = shape.scale};
-}
-
-void forward_oracle(const AttentionShape& shape, OracleTensors& t) {
-  oracle::attention(shape, t["q"], t["k"], t["v"], t["out"], t["log_sum"]);
-}
-
-OperationCase forward_case(const std::string& name, const AttentionShape& shape,
-                           double spread = 1.0) {
-  Numbers numbers(17);
-  OperationCase operation;
-  operation.name = name;
-  operation.tensors = {{"q", numbers.normal(shape.q_size(), spread)},
-                       {"k", numbers.normal(shape.kv_size(), spread)},
-                       {"v", numbers.normal(shape.kv_size())},
-                       {"out", garbage(shape.q_size())},
-                       {"log_sum", garbage(shape.batch * shape.heads * shape.sequence)}};
-  operation.run = [shape](kernels::Backend& backend, kernels::Stream& stream,
-                          const DeviceTensors& tensors) {
-    backend.attention(stream, arguments(shape, tensors));
-  };
-  operation.oracle = [shape](OracleTensors& t) { forward_oracle(shape, t); };
-  return operation;
-}
-
-OperationCase backward_case(const std::string& name, const AttentionShape& shape) {
-  OperationCase operation = forward_case(name, shape);
-  OracleTensors computed(operation.tensors);
-  forward_oracle(shape, computed);
-  for (Tensor& tensor : operation.tensors) {
-    if (tensor.name != "out" && tensor.name != "log_sum") continue;
-    tensor.values = computed[tensor.name];
-    for (double& value : tensor.values) value = static_cast<float>(value);
-  }
-  Numbers numbers(19);
-  operation.tensors.push_back({"d_out", numbers.normal(shape.q_size())});
-  operation.tensors.push_back({"d_q", garbage(shape.q_size())});
-  operation.tensors.push_back({"d_k", garbage(shape.kv_size())});
-  operation.tensors.push_back({"d_v", garbage(shape.kv_size())});
-  operation.run = [shape](kernels::Backend& backend, kernels::Stream& stream,
-                          const DeviceTensors& tensors) {
-    backend.attention_backward(stream, {.forward = arguments(shape, tensors),
-                                        .d_out = tensors["d_out"],
-                                        .d_q = tensors["d_q"],
-                                        .d_k = tensors["d_k"],
-                                        .d_v = tensors["d_v"]});
-  };
-  operation.oracle = [shape](OracleTensors& t) {
-    oracle::attention_backward(shape, t["q"], t["k"], t["v"], t["d_out"], t["d_q"], t["d_k"],
-                               t["d_v"]);
-  };
-  operation.differentiation.forward = [shape](OracleTensors& t) { forward_oracle(shape, t); };
-  operation.differentiation.outputs = {{"out", "d_out"}};
-  operation.differentiation.inputs = {{"q", "d_q"}, {"k", "d_k"}, {"v", "d_v"}};
-  return operation;
-}
-
 // The second sequence length crosses a block of query rows; 130 crosses two.
 std::vector<OperationCase> forward_cases() {
-  return {forward_case("single", {1, 1, 1, 1, 1, 1.0f}),
-          forward_case("one_head", {1, 65, 1, 1, 8, 0.353f}),
-          forward_case("odd_width", {2, 30, 3, 3, 5, 0.447f}),
-          forward_case("grouped_heads", {2, 130, 4, 2, 16, 0.25f}),
-          forward_case("one_kv_head", {1, 64, 6, 1, 12, 0.289f}),
+  return {attention_case("single", {1, 1, 1, 1, 1, 1.0f}),
+          attention_case("no_sequences", {0, 5, 2, 1, 8, 0.353f}),
+          attention_case("no_positions", {2, 0, 2, 1, 8, 0.353f}),
+          attention_case("one_head", {1, 65, 1, 1, 8, 0.353f}),
+          attention_case("odd_width", {2, 30, 3, 3, 5, 0.447f}),
+          attention_case("grouped_heads", {2, 130, 4, 2, 16, 0.25f}),
+          attention_case("one_kv_head", {1, 64, 6, 1, 12, 0.289f}),
           // Scores of some hundred: exponentials overflow unless the largest is taken out.
-          forward_case("large_scores", {1, 70, 2, 2, 16, 0.25f}, 8.0)};
+          attention_case("large_scores", {1, 70, 2, 2, 16, 0.25f}, kernels::FloatType::kF32, 8.0)};
 }
 
 // Long enough for the large blocks of query rows.
 std::vector<OperationCase> long_cases() {
-  return {forward_case("long_sequence", {1, 515, 2, 1, 6, 0.408f}),
-          backward_case("long_sequence_backward", {1, 515, 2, 1, 6, 0.408f})};
+  return {attention_case("long_sequence", {1, 515, 2, 1, 6, 0.408f}),
+          attention_backward_case("long_sequence_backward", {1, 515, 2, 1, 6, 0.408f})};
 }
 
 std::vector<OperationCase> backward_cases() {
-  return {backward_case("single_backward", {1, 1, 1, 1, 2, 1.0f}),
-          backward_case("odd_width_backward", {2, 30, 3, 3, 5, 0.447f}),
-          backward_case("grouped_heads_backward", {2, 70, 4, 2, 8, 0.353f}),
-          backward_case("one_kv_head_backward", {1, 33, 3, 1, 12, 0.289f})};
+  return {attention_backward_case("single_backward", {1, 1, 1, 1, 2, 1.0f}),
+          attention_backward_case("odd_width_backward", {2, 30, 3, 3, 5, 0.447f}),
+          attention_backward_case("grouped_heads_backward", {2, 70, 4, 2, 8, 0.353f}),
+          attention_backward_case("one_kv_head_backward", {1, 33, 3, 1, 12, 0.289f})};
 }
 
 kernels::RotaryArgs rotary_shape(std::int64_t batch, std::int64_t sequence, std::int64_t heads,
