@@ -77,7 +77,7 @@ __global__ void count(Counters* counters) {
   atomicOr(&counters->bits, 1u << (thread % 32));
   atomicInc(&counters->turn, 9);
   atomicAdd(&counters->wide, 1ull << 32);
-  unsigned long long old = counters->exchanged;
+  unsigned long long old = 0;
   unsigned long long seen;
   while ((seen = atomicCAS(&counters->exchanged, old, old + 3)) != old) old = seen;
 }

@@ -19,6 +19,9 @@
 // - Kernels may read pageable host memory, which a GPU without address translation cannot.
 // - Static __shared__ variables are 0, not undefined, until a block has written to them.
 //
+// AddressSanitizer follows kernel threads. ThreadSanitizer takes them for threads that only
+// barriers and __syncwarp order, so it finds races in shared memory and between blocks; it is slow.
+//
 // Environment: MNEME_EMULATED_DEVICES=0 is a machine without a device; MNEME_EMULATED_MEMORY_MIB is
 // the size of device memory (default 16 GiB, the most there is); MNEME_EMULATOR_SEED is a number.
 #pragma once

@@ -3,6 +3,7 @@
 #include <bit>
 
 #include "emulator/language.h"
+#include "race_notes.h"
 #include "report.h"
 
 constinit thread_local uint3 threadIdx{};
@@ -13,11 +14,14 @@ constinit thread_local dim3 gridDim{0, 0, 0};
 namespace emulator {
 namespace {
 
-constinit thread_local BlockRunner* current_runner = nullptr;
+// ThreadSanitizer sees what two threads do as ordered if one worker runs both.
+#if defined(MNEME_TSAN)
+constexpr bool kWorkerPerThread = true;
+#else
+constexpr bool kWorkerPerThread = false;
+#endif
 
-constexpr unsigned bit(unsigned lane) {
-  return 1u << lane;
-}
+constinit thread_local BlockRunner* current_runner = nullptr;
 
 // A lane of the set, with some luck.
 unsigned pick(unsigned set, std::uint32_t random) {
@@ -57,6 +61,12 @@ std::uint64_t mix(std::uint64_t x) {
 
 BlockRunner::Worker::Worker(BlockRunner* owner) : runner(owner), fiber(&BlockRunner::work, this) {}
 
+BlockRunner::BlockRunner() {
+  workers_.reserve(kMaxThreads);
+  idle_.reserve(kMaxThreads);
+  finished_.reserve(kMaxThreads);
+}
+
 BlockRunner::~BlockRunner() {
   ending_ = true;
   for (const auto& worker : workers_) outside_.switch_to(worker->fiber);
@@ -84,8 +94,12 @@ void BlockRunner::run_block(const Grid& grid, std::uint64_t block) {
   worker.thread = thread;
   start(worker);
   running_ = &worker;
+  note_release(&block_start_);
   outside_.switch_to(worker.fiber);
+  note_acquire(&block_end_);
   running_ = nullptr;
+  idle_.insert(idle_.end(), finished_.begin(), finished_.end());
+  finished_.clear();
   clear_block();
   if (!shared_.intact()) {
     die("block %llu wrote behind the end of its dynamic shared memory",
@@ -135,7 +149,9 @@ void BlockRunner::work(void* context) {
   Worker& worker = *static_cast<Worker*>(context);
   BlockRunner& runner = *worker.runner;
   while (!runner.ending_) {
+    note_acquire(&runner.block_start_);
     runner.grid_.kernel.call(runner.grid_.kernel.function, runner.grid_.kernel.arguments);
+    note_release(&runner.block_end_);
     runner.leave_thread(worker);
   }
 }
@@ -158,18 +174,34 @@ void BlockRunner::leave_thread(Worker& worker) {
   const int next = next_thread();
   if (next < 0) {
     if (exited_ != thread_count_) die_stuck();
-    idle_.push_back(&worker);
+    finished_.push_back(&worker);
     worker.fiber.switch_to(outside_);
     return;
   }
   const unsigned thread = static_cast<unsigned>(next);
-  if ((warps_[thread / kWarpLanes].unstarted & bit(thread % kWarpLanes)) != 0) {
+  const bool is_new = is_unstarted(thread);
+  if (is_new && !kWorkerPerThread) {
     worker.thread = thread;
     start(worker);
     return;
   }
-  idle_.push_back(&worker);
-  resume(thread);
+  (kWorkerPerThread ? finished_ : idle_).push_back(&worker);
+  if (is_new) {
+    start_on_another(thread);
+  } else {
+    resume(thread);
+  }
+}
+
+bool BlockRunner::is_unstarted(unsigned thread) const {
+  return (warps_[thread / kWarpLanes].unstarted & bit(thread % kWarpLanes)) != 0;
+}
+
+void BlockRunner::start_on_another(unsigned thread) {
+  Worker& worker = idle_worker();
+  worker.thread = thread;
+  start(worker);
+  enter(worker);
 }
 
 // Takes the worker's thread out of those that have not started.
@@ -223,107 +255,10 @@ void BlockRunner::wait(Warp& warp) {
   const int next = next_thread();
   if (next < 0) die_stuck();
   const unsigned thread = static_cast<unsigned>(next);
-  if ((warps_[thread / kWarpLanes].unstarted & bit(thread % kWarpLanes)) == 0) {
-    resume(thread);
-    return;
-  }
-  Worker& worker = idle_worker();
-  worker.thread = thread;
-  start(worker);
-  enter(worker);
-}
-
-unsigned BlockRunner::live_lanes() const {
-  return ~warps_[running_->thread / kWarpLanes].exited;
-}
-
-void BlockRunner::collective(unsigned mask, const WarpOperation& operation, void* data) {
-  const unsigned index = running_->thread / kWarpLanes;
-  const unsigned own = lane();
-  if ((mask & bit(own)) == 0) {
-    die("%s: thread %u of block %llu is not in its own mask 0x%08x", operation.name,
-        running_->thread, static_cast<unsigned long long>(block_), mask);
-  }
-  Warp& warp = warps_[index];
-  warp.masks[own] = mask;
-  warp.operations[own] = &operation;
-  warp.data[own] = data;
-  warp.in_collective |= bit(own);
-  if (!finish_collective(warp, mask)) {
-    wait(warp);
-    return;
-  }
-  // The last lane to arrive goes on without a switch.
-  warp.ready &= ~bit(own);
-  if ((warp.unstarted | warp.ready) == 0) ready_warps_ &= ~bit(index);
-}
-
-// If all lanes of the mask that have not exited are there: does the operation, and lets them go on.
-bool BlockRunner::finish_collective(Warp& warp, unsigned mask) {
-  const unsigned active = mask & ~warp.exited;
-  if ((active & ~warp.in_collective) != 0) return false;
-  const WarpOperation* operation = warp.operations[std::countr_zero(active)];
-  for (unsigned left = active; left != 0; left &= left - 1) {
-    if (warp.masks[std::countr_zero(left)] != mask) return false;
-  }
-  for (unsigned left = active; left != 0; left &= left - 1) {
-    const int lane = std::countr_zero(left);
-    if (warp.operations[lane] != operation) {
-      die("warp %d of block %llu: lanes of mask 0x%08x are in %s and in %s",
-          static_cast<int>(&warp - warps_.data()), static_cast<unsigned long long>(block_), mask,
-          operation->name, warp.operations[lane]->name);
-    }
-  }
-  if (operation->run != nullptr) operation->run(active, warp.data.data());
-  warp.in_collective &= ~active;
-  warp.ready |= active;
-  ready_warps_ |= bit(static_cast<unsigned>(&warp - warps_.data()));
-  return true;
-}
-
-int BlockRunner::barrier(BarrierKind kind, bool predicate) {
-  if (barrier_arrived_ != 0 && kind != barrier_kind_) {
-    die("block %llu: its threads wait in different kinds of __syncthreads",
-        static_cast<unsigned long long>(block_));
-  }
-  const unsigned index = running_->thread / kWarpLanes;
-  Warp& warp = warps_[index];
-  barrier_kind_ = kind;
-  warp.at_barrier |= bit(lane());
-  ++barrier_arrived_;
-  barrier_true_ += predicate ? 1 : 0;
-  finish_barrier_if_complete();
-  if (barrier_arrived_ != 0) {
-    wait(warp);
+  if (is_unstarted(thread)) {
+    start_on_another(thread);
   } else {
-    warp.ready &= ~bit(lane());
-    if ((warp.unstarted | warp.ready) == 0) ready_warps_ &= ~bit(index);
-  }
-  return barrier_result_;
-}
-
-void BlockRunner::finish_barrier_if_complete() {
-  if (barrier_arrived_ == 0 || barrier_arrived_ + exited_ != thread_count_) return;
-  switch (barrier_kind_) {
-    case BarrierKind::kSync:
-      break;
-    case BarrierKind::kCount:
-      barrier_result_ = static_cast<int>(barrier_true_);
-      break;
-    case BarrierKind::kAnd:
-      barrier_result_ = barrier_true_ == barrier_arrived_;
-      break;
-    case BarrierKind::kOr:
-      barrier_result_ = barrier_true_ != 0;
-      break;
-  }
-  barrier_arrived_ = barrier_true_ = 0;
-  for (unsigned i = 0; i < warp_count_; ++i) {
-    Warp& warp = warps_[i];
-    if (warp.at_barrier == 0) continue;
-    warp.ready |= warp.at_barrier;
-    warp.at_barrier = 0;
-    ready_warps_ |= bit(i);
+    resume(thread);
   }
 }
 

@@ -3,7 +3,8 @@
 // A worker is a fiber that runs kernel threads. It goes on with the next thread by itself as long
 // as threads end without waiting, so threads that never wait cost a call each. A thread that waits
 // keeps its worker until it may go on; another worker takes over. Who comes next is pseudo-random,
-// but mostly of the same warp, as most collectives are of warps.
+// but mostly of the same warp, as most collectives are of warps. With ThreadSanitizer every thread
+// of a block has a worker of its own.
 #pragma once
 
 #include <array>
@@ -41,7 +42,7 @@ struct Grid {
 
 class BlockRunner {
  public:
-  BlockRunner() = default;
+  BlockRunner();
   ~BlockRunner();
   BlockRunner(const BlockRunner&) = delete;
   BlockRunner& operator=(const BlockRunner&) = delete;
@@ -80,17 +81,21 @@ class BlockRunner {
     std::array<Worker*, kWarpLanes> workers{};  // of the lanes that wait or may go on
   };
 
+  static constexpr unsigned bit(unsigned lane) { return 1u << lane; }
   static void work(void* worker);
   void run_block(const Grid& grid, std::uint64_t block);
   void prepare(const Grid& grid, std::uint64_t block);
   void leave_thread(Worker& worker);
   void wait(Warp& warp);
+  void go_on(unsigned warp_index);
   bool finish_collective(Warp& warp, unsigned mask);
   void finish_barrier_if_complete();
   int next_thread();
   void enter(Worker& worker);
   void resume(unsigned thread);
+  bool is_unstarted(unsigned thread) const;
   void start(Worker& worker);
+  void start_on_another(unsigned thread);
   Worker& idle_worker();
   std::uint32_t random();
   [[noreturn]] void die_stuck() const;
@@ -109,12 +114,18 @@ class BlockRunner {
   unsigned barrier_true_ = 0;
   BarrierKind barrier_kind_ = BarrierKind::kSync;
   int barrier_result_ = 0;
+  unsigned barriers_ = 0;  // that all threads have arrived at
+  // Places for note_release().
+  char block_start_ = 0;
+  char block_end_ = 0;
+  char barrier_order_[2] = {};
 
   Worker* running_ = nullptr;
   Fiber outside_;  // of the thread that called run()
   bool ending_ = false;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::vector<Worker*> idle_;
+  std::vector<Worker*> finished_;  // idle from the next block on
   dim3 indexed_for_{0, 0, 0};
   std::vector<uint3> thread_index_;  // of the kernel threads, for blocks of indexed_for_
   SharedMemory shared_;

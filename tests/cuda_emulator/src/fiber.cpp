@@ -8,7 +8,7 @@
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/common_interface_defs.h>
 #endif
-#if defined(__SANITIZE_THREAD__)
+#if defined(MNEME_TSAN)
 #include <sanitizer/tsan_interface.h>
 #endif
 
@@ -50,20 +50,20 @@ Fiber::Fiber(void (*body)(void*), void* body_context) : owns_stack_(true) {
   const context::preallocated place(static_cast<char*>(stack.sp) - start, stack.size - start,
                                     stack);
   context_ = context::fiber(std::allocator_arg, place, allocator, run);
-#if defined(__SANITIZE_THREAD__)
+#if defined(MNEME_TSAN)
   shadow_ = __tsan_create_fiber(0);
 #endif
 }
 
 Fiber::~Fiber() {
-#if defined(__SANITIZE_THREAD__)
+#if defined(MNEME_TSAN)
   if (owns_stack_) __tsan_destroy_fiber(shadow_);
 #endif
 }
 
 void Fiber::switch_to(Fiber& next) {
   next.entered_from_ = this;
-#if defined(__SANITIZE_THREAD__)
+#if defined(MNEME_TSAN)
   if (!owns_stack_) shadow_ = __tsan_get_current_fiber();
 #endif
   before_leaving(next, false);
@@ -76,8 +76,8 @@ void Fiber::before_leaving([[maybe_unused]] Fiber& next, [[maybe_unused]] bool f
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_start_switch_fiber(for_good ? nullptr : &shadow_, next.stack_bottom_,
                                  next.stack_bytes_);
-#elif defined(__SANITIZE_THREAD__)
-  __tsan_switch_to_fiber(next.shadow_, 0);
+#elif defined(MNEME_TSAN)
+  __tsan_switch_to_fiber(next.shadow_, __tsan_switch_to_fiber_no_sync);
 #endif
 }
 

@@ -7,9 +7,7 @@
 
 #include <algorithm>
 
-#if defined(__SANITIZE_THREAD__)
-#include <sanitizer/tsan_interface.h>
-#endif
+#include "race_notes.h"
 
 namespace emulator {
 namespace {
@@ -19,7 +17,12 @@ constexpr std::uint64_t kFewThreads = 512;
 
 // More would mostly cost memory: every one may have 1,024 stacks.
 int thread_limit() {
-  return std::clamp(tbb::info::default_concurrency(), 1, 8);
+#if defined(MNEME_TSAN)
+  constexpr int kMost = 2;  // ThreadSanitizer gets slow with many stacks, and knows about 8,000.
+#else
+  constexpr int kMost = 8;
+#endif
+  return std::clamp(tbb::info::default_concurrency(), 1, kMost);
 }
 
 // An arena of its own: a thread that waits for blocks may not take up other work of the program,
@@ -32,18 +35,6 @@ struct Machine {
   std::vector<std::unique_ptr<BlockRunner>> runners;  // by the thread's index in the arena
 };
 
-// ThreadSanitizer does not see the order that TBB keeps; these tell it.
-void order_before([[maybe_unused]] const void* object) {
-#if defined(__SANITIZE_THREAD__)
-  __tsan_release(const_cast<void*>(object));
-#endif
-}
-void order_after([[maybe_unused]] const void* object) {
-#if defined(__SANITIZE_THREAD__)
-  __tsan_acquire(const_cast<void*>(object));
-#endif
-}
-
 }  // namespace
 
 void run_grid(const Grid& grid) {
@@ -52,11 +43,11 @@ void run_grid(const Grid& grid) {
   const std::uint64_t threads = std::uint64_t{grid.threads.x} * grid.threads.y * grid.threads.z;
   const auto run = [&](std::uint64_t begin, std::uint64_t end) {
     BlockRunner& runner = *machine.runners[tbb::this_task_arena::current_thread_index()];
-    order_after(&machine);
+    note_acquire(&machine);
     runner.run(grid, begin, end);
-    order_before(&machine);
+    note_release(&machine);
   };
-  order_before(&machine);
+  note_release(&machine);
   machine.arena.execute([&] {
     if (blocks == 1 || blocks * threads <= kFewThreads) {
       run(0, blocks);
@@ -65,7 +56,7 @@ void run_grid(const Grid& grid) {
     tbb::parallel_for(tbb::blocked_range<std::uint64_t>(0, blocks),
                       [&](const auto& range) { run(range.begin(), range.end()); });
   });
-  order_after(&machine);
+  note_acquire(&machine);
 }
 
 }  // namespace emulator

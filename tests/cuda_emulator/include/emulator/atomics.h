@@ -1,32 +1,34 @@
-// Atomic operations of kernels: relaxed, on device, pinned or shared memory. Those on float are
-// left out on purpose: their result depends on the order of threads, which the project forbids.
+// Atomic operations of kernels, on device, pinned or shared memory. CUDA's are relaxed; these order
+// memory as well, so that a fence and a counter pass data between blocks for ThreadSanitizer too.
+// Those on float are left out on purpose: their result depends on the order of threads, which the
+// project forbids.
 #pragma once
 
 #define MNEME_ATOMIC_OPERATIONS(T)                                                 \
   inline T atomicAdd(T* address, T value) {                                        \
-    return __atomic_fetch_add(address, value, __ATOMIC_RELAXED);                   \
+    return __atomic_fetch_add(address, value, __ATOMIC_ACQ_REL);                   \
   }                                                                                \
   inline T atomicExch(T* address, T value) {                                       \
-    return __atomic_exchange_n(address, value, __ATOMIC_RELAXED);                  \
+    return __atomic_exchange_n(address, value, __ATOMIC_ACQ_REL);                  \
   }                                                                                \
   inline T atomicCAS(T* address, T compare, T value) {                             \
-    __atomic_compare_exchange_n(address, &compare, value, false, __ATOMIC_RELAXED, \
-                                __ATOMIC_RELAXED);                                 \
+    __atomic_compare_exchange_n(address, &compare, value, false, __ATOMIC_ACQ_REL, \
+                                __ATOMIC_ACQUIRE);                                 \
     return compare;                                                                \
   }
 #define MNEME_ATOMIC_SUBTRACTION(T)                              \
   inline T atomicSub(T* address, T value) {                      \
-    return __atomic_fetch_sub(address, value, __ATOMIC_RELAXED); \
+    return __atomic_fetch_sub(address, value, __ATOMIC_ACQ_REL); \
   }
 #define MNEME_ATOMIC_BITS(T)                                     \
   inline T atomicAnd(T* address, T value) {                      \
-    return __atomic_fetch_and(address, value, __ATOMIC_RELAXED); \
+    return __atomic_fetch_and(address, value, __ATOMIC_ACQ_REL); \
   }                                                              \
   inline T atomicOr(T* address, T value) {                       \
-    return __atomic_fetch_or(address, value, __ATOMIC_RELAXED);  \
+    return __atomic_fetch_or(address, value, __ATOMIC_ACQ_REL);  \
   }                                                              \
   inline T atomicXor(T* address, T value) {                      \
-    return __atomic_fetch_xor(address, value, __ATOMIC_RELAXED); \
+    return __atomic_fetch_xor(address, value, __ATOMIC_ACQ_REL); \
   }
 #define MNEME_ATOMIC_EXTREMES(T)                                                        \
   inline T atomicMin(T* address, T value) {                                             \
@@ -42,8 +44,8 @@ namespace emulator {
 template <typename T, typename Next>
 T update(T* address, Next next) {
   T old = __atomic_load_n(address, __ATOMIC_RELAXED);
-  while (!__atomic_compare_exchange_n(address, &old, next(old), true, __ATOMIC_RELAXED,
-                                      __ATOMIC_RELAXED)) {
+  while (!__atomic_compare_exchange_n(address, &old, next(old), true, __ATOMIC_ACQ_REL,
+                                      __ATOMIC_ACQUIRE)) {
   }
   return old;
 }

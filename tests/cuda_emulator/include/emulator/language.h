@@ -16,9 +16,11 @@
 #define __align__(n) __attribute__((aligned(n)))
 #define __forceinline__ __inline__ __attribute__((always_inline))
 #define __noinline__ __attribute__((noinline))
-// A block stays on one operating-system thread, which runs one block at a time. A variable is 0 until
-// a block writes to it; the next block finds 0xFF in the bytes that were changed. alignas() has to
-// come before this word; __align__() may stand anywhere.
+// A block stays on one operating-system thread, which runs one block at a time. A variable is 0
+// until a block writes to it; the next block finds 0xFF in the bytes that were changed. (So a
+// kernel must not change a thread_local variable of the host.) alignas() has to come before this
+// word;
+// __align__() may stand anywhere.
 #define __shared__ static thread_local
 
 // Of the kernel thread that runs. Zeros outside of kernels.
