@@ -42,8 +42,11 @@ TEST(DeviceMemory, FreedMemoryIsUsedAgain) {
 }
 
 TEST(DeviceMemory, TooMuchIsRefused) {
+  std::size_t free_bytes = 0;
+  std::size_t total = 0;
+  check(cudaMemGetInfo(&free_bytes, &total));
   void* pointer = nullptr;
-  EXPECT_EQ(cudaMalloc(&pointer, std::size_t{1} << 50), cudaErrorMemoryAllocation);
+  EXPECT_EQ(cudaMalloc(&pointer, free_bytes + 1), cudaErrorMemoryAllocation);
   EXPECT_EQ(pointer, nullptr);
   EXPECT_EQ(cudaPeekAtLastError(), cudaErrorMemoryAllocation);
   cudaGetLastError();
@@ -107,6 +110,19 @@ TEST(Copies, GoBothWaysAndWithinTheDevice) {
   EXPECT_EQ(cudaStreamSynchronize(stream), cudaErrorInvalidResourceHandle);
   cudaGetLastError();
   check(cudaFreeHost(pinned));
+}
+
+TEST(Copies, OfRowsLeaveWhatIsBetweenThem) {
+  const DeviceArray<unsigned char> array(std::vector<unsigned char>(30, 1));
+  check(cudaMemset2DAsync(array.data(), 10, 2, 4, 3));
+  std::vector<unsigned char> expected(30, 1);
+  for (int i = 0; i < 30; ++i) expected[i] = i % 10 < 4 ? 2 : 1;
+  EXPECT_EQ(array.values(), expected);
+  const DeviceArray<unsigned char> packed(12);
+  check(cudaMemcpy2DAsync(packed.data(), 4, array.data() + 2, 10, 4, 3, cudaMemcpyDefault));
+  EXPECT_EQ(packed.values(), (std::vector<unsigned char>{2, 2, 1, 1, 2, 2, 1, 1, 2, 2, 1, 1}));
+  EXPECT_EQ(cudaMemset2DAsync(array.data(), 3, 2, 4, 3), cudaErrorInvalidPitchValue);
+  cudaGetLastError();
 }
 
 TEST(Copies, RegisteredMemoryIsPinned) {

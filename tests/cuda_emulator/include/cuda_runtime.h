@@ -3,9 +3,8 @@
 //
 // What it keeps of a GPU:
 // - Device memory (cudaMalloc) may be touched only by kernels, copies, memsets and cuBLAS; the host
-//   dies of SIGSEGV, as it does with a GPU. New device memory holds 0xFF bytes, and so does memory
-//   that was freed. A kernel that has written behind an allocation is found by cudaFree, if not
-//   before.
+//   dies of SIGSEGV, as it does with a GPU. New device memory holds 0xFF bytes. A kernel that has
+//   written behind an allocation is found by cudaFree.
 // - cudaMemcpyAsync takes pinned host memory only; pageable memory aborts, as does a copy that
 //   leaves its allocation.
 // - Threads of a block are fibers that switch only at barriers and warp collectives, in a
@@ -23,7 +22,7 @@
 // barriers and __syncwarp order, so it finds races in shared memory and between blocks; it is slow.
 //
 // Environment: MNEME_EMULATED_DEVICES=0 is a machine without a device; MNEME_EMULATED_MEMORY_MIB is
-// the size of device memory (default 16 GiB, the most there is); MNEME_EMULATOR_SEED is a number.
+// the size of device memory (2048 without it, at most 16384); MNEME_EMULATOR_SEED is a number.
 #pragma once
 
 #include "emulator/atomics.h"

@@ -30,16 +30,26 @@ bool agrees(cudaMemcpyKind kind, bool to_device, bool from_device) {
   return false;
 }
 
-cudaError_t copy(const char* operation, void* to, const void* from, std::size_t bytes,
-                 cudaMemcpyKind kind, bool pageable_allowed) {
+// Rows of bytes, `pitch` bytes from one to the next.
+struct Rows {
+  std::size_t width;
+  std::size_t height = 1;
+
+  bool is_empty() const { return width == 0 || height == 0; }
+  std::size_t bytes(std::size_t pitch) const { return (height - 1) * pitch + width; }
+};
+
+cudaError_t copy(const char* operation, void* to, std::size_t to_pitch, const void* from,
+                 std::size_t from_pitch, Rows rows, cudaMemcpyKind kind, bool pageable_allowed) {
   if (!has_device()) return report(cudaErrorNoDevice);
   if (kind < cudaMemcpyHostToHost || kind > cudaMemcpyDefault) {
     return report(cudaErrorInvalidMemcpyDirection);
   }
-  if (bytes == 0) return cudaSuccess;
+  if (rows.is_empty()) return cudaSuccess;
   if (to == nullptr || from == nullptr) return report(cudaErrorInvalidValue);
-  const Place target = place_of(operation, "target", to, bytes);
-  const Place source = place_of(operation, "source", from, bytes);
+  if (to_pitch < rows.width || from_pitch < rows.width) return report(cudaErrorInvalidPitchValue);
+  const Place target = place_of(operation, "target", to, rows.bytes(to_pitch));
+  const Place source = place_of(operation, "source", from, rows.bytes(from_pitch));
   if (!agrees(kind, target == Place::kDevice, source == Place::kDevice)) {
     return report(cudaErrorInvalidValue);
   }
@@ -48,19 +58,25 @@ cudaError_t copy(const char* operation, void* to, const void* from, std::size_t 
         operation, target == Place::kPageable ? "target" : "source");
   }
   const device_access access;
-  std::memmove(to, from, bytes);
+  for (std::size_t row = 0; row < rows.height; ++row) {
+    std::memmove(static_cast<char*>(to) + row * to_pitch,
+                 static_cast<const char*>(from) + row * from_pitch, rows.width);
+  }
   return cudaSuccess;
 }
 
-cudaError_t fill(const char* operation, void* pointer, int value, std::size_t bytes) {
+cudaError_t fill(const char* operation, void* pointer, std::size_t pitch, int value, Rows rows) {
   if (!has_device()) return report(cudaErrorNoDevice);
-  if (bytes == 0) return cudaSuccess;
+  if (rows.is_empty()) return cudaSuccess;
   if (pointer == nullptr) return report(cudaErrorInvalidValue);
-  if (place_of(operation, "target", pointer, bytes) == Place::kPageable) {
+  if (pitch < rows.width) return report(cudaErrorInvalidPitchValue);
+  if (place_of(operation, "target", pointer, rows.bytes(pitch)) == Place::kPageable) {
     return report(cudaErrorInvalidValue);
   }
   const device_access access;
-  std::memset(pointer, value, bytes);
+  for (std::size_t row = 0; row < rows.height; ++row) {
+    std::memset(static_cast<char*>(pointer) + row * pitch, value, rows.width);
+  }
   return cudaSuccess;
 }
 
@@ -147,32 +163,33 @@ cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const vo
 }
 
 cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
-  return copy("cudaMemcpy", to, from, bytes, kind, true);
+  return copy("cudaMemcpy", to, bytes, from, bytes, {bytes}, kind, true);
 }
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream) {
   if (!is_stream(stream)) return report(cudaErrorInvalidResourceHandle);
-  return copy("cudaMemcpyAsync", to, from, bytes, kind, false);
+  return copy("cudaMemcpyAsync", to, bytes, from, bytes, {bytes}, kind, false);
 }
 
 cudaError_t cudaMemset(void* pointer, int value, std::size_t bytes) {
-  return fill("cudaMemset", pointer, value, bytes);
+  return fill("cudaMemset", pointer, bytes, value, {bytes});
 }
 
 cudaError_t cudaMemsetAsync(void* pointer, int value, std::size_t bytes, cudaStream_t stream) {
   if (!is_stream(stream)) return report(cudaErrorInvalidResourceHandle);
-  return fill("cudaMemsetAsync", pointer, value, bytes);
+  return fill("cudaMemsetAsync", pointer, bytes, value, {bytes});
 }
 
 cudaError_t cudaMemset2DAsync(void* pointer, std::size_t pitch, int value, std::size_t width,
                               std::size_t height, cudaStream_t stream) {
   if (!is_stream(stream)) return report(cudaErrorInvalidResourceHandle);
-  if (width > pitch) return report(cudaErrorInvalidValue);
-  for (std::size_t row = 0; row < height; ++row) {
-    void* start = static_cast<unsigned char*>(pointer) + row * pitch;
-    const cudaError_t result = fill("cudaMemset2DAsync", start, value, width);
-    if (result != cudaSuccess) return result;
-  }
-  return cudaSuccess;
+  return fill("cudaMemset2DAsync", pointer, pitch, value, {width, height});
+}
+
+cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_pitch, const void* from,
+                              std::size_t from_pitch, std::size_t width, std::size_t height,
+                              cudaMemcpyKind kind, cudaStream_t stream) {
+  if (!is_stream(stream)) return report(cudaErrorInvalidResourceHandle);
+  return copy("cudaMemcpy2DAsync", to, to_pitch, from, from_pitch, {width, height}, kind, false);
 }
