@@ -16,8 +16,8 @@ namespace {
 constexpr std::size_t kRegionBytes = std::size_t{16} << 30;
 // A program that takes all there is should not exhaust the machine: every byte is written to.
 constexpr std::size_t kDefaultBytes = std::size_t{2} << 30;
-// A larger allocation that is freed goes back to the system instead of being filled again.
-constexpr std::size_t kKeptBytes = std::size_t{64} << 20;
+// Larger allocations are not filled again when they are freed: that takes longer than tests should.
+constexpr std::size_t kClearedBytes = std::size_t{16} << 20;
 constexpr std::size_t kHugePageBytes = std::size_t{2} << 20;
 constexpr std::size_t kAlignment = 512;
 // Behind every allocation there are at least so many bytes of this value.
@@ -35,18 +35,6 @@ std::size_t extent(std::size_t bytes) {
 
 unsigned char* pointer_to(std::uintptr_t address) {
   return reinterpret_cast<unsigned char*>(address);
-}
-
-// Leaves 0xFF bytes, or pages that are zero when there is much to give up.
-void give_up(unsigned char* data, std::size_t bytes) {
-  const auto first = round_up(reinterpret_cast<std::uintptr_t>(data), kHugePageBytes);
-  const auto last =
-      reinterpret_cast<std::uintptr_t>(data + bytes) / kHugePageBytes * kHugePageBytes;
-  if (bytes <= kKeptBytes) {
-    std::memset(data, 0xFF, bytes);
-  } else {
-    madvise(pointer_to(first), last - first, MADV_DONTNEED);
-  }
 }
 
 std::size_t configured_bytes() {
@@ -108,7 +96,7 @@ bool DeviceMemory::release(void* pointer) {
     die("device memory was written %td bytes behind the end of an allocation of %zu bytes",
         written - (data + bytes), bytes);
   }
-  give_up(data, freed);
+  if (bytes <= kClearedBytes) std::memset(data, 0xFF, freed);
   allocations_.erase(allocation);
   allocated_bytes_ -= freed;
 
