@@ -1,11 +1,198 @@
-#include "io/error.h"
+// Operation row_gradient_norms of the CUDA backend, and the sums of popular rows.
+#include "kernels/cuda/row_gradient.h"
+
 #include "kernels/cuda/cuda_backend.h"
 
 namespace mneme::kernels::cuda {
+namespace {
 
-void CudaBackend::row_gradient_norms(Stream&, const RowGradient&, std::int64_t, std::int64_t,
-                                     float*) {
-  io::fail("not there yet");
+// ---- popular rows ----
+
+constexpr int kSumThreads = 128;             // columns of a block
+constexpr int kCandidates = 8;               // of a block
+constexpr std::uint32_t kSumWindow = 1024;   // lookups staged at once
+constexpr std::uint32_t kSumsInFlight = 64;  // reads of a thread
+// Resident on a multiprocessor: named, so that the compiler spends registers on reads under way.
+constexpr int kSumBlocks = 4;
+
+struct PopularSearch {
+  const std::uint32_t* offsets;  // [distinct rows + 1]
+  const std::uint32_t* unique_index;
+  std::int64_t first, count;  // the chunk
+  std::int64_t candidates;
+};
+
+struct Positions {
+  std::uint32_t begin, end;
+};
+
+// The popular row of the chunk whose lookups start in [kPopular * i, kPopular * (i + 1)), if there
+// is one: it is the row at position kPopular * (i + 1). Empty otherwise.
+__device__ Positions popular_row(const PopularSearch& search, const std::uint32_t* order,
+                                 std::int64_t i) {
+  if (i >= search.candidates) return {0, 0};
+  const std::int64_t row = search.unique_index[order[(i + 1) * kPopular]];
+  if (row < search.first || row >= search.first + search.count) return {0, 0};
+  const std::uint32_t begin = search.offsets[row], end = search.offsets[row + 1];
+  if (begin / kPopular != i || end - begin <= kPopular) return {0, 0};
+  return {begin, end};
+}
+
+// sum plus the column's terms, one after the other, many of them read ahead.
+__device__ __forceinline__ float add_column(const GradientTerm* terms, std::uint32_t n,
+                                            const float* column, std::uint32_t row_bytes,
+                                            float sum) {
+  std::uint32_t at = 0;
+  for (; at + kSumsInFlight <= n; at += kSumsInFlight) {
+    float x[kSumsInFlight];
+#pragma unroll
+    for (std::uint32_t i = 0; i < kSumsInFlight; ++i) {
+      x[i] = *row_at(column, terms[at + i].token, row_bytes);
+    }
+#pragma unroll
+    for (std::uint32_t i = 0; i < kSumsInFlight; ++i) {
+      sum = fused_multiply_add(terms[at + i].weight, x[i], sum);
+    }
+  }
+  for (; at < n; ++at) {
+    sum = fused_multiply_add(terms[at].weight, *row_at(column, terms[at].token, row_bytes), sum);
+  }
+  return sum;
+}
+
+// Columns blockIdx.y * kSumThreads + threadIdx.x of every gridDim.x-th candidate.
+__global__ void __launch_bounds__(kSumThreads, kSumBlocks)
+    popular_sums_kernel(GradientLookups lookups, PopularSearch search, float* sums) {
+  __shared__ Positions rows[kCandidates];
+  __shared__ GradientTerm terms[kSumWindow];
+  const std::int64_t column = std::int64_t{blockIdx.y} * kSumThreads + threadIdx.x;
+  if (threadIdx.x < kCandidates) {
+    const std::int64_t candidate = blockIdx.x + std::int64_t{gridDim.x} * threadIdx.x;
+    rows[threadIdx.x] = popular_row(search, lookups.order, candidate);
+  }
+  __syncthreads();
+  for (int i = 0; i < kCandidates; ++i) {
+    const Positions row = rows[i];
+    float sum = 0;
+    for (std::uint32_t at = row.begin; at < row.end;) {
+      const std::uint32_t n = min(kSumWindow, row.end - at);
+      __syncthreads();
+      for (std::uint32_t t = threadIdx.x; t < n; t += kSumThreads) {
+        terms[t] = gradient_term(lookups, at + t);
+      }
+      __syncthreads();
+      if (column < lookups.width) {
+        sum = add_column(terms, n, lookups.d_y + column, lookups.width * 4, sum);
+      }
+      at += n;
+    }
+    if (row.begin < row.end && column < lookups.width) {
+      row_at(sums, row.begin / kPopular, lookups.width * 4)[column] = sum;
+    }
+  }
+}
+
+// Null when there are too few lookups for a popular row.
+const float* sum_popular_rows(Operation& operation, const GradientLookups& lookups,
+                              const GroupedLookups& grouped, std::int64_t first,
+                              std::int64_t count) {
+  const std::int64_t candidates = (grouped.lookups - 1) / kPopular;
+  if (candidates <= 0) return nullptr;
+  auto* sums = operation.take<float>(candidates * lookups.width);
+  Grid grid{blocks_for(candidates, kCandidates), kSumThreads};
+  grid.blocks_y = blocks_for(lookups.width, kSumThreads);
+  operation.launch(grid, popular_sums_kernel, lookups,
+                   PopularSearch{grouped.offsets, grouped.unique_index, first, count, candidates},
+                   sums);
+  return sums;
+}
+
+// ---- norms ----
+
+constexpr int kNormInFlight = 4;  // lookups of a thread
+// Named, so that the compiler spends registers on reads under way.
+constexpr int kResidentBlocks = 3;
+
+// A thread adds up the squares of its columns in ascending order, tile by tile; then the lanes of a
+// warp as a tree, then the warps: the order depends on the width alone.
+template <bool kWhole>
+__device__ __forceinline__ float square_of_columns(const GradientLookups& lookups,
+                                                   LookupWindow& window, std::uint32_t begin,
+                                                   std::uint32_t end) {
+  float square = 0;
+  for (std::int64_t tile = 0; tile < lookups.width; tile += row_tile()) {
+    Quads sum;
+    sum_gradient<kNormInFlight, kWhole>(lookups, window, begin, end, tile, sum);
+#pragma unroll
+    for (int k = 0; k < kQuads; ++k) {
+#pragma unroll
+      for (int c = 0; c < kQuad; ++c) square = fused_multiply_add(sum[k][c], sum[k][c], square);
+    }
+  }
+  return square;
+}
+
+template <bool kWhole>
+__global__ void __launch_bounds__(kMaxRowThreads, kWhole ? kResidentBlocks : 1)
+    square_norms_kernel(GradientLookups lookups, std::int64_t count, int block_rows,
+                        float* square_norms) {
+  __shared__ std::uint32_t offsets[kBlockRows + 1];
+  __shared__ float squares[kBlockRows][kMaxRowThreads / kWarp];
+  __shared__ GradientTerm terms[kWindow];
+  const std::int64_t first = std::int64_t{blockIdx.x} * block_rows;
+  const auto rows = static_cast<int>(min(std::int64_t{block_rows}, count - first));
+  const auto thread = static_cast<int>(threadIdx.x), warp = thread / kWarp;
+  if (thread <= rows) offsets[thread] = lookups.offsets[first + thread];
+  __syncthreads();
+  LookupWindow window{terms, offsets[rows]};
+  for (int i = 0; i < rows; ++i) {
+    const float square =
+        warp_sum(square_of_columns<kWhole>(lookups, window, offsets[i], offsets[i + 1]));
+    if (thread % kWarp == 0) squares[i][warp] = square;
+  }
+  __syncthreads();
+  if (thread >= rows) return;
+  float sum = 0;
+  for (int w = 0; w < static_cast<int>(blockDim.x) / kWarp; ++w) sum += squares[thread][w];
+  square_norms[first + thread] = sum;
+}
+
+}  // namespace
+
+GradientLookups prepare_gradient(Operation& operation, const RowGradient& gradient,
+                                 std::int64_t first, std::int64_t count) {
+  const GroupedLookups& grouped = gradient.grouped;
+  CHECK(gradient.width >= 1 && gradient.width < std::int64_t{1} << 29);
+  CHECK(grouped.lookups_per_token >= 1 && grouped.offsets != nullptr && grouped.order != nullptr);
+  CHECK(first >= 0 && count >= 0);
+  GradientLookups lookups{grouped.offsets + first,
+                          grouped.order,
+                          gradient.weights,
+                          gradient.d_y,
+                          nullptr,
+                          static_cast<std::uint32_t>(grouped.lookups_per_token),
+                          static_cast<std::uint32_t>(gradient.width)};
+  if (count > 0) {
+    lookups.popular_sums = sum_popular_rows(operation, lookups, grouped, first, count);
+  }
+  return lookups;
+}
+
+void launch_square_norms(Operation& operation, const GradientLookups& lookups, std::int64_t count,
+                         float* square_norms) {
+  const int rows = rows_per_block(count);
+  with_bool(is_whole(lookups), [&](auto whole) {
+    operation.launch({blocks_for(count, rows), row_threads(lookups.width)},
+                     square_norms_kernel<decltype(whole)::value>, lookups, count, rows,
+                     square_norms);
+  });
+}
+
+void CudaBackend::row_gradient_norms(Stream& stream, const RowGradient& gradient,
+                                     std::int64_t first, std::int64_t count, float* square_norms) {
+  Operation operation(stream, "row_gradient_norms");
+  const GradientLookups lookups = prepare_gradient(operation, gradient, first, count);
+  launch_square_norms(operation, lookups, count, square_norms);
 }
 
 }  // namespace mneme::kernels::cuda

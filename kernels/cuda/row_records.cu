@@ -1,30 +1,328 @@
-#include "io/error.h"
+// Operations on whole rows of the CUDA backend: initial values, records, copies between slots. A
+// warp a row.
+//
+// Records lie in pinned host memory and are read and written where they are: the bytes cross the
+// bus once and need no staging buffer. A few dozen multiprocessors' worth of blocks keep enough
+// bytes under way for the bus and leave the rest of the device to other streams.
+#include <algorithm>
+
 #include "kernels/cuda/cuda_backend.h"
+#include "kernels/cuda/operation.h"
+#include "kernels/cuda/row_columns.h"
 
 namespace mneme::kernels::cuda {
+namespace {
 
-void CudaBackend::generate_rows(Stream&, const RowArena&, const RowId*, const SlotId*, std::int64_t,
-                                const RowInit&) {
-  io::fail("not there yet");
+// Counter word 3 of the generator: each use of random numbers has its own, so that none repeats.
+constexpr std::uint32_t kInitialValues = 0x6d6e656d;
+
+constexpr int kThreads = 256;
+constexpr int kRowsPerBlock = kThreads / kWarp;
+// Named, so that the compiler spends registers on reads under way.
+constexpr int kResidentBlocks = 4;
+constexpr std::int64_t kBusBlocks = 64;  // of operations that the bus limits
+
+// Rows and records as bytes. A parameter of kernels.
+struct RowBytes {
+  std::byte* values;
+  std::byte* moment1;  // null: none
+  std::byte* moment2;
+  float* row_state;  // null: none
+  std::uint32_t* last_step;
+  std::uint32_t value_bytes, moment_bytes;
+  std::uint32_t moment1_offset, moment2_offset;  // in a record
+};
+
+RowBytes row_bytes(const RowArena& arena) {
+  const RecordLayout& layout = arena.layout;
+  CHECK(layout.width >= 1 && layout.width < std::uint32_t{1} << 28);
+  CHECK(arena.values != nullptr && arena.last_step != nullptr);
+  CHECK(!layout.moments || (arena.moment1 != nullptr && arena.moment2 != nullptr));
+  CHECK(!layout.row_state || arena.row_state != nullptr);
+  return {static_cast<std::byte*>(arena.values),
+          layout.moments ? static_cast<std::byte*>(arena.moment1) : nullptr,
+          layout.moments ? static_cast<std::byte*>(arena.moment2) : nullptr,
+          layout.row_state ? arena.row_state : nullptr,
+          arena.last_step,
+          static_cast<std::uint32_t>(layout.value_bytes()),
+          static_cast<std::uint32_t>(layout.moment_bytes()),
+          static_cast<std::uint32_t>(layout.moment1_offset()),
+          static_cast<std::uint32_t>(layout.moment2_offset())};
+}
+constexpr std::uint32_t kValueOffset = 32;  // of a record
+
+__device__ __forceinline__ int lane_index() {
+  return static_cast<int>(threadIdx.x) % kWarp;
+}
+// The first row of the warp, and how far it is to its next.
+__device__ __forceinline__ std::int64_t first_row() {
+  return std::int64_t{blockIdx.x} * kRowsPerBlock + threadIdx.x / kWarp;
+}
+__device__ __forceinline__ std::int64_t row_step() {
+  return std::int64_t{gridDim.x} * kRowsPerBlock;
 }
 
-void CudaBackend::unpack_records(Stream&, const RowArena&, const std::byte* const*, const SlotId*,
-                                 std::int64_t) {
-  io::fail("not there yet");
+// ---- bytes, by the lanes of a warp ----
+
+template <typename Unit>
+__device__ __forceinline__ void copy_units(std::byte* target, const std::byte* source,
+                                           std::uint32_t bytes, int lane) {
+  constexpr std::uint32_t kInFlight = 4;
+  const auto* in = reinterpret_cast<const Unit*>(source);
+  auto* out = reinterpret_cast<Unit*>(target);
+  const std::uint32_t units = bytes / static_cast<std::uint32_t>(sizeof(Unit));
+  for (auto at = static_cast<std::uint32_t>(lane); at < units; at += kInFlight * kWarp) {
+    Unit x[kInFlight] = {};
+#pragma unroll
+    for (std::uint32_t i = 0; i < kInFlight; ++i) {
+      if (at + i * kWarp < units) x[i] = in[at + i * kWarp];
+    }
+#pragma unroll
+    for (std::uint32_t i = 0; i < kInFlight; ++i) {
+      if (at + i * kWarp < units) out[at + i * kWarp] = x[i];
+    }
+  }
 }
 
-void CudaBackend::pack_records(Stream&, const RowArena&, std::byte* const*, const SlotId*,
-                               std::int64_t) {
-  io::fail("not there yet");
+// In units as large as addresses and length allow. REQUIRES: all of them are even.
+__device__ __forceinline__ void copy_bytes(std::byte* target, const std::byte* source,
+                                           std::uint32_t bytes, int lane) {
+  const std::uint64_t all =
+      reinterpret_cast<std::uintptr_t>(target) | reinterpret_cast<std::uintptr_t>(source) | bytes;
+  if (all % 16 == 0) {
+    copy_units<uint4>(target, source, bytes, lane);
+  } else if (all % 4 == 0) {
+    copy_units<std::uint32_t>(target, source, bytes, lane);
+  } else {
+    copy_units<std::uint16_t>(target, source, bytes, lane);
+  }
 }
 
-void CudaBackend::copy_rows(Stream&, const RowArena&, const SlotId*, const RowArena&, const SlotId*,
-                            std::int64_t) {
-  io::fail("not there yet");
+__device__ __forceinline__ void zero_bytes(std::byte* target, std::uint32_t bytes, int lane) {
+  const bool whole = (reinterpret_cast<std::uintptr_t>(target) | bytes) % 16 == 0;
+  const std::uint32_t unit = whole ? 16 : 2;
+  for (std::uint32_t at = static_cast<std::uint32_t>(lane) * unit; at < bytes; at += kWarp * unit) {
+    if (whole) {
+      *reinterpret_cast<uint4*>(target + at) = make_uint4(0, 0, 0, 0);
+    } else {
+      *reinterpret_cast<std::uint16_t*>(target + at) = 0;
+    }
+  }
 }
 
-void CudaBackend::read_values(Stream&, const RowArena&, const SlotId*, std::int64_t, float*) {
-  io::fail("not there yet");
+__device__ __forceinline__ std::byte* part_of(std::byte* base, SlotId slot, std::uint32_t bytes) {
+  return base + std::uint64_t{slot} * bytes;
+}
+
+// ---- initial values ----
+
+template <bool kWhole>
+__device__ __forceinline__ void store_initial(float* p, std::int64_t columns,
+                                              const float (&x)[kQuad]) {
+  store_quad<kWhole>(p, columns, x);
+}
+template <bool kWhole>
+__device__ __forceinline__ void store_initial(Bf16* p, std::int64_t columns,
+                                              const float (&x)[kQuad]) {
+  const std::uint16_t bits[kQuad] = {float_to_bf16(x[0]), float_to_bf16(x[1]), float_to_bf16(x[2]),
+                                     float_to_bf16(x[3])};
+  store_quad<kWhole>(p, columns, bits);
+}
+
+// Columns 4b .. 4b + 3 come from block b of the row's generator. Nothing here is a product that is
+// added to, but for the explicit fused ones: compilers have nothing to contract, and the bits are
+// those of every backend.
+template <bool kWhole, typename Value>
+__device__ __forceinline__ void generate_row(Value* out, std::int64_t width, RowId row,
+                                             const RowInit& init, int lane) {
+  for (std::int64_t column = lane * kQuad; column < width; column += kWarp * kQuad) {
+    const auto block = static_cast<std::uint32_t>(column / kQuad);
+    const PhiloxBlock random = philox4x32_10({{block, row, init.table, kInitialValues}},
+                                             static_cast<std::uint32_t>(init.seed),
+                                             static_cast<std::uint32_t>(init.seed >> 32));
+    const NormalPair a = normal_pair(random.v[0], random.v[1]);
+    const NormalPair b = normal_pair(random.v[2], random.v[3]);
+    const float x[kQuad] = {a.first * init.standard_deviation, a.second * init.standard_deviation,
+                            b.first * init.standard_deviation, b.second * init.standard_deviation};
+    store_initial<kWhole>(out + column, width - column, x);
+  }
+}
+
+template <typename Value, bool kWhole>
+__global__ void __launch_bounds__(kThreads, kResidentBlocks)
+    generate_rows_kernel(RowBytes arena, const RowId* rows, const SlotId* slots, std::int64_t count,
+                         RowInit init, std::int64_t width) {
+  const int lane = lane_index();
+  for (std::int64_t i = first_row(); i < count; i += row_step()) {
+    const SlotId slot = slots[i];
+    auto* values = reinterpret_cast<Value*>(part_of(arena.values, slot, arena.value_bytes));
+    generate_row<kWhole>(values, width, rows[i], init, lane);
+    if (arena.moment1 != nullptr) {
+      zero_bytes(part_of(arena.moment1, slot, arena.moment_bytes), arena.moment_bytes, lane);
+      zero_bytes(part_of(arena.moment2, slot, arena.moment_bytes), arena.moment_bytes, lane);
+    }
+    if (lane != 0) continue;
+    if (arena.row_state != nullptr) arena.row_state[slot] = 0;
+    arena.last_step[slot] = 0;
+  }
+}
+
+// ---- records ----
+
+__global__ void __launch_bounds__(kThreads, kResidentBlocks)
+    unpack_records_kernel(RowBytes arena, const std::byte* const* records, const SlotId* slots,
+                          std::int64_t count) {
+  const int lane = lane_index();
+  for (std::int64_t i = first_row(); i < count; i += row_step()) {
+    const std::byte* record = records[i];
+    const SlotId slot = slots[i];
+    copy_bytes(part_of(arena.values, slot, arena.value_bytes), record + kValueOffset,
+               arena.value_bytes, lane);
+    if (arena.moment1 != nullptr) {
+      copy_bytes(part_of(arena.moment1, slot, arena.moment_bytes), record + arena.moment1_offset,
+                 arena.moment_bytes, lane);
+      copy_bytes(part_of(arena.moment2, slot, arena.moment_bytes), record + arena.moment2_offset,
+                 arena.moment_bytes, lane);
+    }
+    if (lane != 0) continue;
+    arena.last_step[slot] = *reinterpret_cast<const std::uint32_t*>(record);
+    if (arena.row_state != nullptr) {
+      arena.row_state[slot] = *reinterpret_cast<const float*>(record + 4);
+    }
+  }
+}
+
+// Copies one array's row and zeroes the padding behind it: equal rows are equal records.
+__device__ __forceinline__ void pack_part(std::byte* target, const std::byte* source,
+                                          std::uint32_t bytes, int lane) {
+  copy_bytes(target, source, bytes, lane);
+  zero_bytes(target + bytes, (32 - bytes % 32) % 32, lane);
+}
+
+__global__ void __launch_bounds__(kThreads, kResidentBlocks)
+    pack_records_kernel(RowBytes arena, std::byte* const* records, const SlotId* slots,
+                        std::int64_t count) {
+  const int lane = lane_index();
+  for (std::int64_t i = first_row(); i < count; i += row_step()) {
+    std::byte* record = records[i];
+    const SlotId slot = slots[i];
+    if (lane < static_cast<int>(kValueOffset) / 4) {
+      std::uint32_t word = 0;
+      if (lane == 0) word = arena.last_step[slot];
+      if (lane == 1 && arena.row_state != nullptr) word = float_bits(arena.row_state[slot]);
+      reinterpret_cast<std::uint32_t*>(record)[lane] = word;
+    }
+    pack_part(record + kValueOffset, part_of(arena.values, slot, arena.value_bytes),
+              arena.value_bytes, lane);
+    if (arena.moment1 == nullptr) continue;
+    pack_part(record + arena.moment1_offset, part_of(arena.moment1, slot, arena.moment_bytes),
+              arena.moment_bytes, lane);
+    pack_part(record + arena.moment2_offset, part_of(arena.moment2, slot, arena.moment_bytes),
+              arena.moment_bytes, lane);
+  }
+}
+
+// ---- copies ----
+
+__global__ void __launch_bounds__(kThreads, kResidentBlocks)
+    copy_rows_kernel(RowBytes source, const SlotId* from, RowBytes target, const SlotId* to,
+                     std::int64_t count) {
+  const int lane = lane_index();
+  for (std::int64_t i = first_row(); i < count; i += row_step()) {
+    const SlotId in = from[i], out = to[i];
+    copy_bytes(part_of(target.values, out, source.value_bytes),
+               part_of(source.values, in, source.value_bytes), source.value_bytes, lane);
+    if (source.moment1 != nullptr) {
+      copy_bytes(part_of(target.moment1, out, source.moment_bytes),
+                 part_of(source.moment1, in, source.moment_bytes), source.moment_bytes, lane);
+      copy_bytes(part_of(target.moment2, out, source.moment_bytes),
+                 part_of(source.moment2, in, source.moment_bytes), source.moment_bytes, lane);
+    }
+    if (lane != 0) continue;
+    target.last_step[out] = source.last_step[in];
+    if (source.row_state != nullptr) target.row_state[out] = source.row_state[in];
+  }
+}
+
+template <typename Value, bool kWhole>
+__global__ void __launch_bounds__(kThreads, kResidentBlocks)
+    read_values_kernel(const Value* values, const SlotId* slots, std::int64_t count,
+                       std::int64_t width, float* out) {
+  const int lane = lane_index();
+  for (std::int64_t i = first_row(); i < count; i += row_step()) {
+    const Value* row = values + std::int64_t{slots[i]} * width;
+#pragma unroll 4
+    for (std::int64_t column = lane * kQuad; column < width; column += kWarp * kQuad) {
+      float x[kQuad] = {};
+      stream_quad<kWhole>(row + column, width - column, x);
+      store_quad<kWhole>(out + i * width + column, width - column, x);
+    }
+  }
+}
+
+Grid row_grid(std::int64_t count) {
+  return {std::min<std::int64_t>(blocks_for(count, kRowsPerBlock), 1 << 20), kThreads};
+}
+Grid bus_grid(std::int64_t count) {
+  return {std::min(blocks_for(count, kRowsPerBlock), kBusBlocks), kThreads};
+}
+
+}  // namespace
+
+void CudaBackend::generate_rows(Stream& stream, const RowArena& arena, const RowId* rows,
+                                const SlotId* slots, std::int64_t count, const RowInit& init) {
+  const RowBytes bytes = row_bytes(arena);
+  CHECK(count >= 0);
+  Operation operation(stream, "generate_rows");
+  const bool whole = arena.layout.width % kQuad == 0 && is_aligned(arena.values, 16);
+  with_float_type(arena.layout.value_type, [&](auto type) {
+    with_bool(whole, [&](auto is_whole) {
+      operation.launch(row_grid(count),
+                       generate_rows_kernel<decltype(type), decltype(is_whole)::value>, bytes, rows,
+                       slots, count, init, arena.layout.width);
+    });
+  });
+}
+
+void CudaBackend::unpack_records(Stream& stream, const RowArena& arena,
+                                 const std::byte* const* records, const SlotId* slots,
+                                 std::int64_t count) {
+  const RowBytes bytes = row_bytes(arena);
+  CHECK(count >= 0);
+  Operation operation(stream, "unpack_records");
+  operation.launch(bus_grid(count), unpack_records_kernel, bytes, records, slots, count);
+}
+
+void CudaBackend::pack_records(Stream& stream, const RowArena& arena, std::byte* const* records,
+                               const SlotId* slots, std::int64_t count) {
+  const RowBytes bytes = row_bytes(arena);
+  CHECK(count >= 0);
+  Operation operation(stream, "pack_records");
+  operation.launch(bus_grid(count), pack_records_kernel, bytes, records, slots, count);
+}
+
+void CudaBackend::copy_rows(Stream& stream, const RowArena& source, const SlotId* from,
+                            const RowArena& target, const SlotId* to, std::int64_t count) {
+  CHECK(source.layout == target.layout && count >= 0);
+  Operation operation(stream, "copy_rows");
+  operation.launch(row_grid(count), copy_rows_kernel, row_bytes(source), from, row_bytes(target),
+                   to, count);
+}
+
+void CudaBackend::read_values(Stream& stream, const RowArena& arena, const SlotId* slots,
+                              std::int64_t count, float* out) {
+  CHECK(arena.layout.width >= 1 && arena.values != nullptr && count >= 0);
+  Operation operation(stream, "read_values");
+  const bool whole =
+      arena.layout.width % kQuad == 0 && is_aligned(arena.values, 16) && is_aligned(out, 16);
+  with_float_type(arena.layout.value_type, [&](auto type) {
+    using Value = decltype(type);
+    with_bool(whole, [&](auto is_whole) {
+      operation.launch(row_grid(count), read_values_kernel<Value, decltype(is_whole)::value>,
+                       static_cast<const Value*>(arena.values), slots, count, arena.layout.width,
+                       out);
+    });
+  });
 }
 
 }  // namespace mneme::kernels::cuda
