@@ -157,8 +157,9 @@ void CudaBackend::gather_rows(Stream& stream, const RowArena& arena, const Gathe
     const GatherShape shape =
         gather_shape(grouped.lookups / grouped.lookups_per_token, arena.layout.width,
                      grouped.lookups_per_token, kVector<Value>);
-    const int threads = shape.lanes * std::max(1, kSharedThreads / shape.lanes);
-    const int groups = threads / shape.lanes;
+    // Tokens that are cut into tiles are few: their warps are better off on many multiprocessors.
+    const int groups = shape.tiles > 1 ? 1 : std::max(1, kSharedThreads / shape.lanes);
+    const int threads = shape.lanes * groups;
     const bool whole =
         shape.width % kVector<Value> == 0 && is_aligned(arena.values, 16) && is_aligned(args.y, 16);
     with_bool(whole, [&](auto is_whole) {

@@ -5,6 +5,7 @@ mneme_test(row_ops_test DEVICES
     catch_up_test.cpp
     group_lookups_test.cpp
     residency_test.cpp
+    row_agreement_test.cpp
     row_records_test.cpp
     row_update_test.cpp
     select_victims_test.cpp
