@@ -18,7 +18,7 @@ inline constexpr float kLog2E = 1.4426950408889634f;
 inline constexpr float kLn2 = 0.69314718055994531f;
 
 // What backward needs of a query row. Rows beyond the sequence have weights 0: {infinity, 0}.
-struct RowTerms {
+struct alignas(8) RowTerms {
   float log2_sum;  // log2 of the softmax sum
   float delta;     // <out, d_out>
 };
