@@ -38,7 +38,6 @@ double CudaEvent::seconds_since(const Event& earlier) const {
 CudaStream::CudaStream(DeviceArena& arena) : arena_(arena), scratch_(arena) {
   try {
     check_cuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "creating a stream");
-    workspace_ = arena_.allocate(kWorkspaceBytes);
     device_report_ = static_cast<DeviceReport*>(arena_.allocate(sizeof(DeviceReport)));
     void* pinned = nullptr;
     check_cuda(cudaHostAlloc(&pinned, sizeof(DeviceReport), cudaHostAllocDefault),
@@ -46,12 +45,6 @@ CudaStream::CudaStream(DeviceArena& arena) : arena_(arena), scratch_(arena) {
     host_report_ = static_cast<DeviceReport*>(pinned);
     check_cuda(cudaMemsetAsync(device_report_, 0, sizeof(DeviceReport), stream_),
                "clearing a stream's report");
-    check_cublas(cublasCreate(&cublas_), "creating a handle");
-    check_cublas(cublasSetStream(cublas_, stream_), "setting the stream");
-    check_cublas(cublasSetWorkspace(cublas_, workspace_, kWorkspaceBytes), "setting the workspace");
-    // Products that split k over blocks add up in a fixed order only without atomics.
-    check_cublas(cublasSetAtomicsMode(cublas_, CUBLAS_ATOMICS_NOT_ALLOWED),
-                 "forbidding atomic sums");
   } catch (...) {
     release();
     throw;
@@ -73,6 +66,18 @@ void CudaStream::release() noexcept {
   if (workspace_ != nullptr) arena_.release(workspace_, kWorkspaceBytes);
   if (device_report_ != nullptr) arena_.release(device_report_, sizeof(DeviceReport));
   if (host_report_ != nullptr) warn_cuda(cudaFreeHost(host_report_), "freeing pinned memory");
+}
+
+cublasHandle_t CudaStream::cublas() {
+  if (cublas_ != nullptr) return cublas_;
+  workspace_ = arena_.allocate(kWorkspaceBytes);
+  check_cublas(cublasCreate(&cublas_), "creating a handle");
+  check_cublas(cublasSetStream(cublas_, stream_), "setting the stream");
+  check_cublas(cublasSetWorkspace(cublas_, workspace_, kWorkspaceBytes), "setting the workspace");
+  // Products that split k over blocks add up in a fixed order only without atomics.
+  check_cublas(cublasSetAtomicsMode(cublas_, CUBLAS_ATOMICS_NOT_ALLOWED),
+               "forbidding atomic sums");
+  return cublas_;
 }
 
 void CudaStream::record(Event& event) {

@@ -38,7 +38,8 @@ class CudaStream final : public Stream {
   void synchronize() override;
 
   cudaStream_t handle() const { return stream_; }
-  cublasHandle_t cublas() const { return cublas_; }
+  // Made by the first product: a stream that multiplies nothing needs no workspace.
+  cublasHandle_t cublas();
   DeviceScratch& scratch() { return scratch_; }
   // For kernels queued from now on; synchronize() reads it.
   DeviceReport* report() {

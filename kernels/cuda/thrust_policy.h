@@ -18,7 +18,7 @@
 #endif
 #include <thrust/system/tbb/execution_policy.h>
 
-#include "emulator/device_access.h"
+#include <emulator/device_access.h>
 #else
 #include <thrust/system/cuda/execution_policy.h>
 #include <thrust/system_error.h>

@@ -6,7 +6,7 @@
 #include <limits>
 #include <random>
 
-#include "test_launch.h"
+#include "tests/cuda_emulator/test_launch.h"
 
 namespace emulator_test {
 namespace {

@@ -2,7 +2,7 @@
 #include <bit>
 #include <limits>
 
-#include "test_launch.h"
+#include "tests/cuda_emulator/test_launch.h"
 
 namespace emulator_test {
 namespace {

@@ -1,5 +1,5 @@
 // What language_test.cu does, compiled by the C++ compiler.
-#include "test_launch.h"
+#include "tests/cuda_emulator/test_launch.h"
 
 const char* sum_rows_on_device(const float* values, int rows, int columns, bool doubled,
                                float* sums, unsigned long long* done, cudaStream_t stream);

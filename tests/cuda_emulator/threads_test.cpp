@@ -3,7 +3,7 @@
 #include <numeric>
 #include <set>
 
-#include "test_launch.h"
+#include "tests/cuda_emulator/test_launch.h"
 
 namespace emulator_test {
 namespace {

@@ -110,7 +110,7 @@ TEST(DeviceArena, SaysWhatWasAskedWhatIsFreeAndWhatToLowerWhenItIsFull) {
   for (const std::size_t i : {1u, 3u, 4u}) arena.release(pieces[i], kMiB);
   const std::string text = error_of([&] { arena.allocate(3 * kMiB); });
   for (const char* part : {"3145728 bytes", "free", "largest piece", "tiers.device_bytes",
-                           "train.batch", "run.device_arena_bytes"}) {
+                           "train.batch", "run.arena_bytes"}) {
     EXPECT_NE(text.find(part), std::string::npos) << part << " in: " << text;
   }
   EXPECT_EQ(text.find('\n'), std::string::npos);
@@ -125,7 +125,7 @@ TEST(DeviceArena, OfMoreThanTheDeviceHasSaysSo) {
   ASSERT_EQ(cudaMemGetInfo(&free, &total), cudaSuccess);
   const std::string text = error_of([&] { DeviceArena arena(total + kMiB); });
   EXPECT_NE(text.find(std::to_string(total + kMiB)), std::string::npos) << text;
-  EXPECT_NE(text.find("run.device_arena_bytes"), std::string::npos) << text;
+  EXPECT_NE(text.find("run.arena_bytes"), std::string::npos) << text;
 }
 
 TEST(DeviceScratch, ReusesItsMemoryForEveryOperationAndKeepsWhatOneTook) {

@@ -5,8 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "emulator/runtime_types.h"
-#include "library_types.h"
+#include <emulator/runtime_types.h>
+#include <library_types.h>
 
 struct cublasContext;
 typedef cublasContext* cublasHandle_t;

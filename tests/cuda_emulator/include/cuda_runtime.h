@@ -25,11 +25,11 @@
 // the size of device memory (2048 without it, at most 16384); MNEME_EMULATOR_SEED is a number.
 #pragma once
 
-#include "emulator/atomics.h"
-#include "emulator/device_access.h"
-#include "emulator/intrinsics.h"
-#include "emulator/language.h"
-#include "emulator/launch.h"
-#include "emulator/runtime_api.h"
-#include "emulator/tensor_core.h"
-#include "emulator/warp.h"
+#include <emulator/atomics.h>
+#include <emulator/device_access.h>
+#include <emulator/intrinsics.h>
+#include <emulator/language.h>
+#include <emulator/launch.h>
+#include <emulator/runtime_api.h>
+#include <emulator/tensor_core.h>
+#include <emulator/warp.h>

@@ -1,10 +1,10 @@
-#include "block_runner.h"
+#include "tests/cuda_emulator/src/block_runner.h"
 
 #include <bit>
 
-#include "emulator/language.h"
-#include "race_notes.h"
-#include "report.h"
+#include <emulator/language.h>
+#include "tests/cuda_emulator/src/race_notes.h"
+#include "tests/cuda_emulator/src/report.h"
 
 constinit thread_local uint3 threadIdx{};
 constinit thread_local uint3 blockIdx{};

@@ -13,10 +13,10 @@
 #include <memory>
 #include <vector>
 
-#include "emulator/launch.h"
-#include "fiber.h"
-#include "shared_memory.h"
-#include "shared_variables.h"
+#include <emulator/launch.h>
+#include "tests/cuda_emulator/src/fiber.h"
+#include "tests/cuda_emulator/src/shared_memory.h"
+#include "tests/cuda_emulator/src/shared_variables.h"
 
 namespace emulator {
 

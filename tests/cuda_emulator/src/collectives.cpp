@@ -1,9 +1,9 @@
 // Where the threads of a block wait for each other.
 #include <bit>
 
-#include "block_runner.h"
-#include "race_notes.h"
-#include "report.h"
+#include "tests/cuda_emulator/src/block_runner.h"
+#include "tests/cuda_emulator/src/race_notes.h"
+#include "tests/cuda_emulator/src/report.h"
 
 namespace emulator {
 

@@ -1,16 +1,16 @@
 // cuBLAS: handles, and the checks of its products.
-#include "cublas_v2.h"
+#include <cublas_v2.h>
 
 #include <algorithm>
 #include <limits>
 #include <memory>
 
-#include "cublas_gemm.h"
-#include "emulator/device_access.h"
-#include "errors.h"
-#include "memory_places.h"
-#include "report.h"
-#include "streams.h"
+#include <emulator/device_access.h>
+#include "tests/cuda_emulator/src/cublas_gemm.h"
+#include "tests/cuda_emulator/src/errors.h"
+#include "tests/cuda_emulator/src/memory_places.h"
+#include "tests/cuda_emulator/src/report.h"
+#include "tests/cuda_emulator/src/streams.h"
 
 struct cublasContext {
   cudaStream_t stream = nullptr;

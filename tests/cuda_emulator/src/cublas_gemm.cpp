@@ -1,4 +1,4 @@
-#include "cublas_gemm.h"
+#include "tests/cuda_emulator/src/cublas_gemm.h"
 
 #include <cblas.h>
 

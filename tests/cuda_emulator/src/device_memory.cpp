@@ -1,4 +1,4 @@
-#include "device_memory.h"
+#include "tests/cuda_emulator/src/device_memory.h"
 
 #include <sys/mman.h>
 
@@ -7,8 +7,8 @@
 #include <cstring>
 #include <iterator>
 
-#include "emulator/device_access.h"
-#include "report.h"
+#include <emulator/device_access.h>
+#include "tests/cuda_emulator/src/report.h"
 
 namespace emulator {
 namespace {

@@ -1,9 +1,9 @@
-#include "errors.h"
+#include "tests/cuda_emulator/src/errors.h"
 
 #include <cstdlib>
 #include <cstring>
 
-#include "emulator/runtime_api.h"
+#include <emulator/runtime_api.h>
 
 namespace {
 thread_local cudaError_t last_error = cudaSuccess;

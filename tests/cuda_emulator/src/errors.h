@@ -1,7 +1,7 @@
 // What the runtime's functions share: the last error of a thread, and whether there is a device.
 #pragma once
 
-#include "emulator/errors.h"
+#include <emulator/errors.h>
 
 namespace emulator {
 

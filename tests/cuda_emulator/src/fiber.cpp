@@ -1,4 +1,4 @@
-#include "fiber.h"
+#include "tests/cuda_emulator/src/fiber.h"
 
 #include <atomic>
 #include <boost/context/preallocated.hpp>

@@ -1,4 +1,4 @@
-#include "emulator/intrinsics.h"
+#include <emulator/intrinsics.h>
 
 #include <numbers>
 

@@ -1,16 +1,16 @@
-#include "emulator/launch.h"
+#include <emulator/launch.h>
 
 #include <atomic>
 #include <cstdlib>
 #include <mutex>
 #include <unordered_map>
 
-#include "emulator/device_access.h"
-#include "emulator/runtime_api.h"
-#include "errors.h"
-#include "launch_limits.h"
-#include "parallel_blocks.h"
-#include "streams.h"
+#include <emulator/device_access.h>
+#include <emulator/runtime_api.h>
+#include "tests/cuda_emulator/src/errors.h"
+#include "tests/cuda_emulator/src/launch_limits.h"
+#include "tests/cuda_emulator/src/parallel_blocks.h"
+#include "tests/cuda_emulator/src/streams.h"
 
 namespace emulator {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <cstddef>
 
-#include "shared_memory.h"
+#include "tests/cuda_emulator/src/shared_memory.h"
 
 namespace emulator {
 

@@ -1,8 +1,8 @@
-#include "memory_places.h"
+#include "tests/cuda_emulator/src/memory_places.h"
 
-#include "device_memory.h"
-#include "pinned_memory.h"
-#include "report.h"
+#include "tests/cuda_emulator/src/device_memory.h"
+#include "tests/cuda_emulator/src/pinned_memory.h"
+#include "tests/cuda_emulator/src/report.h"
 
 namespace emulator {
 

@@ -1,4 +1,4 @@
-#include "parallel_blocks.h"
+#include "tests/cuda_emulator/src/parallel_blocks.h"
 
 #include <tbb/blocked_range.h>
 #include <tbb/info.h>
@@ -7,7 +7,7 @@
 
 #include <algorithm>
 
-#include "race_notes.h"
+#include "tests/cuda_emulator/src/race_notes.h"
 
 namespace emulator {
 namespace {

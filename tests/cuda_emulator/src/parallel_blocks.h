@@ -1,7 +1,7 @@
 // Runs a grid's blocks on the machine's threads.
 #pragma once
 
-#include "block_runner.h"
+#include "tests/cuda_emulator/src/block_runner.h"
 
 namespace emulator {
 

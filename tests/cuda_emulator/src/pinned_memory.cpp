@@ -1,4 +1,4 @@
-#include "pinned_memory.h"
+#include "tests/cuda_emulator/src/pinned_memory.h"
 
 #include <sys/mman.h>
 

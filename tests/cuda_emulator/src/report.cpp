@@ -1,4 +1,4 @@
-#include "report.h"
+#include "tests/cuda_emulator/src/report.h"
 
 #include <cstdarg>
 #include <cstdio>

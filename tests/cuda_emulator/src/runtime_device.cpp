@@ -3,10 +3,10 @@
 #include <cstdio>
 #include <cstring>
 
-#include "device_memory.h"
-#include "emulator/runtime_api.h"
-#include "errors.h"
-#include "launch_limits.h"
+#include <emulator/runtime_api.h>
+#include "tests/cuda_emulator/src/device_memory.h"
+#include "tests/cuda_emulator/src/errors.h"
+#include "tests/cuda_emulator/src/launch_limits.h"
 
 using namespace emulator;
 

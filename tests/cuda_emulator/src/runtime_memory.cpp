@@ -1,14 +1,14 @@
 // Memory, copies and fills of the runtime API.
 #include <cstring>
 
-#include "device_memory.h"
-#include "emulator/device_access.h"
-#include "emulator/runtime_api.h"
-#include "errors.h"
-#include "memory_places.h"
-#include "pinned_memory.h"
-#include "report.h"
-#include "streams.h"
+#include <emulator/device_access.h>
+#include <emulator/runtime_api.h>
+#include "tests/cuda_emulator/src/device_memory.h"
+#include "tests/cuda_emulator/src/errors.h"
+#include "tests/cuda_emulator/src/memory_places.h"
+#include "tests/cuda_emulator/src/pinned_memory.h"
+#include "tests/cuda_emulator/src/report.h"
+#include "tests/cuda_emulator/src/streams.h"
 
 using namespace emulator;
 

@@ -4,9 +4,9 @@
 #include <mutex>
 #include <unordered_map>
 
-#include "emulator/runtime_api.h"
-#include "errors.h"
-#include "streams.h"
+#include <emulator/runtime_api.h>
+#include "tests/cuda_emulator/src/errors.h"
+#include "tests/cuda_emulator/src/streams.h"
 
 struct CUstream_st {
   unsigned flags;

@@ -1,11 +1,11 @@
-#include "shared_memory.h"
+#include "tests/cuda_emulator/src/shared_memory.h"
 
 #include <sys/mman.h>
 
 #include <algorithm>
 #include <cstring>
 
-#include "report.h"
+#include "tests/cuda_emulator/src/report.h"
 
 namespace emulator {
 namespace {

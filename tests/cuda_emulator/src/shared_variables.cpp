@@ -1,4 +1,4 @@
-#include "shared_variables.h"
+#include "tests/cuda_emulator/src/shared_variables.h"
 
 #include <link.h>
 

@@ -1,7 +1,7 @@
 // Handles of streams. All work is done when it is queued, so they only have to exist.
 #pragma once
 
-#include "emulator/runtime_types.h"
+#include <emulator/runtime_types.h>
 
 namespace emulator {
 

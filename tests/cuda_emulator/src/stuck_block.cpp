@@ -3,9 +3,9 @@
 #include <cstdio>
 #include <string>
 
-#include "block_runner.h"
-#include "emulator/language.h"
-#include "report.h"
+#include <emulator/language.h>
+#include "tests/cuda_emulator/src/block_runner.h"
+#include "tests/cuda_emulator/src/report.h"
 
 namespace emulator {
 namespace {

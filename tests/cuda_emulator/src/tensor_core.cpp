@@ -1,11 +1,11 @@
-#include "emulator/tensor_core.h"
+#include <emulator/tensor_core.h>
 
 #include <bit>
 #include <cstring>
 
-#include "block_runner.h"
-#include "device_memory.h"
-#include "report.h"
+#include "tests/cuda_emulator/src/block_runner.h"
+#include "tests/cuda_emulator/src/device_memory.h"
+#include "tests/cuda_emulator/src/report.h"
 
 namespace emulator {
 namespace {

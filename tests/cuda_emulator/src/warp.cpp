@@ -1,8 +1,8 @@
-#include "emulator/warp.h"
+#include <emulator/warp.h>
 
 #include <bit>
 
-#include "block_runner.h"
+#include "tests/cuda_emulator/src/block_runner.h"
 
 namespace emulator {
 namespace {

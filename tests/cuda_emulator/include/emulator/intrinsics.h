@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <type_traits>
 
-#include "emulator/language.h"
+#include <emulator/language.h>
 
 // ---- bits ----
 

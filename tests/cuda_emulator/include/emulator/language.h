@@ -5,7 +5,7 @@
 // do come first.
 #include <memory>
 
-#include "emulator/vector_types.h"
+#include <emulator/vector_types.h>
 
 #define __global__
 #define __device__

@@ -4,7 +4,7 @@
 #include <tuple>
 #include <utility>
 
-#include "emulator/runtime_types.h"
+#include <emulator/runtime_types.h>
 
 namespace emulator {
 

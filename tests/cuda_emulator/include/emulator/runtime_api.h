@@ -3,7 +3,7 @@
 // cudaGetLastError().
 #pragma once
 
-#include "emulator/runtime_types.h"
+#include <emulator/runtime_types.h>
 
 const char* cudaGetErrorName(cudaError_t error);
 const char* cudaGetErrorString(cudaError_t error);

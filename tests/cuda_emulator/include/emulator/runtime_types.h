@@ -4,8 +4,8 @@
 
 #include <cstddef>
 
-#include "emulator/errors.h"
-#include "emulator/vector_types.h"
+#include <emulator/errors.h>
+#include <emulator/vector_types.h>
 
 #define CUDART_VERSION 13000
 

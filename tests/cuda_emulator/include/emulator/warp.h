@@ -10,7 +10,7 @@
 #include <cstring>
 #include <type_traits>
 
-#include "emulator/language.h"
+#include <emulator/language.h>
 
 namespace emulator {
 
