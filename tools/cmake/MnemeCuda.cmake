@@ -53,6 +53,11 @@ set(CMAKE_CUDA_STANDARD 20)
 set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION "-std=c++20")
 # nvcc searches it anyhow; named once more, it comes before the compiler's own headers.
 list(APPEND CMAKE_CUDA_IMPLICIT_INCLUDE_DIRECTORIES /usr/include)
+# CMake 3.25 deprecates a library that CUDA 13 no longer has, which is an error unless it takes the
+# project for one that is older than itself.
+set(mneme_minimum ${CMAKE_MINIMUM_REQUIRED_VERSION})
+set(CMAKE_MINIMUM_REQUIRED_VERSION 3.24)
 find_package(CUDAToolkit 12 REQUIRED)
+set(CMAKE_MINIMUM_REQUIRED_VERSION ${mneme_minimum})
 set(MNEME_CUDA_FOUND ON)
 message(STATUS "CUDA backend: CUDA ${CUDAToolkit_VERSION}, architectures ${CMAKE_CUDA_ARCHITECTURES}")
