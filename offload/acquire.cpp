@@ -41,12 +41,12 @@ std::unique_ptr<Lease::State> TieredStore::Implementation::acquire(kernels::Stre
     lease->mode = mode;
     try {
       make_resident(*lease, rows, currency);
+      stream_->record(*event_);
+      compute.wait(*event_);
     } catch (...) {
-      std::erase(leases_, lease.get());
+      forget(*lease);
       throw;
     }
-    stream_->record(*event_);
-    compute.wait(*event_);
     return lease;
   });
 }
@@ -65,15 +65,20 @@ void TieredStore::Implementation::make_resident(Lease::State& lease, const RowId
   }
 }
 
+void TieredStore::Implementation::forget(const Lease::State& lease) {
+  if (lease.mode == LeaseMode::kReadOnly) {
+    read_only_lease_live_ = false;
+  } else {
+    std::erase(leases_, &lease);
+  }
+}
+
 void TieredStore::Implementation::release(Lease::State& lease) {
+  forget(lease);
   // The next work of the store waits for what the caller queued under the lease.
   lease.compute->record(*event_);
   stream_->wait(*event_);
-  if (lease.mode == LeaseMode::kReadOnly) {
-    read_only_lease_live_ = false;
-    return;
-  }
-  std::erase(leases_, &lease);
+  if (lease.mode == LeaseMode::kReadOnly) return;
   if (!leases_.empty()) {
     // Only what other leases hold stays protected; a slot may be in several.
     tiers_.device.mark_leased(lease.slots.as<SlotId>(), lease.count, 0);
@@ -82,6 +87,14 @@ void TieredStore::Implementation::release(Lease::State& lease) {
     }
   }
   slot_buffers_.push_back(std::move(lease.slots));
+}
+
+void TieredStore::Implementation::end(Lease::State& lease) noexcept {
+  try {
+    release(lease);
+  } catch (const std::exception& error) {
+    if (failure_.empty()) failure_ = error.what();
+  }
 }
 
 void TieredStore::Implementation::mark_dirty(const Lease::State& lease) {

@@ -53,6 +53,9 @@ class TieredStore::Implementation {
                                                       std::int64_t count, LeaseMode mode,
                                                       const Currency& currency);
   void release(Lease::State& lease);
+  // release() for a destructor, which runs while an error of the device unwinds a step, too: a
+  // failure is the next call's.
+  void end(Lease::State& lease) noexcept;
   void mark_dirty(const Lease::State& lease);
   void prefetch(std::span<const kernels::RowId> rows, std::uint64_t byte_budget);
   void write_records(std::span<const kernels::RowId> rows,
@@ -79,6 +82,8 @@ class TieredStore::Implementation {
   StepCounters& total() { return total_; }
 
  private:
+  // The host's side of the end of a lease: it holds no rows any more.
+  void forget(const Lease::State& lease);
   void make_resident(Lease::State& lease, const kernels::RowId* rows, const Currency& currency);
   void acquire_for_training(Lease::State& lease, const kernels::RowId* rows);
   void page_in_missing(const MissingRows& missing);

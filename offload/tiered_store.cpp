@@ -120,12 +120,13 @@ void TieredStore::Implementation::write_records(std::span<const RowId> rows,
       lists_.records[i] = record;
       lists_.rows[i] = rows[first + i];
     }
-    auto state =
-        acquire(*stream_, lists_.rows, static_cast<std::int64_t>(count), LeaseMode::kTrain, {});
-    backend_.unpack_records(*stream_, tiers_.device.arena(), lists_.records,
-                            state->slots.as<SlotId>(), static_cast<std::int64_t>(count));
-    mark_dirty(*state);
-    release(*state);
+    {
+      Lease lease(
+          acquire(*stream_, lists_.rows, static_cast<std::int64_t>(count), LeaseMode::kTrain, {}));
+      backend_.unpack_records(*stream_, lease.arena(), lists_.records, lease.slots(),
+                              lease.count());
+      lease.mark_dirty();
+    }
     stream_->synchronize();
     first += count;
   }
@@ -140,10 +141,10 @@ void TieredStore::Implementation::read_records(RowId first, std::int64_t count, 
       lists_.rows[i] = first + static_cast<RowId>(done + i);
       lists_.records[i] = scratch_.as<std::byte>() + i * std::int64_t(tiers_.record_bytes);
     }
-    auto state = acquire(*stream_, lists_.rows, batch, LeaseMode::kReadOnly, {});
-    backend_.pack_records(*stream_, *state->arena, lists_.records, evaluation_slots_.as<SlotId>(),
-                          batch);
-    release(*state);
+    {
+      const Lease lease(acquire(*stream_, lists_.rows, batch, LeaseMode::kReadOnly, {}));
+      backend_.pack_records(*stream_, lease.arena(), lists_.records, lease.slots(), batch);
+    }
     stream_->synchronize();
     std::memcpy(out + done * std::int64_t(tiers_.record_bytes), scratch_.as<std::byte>(),
                 static_cast<std::size_t>(batch) * tiers_.record_bytes);
@@ -223,7 +224,7 @@ Lease& Lease::operator=(Lease&& other) noexcept {
 }
 
 Lease::~Lease() {
-  if (state_) state_->store->release(*state_);
+  if (state_) state_->store->end(*state_);
 }
 
 const kernels::RowArena& Lease::arena() const {

@@ -75,8 +75,10 @@ cublasHandle_t CudaStream::cublas() {
   check_cublas(cublasSetStream(cublas_, stream_), "setting the stream");
   check_cublas(cublasSetWorkspace(cublas_, workspace_, kWorkspaceBytes), "setting the workspace");
   // Products that split k over blocks add up in a fixed order only without atomics.
-  check_cublas(cublasSetAtomicsMode(cublas_, CUBLAS_ATOMICS_NOT_ALLOWED),
-               "forbidding atomic sums");
+  check_cublas(cublasSetAtomicsMode(cublas_, CUBLAS_ATOMICS_NOT_ALLOWED), "forbidding atomic sums");
+  // Those sums stay float32 where the product is bf16.
+  check_cublas(cublasSetMathMode(cublas_, CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION),
+               "forbidding bf16 sums");
   return cublas_;
 }
 

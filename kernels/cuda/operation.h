@@ -57,7 +57,8 @@ class Operation {
     if (grid.blocks == 0 || grid.blocks_y == 0) return;
     CHECK(grid.blocks <= 0x7fffffff && grid.blocks_y <= 65535, "{} x {} blocks in {}", grid.blocks,
           grid.blocks_y, name_);
-    if (grid.shared_bytes > kDefaultSharedBytes) {
+    if (grid.shared_bytes > 0) {
+      // Unasked, a kernel may have 48 KiB less its static variables, which are not known here.
       check_cuda(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
                                       cudaFuncAttributeMaxDynamicSharedMemorySize,
                                       static_cast<int>(grid.shared_bytes)),
@@ -83,7 +84,6 @@ class Operation {
   const char* name() const { return name_; }
 
  private:
-  static constexpr std::size_t kDefaultSharedBytes = 48 << 10;
   CudaStream& stream_;
   const char* name_;
 };

@@ -154,6 +154,7 @@ OperationCase adamw_case(const std::string& name, const AdamWShape& shape) {
 std::vector<OperationCase> cases() {
   return {add_bias_case("add_bias_single", {1, 1}),
           add_bias_case("add_bias", {77, 333}),
+          add_bias_case("add_bias_whole_vectors", {77, 328}),
           sum_rows_case("sum_rows_single", {1, 1}),
           sum_rows_case("sum_rows", {1000, 37}),
           sum_rows_case("sum_rows_wide", {3, 9001}),

@@ -71,6 +71,33 @@ class TieredStoreErrors : public ::testing::Test {
     EXPECT_EQ(run.all_records(), expected_);
   }
 
+  // A stream of a device that is lost when told to.
+  class LostStream final : public kernels::Stream {
+   public:
+    explicit LostStream(kernels::Backend& backend) : stream_(backend.create_stream()) {}
+    void record(kernels::Event& event) override {
+      if (records_are_lost) io::fail("the device is lost");
+      stream_->record(event);
+    }
+    void wait(kernels::Event& event) override {
+      if (waits_are_lost) io::fail("the device is lost");
+      stream_->wait(event);
+    }
+    void synchronize() override { stream_->synchronize(); }
+
+    bool records_are_lost = false, waits_are_lost = false;
+
+   private:
+    std::unique_ptr<kernels::Stream> stream_;
+  };
+
+  // Rows 0, 1, 2, ... for leases.
+  kernels::Buffer first_rows(std::size_t count) {
+    kernels::Buffer rows = backend_.allocate(count * 4, kernels::MemoryKind::kPinnedHost);
+    for (std::uint32_t i = 0; i < count; ++i) rows.as<kernels::RowId>()[i] = i;
+    return rows;
+  }
+
   kernels::Backend& backend_ = mneme::testing::test_backend();
   CheckpointTable table_;
   std::vector<std::byte> expected_;
@@ -123,6 +150,41 @@ TEST_F(TieredStoreErrors, AFullDiskSaysSoAndHarmsNoCheckpoint) {
   reopened.restore(std::span(&table, 1));
   StoreRun again(backend_, reopened, 3);
   EXPECT_EQ(again.all_records(), expected);
+}
+
+// A lease may end while the device's error unwinds the step: its own failure must not end the
+// process.
+TEST_F(TieredStoreErrors, ADeviceLostWhileALeaseEndsIsTheNextCallsError) {
+  for (const LeaseMode mode : {LeaseMode::kTrain, LeaseMode::kReadOnly}) {
+    io::SimulatedDisk disk({.record_log = false});
+    TieredStore store(backend_, disk, small_store(200));
+    LostStream stream(backend_);
+    const kernels::Buffer rows = first_rows(5);
+    const std::int64_t capacity = store.lease_capacity(mode);
+    {
+      const Lease lease = store.acquire(stream, rows.as<kernels::RowId>(), 5, mode, {});
+      stream.records_are_lost = true;
+    }
+    EXPECT_EQ(store.lease_capacity(mode), capacity);
+    stream.records_are_lost = false;
+    const auto again = [&] { store.acquire(stream, rows.as<kernels::RowId>(), 5, mode, {}); };
+    EXPECT_NE(error_of(again).find("lost"), std::string::npos);
+    EXPECT_NE(error_of([&] { store.flush(); }).find("lost"), std::string::npos);
+  }
+}
+
+TEST_F(TieredStoreErrors, ADeviceLostWhileALeaseBeginsLeavesNoLease) {
+  io::SimulatedDisk disk({.record_log = false});
+  TieredStore store(backend_, disk, small_store(200));
+  LostStream stream(backend_);
+  const kernels::Buffer rows = first_rows(5);
+  const std::int64_t capacity = store.lease_capacity(LeaseMode::kTrain);
+  stream.waits_are_lost = true;
+  const auto acquire = [&] {
+    store.acquire(stream, rows.as<kernels::RowId>(), 5, LeaseMode::kTrain, {});
+  };
+  EXPECT_NE(error_of(acquire).find("lost"), std::string::npos);
+  EXPECT_EQ(store.lease_capacity(LeaseMode::kTrain), capacity);
 }
 
 TEST_F(TieredStoreErrors, ALimitOnTheRowsFileIsKept) {
