@@ -25,6 +25,7 @@ void DenseOptimizer::step(kernels::Stream& stream, std::uint64_t step) {
                       scale_.as<float>());
   backend_.copy(stream, square_host_.as<double>(), square_sum_.as<double>(), sizeof(double));
 
+  parameters_.values_changed();
   const double rate = options_.learning_rate(step);
   for (const ParameterRange& range : parameters_.ranges()) {
     const double scale = range.group == RateGroup::kMemory ? options_.memory_rate_scale : 1.0;

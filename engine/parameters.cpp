@@ -131,11 +131,14 @@ const void* Parameters::weight(std::string_view name) const {
 }
 
 void Parameters::update_weights(kernels::Stream& stream) {
+  if (weights_current_) return;
+  weights_current_ = true;
   kernels::converted(backend_, stream, data(ParameterBuffer::kValues), weights_size_, compute_type_,
                      weights_.as<void>());
 }
 
 void Parameters::initialize(kernels::Stream& stream, std::uint64_t seed) {
+  values_changed();
   stream.synchronize();
   for (const Parameter& parameter : directory_) {
     const std::string& name = parameter.declaration.name;
@@ -180,6 +183,7 @@ void Parameters::write(kernels::Stream& stream, ParameterBuffer which, const Par
                        std::span<const float> values) {
   CHECK(static_cast<std::int64_t>(values.size()) == parameter.count, "{} values for {} of {}",
         values.size(), parameter.declaration.name, parameter.count);
+  if (which == ParameterBuffer::kValues) values_changed();
   float* target = data(which) + parameter.offset;
   for (std::int64_t first = 0; first < parameter.count; first += kStagingFloats) {
     const auto bytes =

@@ -83,8 +83,10 @@ class Parameters {
   // The parameter's place in the copy of the weights that matrix products read, in the backend's
   // compute type; the value itself where that is float32. REQUIRES: it decays.
   const void* weight(std::string_view name) const;
-  // Queues the update of that copy from the values.
+  // Queues the update of that copy from the values where they have changed since the last one.
   void update_weights(kernels::Stream& stream);
+  // To be told by who writes to data(kValues).
+  void values_changed() { weights_current_ = false; }
 
   // Sets the values from their declared distributions: element i of a parameter is a pure function
   // of (seed, name, i). Moments and gradients become zero. Synchronises the stream.
@@ -109,6 +111,7 @@ class Parameters {
   kernels::FloatType compute_type_;
   kernels::Buffer weights_;  // [size of the ranges that decay], where it is not float32
   std::int64_t weights_size_ = 0;
+  bool weights_current_ = false;
   kernels::Buffer staging_;  // pinned
 };
 

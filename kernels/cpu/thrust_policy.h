@@ -2,9 +2,6 @@
 // task arena.
 #pragma once
 
-#ifndef THRUST_DEVICE_SYSTEM
-#define THRUST_DEVICE_SYSTEM THRUST_DEVICE_SYSTEM_TBB
-#endif
 #include <thrust/copy.h>
 #include <thrust/system/tbb/execution_policy.h>
 

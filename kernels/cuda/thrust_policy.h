@@ -13,9 +13,6 @@
 #pragma once
 
 #if defined(MNEME_CUDA_EMULATED)
-#ifndef THRUST_DEVICE_SYSTEM
-#define THRUST_DEVICE_SYSTEM THRUST_DEVICE_SYSTEM_TBB
-#endif
 #include <thrust/system/tbb/execution_policy.h>
 
 #include <emulator/device_access.h>

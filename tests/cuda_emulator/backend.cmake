@@ -5,6 +5,8 @@ set_source_files_properties(${MNEME_CUDA_SOURCES} PROPERTIES LANGUAGE CXX)
 set_source_files_properties(${CMAKE_SOURCE_DIR}/kernels/cuda/row_records.cu PROPERTIES
                             COMPILE_OPTIONS -ffp-contract=off)
 add_library(mneme_cuda_emulated STATIC ${MNEME_CUDA_SOURCES})
+target_compile_definitions(mneme_cuda_emulated PRIVATE
+                           THRUST_DEVICE_SYSTEM=THRUST_DEVICE_SYSTEM_TBB)
 target_link_libraries(mneme_cuda_emulated PUBLIC mneme_kernels
                       PRIVATE mneme_cuda_emulator TBB::tbb)
 

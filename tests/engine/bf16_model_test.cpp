@@ -1,0 +1,127 @@
+// Models on backends that compute in bf16, beside the same model in float32: losses, gradients of
+// every parameter, and a few optimiser steps, which show that products read current weights.
+#include <gtest/gtest.h>
+
+#include "engine/optimizer.h"
+#include "tests/engine/test_model.h"
+
+namespace mneme::test {
+namespace {
+
+using engine::Parameter;
+using engine::ParameterBuffer;
+
+constexpr double kTolerance = 2e-2;  // a chain of roundings of 2^-9 each
+
+engine::ModelOptions options_of(bool memory) {
+  engine::ModelOptions options;
+  options.vocabulary = 40;
+  options.width = 64;
+  options.blocks = 3;
+  options.attention_heads = 2;
+  options.kv_heads = 1;
+  options.feed_forward_hidden = 96;
+  options.batch = 2;
+  options.sequence = 40;
+  if (memory) {
+    options.memory_blocks = {1};
+    options.memory = {.heads = 2, .knn = 4, .half_keys = 8, .key_width = 32, .scalar_gate = true};
+  }
+  return options;
+}
+
+// One name a variant of the model.
+struct Variant {
+  const char* name;
+  engine::ModelOptions options;
+};
+
+std::vector<Variant> variants() {
+  engine::ModelOptions tied = options_of(false);
+  tied.tied_output = true;
+  engine::ModelOptions ungated = options_of(true);
+  ungated.memory.gate = memory::Gate::kNone;
+  ungated.memory.scalar_gate = false;
+  engine::ModelOptions projected = ungated;
+  projected.memory.value_width = 48;
+  engine::ModelOptions normed = options_of(true);
+  normed.memory.query_key_norm = memory::QueryKeyNorm::kRms;
+  return {{"dense", options_of(false)}, {"tied", tied},           {"memory", options_of(true)},
+          {"ungated", ungated},         {"projected", projected}, {"normed", normed}};
+}
+
+class Bf16Model : public ::testing::TestWithParam<Variant> {
+ protected:
+  void SetUp() override {
+    if (testing::bf16_backends_under_test().empty()) {
+      GTEST_SKIP() << "no backend under test computes in bf16";
+    }
+  }
+};
+
+// A bf16 query may pick another row than a float32 one, so gradients of rows and keys are compared
+// with room for a few such choices.
+double tolerance_of(const Parameter& parameter) {
+  const std::string& name = parameter.declaration.name;
+  const bool chooses = name.find(".memory.keys") != std::string::npos ||
+                       name.find(".memory.query") != std::string::npos ||
+                       name.find(".memory.key_norm") != std::string::npos;
+  return chooses ? 0.5 : 4 * kTolerance;
+}
+
+TEST_P(Bf16Model, LossAndGradientsAreThoseOfFloat32) {
+  const engine::ModelOptions& options = GetParam().options;
+  const TokenBatch batch = random_tokens(options, 3);
+  for (const testing::TestBackend& backend : testing::bf16_backends_under_test()) {
+    SCOPED_TRACE(backend.name);
+    TestModel exact(options);
+    TestModel rounded(options, {.backend = backend});
+    const double expected = exact.gradients({{batch.whole()}});
+    const double loss = rounded.gradients({{batch.whole()}});
+    EXPECT_NEAR(loss, expected, kTolerance * expected);
+    EXPECT_NE(loss, expected) << "nothing was rounded";
+    for (const Parameter& parameter : exact.parameters().directory()) {
+      SCOPED_TRACE(parameter.declaration.name);
+      EXPECT_LE(relative_error(rounded.read(ParameterBuffer::kGradients, parameter),
+                               exact.read(ParameterBuffer::kGradients, parameter)),
+                tolerance_of(parameter));
+    }
+  }
+}
+
+// The losses of a few steps on one batch: they fall, and alike.
+std::vector<double> losses(TestModel& test, const TokenBatch& batch) {
+  engine::DenseOptimizer optimizer(
+      *test.backend, test.parameters(),
+      {.learning_rate = [](std::uint64_t) { return 1e-2; }, .weight_decay = 0.1});
+  std::vector<double> losses;
+  for (std::uint64_t step = 1; step <= 6; ++step) {
+    losses.push_back(test.gradients({{batch.whole()}}, step));
+    optimizer.step(*test.stream, step);
+    if (test.table) test.table->finish_step(*test.stream);
+  }
+  losses.push_back(test.evaluate(batch.whole(), 6));
+  return losses;
+}
+
+TEST_P(Bf16Model, TrainsAsFloat32Does) {
+  const engine::ModelOptions& options = GetParam().options;
+  const TokenBatch batch = random_tokens(options, 4);
+  for (const testing::TestBackend& backend : testing::bf16_backends_under_test()) {
+    SCOPED_TRACE(backend.name);
+    TestModel exact(options);
+    TestModel rounded(options, {.backend = backend});
+    const std::vector<double> expected = losses(exact, batch);
+    const std::vector<double> actual = losses(rounded, batch);
+    EXPECT_LT(expected.back(), 0.8 * expected.front());
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      EXPECT_NEAR(actual[i], expected[i], 0.05 * expected.front()) << "step " << i + 1;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Variants, Bf16Model, ::testing::ValuesIn(variants()),
+                         [](const auto& variant) { return std::string(variant.param.name); });
+
+}  // namespace
+}  // namespace mneme::test
