@@ -4,6 +4,8 @@
 // Three kernels: what all columns of a row share (powers and exponentials in double, a thread a
 // row), the rows that the closed form serves, and the others. Rows that are current cost a read of
 // their last step.
+#include <algorithm>
+
 #include "kernels/cuda/catch_up_drift.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/operation.h"
@@ -144,7 +146,7 @@ __global__ void __launch_bounds__(kMaxRowThreads, kWhole ? kResidentBlocks : 1)
 
 constexpr int kSumThreads = 128;
 constexpr int kSumColumns = 4;             // of a thread, kSumThreads apart
-constexpr std::int64_t kSumBlocks = 2048;  // more than the device runs at once
+constexpr std::int64_t kSumBlocks = 2048;  // with fewer rows, a block has one
 
 // What all columns share of one missed step.
 struct StepTerm {
@@ -225,11 +227,18 @@ __device__ void catch_up_summed(const RowArena& arena, const CatchUpArgs& args, 
   }
 }
 
+// Mostly no row is to be summed: a block asks for all of its rows, up to a row a thread, at once.
 template <typename Value, typename Moment>
 __global__ void __launch_bounds__(kSumThreads, kResidentBlocks)
-    summed_kernel(RowArena arena, const RowTask* tasks, std::int64_t count, CatchUpArgs args) {
+    summed_kernel(RowArena arena, TaskShape shape, CatchUpArgs args) {
   __shared__ StepTerm terms[kSumThreads];
-  for (std::int64_t i = blockIdx.x; i < count; i += gridDim.x) {
+  const std::int64_t first = std::int64_t{blockIdx.x} * shape.block_rows;
+  const auto count = static_cast<int>(min(std::int64_t{shape.block_rows}, shape.count - first));
+  const RowTask* tasks = shape.tasks + first;
+  const auto thread = static_cast<int>(threadIdx.x);
+  const bool summed = thread < count && tasks[thread].way == Way::kSummed;
+  if (__syncthreads_or(summed ? 1 : 0) == 0) return;
+  for (int i = 0; i < count; ++i) {
     const RowTask task = tasks[i];
     if (task.way != Way::kSummed) continue;
     for (std::int64_t tile = 0; tile < arena.layout.width; tile += kSumThreads * kSumColumns) {
@@ -260,8 +269,10 @@ void launch_catch_up(Operation& operation, const RowArena& arena, const RowTask*
                      closed_form_kernel<Value, Moment, decltype(is_whole)::value>, arena,
                      TaskShape{tasks, count, rows}, closed_form(args));
   });
-  operation.launch({count < kSumBlocks ? count : kSumBlocks, kSumThreads},
-                   summed_kernel<Value, Moment>, arena, tasks, count, args);
+  const auto summed_rows =
+      static_cast<int>(std::clamp<std::int64_t>(count / kSumBlocks, 1, kSumThreads));
+  operation.launch({blocks_for(count, summed_rows), kSumThreads}, summed_kernel<Value, Moment>,
+                   arena, TaskShape{tasks, count, summed_rows}, args);
 }
 
 }  // namespace

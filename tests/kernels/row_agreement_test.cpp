@@ -1,6 +1,7 @@
 // Every backend against the CPU backend, bit for bit where the order of sums is defined for all of
 // them: sums over lookups, steps of AdamW and SGD with their rounding, initial values. Shapes that
-// the other tests have not: wide rows, many lookups a token, rows that most tokens look up.
+// the other tests have not: wide rows, many lookups a token, rows that most tokens look up, many
+// rows.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -28,7 +29,8 @@ std::vector<Case> cases() {
           {40, 7, 264, 64, FloatType::kBF16, FloatType::kBF16},
           {1100, 3, 40, 64, FloatType::kF32, FloatType::kF32, true},
           {2200, 2, 21, 64, FloatType::kBF16, FloatType::kF32, true},
-          {1030, 2, 136, 2, FloatType::kBF16, FloatType::kBF16, true}};
+          {1030, 2, 136, 2, FloatType::kBF16, FloatType::kBF16, true},
+          {4, 50, 8, 4200, FloatType::kF32, FloatType::kF32}};
 }
 
 std::string name_of(const ::testing::TestParamInfo<Case>& info) {
