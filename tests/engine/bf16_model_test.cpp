@@ -11,7 +11,10 @@ namespace {
 using engine::Parameter;
 using engine::ParameterBuffer;
 
-constexpr double kTolerance = 2e-2;  // a chain of roundings of 2^-9 each
+// Roundings of 2^-9 each add up along three blocks and back: seen are 0.02 to 0.03, and 0.06 in a
+// bias that has one element. A wrong type or stride is wrong by 1.
+constexpr double kGradientTolerance = 0.08;
+constexpr double kLossTolerance = 0.01;
 
 engine::ModelOptions options_of(bool memory) {
   engine::ModelOptions options;
@@ -59,33 +62,48 @@ class Bf16Model : public ::testing::TestWithParam<Variant> {
   }
 };
 
-// A bf16 query may pick another row than a float32 one, so gradients of rows and keys are compared
-// with room for a few such choices.
-double tolerance_of(const Parameter& parameter) {
-  const std::string& name = parameter.declaration.name;
-  const bool chooses = name.find(".memory.keys") != std::string::npos ||
-                       name.find(".memory.query") != std::string::npos ||
-                       name.find(".memory.key_norm") != std::string::npos;
-  return chooses ? 0.5 : 4 * kTolerance;
+// The rows that the memory layers of the last forward pass chose.
+std::vector<kernels::RowId> chosen_rows(TestModel& test, std::int64_t tokens) {
+  std::vector<kernels::RowId> rows;
+  const engine::ModelOptions& options = test.model->options();
+  for (const std::int64_t block : options.memory_blocks) {
+    const std::int64_t lookups = tokens * options.memory.heads * options.memory.knn;
+    const auto own =
+        test.download(test.model->memory_layer(block)->rows(), static_cast<std::size_t>(lookups));
+    rows.insert(rows.end(), own.begin(), own.end());
+  }
+  return rows;
 }
 
 TEST_P(Bf16Model, LossAndGradientsAreThoseOfFloat32) {
   const engine::ModelOptions& options = GetParam().options;
-  const TokenBatch batch = random_tokens(options, 3);
+  // A rounded query may choose another row. Few tokens, and a seed with which none does.
+  const std::int64_t length = options.memory_blocks.empty() ? options.sequence : 4;
   for (const testing::TestBackend& backend : testing::bf16_backends_under_test()) {
     SCOPED_TRACE(backend.name);
-    TestModel exact(options);
-    TestModel rounded(options, {.backend = backend});
-    const double expected = exact.gradients({{batch.whole()}});
-    const double loss = rounded.gradients({{batch.whole()}});
-    EXPECT_NEAR(loss, expected, kTolerance * expected);
-    EXPECT_NE(loss, expected) << "nothing was rounded";
-    for (const Parameter& parameter : exact.parameters().directory()) {
-      SCOPED_TRACE(parameter.declaration.name);
-      EXPECT_LE(relative_error(rounded.read(ParameterBuffer::kGradients, parameter),
-                               exact.read(ParameterBuffer::kGradients, parameter)),
-                tolerance_of(parameter));
+    bool compared = false;
+    for (std::uint64_t seed = 1; seed <= 40 && !compared; ++seed) {
+      const TokenBatch batch = random_tokens(options, seed);
+      engine::MicroBatch few = batch.sequences(0, 1);
+      few.tokens = few.tokens.first(static_cast<std::size_t>(length));
+      few.targets = few.targets.first(static_cast<std::size_t>(length));
+      few.sequence = length;
+      TestModel exact(options);
+      TestModel rounded(options, {.backend = backend});
+      const double expected = exact.gradients({{few}});
+      const double loss = rounded.gradients({{few}});
+      if (chosen_rows(exact, length) != chosen_rows(rounded, length)) continue;
+      compared = true;
+      EXPECT_NEAR(loss, expected, kLossTolerance * expected);
+      EXPECT_NE(loss, expected) << "nothing was rounded";
+      for (const Parameter& parameter : exact.parameters().directory()) {
+        SCOPED_TRACE(parameter.declaration.name);
+        EXPECT_LE(relative_error(rounded.read(ParameterBuffer::kGradients, parameter),
+                                 exact.read(ParameterBuffer::kGradients, parameter)),
+                  kGradientTolerance);
+      }
     }
+    EXPECT_TRUE(compared) << "no seed with which both choose the same rows";
   }
 }
 
