@@ -13,6 +13,11 @@ namespace mneme::kernels::cuda {
 inline void check_cuda(cudaError_t result, const char* what) {
   if (result == cudaSuccess) return;
   cudaGetLastError();  // forgets an error that is not sticky, so that it is told once
+  if (result == cudaErrorNoKernelImageForDevice) {
+    io::fail(
+        "this program has no code for the architecture of the CUDA device; configure with "
+        "-DMNEME_CUDA_ARCHS=native and build again");
+  }
   io::fail("CUDA: {} failed: {} ({}); compute-sanitizer finds where a kernel goes wrong", what,
            cudaGetErrorString(result), cudaGetErrorName(result));
 }

@@ -70,16 +70,23 @@ void CudaStream::release() noexcept {
 
 cublasHandle_t CudaStream::cublas() {
   if (cublas_ != nullptr) return cublas_;
-  workspace_ = arena_.allocate(kWorkspaceBytes);
-  check_cublas(cublasCreate(&cublas_), "creating a handle");
-  check_cublas(cublasSetStream(cublas_, stream_), "setting the stream");
-  check_cublas(cublasSetWorkspace(cublas_, workspace_, kWorkspaceBytes), "setting the workspace");
-  // Products that split k over blocks add up in a fixed order only without atomics.
-  check_cublas(cublasSetAtomicsMode(cublas_, CUBLAS_ATOMICS_NOT_ALLOWED), "forbidding atomic sums");
-  // Those sums stay float32 where the product is bf16.
-  check_cublas(cublasSetMathMode(cublas_, CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION),
-               "forbidding bf16 sums");
-  return cublas_;
+  if (workspace_ == nullptr) workspace_ = arena_.allocate(kWorkspaceBytes);
+  cublasHandle_t handle = nullptr;
+  check_cublas(cublasCreate(&handle), "creating a handle");
+  try {
+    check_cublas(cublasSetStream(handle, stream_), "setting the stream");
+    check_cublas(cublasSetWorkspace(handle, workspace_, kWorkspaceBytes), "setting the workspace");
+    // Products that split k over blocks add up in a fixed order only without atomics.
+    check_cublas(cublasSetAtomicsMode(handle, CUBLAS_ATOMICS_NOT_ALLOWED),
+                 "forbidding atomic sums");
+    // Those sums stay float32 where the product is bf16.
+    check_cublas(cublasSetMathMode(handle, CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION),
+                 "forbidding bf16 sums");
+  } catch (...) {
+    cublasDestroy(handle);
+    throw;
+  }
+  return cublas_ = handle;
 }
 
 void CudaStream::record(Event& event) {

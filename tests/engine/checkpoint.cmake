@@ -1,6 +1,7 @@
 mneme_test(checkpoint_test DEVICES
   SOURCES checkpoint_test.cpp checkpoint_crash_test.cpp
   LIBRARIES mneme_engine)
-mneme_test(checkpoint_campaign DEVICES CAMPAIGN
+# The states of a disk: the device does not matter.
+mneme_test(checkpoint_campaign CAMPAIGN
   SOURCES checkpoint_campaign.cpp
-  LIBRARIES mneme_engine)
+  LIBRARIES mneme_test_backends mneme_engine)

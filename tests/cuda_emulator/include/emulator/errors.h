@@ -13,6 +13,8 @@
   X(cudaErrorInvalidDevicePointer, 17, "invalid device pointer")                             \
   X(cudaErrorInvalidMemcpyDirection, 21, "invalid copy direction for memcpy")                \
   X(cudaErrorInsufficientDriver, 35, "CUDA driver version is insufficient for CUDA runtime") \
+  X(cudaErrorNoKernelImageForDevice, 209,                                                    \
+    "no kernel image is available for execution on the device")                              \
   X(cudaErrorInvalidDeviceFunction, 98, "invalid device function")                           \
   X(cudaErrorNoDevice, 100, "no CUDA-capable device is detected")                            \
   X(cudaErrorInvalidDevice, 101, "invalid device ordinal")                                   \
