@@ -12,4 +12,18 @@ constexpr std::size_t float_type_bytes(FloatType type) {
   return type == FloatType::kF32 ? 4 : 2;
 }
 
+struct Bf16 {
+  std::uint16_t bits;
+};
+
+// Calls body with a value of the C++ type of a float type.
+template <typename Body>
+void with_float_type(FloatType type, const Body& body) {
+  if (type == FloatType::kF32) {
+    body(float{});
+  } else {
+    body(Bf16{});
+  }
+}
+
 }  // namespace mneme::kernels

@@ -155,19 +155,24 @@ struct AdamWScalars {
   float epsilon = 0;
 };
 
-// REQUIRES step >= 1.
-inline AdamWScalars adamw_scalars(std::uint64_t step, float learning_rate, float beta1, float beta2,
-                                  float epsilon, float weight_decay) {
-  const double t = static_cast<double>(step), b1 = beta1, b2 = beta2, rate = learning_rate;
+struct AdamWSettings {
+  std::uint64_t step = 0;
+  double learning_rate = 0, beta1 = 0, beta2 = 0, epsilon = 0, weight_decay = 0;
+};
+
+// REQUIRES settings.step >= 1.
+inline AdamWScalars adamw_scalars(const AdamWSettings& settings) {
+  const auto t = static_cast<double>(settings.step);
+  const double b1 = settings.beta1, b2 = settings.beta2, rate = settings.learning_rate;
   AdamWScalars scalars;
-  scalars.beta1 = beta1;
-  scalars.beta2 = beta2;
+  scalars.beta1 = static_cast<float>(b1);
+  scalars.beta2 = static_cast<float>(b2);
   scalars.one_minus_beta1 = static_cast<float>(1.0 - b1);
   scalars.one_minus_beta2 = static_cast<float>(1.0 - b2);
-  scalars.decay = static_cast<float>(1.0 - rate * weight_decay);
+  scalars.decay = static_cast<float>(1.0 - rate * settings.weight_decay);
   scalars.step_size = static_cast<float>(rate / (1.0 - std::pow(b1, t)));
   scalars.inverse_correction2 = static_cast<float>(1.0 / (1.0 - std::pow(b2, t)));
-  scalars.epsilon = epsilon;
+  scalars.epsilon = static_cast<float>(settings.epsilon);
   return scalars;
 }
 

@@ -14,8 +14,12 @@ void CpuBackend::adamw(Stream& stream, const AdamWArgs& args) {
   CHECK(args.count >= 0);
   CHECK(args.step >= 1, "steps count from 1");
   on(stream).enqueue([args](Scratch&) {
-    const AdamWScalars scalars = adamw_scalars(args.step, args.learning_rate, args.beta1,
-                                               args.beta2, args.epsilon, args.weight_decay);
+    const AdamWScalars scalars = adamw_scalars({.step = args.step,
+                                                .learning_rate = args.learning_rate,
+                                                .beta1 = args.beta1,
+                                                .beta2 = args.beta2,
+                                                .epsilon = args.epsilon,
+                                                .weight_decay = args.weight_decay});
     const float grad_scale = args.grad_scale == nullptr ? 1.0f : *args.grad_scale;
     parallel_chunks(args.count, kChunk, [&](std::int64_t begin, std::int64_t end) {
       float* values = args.parameters;

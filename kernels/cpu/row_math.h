@@ -12,20 +12,6 @@
 
 namespace mneme::kernels::cpu {
 
-struct Bf16 {
-  std::uint16_t bits;
-};
-
-// Calls body with a value of the C++ type of a row type.
-template <typename Body>
-void with_float_type(FloatType type, const Body& body) {
-  if (type == FloatType::kF32) {
-    body(float{});
-  } else {
-    body(Bf16{});
-  }
-}
-
 MNEME_INLINE float load_scalar(const float* p) {
   return *p;
 }

@@ -60,8 +60,12 @@ void CudaBackend::adamw(Stream& stream, const AdamWArgs& args) {
   CHECK(args.count >= 0);
   CHECK(args.step >= 1, "steps count from 1");
   Operation operation(stream, "adamw");
-  const AdamWScalars scalars = adamw_scalars(args.step, args.learning_rate, args.beta1, args.beta2,
-                                             args.epsilon, args.weight_decay);
+  const AdamWScalars scalars = adamw_scalars({.step = args.step,
+                                              .learning_rate = args.learning_rate,
+                                              .beta1 = args.beta1,
+                                              .beta2 = args.beta2,
+                                              .epsilon = args.epsilon,
+                                              .weight_decay = args.weight_decay});
   const bool vector = vector_aligned<kN>(args.parameters) && vector_aligned<kN>(args.gradients) &&
                       vector_aligned<kN>(args.moment1) && vector_aligned<kN>(args.moment2);
   const AdamWArrays arrays{args.parameters, args.gradients, args.moment1, args.moment2,

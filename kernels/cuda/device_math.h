@@ -1,5 +1,5 @@
-// What kernels share: both float types as one, vector loads and stores, and sums over warps and
-// blocks in a fixed order.
+// What kernels share: loads and stores of both float types, vector loads and stores, and sums over
+// warps and blocks in a fixed order.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -13,20 +13,6 @@ namespace mneme::kernels::cuda {
 
 inline constexpr int kWarp = 32;
 inline constexpr unsigned kAllLanes = 0xffffffffu;
-
-struct Bf16 {
-  std::uint16_t bits;
-};
-
-// Calls body with a value of the C++ type of a float type. Host code.
-template <typename Body>
-void with_float_type(FloatType type, const Body& body) {
-  if (type == FloatType::kF32) {
-    body(float{});
-  } else {
-    body(Bf16{});
-  }
-}
 
 __device__ __forceinline__ float load(const float* p) {
   return *p;

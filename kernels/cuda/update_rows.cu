@@ -33,17 +33,12 @@ struct Update {
 };
 
 AdamWScalars scalars_of(const RowUpdateArgs& args) {
-  const auto step = static_cast<double>(args.step);
-  AdamWScalars scalars;
-  scalars.beta1 = static_cast<float>(args.beta1);
-  scalars.beta2 = static_cast<float>(args.beta2);
-  scalars.one_minus_beta1 = static_cast<float>(1 - args.beta1);
-  scalars.one_minus_beta2 = static_cast<float>(1 - args.beta2);
-  scalars.decay = static_cast<float>(1 - args.learning_rate * args.weight_decay);
-  scalars.step_size = static_cast<float>(args.learning_rate / (1 - std::pow(args.beta1, step)));
-  scalars.inverse_correction2 = static_cast<float>(1 / (1 - std::pow(args.beta2, step)));
-  scalars.epsilon = static_cast<float>(args.epsilon);
-  return scalars;
+  return adamw_scalars({.step = args.step,
+                        .learning_rate = args.learning_rate,
+                        .beta1 = args.beta1,
+                        .beta2 = args.beta2,
+                        .epsilon = args.epsilon,
+                        .weight_decay = args.weight_decay});
 }
 
 // A row of the block, in shared memory.
