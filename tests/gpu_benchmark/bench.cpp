@@ -1,19 +1,27 @@
 #include "tests/gpu_benchmark/bench.h"
 
-#include <algorithm>
+#include <chrono>
+#include <cstdio>
 #include <cstdlib>
+#include <exception>
 
 namespace mneme::gpu_benchmark {
 namespace {
 
-constexpr int kLimitRuns = 9;
+using Clock = std::chrono::steady_clock;
 
-double median_seconds(Bench& bench, const std::function<void()>& queue) {
-  queue();
-  std::vector<double> seconds;
-  for (int i = 0; i < kLimitRuns; ++i) seconds.push_back(bench.seconds(queue));
-  std::nth_element(seconds.begin(), seconds.begin() + kLimitRuns / 2, seconds.end());
-  return seconds[kLimitRuns / 2];
+// A benchmark ends after so much device time, so many runs, or so much time with preparations.
+constexpr double kDeviceSeconds = 0.3, kWallSeconds = 1.5;
+constexpr std::size_t kLeastRuns = 3, kMostRuns = 300;
+
+bool any_failed = false;
+
+// More than an L2 cache holds.
+constexpr std::int64_t kUnrelatedNumbers = std::int64_t{64} << 20;
+
+std::int64_t shrink_divisor() {
+  const char* text = std::getenv("MNEME_BENCH_SHRINK");
+  return text == nullptr ? 1 : std::max<std::int64_t>(1, std::atoll(text));
 }
 
 }  // namespace
@@ -22,7 +30,10 @@ Bench::Bench()
     : backend_(kernels::make_cuda_backend()),
       stream_(backend_->create_stream()),
       begin_(backend_->create_event()),
-      end_(backend_->create_event()) {}
+      end_(backend_->create_event()) {
+  unrelated_ = floats(shrunk(kUnrelatedNumbers));
+  unrelated_sum_ = make<double>(1);
+}
 
 kernels::Buffer& Bench::buffer(std::size_t bytes, kernels::MemoryKind kind) {
   buffers_.push_back(backend_->allocate(bytes, kind));
@@ -46,7 +57,11 @@ void* Bench::normal(std::int64_t count, kernels::FloatType type, float standard_
   return arena.values;
 }
 
-double Bench::seconds(const std::function<void()>& queue) {
+double Bench::seconds(const std::function<void()>& queue, const std::function<void()>& before) {
+  if (before) before();
+  // Reading unrelated memory leaves nothing to be written back later, and takes the device long
+  // enough for the host to queue ahead of it: launching is not timed.
+  backend_->sum(*stream_, unrelated_, shrunk(kUnrelatedNumbers), unrelated_sum_);
   stream_->record(*begin_);
   queue();
   stream_->record(*end_);
@@ -54,84 +69,72 @@ double Bench::seconds(const std::function<void()>& queue) {
   return end_->seconds_since(*begin_);
 }
 
-double copy_rate() {
-  static const double rate = [] {
-    Bench bench;
-    const std::int64_t floats = shrunk(std::int64_t{1} << 30, 1024);
-    const void* from = bench.normal(floats, kernels::FloatType::kF32);
-    void* to = bench.floats(floats);
-    const auto bytes = static_cast<std::size_t>(floats) * 4;
-    const double seconds =
-        median_seconds(bench, [&] { bench.backend().copy(bench.stream(), to, from, bytes); });
-    return 2.0 * static_cast<double>(bytes) / seconds;
-  }();
-  return rate;
-}
-
-double product_rate() {
-  static const double rate = [] {
-    Bench bench;
-    const std::int64_t n = shrunk(8192, 64);
-    kernels::MatmulArgs args;
-    args.input_type = kernels::FloatType::kBF16;
-    args.output_type = kernels::FloatType::kBF16;
-    args.a = bench.normal(n * n, args.input_type);
-    args.b = bench.normal(n * n, args.input_type);
-    args.c = bench.normal(n * n, args.output_type);
-    args.m = args.n = args.k = args.lda = args.ldb = args.ldc = n;
-    const double seconds =
-        median_seconds(bench, [&] { bench.backend().matmul(bench.stream(), args); });
-    return 2.0 * static_cast<double>(n * n) * static_cast<double>(n) / seconds;
-  }();
-  return rate;
+double Bench::median_seconds(const std::function<void()>& queue,
+                             const std::function<void()>& before) {
+  const bool once = shrink_divisor() > 1;
+  for (int i = 0; i < 2; ++i) seconds(queue, before);
+  const auto start = Clock::now();
+  const auto wall = [&] { return std::chrono::duration<double>(Clock::now() - start).count(); };
+  std::vector<double> runs;
+  double passed = 0;
+  do {
+    runs.push_back(seconds(queue, before));
+    passed += runs.back();
+  } while (!once &&
+           (runs.size() < kLeastRuns ||
+            (runs.size() < kMostRuns && passed < kDeviceSeconds && wall() < kWallSeconds)));
+  const auto middle = runs.begin() + static_cast<std::ptrdiff_t>(runs.size() / 2);
+  std::nth_element(runs.begin(), middle, runs.end());
+  return *middle;
 }
 
 std::int64_t shrunk(std::int64_t size, std::int64_t multiple) {
-  const char* text = std::getenv("MNEME_BENCH_SHRINK");
-  const std::int64_t divisor = text == nullptr ? 1 : std::max<std::int64_t>(1, std::atoll(text));
-  const std::int64_t exact = size / divisor;
-  return std::max<std::int64_t>(1, exact / multiple) * multiple;
+  return std::max<std::int64_t>(1, size / shrink_divisor() / multiple) * multiple;
 }
 
 void time_operation(benchmark::State& state, Bench& bench, const Work& work,
-                    const std::function<void()>& queue) {
-  for (int i = 0; i < 2; ++i) queue();
-  bench.stream().synchronize();
-  double seconds = 0;
-  for (auto _ : state) {
-    const double passed = bench.seconds(queue);
-    state.SetIterationTime(passed);
-    seconds += passed;
-  }
-  const double each = seconds / static_cast<double>(std::max<std::int64_t>(1, state.iterations()));
-  const double least = std::max(work.bytes / copy_rate(), work.flops / product_rate());
-  state.counters["share"] = least / each;
-  if (work.bytes > 0) {
-    state.counters["GB/s"] = 1e-9 * work.bytes / each;
-    state.counters["copy_GB/s"] = 1e-9 * copy_rate();
+                    const std::function<void()>& queue, const std::function<void()>& before) {
+  const double seconds = bench.median_seconds(queue, before);
+  for (auto _ : state) state.SetIterationTime(seconds);
+
+  const Limits& limit = limits();
+  // The part of the traffic that takes longest.
+  struct Traffic {
+    double bytes, limit;
+    double least() const { return bytes / limit; }
+  };
+  const Traffic traffic = std::max({Traffic{work.bytes, limit.copied_bytes},
+                                    Traffic{work.bytes_from_host, limit.bytes_from_host},
+                                    Traffic{work.bytes_to_host, limit.bytes_to_host}},
+                                   [](auto& a, auto& b) { return a.least() < b.least(); });
+  const double least = std::max(traffic.least(), work.flops / limit.product_flops);
+  state.counters["share"] = least / seconds;
+  if (traffic.bytes > 0) {
+    state.counters["GB/s"] = 1e-9 * traffic.bytes / seconds;
+    state.counters["limit_GB/s"] = 1e-9 * traffic.limit;
   }
   if (work.flops > 0) {
-    state.counters["TFLOP/s"] = 1e-12 * work.flops / each;
-    state.counters["product_TFLOP/s"] = 1e-12 * product_rate();
+    state.counters["TFLOP/s"] = 1e-12 * work.flops / seconds;
+    state.counters["limit_TFLOP/s"] = 1e-12 * limit.product_flops;
   }
 }
 
 void add(const std::string& name, std::function<void(benchmark::State&)> body) {
-  benchmark::RegisterBenchmark(name.c_str(), std::move(body))
+  // One iteration of the library's is all runs that the median is of: it would call the body, with
+  // all its preparations, several times to find how many it needs.
+  benchmark::RegisterBenchmark(name.c_str(),
+                               [body = std::move(body)](benchmark::State& state) {
+                                 try {
+                                   limits();
+                                   body(state);
+                                 } catch (const std::exception& error) {
+                                   any_failed = true;
+                                   state.SkipWithError(error.what());
+                                 }
+                               })
       ->UseManualTime()
       ->Unit(benchmark::kMicrosecond)
-      ->MinTime(0.3);
-}
-
-void add_limits() {
-  add("limit/device_copy", [](benchmark::State& state) {
-    for (auto _ : state) state.SetIterationTime(1.0);
-    state.counters["GB/s"] = 1e-9 * copy_rate();
-  });
-  add("limit/bf16_product_8192", [](benchmark::State& state) {
-    for (auto _ : state) state.SetIterationTime(1.0);
-    state.counters["TFLOP/s"] = 1e-12 * product_rate();
-  });
+      ->Iterations(1);
 }
 
 }  // namespace mneme::gpu_benchmark
@@ -140,10 +143,17 @@ int main(int argc, char** argv) {
   using namespace mneme::gpu_benchmark;
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  if (const std::string reason = mneme::kernels::cuda_unavailable(); !reason.empty()) {
+    std::fprintf(stderr, "gpu_benchmark: %s\n", reason.c_str());
+    return 1;
+  }
   add_limits();
   add_rows();
+  add_records();
+  add_residency();
   add_keys();
   add_dense();
+  add_products();
   benchmark::RunSpecifiedBenchmarks();
-  return 0;
+  return any_failed ? 1 : 0;
 }

@@ -1,15 +1,17 @@
 // Benchmarks of the CUDA backend at the sizes of real training, beside limits that are measured in
-// the same run: a device-to-device copy for memory traffic, a large bf16 product for arithmetic.
-// Times are those of the device, between two events.
+// the same run: a device-to-device copy for memory traffic, a large bf16 product for arithmetic,
+// copies from and to pinned memory for the bus. Times are those of the device, between two events,
+// and medians of several runs, each with an L2 cache that holds nothing of its own.
 //
 //   gpu_benchmark --benchmark_out=gpu.json
 //
-// MNEME_BENCH_SHRINK=N divides the sizes, to try the program where it would take too long (on the
-// emulated GPU of the tests). Numbers of shrunk runs mean nothing.
+// MNEME_BENCH_SHRINK=N divides the sizes and runs everything once, to try the program where it
+// would take too long (on the emulated GPU of the tests). Numbers of shrunk runs mean nothing.
 #pragma once
 
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -20,7 +22,8 @@
 
 namespace mneme::gpu_benchmark {
 
-// One backend, one stream, and memory that lives as long as the object.
+// One backend, one stream, and memory that lives as long as the object. A Bench takes the device's
+// memory: one at a time.
 class Bench {
  public:
   Bench();
@@ -44,51 +47,66 @@ class Bench {
   // Copies host values to the device. Waits.
   template <typename T>
   T* upload(const std::vector<T>& values) {
-    T* staging = pinned<T>(static_cast<std::int64_t>(values.size()));
-    std::copy(values.begin(), values.end(), staging);
+    const std::size_t bytes = values.size() * sizeof(T);
     T* target = make<T>(static_cast<std::int64_t>(values.size()));
-    backend_->copy(*stream_, target, staging, values.size() * sizeof(T));
+    const kernels::Buffer staging = backend_->allocate(bytes, kernels::MemoryKind::kPinnedHost);
+    std::copy(values.begin(), values.end(), staging.as<T>());
+    backend_->copy(*stream_, target, staging.as<T>(), bytes);
     stream_->synchronize();
     return target;
   }
 
-  // Device seconds of what `queue` queues.
-  double seconds(const std::function<void()>& queue);
+  // Median of the device seconds of what `queue` queues. `before`, or null, is called before every
+  // run to set things up anew; what it queues is not timed.
+  double median_seconds(const std::function<void()>& queue, const std::function<void()>& before);
 
  private:
   kernels::Buffer& buffer(std::size_t bytes, kernels::MemoryKind kind);
+  double seconds(const std::function<void()>& queue, const std::function<void()>& before);
 
   std::unique_ptr<kernels::Backend> backend_;
   std::unique_ptr<kernels::Stream> stream_;
   std::unique_ptr<kernels::Event> begin_, end_;
   std::vector<kernels::Buffer> buffers_;
+  float* unrelated_;  // memory whose reading pushes all else out of the L2 cache
+  double* unrelated_sum_;
 };
 
-// Of this machine, measured once: bytes read and written a second by a copy, and floating-point
-// operations a second of a bf16 product.
-double copy_rate();
-double product_rate();
+// Limits of this machine, a second: bytes read and written by a copy on the device, floating-point
+// operations of a bf16 product, and bytes that a copy brings over the bus each way.
+struct Limits {
+  double copied_bytes = 0;
+  double product_flops = 0;
+  double bytes_from_host = 0, bytes_to_host = 0;
+};
+// Measured at the first call. REQUIRES that no Bench exists then.
+const Limits& limits();
 
 // A size divided by MNEME_BENCH_SHRINK, at least 1 and a multiple of `multiple`.
 std::int64_t shrunk(std::int64_t size, std::int64_t multiple = 1);
 
 // What one run of an operation has to move or compute at least.
 struct Work {
-  double bytes = 0;  // read and written
+  double bytes = 0;  // of device memory, read and written
   double flops = 0;
+  double bytes_from_host = 0, bytes_to_host = 0;  // over the bus
 };
 
-// Times `queue` after two runs that do not count. Counters: "share" of the limit that the work
-// allows, the rate, and the limit itself.
+// Times `queue`. Counters: "share", the least time that the limits allow for the work over the time
+// taken; the rate of bytes, of those over the bus when they take longest; the rate of flops; and
+// the limits of these rates.
 void time_operation(benchmark::State& state, Bench& bench, const Work& work,
-                    const std::function<void()>& queue);
+                    const std::function<void()>& queue, const std::function<void()>& before = {});
 
-// Registers a benchmark whose body makes its own Bench.
+// Registers a benchmark whose body makes its own Bench. What it throws is its result.
 void add(const std::string& name, std::function<void(benchmark::State&)> body);
 
 void add_limits();
 void add_rows();
+void add_records();
+void add_residency();
 void add_keys();
 void add_dense();
+void add_products();
 
 }  // namespace mneme::gpu_benchmark

@@ -1,5 +1,9 @@
 // Dense operations at the sizes of a 134M model: 32k tokens, width 768, vocabulary 32000.
+#include <fmt/format.h>
+
 #include <cmath>
+#include <random>
+#include <set>
 
 #include "tests/gpu_benchmark/bench.h"
 
@@ -157,6 +161,62 @@ void adamw(benchmark::State& state) {
                  [&] { bench.backend().adamw(bench.stream(), args); });
 }
 
+void rotary(benchmark::State& state) {
+  Bench bench;
+  const std::int64_t count = tokens() * kWidth;
+  const kernels::RotaryArgs args{.x = bench.normal(count, FloatType::kBF16),
+                                 .type = FloatType::kBF16,
+                                 .batch = batch(),
+                                 .sequence = sequence(),
+                                 .heads = kHeads,
+                                 .head_width = kWidth / kHeads,
+                                 .stride = kWidth};
+  time_operation(state, bench, {.bytes = static_cast<double>(count) * 4},
+                 [&] { bench.backend().rotary(bench.stream(), args); });
+}
+
+void convert(benchmark::State& state) {
+  Bench bench;
+  const std::int64_t count = shrunk(134'000'000, 8);
+  const kernels::ConvertArgs args{.source = bench.normal(count, FloatType::kF32),
+                                  .target = bench.normal(count, FloatType::kBF16),
+                                  .target_type = FloatType::kBF16,
+                                  .count = count};
+  time_operation(state, bench, {.bytes = static_cast<double>(count) * 6},
+                 [&] { bench.backend().convert(bench.stream(), args); });
+}
+
+void sum_rows(benchmark::State& state) {
+  Bench bench;
+  const std::int64_t count = tokens() * kWidth;
+  const kernels::SumRowsArgs args{.x = bench.normal(count, FloatType::kBF16),
+                                  .type = FloatType::kBF16,
+                                  .out = bench.floats(kWidth),
+                                  .rows = tokens(),
+                                  .width = kWidth};
+  time_operation(state, bench, {.bytes = static_cast<double>(count) * 2},
+                 [&] { bench.backend().sum_rows(bench.stream(), args); });
+}
+
+void embedding_backward(benchmark::State& state, std::int64_t vocabulary) {
+  Bench bench;
+  const std::int64_t count = shrunk(32768);
+  std::mt19937 random(1);
+  std::vector<std::int32_t> ids(static_cast<std::size_t>(count));
+  for (auto& id : ids) id = static_cast<std::int32_t>(random() % vocabulary);
+  const auto distinct =
+      static_cast<std::int64_t>(std::set<std::int32_t>(ids.begin(), ids.end()).size());
+  const kernels::EmbeddingBackwardArgs args{
+      .tokens = bench.upload(ids),
+      .d_out = static_cast<float*>(bench.normal(count * kWidth, FloatType::kF32)),
+      .d_table = bench.floats(vocabulary * kWidth),
+      .count = count,
+      .width = kWidth,
+      .vocabulary = vocabulary};
+  time_operation(state, bench, {.bytes = static_cast<double>((count * 4 + distinct * 8) * kWidth)},
+                 [&] { bench.backend().embedding_backward(bench.stream(), args); });
+}
+
 }  // namespace
 
 void add_dense() {
@@ -168,6 +228,13 @@ void add_dense() {
   add("gated_silu_backward/32k_x_2048", [](benchmark::State& state) { gated_silu(state, true); });
   add("cross_entropy/512_x_32000", cross_entropy);
   add("adamw/134M", adamw);
+  add("rotary/bf16/32k_x_12_x_64", rotary);
+  add("convert/bf16/134M", convert);
+  add("sum_rows/bf16/32k_x_768", sum_rows);
+  for (const std::int64_t vocabulary : {std::int64_t{256}, kVocabulary}) {
+    add(fmt::format("embedding_backward/32k_x_768/{}", vocabulary),
+        [=](benchmark::State& state) { embedding_backward(state, vocabulary); });
+  }
 }
 
 }  // namespace mneme::gpu_benchmark

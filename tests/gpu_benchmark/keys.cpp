@@ -1,4 +1,6 @@
-// Product keys: the products that score half-keys, and the search in them.
+// Product keys: the products that score half-keys, the search in them, and their gradients.
+#include <random>
+
 #include "tests/gpu_benchmark/bench.h"
 
 namespace mneme::gpu_benchmark {
@@ -69,6 +71,48 @@ void search(benchmark::State& state) {
       });
 }
 
+void softmax_backward(benchmark::State& state) {
+  Bench bench;
+  const std::int64_t groups = shrunk(32768) * kHeads, count = groups * kKnn;
+  const auto numbers = [&] { return static_cast<float*>(bench.normal(count, FloatType::kF32)); };
+  const kernels::SoftmaxBackwardArgs args{.weights = numbers(),
+                                          .d_weights = numbers(),
+                                          .d_scores = bench.floats(count),
+                                          .groups = groups,
+                                          .knn = kKnn};
+  time_operation(state, bench, {.bytes = static_cast<double>(count) * 12},
+                 [&] { bench.backend().softmax_backward(bench.stream(), args); });
+}
+
+// Bytes are those of the half-keys and queries gathered for each look-up and side, mostly from the
+// L2 cache: a share of more than 1 is possible.
+void half_key_backward(benchmark::State& state) {
+  Bench bench;
+  const std::int64_t tokens = shrunk(32768), half_keys = shrunk(4096, 64);
+  const std::int64_t lookups = tokens * kHeads * kKnn;
+  const auto numbers = [&](std::int64_t count) {
+    return static_cast<float*>(bench.normal(count, FloatType::kF32));
+  };
+  std::mt19937 random(1);
+  std::vector<kernels::RowId> rows(static_cast<std::size_t>(lookups));
+  for (auto& row : rows) row = static_cast<kernels::RowId>(random() % (half_keys * half_keys));
+  const kernels::HalfKeyBackwardArgs args{
+      .rows = bench.upload(rows),
+      .d_scores = numbers(lookups),
+      .queries = numbers(tokens * kHeads * 2 * kHalfWidth),
+      .keys = numbers(kHeads * 2 * half_keys * kHalfWidth),
+      .d_queries = bench.floats(tokens * kHeads * 2 * kHalfWidth),
+      .d_keys = bench.floats(kHeads * 2 * half_keys * kHalfWidth),
+      .tokens = tokens,
+      .heads = kHeads,
+      .half_keys = half_keys,
+      .half_width = kHalfWidth,
+      .knn = kKnn};
+  const double gathered = static_cast<double>(lookups * 2) * 2 * 4 * kHalfWidth;
+  time_operation(state, bench, {.bytes = gathered},
+                 [&] { bench.backend().half_key_backward(bench.stream(), args); });
+}
+
 }  // namespace
 
 void add_keys() {
@@ -77,6 +121,8 @@ void add_keys() {
   add("key_scores/bf16/32k_x_4_x_2_x_4096",
       [](benchmark::State& state) { score(state, FloatType::kBF16); });
   add("product_keys/32k_x_4_x_2_x_4096/knn_32", search);
+  add("softmax_backward/32k_x_4/knn_32", softmax_backward);
+  add("half_key_backward/32k_x_4_x_2_x_4096/256_wide/knn_32", half_key_backward);
 }
 
 }  // namespace mneme::gpu_benchmark
