@@ -177,9 +177,9 @@ constexpr int row_threads(std::int64_t width) {
   return static_cast<int>(threads < kMaxRowThreads ? threads : kMaxRowThreads);
 }
 // Few enough that every multiprocessor has several blocks.
-constexpr int rows_per_block(std::int64_t rows) {
+constexpr int rows_per_block(std::int64_t rows, int most = kBlockRows) {
   const std::int64_t share = rows / 1024;
-  return static_cast<int>(share < 1 ? 1 : share < kBlockRows ? share : kBlockRows);
+  return static_cast<int>(share < 1 ? 1 : share < most ? share : most);
 }
 __device__ __forceinline__ std::int64_t row_tile() {
   return std::int64_t{kQuads * kQuad} * blockDim.x;

@@ -1,6 +1,7 @@
 // The gradient of a row as kernels work it out: the sum of weight * d_y over the row's lookups in
 // ascending order, one fused multiply-add after the other for each column. row_gradient_norms and
-// update_rows both take it from here, so that the norm is that of the gradient that is applied.
+// update_rows both take it from here, so that the norm is that of the gradient that is applied, to
+// rounding.
 //
 // A block sums one row at a time (row_columns.h). Rows with more than kPopular lookups would hold
 // their block up, so sum_popular_rows() adds those up first, a column a thread, into a buffer that
@@ -27,6 +28,7 @@ struct GradientLookups {
   const float* popular_sums;
   std::uint32_t lookups_per_token;
   std::uint32_t width;
+  std::int64_t tokens;
 };
 
 // Checks the arguments, queues the sums of the chunk's popular rows and says where everything is.
@@ -34,7 +36,8 @@ struct GradientLookups {
 GradientLookups prepare_gradient(Operation& operation, const RowGradient& gradient,
                                  std::int64_t first, std::int64_t count);
 
-// square_norms[i] = squared norm of row i's gradient, i < count.
+// square_norms[i] = squared norm of row i's gradient, i < count, up to rounding: a row with one
+// look-up takes weight squared times its token's norm. The bits depend on the row's look-ups alone.
 void launch_square_norms(Operation& operation, const GradientLookups& lookups, std::int64_t count,
                          float* square_norms);
 

@@ -6,6 +6,7 @@ mneme_test(row_ops_test DEVICES
     group_lookups_test.cpp
     residency_test.cpp
     row_agreement_test.cpp
+    row_norms_test.cpp
     row_records_test.cpp
     row_update_test.cpp
     select_victims_test.cpp
