@@ -46,7 +46,8 @@ OperationCase rotary_case(const std::string& name, const kernels::RotaryArgs& ar
   OperationCase operation;
   operation.name = name;
   const Values x = numbers.normal(args.batch * args.sequence * args.stride);
-  operation.tensors = {{"x", x}};
+  operation.tensors = {float_tensor("x", x, args.type)};
+  if (args.type == kernels::FloatType::kBF16) operation.tolerance = kBf16Rounding;
   operation.run = [args](kernels::Backend& backend, kernels::Stream& stream,
                          const DeviceTensors& tensors) {
     kernels::RotaryArgs own = args;
@@ -82,6 +83,24 @@ std::vector<OperationCase> strided_rotary_cases() {
   return {rotary_case("rotary_strided", rotary_shape(2, 33, 2, 8, 5))};
 }
 
+std::vector<OperationCase> bf16_rotary_cases() {
+  std::vector<OperationCase> cases;
+  const auto add = [&](const std::string& name, kernels::RotaryArgs args) {
+    args.type = kernels::FloatType::kBF16;
+    cases.push_back(rotary_case(name, args));
+    args.inverse = true;
+    cases.push_back(rotary_case(name + "_inverse", args));
+  };
+  add("rotary_bf16", rotary_shape(2, 97, 3, 64));
+  add("rotary_bf16_odd", rotary_shape(2, 33, 3, 10));
+  add("rotary_bf16_strided", rotary_shape(1, 40, 2, 32, 64));
+  add("rotary_bf16_odd_stride", rotary_shape(1, 40, 2, 8, 5));
+  kernels::RotaryArgs late = rotary_shape(3, 5, 72, 128, 8);
+  late.first_position = 40000;
+  add("rotary_bf16_late_positions", late);
+  return cases;
+}
+
 INSTANTIATE_TEST_SUITE_P(Attention, OperationTest, on_every_backend(forward_cases()), case_name);
 INSTANTIATE_TEST_SUITE_P(AttentionLong, OperationTest, on_every_backend(long_cases()), case_name);
 INSTANTIATE_TEST_SUITE_P(AttentionBackward, OperationTest, on_every_backend(backward_cases()),
@@ -91,6 +110,9 @@ INSTANTIATE_TEST_SUITE_P(AttentionBackward, GradientTest, on_every_backend(backw
 INSTANTIATE_TEST_SUITE_P(Rotary, OperationTest, on_every_backend(rotary_cases()), case_name);
 INSTANTIATE_TEST_SUITE_P(Rotary, GradientTest, on_every_backend(rotary_cases()), case_name);
 INSTANTIATE_TEST_SUITE_P(RotaryStrided, OperationTest, on_every_backend(strided_rotary_cases()),
+                         case_name);
+
+INSTANTIATE_TEST_SUITE_P(RotaryBf16, OperationTest, on_bf16_backends(bf16_rotary_cases()),
                          case_name);
 
 }  // namespace

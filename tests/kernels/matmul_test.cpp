@@ -40,6 +40,14 @@ kernels::MatmulArgs batched(kernels::MatmulArgs args, std::int64_t batch) {
   return args;
 }
 
+using kernels::FloatType;
+
+kernels::MatmulArgs bf16(kernels::MatmulArgs args, FloatType output) {
+  args.input_type = FloatType::kBF16;
+  args.output_type = output;
+  return args;
+}
+
 OperationCase matmul_case(const std::string& name, const kernels::MatmulArgs& args) {
   Numbers numbers(7);
   const std::int64_t a_size = (args.transpose_a ? args.k : args.m) * args.lda;
@@ -48,10 +56,14 @@ OperationCase matmul_case(const std::string& name, const kernels::MatmulArgs& ar
   const std::int64_t last = args.batch - 1;
   OperationCase operation;
   operation.name = name;
-  operation.tensors = {{"a", numbers.normal(last * args.stride_a + a_size)},
-                       {"b", numbers.normal(last * args.stride_b + b_size)}};
+  const FloatType input = args.input_type;
+  operation.tensors = {float_tensor("a", numbers.normal(last * args.stride_a + a_size), input),
+                       float_tensor("b", numbers.normal(last * args.stride_b + b_size), input)};
   const std::int64_t c_total = last * args.stride_c + c_size;
-  operation.tensors.push_back({"c", args.accumulate ? numbers.normal(c_total) : garbage(c_total)});
+  const Values c = args.accumulate ? numbers.normal(c_total) : garbage(c_total);
+  operation.tensors.push_back(float_tensor("c", c, args.output_type));
+  // Products of bf16 numbers are exact, and their sums float32 or wider.
+  if (args.output_type == FloatType::kBF16) operation.tolerance = kBf16Rounding;
   operation.run = [args](kernels::Backend& backend, kernels::Stream& stream,
                          const DeviceTensors& tensors) {
     kernels::MatmulArgs own = args;
@@ -93,6 +105,37 @@ std::vector<OperationCase> matmul_cases() {
   };
 }
 
+std::vector<OperationCase> bf16_cases() {
+  const kernels::MatmulArgs odd = product(37, 19, 53, 3);
+  const kernels::MatmulArgs even = product(64, 48, 96);
+  std::vector<OperationCase> cases;
+  for (const FloatType output : {FloatType::kF32, FloatType::kBF16}) {
+    const auto add = [&](const std::string& name, const kernels::MatmulArgs& args) {
+      const std::string to = output == FloatType::kF32 ? "bf16_to_f32_" : "bf16_";
+      cases.push_back(matmul_case(to + name, bf16(args, output)));
+    };
+    add("one_by_one", product(1, 1, 1));
+    for (const bool a : {false, true}) {
+      for (const bool b : {false, true}) {
+        const std::string which =
+            std::string(a ? "_a" : "") + (b ? "_b" : "") + (a || b ? "_transposed" : "");
+        add("odd" + which, transposed(odd, a, b));
+        add("even" + which, transposed(even, a, b));
+      }
+    }
+    add("accumulate_scaled", accumulated(odd, -0.75f));
+    add("long_sum_accumulated", accumulated(product(5, 7, 3000), 1.0f));
+    add("batch", batched(product(9, 7, 5, 1), 20));
+    add("batch_accumulated", batched(accumulated(transposed(odd, true, true), 2.0f), 3));
+    kernels::MatmulArgs no_terms = product(5, 6, 0, 2);
+    no_terms.lda = 1;
+    add("no_terms", no_terms);
+    add("no_terms_accumulated", accumulated(no_terms, 1.0f));
+  }
+  return cases;
+}
+
+INSTANTIATE_TEST_SUITE_P(MatmulBf16, OperationTest, on_bf16_backends(bf16_cases()), case_name);
 INSTANTIATE_TEST_SUITE_P(Matmul, OperationTest, on_every_backend(matmul_cases()), case_name);
 
 }  // namespace

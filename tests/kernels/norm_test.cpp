@@ -8,21 +8,24 @@ using oracle::NormShape;
 constexpr auto kRms = kernels::NormKind::kRms;
 constexpr auto kL2 = kernels::NormKind::kL2;
 
-OperationCase forward_case(const std::string& name, const NormShape& shape) {
+OperationCase forward_case(const std::string& name, const NormShape& shape,
+                           kernels::FloatType type = kernels::FloatType::kF32) {
   Numbers numbers(11);
   const std::int64_t count = shape.rows * shape.width;
   OperationCase operation;
   operation.name = name;
   operation.tensors = {{"x", numbers.normal(count)},
                        {"gain", numbers.normal(shape.gain_rows * shape.width)},
-                       {"out", garbage(count)},
+                       float_tensor("out", garbage(count), type),
                        {"inverse", garbage(shape.rows)}};
-  operation.run = [shape](kernels::Backend& backend, kernels::Stream& stream,
-                          const DeviceTensors& tensors) {
+  if (type == kernels::FloatType::kBF16) operation.tolerance = kBf16Rounding;
+  operation.run = [shape, type](kernels::Backend& backend, kernels::Stream& stream,
+                                const DeviceTensors& tensors) {
     backend.norm(stream, {.kind = shape.kind,
                           .x = tensors["x"],
                           .gain = tensors["gain"],
                           .out = tensors["out"],
+                          .out_type = type,
                           .inverse = tensors["inverse"],
                           .rows = shape.rows,
                           .width = shape.width,
@@ -84,7 +87,19 @@ std::vector<OperationCase> forward_cases() {
           forward_case("rms_odd_width", {kRms, 70, 37, 1}),
           forward_case("rms_gain_by_row", {kRms, 35, 24, 6}),
           forward_case("l2_odd_width", {kL2, 70, 37, 1}),
-          forward_case("l2_gain_by_row", {kL2, 35, 24, 6})};
+          forward_case("l2_gain_by_row", {kL2, 35, 24, 6}),
+          forward_case("rms_many_rows", {kRms, 70001, 3, 1})};
+}
+
+std::vector<OperationCase> bf16_cases() {
+  constexpr auto kBf16 = kernels::FloatType::kBF16;
+  return {forward_case("rms_bf16_single", {kRms, 1, 1, 1}, kBf16),
+          forward_case("rms_bf16", {kRms, 33, 256, 1}, kBf16),
+          forward_case("rms_bf16_odd_width", {kRms, 70, 37, 1}, kBf16),
+          forward_case("rms_bf16_wide", {kRms, 5, 4096, 1}, kBf16),
+          forward_case("rms_bf16_very_wide", {kRms, 2, 8204, 1}, kBf16),
+          forward_case("l2_bf16_gain_by_row", {kL2, 35, 24, 6}, kBf16),
+          forward_case("l2_bf16_odd_gain_by_row", {kL2, 35, 21, 5}, kBf16)};
 }
 
 std::vector<OperationCase> backward_cases() {
@@ -92,11 +107,13 @@ std::vector<OperationCase> backward_cases() {
           backward_case("rms_backward", {kRms, 300, 64, 1}, false),
           backward_case("rms_backward_accumulated", {kRms, 70, 37, 1}, true),
           backward_case("rms_backward_gain_by_row", {kRms, 301, 24, 6}, false),
+          backward_case("rms_backward_many_rows", {kRms, 70001, 3, 1}, false),
           backward_case("l2_backward", {kL2, 70, 37, 1}, false),
           backward_case("l2_backward_gain_by_row", {kL2, 301, 24, 6}, true)};
 }
 
 INSTANTIATE_TEST_SUITE_P(Norm, OperationTest, on_every_backend(forward_cases()), case_name);
+INSTANTIATE_TEST_SUITE_P(NormBf16, OperationTest, on_bf16_backends(bf16_cases()), case_name);
 INSTANTIATE_TEST_SUITE_P(NormBackward, OperationTest, on_every_backend(backward_cases()),
                          case_name);
 INSTANTIATE_TEST_SUITE_P(NormBackward, GradientTest, on_every_backend(backward_cases()), case_name);

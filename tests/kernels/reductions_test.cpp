@@ -10,16 +10,21 @@ struct RowsShape {
   std::int64_t rows, width;
 };
 
-OperationCase add_bias_case(const std::string& name, RowsShape shape) {
+using kernels::FloatType;
+
+OperationCase add_bias_case(const std::string& name, RowsShape shape,
+                            FloatType type = FloatType::kF32) {
   Numbers numbers(61);
   OperationCase operation;
   operation.name = name;
-  operation.tensors = {{"x", numbers.normal(shape.rows * shape.width)},
+  operation.tensors = {float_tensor("x", numbers.normal(shape.rows * shape.width), type),
                        {"bias", numbers.normal(shape.width)}};
-  operation.run = [shape](kernels::Backend& backend, kernels::Stream& stream,
-                          const DeviceTensors& t) {
-    backend.add_bias(stream,
-                     {.x = t["x"], .bias = t["bias"], .rows = shape.rows, .width = shape.width});
+  if (type == FloatType::kBF16) operation.tolerance = kBf16Rounding;
+  operation.run = [shape, type](kernels::Backend& backend, kernels::Stream& stream,
+                                const DeviceTensors& t) {
+    backend.add_bias(
+        stream,
+        {.x = t["x"], .type = type, .bias = t["bias"], .rows = shape.rows, .width = shape.width});
   };
   operation.oracle = [shape](OracleTensors& t) {
     for (std::int64_t i = 0; i < shape.rows * shape.width; ++i) {
@@ -29,16 +34,18 @@ OperationCase add_bias_case(const std::string& name, RowsShape shape) {
   return operation;
 }
 
-OperationCase sum_rows_case(const std::string& name, RowsShape shape) {
+OperationCase sum_rows_case(const std::string& name, RowsShape shape,
+                            FloatType type = FloatType::kF32) {
   Numbers numbers(67);
   OperationCase operation;
   operation.name = name;
-  operation.tensors = {{"x", numbers.normal(shape.rows * shape.width)},
+  operation.tensors = {float_tensor("x", numbers.normal(shape.rows * shape.width), type),
                        {"out", numbers.normal(shape.width)}};
-  operation.run = [shape](kernels::Backend& backend, kernels::Stream& stream,
-                          const DeviceTensors& t) {
-    backend.sum_rows(stream,
-                     {.x = t["x"], .out = t["out"], .rows = shape.rows, .width = shape.width});
+  operation.run = [shape, type](kernels::Backend& backend, kernels::Stream& stream,
+                                const DeviceTensors& t) {
+    backend.sum_rows(
+        stream,
+        {.x = t["x"], .type = type, .out = t["out"], .rows = shape.rows, .width = shape.width});
   };
   operation.oracle = [shape](OracleTensors& t) {
     for (std::int64_t i = 0; i < shape.rows * shape.width; ++i) {
@@ -159,6 +166,8 @@ std::vector<OperationCase> cases() {
           sum_rows_case("sum_rows", {1000, 37}),
           sum_rows_case("sum_rows_wide", {3, 9001}),
           sum_rows_case("sum_rows_none", {0, 5}),
+          sum_rows_case("sum_rows_many", {70001, 3}),
+          add_bias_case("add_bias_many", {70001, 3}),
           add_case("add_single", 1),
           add_case("add", 20011),
           sums_case("sums_none", 0),
@@ -175,6 +184,19 @@ std::vector<OperationCase> cases() {
           adamw_case("adamw_clipped", {333, 7, 0.25})};
 }
 
+std::vector<OperationCase> bf16_cases() {
+  constexpr auto kBf16 = FloatType::kBF16;
+  return {add_bias_case("add_bias_bf16_single", {1, 1}, kBf16),
+          add_bias_case("add_bias_bf16", {77, 333}, kBf16),
+          add_bias_case("add_bias_bf16_wide", {40, 512}, kBf16),
+          sum_rows_case("sum_rows_bf16_single", {1, 1}, kBf16),
+          sum_rows_case("sum_rows_bf16", {1000, 37}, kBf16),
+          sum_rows_case("sum_rows_bf16_wide", {3, 9001}, kBf16),
+          sum_rows_case("sum_rows_bf16_tall", {20000, 8}, kBf16),
+          sum_rows_case("sum_rows_bf16_even", {300, 520}, kBf16)};
+}
+
+INSTANTIATE_TEST_SUITE_P(ReductionsBf16, OperationTest, on_bf16_backends(bf16_cases()), case_name);
 INSTANTIATE_TEST_SUITE_P(Reductions, OperationTest, on_every_backend(cases()), case_name);
 
 }  // namespace

@@ -16,6 +16,7 @@ mneme_test(key_ops_test DEVICES
     key_backward_test.cpp
     key_search_test.cpp
     operation_checks.cpp
+    operation_run.cpp
   LIBRARIES mneme_kernels)
 mneme_test(golden_rows_test DEVICES
   SOURCES golden_rows_test.cpp

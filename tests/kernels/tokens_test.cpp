@@ -101,14 +101,50 @@ OperationCase cross_entropy_case(const std::string& name, const CrossEntropyShap
   return operation;
 }
 
+// The gradient in bf16: row r at the start of row r of the logits, the rest of the row undefined.
+OperationCase bf16_gradient_case(const std::string& name, const CrossEntropyShape& shape) {
+  OperationCase operation = cross_entropy_case(name, shape);
+  operation.differentiation = {};
+  operation.tolerance = kBf16Rounding;
+  operation.tensors[0].scratch = true;
+  operation.tensors.push_back({"gradient", garbage(shape.rows * shape.vocabulary)});
+  operation.run = [shape](kernels::Backend& backend, kernels::Stream& stream,
+                          const DeviceTensors& tensors) {
+    backend.cross_entropy(stream, {.logits = tensors["logits"],
+                                   .gradient_type = kernels::FloatType::kBF16,
+                                   .targets = tensors.as<std::int32_t>("targets"),
+                                   .losses = tensors["losses"],
+                                   .rows = shape.rows,
+                                   .vocabulary = shape.vocabulary,
+                                   .d_scale = shape.d_scale});
+    for (std::int64_t row = 0; row < shape.rows; ++row) {
+      backend.convert(stream, {.source = tensors["logits"] + row * shape.vocabulary,
+                               .target = tensors["gradient"] + row * shape.vocabulary,
+                               .source_type = kernels::FloatType::kBF16,
+                               .target_type = kernels::FloatType::kF32,
+                               .count = shape.vocabulary});
+    }
+  };
+  operation.oracle = [shape](OracleTensors& t) {
+    oracle::cross_entropy(shape.vocabulary, static_cast<double>(shape.d_scale), t["logits"],
+                          t["targets"], t["losses"]);
+    t["gradient"] = t["logits"];
+  };
+  return operation;
+}
+
 std::vector<OperationCase> embedding_cases() {
   return {embedding_case("embedding_single", {1, 1, 1}), embedding_case("embedding", {150, 37, 50}),
-          embedding_case("embedding_wide", {40, 520, 9})};
+          embedding_case("embedding_wide", {40, 520, 9}),
+          embedding_case("embedding_many", {70001, 2, 300})};
 }
 std::vector<OperationCase> embedding_backward_cases() {
   return {embedding_backward_case("embedding_backward_single", {1, 1, 1}),
           embedding_backward_case("embedding_backward_repeats", {300, 37, 7}),
-          embedding_backward_case("embedding_backward_wide", {40, 200, 30})};
+          embedding_backward_case("embedding_backward_wide", {40, 200, 30}),
+          // One token over and over, and many tokens.
+          embedding_backward_case("embedding_backward_one_token", {3000, 8, 1}),
+          embedding_backward_case("embedding_backward_many", {70001, 2, 300})};
 }
 std::vector<OperationCase> loss_only_cases() {
   return {cross_entropy_case("loss_only", {70, 101, 0.0f})};
@@ -120,6 +156,19 @@ std::vector<OperationCase> cross_entropy_cases() {
           cross_entropy_case("large_logits", {20, 33, 1.0f, 50.0})};
 }
 
+std::vector<OperationCase> bf16_cases() {
+  return {bf16_gradient_case("bf16_two_tokens", {1, 2, 1.0f}),
+          bf16_gradient_case("bf16_odd", {70, 101, 0.125f}),
+          bf16_gradient_case("bf16_even", {9, 256, 0.5f}),
+          bf16_gradient_case("bf16_4096", {5, 4096, 0.125f}),
+          bf16_gradient_case("bf16_17000", {3, 17000, 0.125f}),
+          bf16_gradient_case("bf16_large_vocabulary", {3, 50021, 0.5f}),
+          bf16_gradient_case("bf16_66004", {2, 66004, 0.125f}),
+          bf16_gradient_case("bf16_large_logits", {20, 33, 1.0f, 50.0})};
+}
+
+INSTANTIATE_TEST_SUITE_P(CrossEntropyBf16, OperationTest, on_bf16_backends(bf16_cases()),
+                         case_name);
 INSTANTIATE_TEST_SUITE_P(Embedding, OperationTest, on_every_backend(embedding_cases()), case_name);
 INSTANTIATE_TEST_SUITE_P(EmbeddingBackward, OperationTest,
                          on_every_backend(embedding_backward_cases()), case_name);
