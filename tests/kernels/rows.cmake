@@ -4,6 +4,7 @@ mneme_test(row_ops_test DEVICES
     gather_dot_test.cpp
     catch_up_test.cpp
     group_lookups_test.cpp
+    popular_rows_test.cpp
     residency_test.cpp
     row_agreement_test.cpp
     row_norms_test.cpp
@@ -17,6 +18,9 @@ mneme_test(key_ops_test DEVICES
     key_search_test.cpp
     operation_checks.cpp
     operation_run.cpp
+  LIBRARIES mneme_kernels)
+mneme_test(large_grids_campaign DEVICES CAMPAIGN
+  SOURCES large_grids_campaign.cpp operation_run.cpp
   LIBRARIES mneme_kernels)
 mneme_test(golden_rows_test DEVICES
   SOURCES golden_rows_test.cpp
