@@ -77,31 +77,54 @@ std::vector<std::int32_t> to_ids(const std::vector<std::int64_t>& values) {
   return {values.begin(), values.end()};
 }
 
-class GoldenModel : public ::testing::TestWithParam<std::string> {};
-
-TEST_P(GoldenModel, MatchesFloat64InLossLogitsRowsAndEveryGradient) {
-  const std::unique_ptr<io::Disk> disk = io::make_posix_disk();
-  const io::SafetensorsReader file(*disk, path_of(GetParam()));
-  const nlohmann::json config = config_of(file);
-  const engine::ModelOptions options = options_from(config);
-  TestModel test(options);
-  ASSERT_EQ(test.parameters().contains("output.weight"), !options.tied_output);
-  for (const engine::Parameter& parameter : test.parameters().directory()) {
-    const std::string name = "in." + parameter.declaration.name;
-    ASSERT_EQ(file.info(name).shape, parameter.declaration.shape) << name;
-    test.parameters().write(*test.stream, engine::ParameterBuffer::kValues, parameter,
-                            file.read_f32(name));
-  }
-  if (test.table) {
+// A model with the parameters, the value table and the tokens of a golden file.
+struct LoadedModel {
+  LoadedModel(const std::string& name, const TestModelSettings& settings)
+      : disk(io::make_posix_disk()),
+        file(*disk, path_of(name)),
+        options(options_from(config_of(file))),
+        test(options, settings),
+        tokens(to_ids(file.read_i64("in.tokens"))),
+        targets(to_ids(file.read_i64("in.targets"))) {
+    EXPECT_EQ(test.parameters().contains("output.weight"), !options.tied_output);
+    for (const engine::Parameter& parameter : test.parameters().directory()) {
+      const std::string from = "in." + parameter.declaration.name;
+      EXPECT_EQ(file.info(from).shape, parameter.declaration.shape) << from;
+      test.parameters().write(*test.stream, engine::ParameterBuffer::kValues, parameter,
+                              file.read_f32(from));
+    }
+    if (!test.table) return;
     std::vector<kernels::RowId> rows(test.table->options().rows);
     std::iota(rows.begin(), rows.end(), 0u);
     test.table->write_values(rows, file.read_f32("in.values"), 0);
   }
 
-  const std::vector<std::int32_t> tokens = to_ids(file.read_i64("in.tokens"));
-  const std::vector<std::int32_t> targets = to_ids(file.read_i64("in.targets"));
-  const engine::MicroBatch batch{
-      .tokens = tokens, .targets = targets, .batch = options.batch, .sequence = options.sequence};
+  engine::MicroBatch batch() const {
+    return {
+        .tokens = tokens, .targets = targets, .batch = options.batch, .sequence = options.sequence};
+  }
+  std::vector<float> logits() {
+    if (test.table) test.table->begin_evaluation(0);
+    std::vector<float> out(static_cast<std::size_t>(options.tokens() * options.vocabulary));
+    test.model->logits(*test.stream, batch(), options.sequence, out);
+    return out;
+  }
+
+  std::unique_ptr<io::Disk> disk;
+  io::SafetensorsReader file;
+  engine::ModelOptions options;
+  TestModel test;
+  std::vector<std::int32_t> tokens, targets;
+};
+
+class GoldenModel : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(GoldenModel, MatchesFloat64InLossLogitsRowsAndEveryGradient) {
+  LoadedModel model(GetParam(), {});
+  const io::SafetensorsReader& file = model.file;
+  const engine::ModelOptions& options = model.options;
+  TestModel& test = model.test;
+  const engine::MicroBatch batch = model.batch();
   const double loss = test.gradients({{batch}});
   EXPECT_NEAR(loss, file.read_f64("out.loss").at(0), kTolerance * file.read_f64("out.loss").at(0));
 
@@ -126,15 +149,46 @@ TEST_P(GoldenModel, MatchesFloat64InLossLogitsRowsAndEveryGradient) {
         kTolerance);
   }
 
-  if (test.table) test.table->begin_evaluation(0);
-  std::vector<float> logits(static_cast<std::size_t>(options.tokens() * options.vocabulary));
-  test.model->logits(*test.stream, batch, options.sequence, logits);
-  EXPECT_LE(relative_error(logits, file.read_f64("out.logits")), kTolerance);
+  EXPECT_LE(relative_error(model.logits(), file.read_f64("out.logits")), kTolerance);
   EXPECT_NEAR(test.evaluate(batch), loss, 1e-6);
 }
 
 INSTANTIATE_TEST_SUITE_P(Files, GoldenModel, ::testing::ValuesIn(golden_models()),
                          [](const auto& test) { return test.param; });
+
+// How far bf16 activations and weights may take a small model: 2^-8 a rounding, through its blocks.
+// Rows with nearly equal scores may change places, so that single gradients say little.
+constexpr double kBf16Loss = 1e-2, kBf16Logits = 5e-2;
+
+struct InBf16 {
+  testing::TestBackend backend;
+  std::string file;
+};
+
+std::vector<InBf16> bf16_models() {
+  std::vector<InBf16> all;
+  for (const auto& backend : testing::bf16_backends_under_test()) {
+    for (const std::string& file : golden_models()) all.push_back({backend, file});
+  }
+  return all;
+}
+
+class GoldenModelInBf16 : public ::testing::TestWithParam<InBf16> {};
+// There may be no backend that computes in bf16.
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(GoldenModelInBf16);
+
+TEST_P(GoldenModelInBf16, IsCloseToFloat64InLossAndLogits) {
+  LoadedModel model(GetParam().file, {.backend = GetParam().backend});
+  const double expected = model.file.read_f64("out.loss").at(0);
+  EXPECT_NEAR(model.test.gradients({{model.batch()}}), expected, kBf16Loss * expected);
+  EXPECT_LE(relative_error(model.logits(), model.file.read_f64("out.logits")), kBf16Logits);
+  EXPECT_NEAR(model.test.evaluate(model.batch()), expected, kBf16Loss * expected);
+}
+
+INSTANTIATE_TEST_SUITE_P(Files, GoldenModelInBf16, ::testing::ValuesIn(bf16_models()),
+                         [](const auto& test) {
+                           return test.param.file + "_" + test.param.backend.name;
+                         });
 
 TEST(GoldenModels, AreFound) {
   EXPECT_GE(golden_models().size(), 4u) << golden_directory();
