@@ -187,6 +187,7 @@ TEST(CudaWithADevice, SaysWhatItRunsOn) {
 }
 
 TEST(CudaWithADevice, AStreamOfAnotherBackendIsABug) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
   const auto cuda = make_cuda_backend({.arena_bytes = 64 * kMiB});
   const auto cpu = make_cpu_backend({.threads = 1});
   const auto stream = cpu->create_stream();
