@@ -58,6 +58,10 @@ class Event {
   // Seconds from the last record of `earlier` to the last record of this one, in device time.
   // REQUIRES: both were recorded and reached (their streams have been synchronised since).
   virtual double seconds_since(const Event& earlier) const = 0;
+  // Whether the last record has been reached; true when there was none. Does not wait.
+  virtual bool reached() const = 0;
+  // Blocks the caller until it has been. Errors of the stream stay with the stream.
+  virtual void synchronize() = 0;
 };
 
 // An ordered queue of device work. Operations on one stream run in order; two streams run at the

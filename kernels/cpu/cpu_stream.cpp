@@ -45,6 +45,17 @@ double CpuEvent::seconds_since(const Event& earlier) const {
   return std::chrono::duration<double>(reached_at(*this) - reached_at(*other)).count();
 }
 
+bool CpuEvent::reached() const {
+  std::lock_guard lock(mutex_);
+  return reached_ >= recorded_;
+}
+
+void CpuEvent::synchronize() {
+  std::unique_lock lock(mutex_);
+  const std::uint64_t ticket = recorded_;
+  changed_.wait(lock, [&] { return reached_ >= ticket; });
+}
+
 void StreamList::add(CpuStream& stream) {
   std::lock_guard lock(mutex_);
   streams_.push_back(&stream);

@@ -25,6 +25,8 @@ class CpuEvent final : public Event {
  public:
   ~CpuEvent() override;
   double seconds_since(const Event& earlier) const override;
+  bool reached() const override;
+  void synchronize() override;
 
  private:
   friend class CpuStream;

@@ -35,6 +35,21 @@ double CudaEvent::seconds_since(const Event& earlier) const {
   return 1e-3 * static_cast<double>(milliseconds);
 }
 
+bool CudaEvent::reached() const {
+  if (!recorded_) return true;
+  const cudaError_t result = cudaEventQuery(event_);
+  if (result == cudaErrorNotReady) {
+    cudaGetLastError();  // an answer, but kept as an error that the next launch would tell
+    return false;
+  }
+  check_cuda(result, "asking for an event");
+  return true;
+}
+
+void CudaEvent::synchronize() {
+  if (recorded_) check_cuda(cudaEventSynchronize(event_), "waiting for an event");
+}
+
 CudaStream::CudaStream(DeviceArena& arena) : arena_(arena), scratch_(arena) {
   try {
     check_cuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "creating a stream");

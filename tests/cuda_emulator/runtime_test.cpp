@@ -236,8 +236,11 @@ TEST(Streams, EventsTellTimeInOrder) {
   check(cudaEventRecord(end, stream));
   check(cudaEventRecord(untimed, stream));
   check(cudaStreamWaitEvent(nullptr, end));
+  EXPECT_EQ(cudaEventQuery(end), cudaErrorNotReady);
+  cudaGetLastError();
   check(cudaEventQuery(end));
   check(cudaEventSynchronize(end));
+  check(cudaEventQuery(untimed));
   check(cudaStreamQuery(stream));
   EXPECT_EQ(calls, 1);
   check(cudaEventElapsedTime(&milliseconds, start, end));

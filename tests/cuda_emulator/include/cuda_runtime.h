@@ -11,6 +11,7 @@
 //   pseudo-random order (MNEME_EMULATOR_SEED gives another), so that a missing barrier shows.
 //   Blocks run in parallel, in any order.
 // - Launches are validated as by CUDA.
+// - An event is not ready when it is first asked, unless something was waited for since its record.
 //
 // What it leaves out:
 // - Every call returns when its work is done: a missing stream or event wait does not show.

@@ -7,6 +7,7 @@
 #include "tests/cuda_emulator/src/device_memory.h"
 #include "tests/cuda_emulator/src/errors.h"
 #include "tests/cuda_emulator/src/launch_limits.h"
+#include "tests/cuda_emulator/src/streams.h"
 
 using namespace emulator;
 
@@ -52,6 +53,7 @@ cudaError_t cudaGetDevice(int* device) {
 }
 
 cudaError_t cudaDeviceSynchronize() {
+  note_wait();
   return check_device(0);
 }
 

@@ -1,8 +1,10 @@
 // Streams and events of the runtime API.
+#include <atomic>
 #include <chrono>
 #include <memory>
 #include <mutex>
 #include <unordered_map>
+#include <utility>
 
 #include <emulator/runtime_api.h>
 #include "tests/cuda_emulator/src/errors.h"
@@ -17,6 +19,9 @@ struct CUevent_st {
   bool timed;
   bool recorded = false;
   std::chrono::steady_clock::time_point time{};
+  // Until it has been asked once or something was waited for, an event is not ready.
+  bool asked = true;
+  unsigned waits_before = 0;
 };
 
 namespace emulator {
@@ -79,7 +84,14 @@ cudaError_t check_event(cudaEvent_t event) {
   return Events::instance().contains(event) ? cudaSuccess : report(cudaErrorInvalidResourceHandle);
 }
 
+// Calls that waited for a stream, an event or the device.
+std::atomic<unsigned> waits{0};
+
 }  // namespace
+
+void note_wait() {
+  ++waits;
+}
 
 bool is_stream(cudaStream_t stream) {
   return stream == nullptr || Streams::instance().contains(stream);
@@ -116,6 +128,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  note_wait();
   return check_stream(stream);
 }
 
@@ -152,16 +165,24 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   const bool known = Events::instance().with(event, [](CUevent_st& object) {
     object.recorded = true;
     object.time = std::chrono::steady_clock::now();
+    object.asked = false;
+    object.waits_before = waits;
   });
   return known ? cudaSuccess : report(cudaErrorInvalidResourceHandle);
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  note_wait();
   return check_event(event);
 }
 
 cudaError_t cudaEventQuery(cudaEvent_t event) {
-  return check_event(event);
+  if (const cudaError_t error = check_event(event)) return error;
+  bool ready = true;
+  Events::instance().with(event, [&](CUevent_st& object) {
+    ready = std::exchange(object.asked, true) || object.waits_before != waits;
+  });
+  return ready ? cudaSuccess : report(cudaErrorNotReady);
 }
 
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEvent_t end) {

@@ -8,4 +8,7 @@ namespace emulator {
 // True for a stream that was created and not destroyed, and for the default stream (null).
 bool is_stream(cudaStream_t stream);
 
+// The calling thread has waited: what was recorded before is reached.
+void note_wait();
+
 }  // namespace emulator
