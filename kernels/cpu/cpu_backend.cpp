@@ -13,8 +13,8 @@
 #include "io/check.h"
 #include "io/error.h"
 #include "kernels/cpu/dispatch.h"
-#include "kernels/cpu/machine_memory.h"
 #include "kernels/cpu/parallel.h"
+#include "kernels/machine_memory.h"
 
 namespace mneme::kernels {
 

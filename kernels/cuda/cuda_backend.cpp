@@ -3,8 +3,6 @@
 #include <cuda_runtime.h>
 #include <fmt/format.h>
 
-#include <cstring>
-
 #include "io/check.h"
 #include "kernels/cuda/cuda_check.h"
 #include "kernels/cuda/cuda_stream.h"
@@ -59,7 +57,7 @@ std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options) {
 namespace cuda {
 
 CudaBackend::CudaBackend(const CudaOptions& options)
-    : compute_type_(options.compute_type), arena_(options.arena_bytes) {}
+    : compute_type_(options.compute_type), arena_(options.arena_bytes), pinned_(options.device) {}
 
 std::string CudaBackend::name() const {
   int device = 0;
@@ -81,18 +79,7 @@ Buffer CudaBackend::allocate(std::size_t bytes, MemoryKind kind) {
     check_cuda(cudaDeviceSynchronize(), "clearing device memory");
     return buffer;
   }
-  void* data = nullptr;
-  const cudaError_t result = cudaHostAlloc(&data, bytes, cudaHostAllocPortable);
-  if (result == cudaErrorMemoryAllocation) {
-    cudaGetLastError();
-    io::fail(
-        "out of pinned host memory: asked for {} bytes ({:.2f} GiB); lower tiers.host_bytes or the "
-        "batch, or raise the limit on locked memory (ulimit -l)",
-        bytes, static_cast<double>(bytes) / (1024.0 * 1024.0 * 1024.0));
-  }
-  check_cuda(result, "allocating pinned host memory");
-  std::memset(data, 0, bytes);
-  return {this, data, bytes, kind};
+  return {this, pinned_.allocate(bytes), bytes, kind};
 }
 
 void CudaBackend::release(void* data, std::size_t bytes, MemoryKind kind) noexcept {
@@ -101,7 +88,7 @@ void CudaBackend::release(void* data, std::size_t bytes, MemoryKind kind) noexce
   if (kind == MemoryKind::kDevice) {
     arena_.release(data, bytes);
   } else {
-    warn_cuda(cudaFreeHost(data), "freeing pinned memory");
+    pinned_.release(data, bytes);
   }
 }
 

@@ -11,6 +11,7 @@
 
 #include "kernels/backend.h"
 #include "kernels/cuda/device_arena.h"
+#include "kernels/cuda/pinned_memory.h"
 
 namespace mneme::kernels::cuda {
 
@@ -94,6 +95,7 @@ class CudaBackend final : public Backend {
  private:
   const FloatType compute_type_;
   DeviceArena arena_;
+  PinnedMemory pinned_;
 };
 
 }  // namespace mneme::kernels::cuda

@@ -27,7 +27,9 @@ set(MNEME_CUDA_SOURCES
   matmul.cpp
   norm.cu
   norm_backward.cu
+  numa_node.cpp
   operation.cpp
+  pinned_memory.cpp
   reductions.cu
   residency.cu
   rotary.cu

@@ -42,6 +42,20 @@ TEST_P(MemoryTest, MemoryIsZeroedAndAligned) {
   }
 }
 
+TEST_P(MemoryTest, MuchPinnedMemoryIsZeroedAndReachesTheDevice) {
+  const auto stream = backend_->create_stream();
+  constexpr std::size_t kBytes = (std::size_t{96} << 20) + 5;
+  const auto pinned = backend_->allocate(kBytes, MemoryKind::kPinnedHost);
+  const auto* bytes = pinned.as<unsigned char>();
+  EXPECT_EQ(reinterpret_cast<std::uintptr_t>(bytes) % 4096, 0u);
+  EXPECT_EQ(std::count(bytes, bytes + kBytes, 0), static_cast<std::ptrdiff_t>(kBytes));
+  const auto ones = upload(*backend_, *stream, std::vector<unsigned char>(1000, 1));
+  backend_->copy(*stream, pinned.as<unsigned char>() + kBytes - 1000, ones.as<void>(), 1000);
+  stream->synchronize();
+  EXPECT_EQ(std::count(bytes, bytes + kBytes, 1), 1000);
+  EXPECT_EQ(bytes[kBytes - 1], 1);
+}
+
 TEST_P(MemoryTest, MemoryThatWasUsedBeforeIsZeroedToo) {
   const auto stream = backend_->create_stream();
   for (int i = 0; i < 3; ++i) {

@@ -23,7 +23,8 @@
 // barriers and __syncwarp order, so it finds races in shared memory and between blocks; it is slow.
 //
 // Environment: MNEME_EMULATED_DEVICES=0 is a machine without a device; MNEME_EMULATED_MEMORY_MIB is
-// the size of device memory (2048 without it, at most 16384); MNEME_EMULATOR_SEED is a number.
+// the size of device memory (2048 without it, at most 16384); MNEME_EMULATED_REGISTERED_MIB is how
+// much host memory can be registered (no limit without it); MNEME_EMULATOR_SEED is a number.
 #pragma once
 
 #include <emulator/atomics.h>

@@ -51,15 +51,23 @@ bool PinnedMemory::release(void* pointer) {
 
 bool PinnedMemory::add(void* pointer, std::size_t bytes) {
   const std::lock_guard lock(mutex_);
-  return add_locked(pointer, {bytes, false});
+  if (!add_locked(pointer, {bytes, false})) return false;
+  added_bytes_ += bytes;
+  return true;
 }
 
 bool PinnedMemory::remove(void* pointer) {
   const std::lock_guard lock(mutex_);
   const auto range = ranges_.find(reinterpret_cast<std::uintptr_t>(pointer));
   if (range == ranges_.end() || range->second.allocated) return false;
+  added_bytes_ -= range->second.bytes;
   ranges_.erase(range);
   return true;
+}
+
+std::size_t PinnedMemory::added_bytes() {
+  const std::lock_guard lock(mutex_);
+  return added_bytes_;
 }
 
 PinnedMemory::Range PinnedMemory::range_of(const void* pointer) {

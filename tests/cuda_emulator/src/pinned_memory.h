@@ -24,6 +24,8 @@ class PinnedMemory {
   bool release(void* pointer);
   // False if part of the range is known already.
   bool add(void* pointer, std::size_t bytes);
+  // What was added and not removed.
+  std::size_t added_bytes();
   bool remove(void* pointer);
   // The range that holds the address; of 0 bytes if there is none.
   Range range_of(const void* pointer);
@@ -37,6 +39,7 @@ class PinnedMemory {
 
   std::mutex mutex_;
   std::map<std::uintptr_t, Entry> ranges_;  // by start
+  std::size_t added_bytes_ = 0;
 };
 
 }  // namespace emulator

@@ -1,5 +1,7 @@
 // Memory, copies and fills of the runtime API.
+#include <cstdlib>
 #include <cstring>
+#include <limits>
 
 #include <emulator/device_access.h>
 #include <emulator/runtime_api.h>
@@ -80,6 +82,13 @@ cudaError_t fill(const char* operation, void* pointer, std::size_t pitch, int va
   return cudaSuccess;
 }
 
+// Bytes that may be registered at a time. Asked each time, so that a test can change it.
+std::size_t registered_limit() {
+  const char* mebibytes = std::getenv("MNEME_EMULATED_REGISTERED_MIB");
+  if (mebibytes == nullptr) return std::numeric_limits<std::size_t>::max();
+  return std::strtoull(mebibytes, nullptr, 10) << 20;
+}
+
 }  // namespace
 
 cudaError_t cudaMemGetInfo(std::size_t* free_bytes, std::size_t* total_bytes) {
@@ -128,6 +137,9 @@ cudaError_t cudaHostRegister(void* pointer, std::size_t bytes, unsigned flags) {
   if (pointer == nullptr || bytes == 0 || (flags & ~kKnown) != 0) {
     return report(cudaErrorInvalidValue);
   }
+  const std::size_t limit = registered_limit();
+  const std::size_t registered = PinnedMemory::instance().added_bytes();
+  if (registered > limit || bytes > limit - registered) return report(cudaErrorMemoryAllocation);
   return PinnedMemory::instance().add(pointer, bytes)
              ? cudaSuccess
              : report(cudaErrorHostMemoryAlreadyRegistered);

@@ -3,7 +3,7 @@
 
 #include <cstddef>
 
-namespace mneme::kernels::cpu {
+namespace mneme::kernels {
 
 // Bytes that the machine could hand out now without swapping, or what is left of the control
 // group's limit when that is less.
@@ -12,4 +12,4 @@ std::size_t free_memory_bytes();
 // Bytes that the process holds in memory now.
 std::size_t resident_memory_bytes();
 
-}  // namespace mneme::kernels::cpu
+}  // namespace mneme::kernels
