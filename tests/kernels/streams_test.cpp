@@ -166,59 +166,6 @@ TEST_P(StreamTest, TimeBetweenEventsIsThatOfTheDevice) {
   EXPECT_LT(end->seconds_since(*start), 60.0);
 }
 
-TEST_P(StreamTest, AnEventThatWasNeverRecordedIsReached) {
-  const auto event = backend_->create_event();
-  EXPECT_TRUE(event->reached());
-  event->synchronize();
-}
-
-TEST_P(StreamTest, AnEventThatIsAskedIsReachedInTheEnd) {
-  const auto stream = backend_->create_stream();
-  const auto event = backend_->create_event();
-  const auto x = filled(*stream, 100000, 1.0f);
-  const auto seen = backend_->allocate(4, MemoryKind::kPinnedHost);
-  for (int i = 1; i <= 5; ++i) {
-    backend_->add(*stream, x.as<float>(), x.as<float>(), 100000);
-    backend_->copy(*stream, seen.as<void>(), x.as<void>(), 4);
-    stream->record(*event);
-    while (!event->reached()) std::this_thread::yield();
-    EXPECT_TRUE(event->reached());
-    EXPECT_EQ(*seen.as<float>(), static_cast<float>(1 << i)) << "all before the record has run";
-  }
-  // An event that is not reached yet leaves no error behind.
-  stream->record(*event);
-  static_cast<void>(event->reached());
-  EXPECT_NO_THROW(backend_->add(*stream, x.as<float>(), x.as<float>(), 100000));
-  EXPECT_NO_THROW(stream->synchronize());
-  EXPECT_TRUE(event->reached());
-}
-
-TEST_P(StreamTest, AnEventThatIsWaitedForIsReached) {
-  const auto stream = backend_->create_stream();
-  const auto event = backend_->create_event();
-  const auto x = filled(*stream, 100000, 1.0f);
-  const auto seen = backend_->allocate(4, MemoryKind::kPinnedHost);
-  for (int i = 1; i <= 5; ++i) {
-    backend_->add(*stream, x.as<float>(), x.as<float>(), 100000);
-    backend_->copy(*stream, seen.as<void>(), x.as<void>(), 4);
-    stream->record(*event);
-    event->synchronize();
-    EXPECT_TRUE(event->reached());
-    EXPECT_EQ(*seen.as<float>(), static_cast<float>(1 << i));
-  }
-}
-
-TEST_P(StreamTest, WaitingForAnEventLeavesTheStreamsErrorToTheStream) {
-  const auto failing = backend_->create_stream();
-  const auto bad = minus_one(*failing);
-  const auto event = backend_->create_event();
-  queue_failure(*failing, bad);
-  failing->record(*event);
-  EXPECT_NO_THROW(event->synchronize());
-  EXPECT_TRUE(event->reached());
-  EXPECT_THROW(failing->synchronize(), io::Error);
-}
-
 TEST_P(StreamTest, AFailedStreamStillReachesItsEvents) {
   const auto failing = backend_->create_stream();
   const auto waiting = backend_->create_stream();
