@@ -31,6 +31,7 @@ struct RunConfig {
   std::int64_t device_index = 0;  // of the CUDA device
   std::uint64_t arena_bytes = 0;  // of device memory, all of it; 0: what is free
   kernels::FloatType compute_type = kernels::FloatType::kBF16;  // on a CUDA device
+  std::int64_t transfer_multiprocessors = 16;                   // of the CUDA device
 };
 
 struct DataConfig {

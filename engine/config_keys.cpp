@@ -68,6 +68,10 @@ void add_run(RunConfig& run, std::vector<Key>& keys) {
   keys.push_back({"run.compute_type", float_type(run.compute_type),
                   "Type of activations and of matrix products on a CUDA device, summed in float32; "
                   "float32 is slow, for tests. The CPU computes in float32."});
+  keys.push_back(
+      {"run.transfer_multiprocessors", integer(run.transfer_multiprocessors, 1, 1024),
+       "The most multiprocessors of a CUDA device that rows on their way from host memory "
+       "take, and as many for rows on their way back."});
 }
 
 void add_data(DataConfig& data, std::vector<Key>& keys) {
@@ -166,8 +170,10 @@ void add_tiers(TiersConfig& tiers, std::vector<Key>& keys) {
   offload::TierOptions& store = tiers.store;
   keys.push_back({"tiers.device_bytes", BytesValue{&store.device_bytes, 0},
                   "Budget of the hot rows: device memory (RAM on the CPU backend)."});
-  keys.push_back({"tiers.host_bytes", BytesValue{&store.host_bytes, 0},
-                  "Budget of the warm rows: pinned host memory; 0 for no host tier."});
+  keys.push_back(
+      {"tiers.host_bytes", BytesValue{&store.host_bytes, 0},
+       "Budget of the warm rows: pinned host memory; 0, or less than 16 rows take, for no "
+       "host tier."});
   keys.push_back({"tiers.disk_bytes", BytesValue{&store.disk_bytes, 0},
                   "Largest size of the rows file; 0 for no limit."});
   keys.push_back({"tiers.device_policy", replacement(store.device_policy),
@@ -194,12 +200,14 @@ void add_tiers(TiersConfig& tiers, std::vector<Key>& keys) {
                   "Most bytes that prefetches move in one step."});
   keys.push_back({"tiers.evaluation_share", real(store.evaluation_share, 0.001, 0.9),
                   "Share of the device budget set aside for evaluation and sampling."});
-  keys.push_back({"tiers.host_link_gb_per_s",
-                  real(store.host_link_bytes_per_second, 0, kAnyReal, 1e9),
-                  "Emulated speed of the host link on the CPU backend, GB/s; 0 for none."});
-  keys.push_back({"tiers.disk_link_gb_per_s",
-                  real(store.disk_link_bytes_per_second, 0, kAnyReal, 1e9),
-                  "Emulated speed of the disk on the CPU backend, GB/s; 0 for none."});
+  keys.push_back(
+      {"tiers.host_link_gb_per_s", real(store.host_link_bytes_per_second, 0, kAnyReal, 1e9),
+       "Emulated speed of the host link, each way, GB/s, for runs on the CPU backend; the "
+       "two directions do not slow each other down. 0 for none."});
+  keys.push_back(
+      {"tiers.disk_link_gb_per_s", real(store.disk_link_bytes_per_second, 0, kAnyReal, 1e9),
+       "Emulated speed of the disk, reads and writes together, GB/s, for runs on the CPU "
+       "backend; 0 for none."});
 }
 
 void add_train(TrainConfig& train, std::vector<Key>& keys) {

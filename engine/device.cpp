@@ -13,9 +13,11 @@ std::unique_ptr<kernels::Backend> cpu_backend(const RunConfig& run) {
 }
 
 std::unique_ptr<kernels::Backend> cuda_backend(const RunConfig& run) {
-  return kernels::make_cuda_backend({.device = static_cast<int>(run.device_index),
-                                     .arena_bytes = static_cast<std::size_t>(run.arena_bytes),
-                                     .compute_type = run.compute_type});
+  return kernels::make_cuda_backend(
+      {.device = static_cast<int>(run.device_index),
+       .arena_bytes = static_cast<std::size_t>(run.arena_bytes),
+       .compute_type = run.compute_type,
+       .transfer_multiprocessors = static_cast<int>(run.transfer_multiprocessors)});
 }
 
 }  // namespace

@@ -45,6 +45,13 @@ Json rows(const offload::StepCounters& rows) {
           {"evicted_from_host", rows.evicted_from_host}};
 }
 
+Json stall(const offload::StepCounters& rows) {
+  return {{"plan", rows.stall_plan_us},
+          {"host", rows.stall_host_us},
+          {"disk", rows.stall_disk_us},
+          {"write_back", rows.stall_write_back_us}};
+}
+
 Json prefetch(const offload::StepCounters& rows) {
   return {{"rows", rows.prefetched},        {"used", rows.prefetch_used},
           {"late", rows.prefetch_late},     {"wasted", rows.prefetch_wasted},
@@ -97,6 +104,7 @@ std::string metrics_line(const StepMetrics& metrics) {
                 {{"device", tier(counters.device)},
                  {"host", tier(counters.host)},
                  {"disk", tier(counters.disk)}}},
+               {"stall_us", stall(counters)},
                {"rows", rows(counters)},
                {"prefetch", prefetch(counters)},
                {"io_retries", counters.io_retries}};

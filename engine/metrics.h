@@ -11,8 +11,8 @@
 
 namespace mneme::engine {
 
-// Where the time of a step went, in milliseconds. acquire_stall and write_back_wait are parts of
-// forward, backward and update: what they waited for rows.
+// Where the time of a step went, in milliseconds. acquire_stall and write_back_wait are the host's
+// own waits for rows, by its clock (offload/counters.h), within forward, backward and update.
 struct StepTimes {
   double step_ms = 0;
   double data_ms = 0;

@@ -69,9 +69,18 @@ void count_up(const Policy& policy, std::uint32_t* out, std::int64_t count) {
 }
 
 // values[i] becomes the sum of values[0] .. values[i].
-template <typename Policy>
-void running_sums(const Policy& policy, std::uint64_t* values, std::int64_t count) {
-  thrust::inclusive_scan(policy, values, values + count, values);
+template <typename Policy, typename Count>
+void running_sums(const Policy& policy, Count* values, std::int64_t count) {
+  thrust::inclusive_scan(policy, values, values + count, values, thrust::plus<Count>());
+}
+
+// out[i] becomes the sum of value(0) .. value(i): numbers from 0 to 2^64 - 1.
+template <typename Policy, typename Value>
+void running_sums_of(const Policy& policy, const Value& value, std::uint64_t* out,
+                     std::int64_t count) {
+  const thrust::counting_iterator<std::int64_t> begin(0);
+  thrust::transform_inclusive_scan(policy, begin, begin + count, out, value,
+                                   thrust::plus<std::uint64_t>());
 }
 
 // Fills unique_rows, offsets, unique_index and count of `grouped`, whose order is given, from the

@@ -54,6 +54,9 @@ struct CudaOptions {
   std::size_t arena_bytes = 0;
   // kF32 is a mode for tests: nothing is rounded to bf16, and matrix products are slow.
   FloatType compute_type = FloatType::kBF16;
+  // The most multiprocessors that moving records between host and device occupies, each way. At
+  // least 1. The others are left to what runs on other streams meanwhile.
+  int transfer_multiprocessors = 16;
 };
 // Why make_cuda_backend() would throw for want of a device, driver or build; empty when it can try.
 std::string cuda_unavailable(int device = 0);

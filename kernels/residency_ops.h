@@ -1,48 +1,94 @@
-// The step plan of the device tier, in bulk: the fourth part of the Backend interface. Built from
-// sort, scan and select over an execution policy, so that CPU and GPU share one source.
+// The step plan of the tiers, in bulk: the fourth part of the Backend interface. Where each row of
+// a table is, which slots of the two tiers in memory are free, and every decision about them lie in
+// device memory; the host learns counts, and the lists of what it must fetch or write itself. Built
+// from sort, scan and select over an execution policy, so that CPU and GPU share one source.
 #pragma once
 
 #include <cstdint>
 
 #include "kernels/key_ops.h"
+#include "kernels/location.h"
 #include "kernels/memory.h"
 
 namespace mneme::kernels {
 
-// What the device tier knows of each slot. All device memory, [slots].
+// Bits of SlotTable::state. A record without kDirty and kOnDisk still has its initial value.
+inline constexpr std::uint8_t kDirty = 1;       // differs from its copy on disk or initial value
+inline constexpr std::uint8_t kOnDisk = 2;      // the row has a disk slot
+inline constexpr std::uint8_t kPrefetched = 4;  // came by a prefetch and was not used since
+
+// What a tier's table says of itself. The free slots are a queue: free_slots[(first_free + i) %
+// slots] for i < free.
+struct SlotTableState {
+  std::uint32_t first_free = 0;
+  std::uint32_t free = 0;
+  std::uint64_t dropped = 0;        // victims that went nowhere, since the start
+  std::uint64_t prefetch_used = 0;  // prefetched rows that a lease took, since the start
+};
+
+// What a tier in memory knows of each of its slots. All device memory, [slots].
 struct SlotTable {
-  SlotId* slot_of_row = nullptr;  // [table rows]: kNoSlot when not on the device; stored inverted
-                                  // (~slot) so that untouched zero pages mean kNoSlot
-  RowId* row_of_slot = nullptr;
-  std::uint8_t* dirty = nullptr;       // 1 when the record differs from its copy elsewhere
+  Place place = Place::kDevice;        // kDevice or kHost: which tier this is
+  Location* locations = nullptr;       // [table rows]: of every row; shared by the tiers of a table
+  RowId* row_of_slot = nullptr;        // valid where occupied
+  std::uint8_t* state = nullptr;       // kDirty | kOnDisk | kPrefetched
   std::uint32_t* last_used = nullptr;  // lease counter of the last use
   std::uint32_t* leased = nullptr;     // lease counter of the newest lease that holds the slot
   std::uint32_t* step_used = nullptr;  // training step of the last use
   float* frequency = nullptr;          // decaying use count, as of last_used
   std::uint8_t* referenced = nullptr;  // clock, sieve
-  std::uint8_t* occupied = nullptr;    // 1 when row_of_slot is valid
-  std::uint32_t slots = 0;             // at most 2^29
+  std::uint8_t* occupied = nullptr;    // 1 when the slot holds a row
+  std::uint32_t slots = 0;             // at most 2^29; 0: there is no such tier
   std::uint32_t* inserted = nullptr;   // lease counter when the row was bound: sieve's queue order;
                                        // null: the queue is in the order of slots
+  SlotId* free_slots = nullptr;        // [slots]: see SlotTableState
+  SlotTableState* totals = nullptr;    // [1]
+};
+
+struct LookupReport {
+  std::uint64_t in_host = 0, untouched = 0, on_disk = 0;  // of the rows that are not on the device
+  SlotTableState device, host;                            // after everything queued before
 };
 
 struct LookupSlotsArgs {
   const RowId* rows = nullptr;  // [count], distinct, ascending
+  std::int64_t count = 0;       // 0 is allowed: the report only
+  SlotId* slots = nullptr;      // [count]: the slot on the device, or kNoSlot
+  // [count]: indices into rows of those that are not on the device: first those in the host tier,
+  // then untouched ones, then those on disk, each ascending. Null: not wanted.
+  std::uint32_t* missing = nullptr;
+  RowId* disk_rows = nullptr;  // [count], pinned host: the rows on disk, ascending; or null
+  // Not 0: `leased` of the host slots that hold missing rows becomes this, so that none of them is
+  // a victim.
+  std::uint32_t host_lease = 0;
+  LookupReport* report = nullptr;  // [1], pinned host; or null
+};
+
+// Takes missing rows into the device tier, in the order of the list: each gets the next free slot
+// and the replacement data of its host slot, which becomes free. REQUIRES enough free slots.
+struct BindMissingArgs {
+  const RowId* rows = nullptr;             // of the lookup
+  SlotId* slots = nullptr;                 // of the lookup: entries of bound rows are filled in
+  const std::uint32_t* missing = nullptr;  // [count]: a stretch of the lookup's list
   std::int64_t count = 0;
-  SlotId* slots = nullptr;        // [count]: the slot, or kNoSlot
-  RowId* missing_rows = nullptr;  // [count], pinned host: rows that are not there, ascending
-  std::uint32_t* missing_index = nullptr;  // [count], pinned host: their index in rows
-  std::uint64_t* missing_count = nullptr;  // [1], pinned host
+  std::uint32_t use_counter = 0;
+  float frequency_decay = 1.0f;  // per unit of use_counter passed
+  // Lists for the transfers, [count] each. A null list is not wanted.
+  SlotId* from = nullptr;       // host slot of a row that is in the host tier, else kNoSlot
+  SlotId* to = nullptr;         // its device slot
+  RowId* bound_rows = nullptr;  // the row
+  // Copies instead of moving: no table changes, `slots` stay as they are, and to[i] = missing[i].
+  bool copy_only = false;
 };
 
 struct MarkUsedArgs {
-  const SlotId* slots = nullptr;  // [count]
+  const SlotId* slots = nullptr;  // [count], distinct but for kNoSlot
   std::int64_t count = 0;
   std::uint32_t use_counter = 0;
   std::uint32_t step = 0;
   bool use = true;               // counts as a use: last_used, step_used, frequency, referenced
   bool lease = true;             // also sets leased = use_counter
-  bool dirty = false;            // also sets dirty
+  bool dirty = false;            // also sets kDirty
   float frequency_decay = 1.0f;  // per unit of use_counter passed
 };
 
@@ -52,8 +98,9 @@ enum class ReplacementKind : std::uint8_t { kLru, kLfu, kClock, kSieve, kStaticH
 // count (lfu); smallest use count, newest first (static-hot); next unreferenced from the hand on in
 // order of slots (clock) or of insertion (sieve), clearing `referenced` of what the hand passes;
 // a random number of (seed, use_counter, slot) (random). Ties by lower slot. Never a slot with
-// leased >= first_live_lease; slots used in the current step only when nothing else is left. Slots
-// are unbound from their rows and handed out as lists in ascending score.
+// leased >= first_live_lease; slots with step_used >= step only when nothing else is left. Slots
+// are unbound from their rows (which are on disk now, or untouched if neither kDirty nor kOnDisk is
+// set) and handed out as lists in ascending score. They do not become free by that.
 struct SelectVictimsArgs {
   ReplacementKind kind = ReplacementKind::kLru;
   std::int64_t wanted = 0;
@@ -62,27 +109,78 @@ struct SelectVictimsArgs {
   std::uint32_t first_live_lease = 0;
   float frequency_decay = 1.0f;
   std::uint64_t seed = 0;
-  SlotId* slots = nullptr;         // [wanted], pinned host
-  RowId* rows = nullptr;           // [wanted], pinned host
-  std::uint8_t* dirty = nullptr;   // [wanted], pinned host
-  std::uint64_t* count = nullptr;  // [1], pinned host: how many were found
-  std::uint32_t* hand = nullptr;   // [1], pinned host: clock and sieve hand, kept by the caller
+  SlotId* slots = nullptr;        // [wanted], device or pinned host
+  RowId* rows = nullptr;          // [wanted], device or pinned host
+  std::uint8_t* state = nullptr;  // [wanted], device or pinned host
+  // Replacement data of the victims, [wanted], device or pinned host; or null: not wanted.
+  std::uint32_t* last_used = nullptr;
+  float* frequency = nullptr;
+  std::uint64_t* count = nullptr;  // [1], device or pinned host: how many were found
+  std::uint32_t* hand = nullptr;   // [1], device or pinned host: clock and sieve hand, kept by the
+                                   // caller
+};
+
+// Gives victims of the device tier a place in the host tier: those with kDirty or kOnDisk take the
+// next free host slots, with their replacement data; the others are dropped and counted. Their
+// device slots may be bound to other rows by now: binding comes first in a plan, since it frees the
+// host slots that demotion fills. REQUIRES enough free host slots.
+struct DemoteVictimsArgs {
+  // As select_victims has filled them, [most] and [1].
+  const SlotId* slots = nullptr;
+  const RowId* rows = nullptr;
+  const std::uint8_t* state = nullptr;
+  const std::uint32_t* last_used = nullptr;
+  const float* frequency = nullptr;
+  const std::uint64_t* count = nullptr;
+  std::int64_t most = 0;  // the most victims there may be: *count <= most
+  std::uint32_t use_counter = 0;
+  // Lists for the transfers, [most] each; kNoSlot in both where nothing moves, and past the count.
+  SlotId* from = nullptr;  // device slot
+  SlotId* to = nullptr;    // host slot
+};
+
+// Puts rows on disk that were read into host slots (of take_slots) in the host tier.
+struct PublishRowsArgs {
+  const RowId* rows = nullptr;    // [count], distinct, pinned host: rows on disk
+  const SlotId* slots = nullptr;  // [count], distinct, pinned host: where their records are
+  std::int64_t count = 0;
+  std::uint32_t use_counter = 0;
+  std::uint32_t step_used = 0;  // they are no victims up to this step while others are left
 };
 
 class ResidencyOps {
  public:
   virtual ~ResidencyOps() = default;
-  virtual void lookup_slots(Stream& stream, const SlotTable& table,
+  // All slots free, 0 first; totals zero.
+  virtual void reset_slots(Stream& stream, const SlotTable& table) = 0;
+  virtual void lookup_slots(Stream& stream, const SlotTable& device, const SlotTable& host,
                             const LookupSlotsArgs& args) = 0;
-  // Binds rows to free slots: both maps, occupied, dirty = 0, counters reset. rows, slots: [count].
-  virtual void bind_slots(Stream& stream, const SlotTable& table, const RowId* rows,
-                          const SlotId* slots, std::int64_t count, std::uint32_t use_counter) = 0;
+  virtual void bind_missing(Stream& stream, const SlotTable& device, const SlotTable& host,
+                            const BindMissingArgs& args) = 0;
   // Entries that are kNoSlot are skipped.
   virtual void mark_used(Stream& stream, const SlotTable& table, const MarkUsedArgs& args) = 0;
-  virtual void clear_dirty(Stream& stream, const SlotTable& table, const SlotId* slots,
-                           std::int64_t count) = 0;
+  // The slots' records have been written to the disk: kDirty is cleared, kOnDisk set. slots:
+  // [count], device or pinned host; kNoSlot is skipped.
+  virtual void mark_saved(Stream& stream, const SlotTable& table, const SlotId* slots,
+                          std::int64_t count) = 0;
   virtual void select_victims(Stream& stream, const SlotTable& table,
                               const SelectVictimsArgs& args) = 0;
+  virtual void demote_victims(Stream& stream, const SlotTable& device, const SlotTable& host,
+                              const DemoteVictimsArgs& args) = 0;
+  // Appends unbound slots to the free ones. slots: [most], count: [1]; device or pinned host.
+  // REQUIRES *count <= most.
+  virtual void release_slots(Stream& stream, const SlotTable& table, const SlotId* slots,
+                             const std::uint64_t* count, std::int64_t most) = 0;
+  // Takes up to `most` free slots out of the queue. slots: [most], count: [1]; pinned host.
+  virtual void take_slots(Stream& stream, const SlotTable& table, std::int64_t most, SlotId* slots,
+                          std::uint64_t* count) = 0;
+  virtual void publish_rows(Stream& stream, const SlotTable& host, const PublishRowsArgs& args) = 0;
+  // out[i] = where rows[i] is. rows, out: [count], device or pinned host.
+  virtual void locate_rows(Stream& stream, const Location* locations, const RowId* rows,
+                           std::int64_t count, Location* out) = 0;
+  // The rows are on disk. rows: [count], device or pinned host.
+  virtual void place_on_disk(Stream& stream, Location* locations, const RowId* rows,
+                             std::int64_t count) = 0;
   // Lists the occupied dirty slots and their rows, ascending by slot. slots, rows: [table.slots]
   // pinned host; count: [1] pinned host.
   virtual void list_dirty(Stream& stream, const SlotTable& table, SlotId* slots, RowId* rows,

@@ -12,6 +12,7 @@
 
 #include "kernels/float_type.h"
 #include "kernels/key_ops.h"
+#include "kernels/location.h"
 #include "kernels/memory.h"
 
 namespace mneme::kernels {
@@ -153,13 +154,18 @@ class RowOps {
   // Fills slots with the rows' initial values, zero moments and last step 0.
   virtual void generate_rows(Stream& stream, const RowArena& arena, const RowId* rows,
                              const SlotId* slots, std::int64_t count, const RowInit& init) = 0;
-  // Records (pinned host, one address a row, itself in pinned host memory) -> slots, and back.
-  virtual void unpack_records(Stream& stream, const RowArena& arena,
-                              const std::byte* const* records, const SlotId* slots,
+  // Records in pinned host memory -> slots, and back. record_slots, slots: [count], device or
+  // pinned host. record_slots null: 0, 1, 2, ... Entries whose record_slots or slots is kNoSlot are
+  // skipped. On a GPU few multiprocessors take part: the bus is the limit, and other streams run
+  // beside.
+  virtual void unpack_records(Stream& stream, const RowArena& arena, const HostRecords& records,
+                              const SlotId* record_slots, const SlotId* slots,
                               std::int64_t count) = 0;
-  virtual void pack_records(Stream& stream, const RowArena& arena, std::byte* const* records,
-                            const SlotId* slots, std::int64_t count) = 0;
-  // Copies whole rows between slots. from, to: [count].
+  virtual void pack_records(Stream& stream, const RowArena& arena, const HostRecords& records,
+                            const SlotId* record_slots, const SlotId* slots,
+                            std::int64_t count) = 0;
+  // Copies whole rows between slots. from, to: [count]; kNoSlot in `from` is skipped; to null: 0,
+  // 1, 2, ...
   virtual void copy_rows(Stream& stream, const RowArena& source, const SlotId* from,
                          const RowArena& target, const SlotId* to, std::int64_t count) = 0;
   // out[i] = value of slots[i] as float32. out: [count, width].

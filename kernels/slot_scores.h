@@ -1,7 +1,8 @@
 // Replacement policies in numbers, written once for CPU and GPU: a 64-bit score for each slot that
 // may go, lowest first, and the hand that clock and sieve move over the slots.
 //
-// A score's highest bit is set for slots that the current step has used, so that they go last.
+// A score's highest bit is set for slots that the current step or a later one uses, so that they go
+// last.
 #pragma once
 
 #include <cmath>
@@ -75,7 +76,7 @@ MNEME_HOST_DEVICE std::uint64_t score(const SlotTable& table, ReplacementKind ki
                                       const SelectVictimsArgs& args, SlotId slot,
                                       std::uint64_t hand_place) {
   return worth(table, kind, args, slot, hand_place) |
-         (table.step_used[slot] == args.step ? kUsedNow : 0);
+         (table.step_used[slot] >= args.step ? kUsedNow : 0);
 }
 
 // ---- The hand's way from one victim selection to the next ----

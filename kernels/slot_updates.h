@@ -1,5 +1,5 @@
-// What binding, using and looking up rows does to one entry of a slot table, written once for CPU
-// and GPU.
+// What looking up, using, saving and unbinding rows does to one entry of a slot table, written once
+// for CPU and GPU. How rows move between tiers is in slot_moves.h.
 #pragma once
 
 #include <cmath>
@@ -10,37 +10,49 @@
 
 namespace mneme::kernels::slot_updates {
 
-// The slot of a row, or kNoSlot.
-MNEME_HOST_DEVICE SlotId slot_of(const SlotTable& table, RowId row) {
-  return ~table.slot_of_row[row];
+// What a lookup says of the row at `location`; notes the lease when it is in the host tier. Returns
+// its slot on the device, or kNoSlot.
+MNEME_HOST_DEVICE SlotId look_up(const SlotTable& host, std::uint32_t host_lease,
+                                 Location location) {
+  const Place place = place_of(location);
+  if (place == Place::kHost && host_lease != 0) host.leased[slot_of(location)] = host_lease;
+  return place == Place::kDevice ? slot_of(location) : kNoSlot;
 }
 
-// REQUIRES the slot is free.
-MNEME_HOST_DEVICE void bind(const SlotTable& table, RowId row, SlotId slot,
-                            std::uint32_t use_counter) {
-  table.slot_of_row[row] = ~slot;
-  table.row_of_slot[slot] = row;
-  table.occupied[slot] = 1;
-  table.dirty[slot] = 0;
-  table.last_used[slot] = use_counter;
+MNEME_HOST_DEVICE SlotTableState totals_of(const SlotTable& table) {
+  return table.totals != nullptr ? *table.totals : SlotTableState{};
+}
+
+// The slot is free, as all are at the start.
+MNEME_HOST_DEVICE void reset(const SlotTable& table, SlotId slot) {
+  table.row_of_slot[slot] = 0;
+  table.state[slot] = 0;
+  table.last_used[slot] = 0;
   table.leased[slot] = 0;
   table.step_used[slot] = 0;
   table.frequency[slot] = 0;
   table.referenced[slot] = 0;
-  if (table.inserted != nullptr) table.inserted[slot] = use_counter;
+  table.occupied[slot] = 0;
+  if (table.inserted != nullptr) table.inserted[slot] = 0;
+  table.free_slots[slot] = slot;
 }
 
-// Takes a slot away from its row, which it still names.
-MNEME_HOST_DEVICE void unbind(const SlotTable& table, RowId row, SlotId slot) {
-  table.slot_of_row[row] = ~kNoSlot;
+// Takes a slot away from its row, which it still names. The slot does not become free.
+MNEME_HOST_DEVICE void unbind(const SlotTable& table, RowId row, SlotId slot, std::uint8_t state) {
+  const bool initial = (state & (kDirty | kOnDisk)) == 0;
+  table.locations[row] = location_of(initial ? Place::kUntouched : Place::kDisk);
   table.occupied[slot] = 0;
+}
+
+// What is left of a use count after `passed` units of the counter.
+MNEME_HOST_DEVICE float kept_share(float frequency_decay, std::uint32_t passed) {
+  return frequency_decay == 1.0f ? 1.0f : powf(frequency_decay, static_cast<float>(passed));
 }
 
 MNEME_HOST_DEVICE void count_use(const SlotTable& table, const MarkUsedArgs& args, SlotId slot) {
   const std::uint32_t passed = args.use_counter - table.last_used[slot];
-  const float kept =
-      args.frequency_decay == 1.0f ? 1.0f : powf(args.frequency_decay, static_cast<float>(passed));
-  table.frequency[slot] = fused_multiply_add(table.frequency[slot], kept, 1.0f);
+  table.frequency[slot] =
+      fused_multiply_add(table.frequency[slot], kept_share(args.frequency_decay, passed), 1.0f);
   // The use for which a row was brought in says nothing about later uses.
   if (passed != 0) table.referenced[slot] = 1;
   table.last_used[slot] = args.use_counter;
@@ -50,28 +62,40 @@ MNEME_HOST_DEVICE void count_use(const SlotTable& table, const MarkUsedArgs& arg
 MNEME_HOST_DEVICE void mark(const SlotTable& table, const MarkUsedArgs& args, SlotId slot) {
   if (args.use) count_use(table, args, slot);
   if (args.lease) table.leased[slot] = args.use_counter;
-  if (args.dirty) table.dirty[slot] = 1;
+  if (args.dirty) table.state[slot] |= kDirty;
 }
 
-// Selects positions whose slot is not there.
-struct IsMissing {
-  const SlotId* slots;
-  MNEME_HOST_DEVICE bool operator()(std::int64_t i) const { return slots[i] == kNoSlot; }
-};
+MNEME_HOST_DEVICE void mark_saved(const SlotTable& table, SlotId slot) {
+  table.state[slot] = static_cast<std::uint8_t>((table.state[slot] & ~kDirty) | kOnDisk);
+}
 
-// Selects slots whose record differs from its copy elsewhere.
+// Selects slots whose record differs from its copy on disk or its initial value.
 struct IsDirty {
   SlotTable table;
   MNEME_HOST_DEVICE bool operator()(std::int64_t slot) const {
-    return table.occupied[slot] != 0 && table.dirty[slot] != 0;
+    return table.occupied[slot] != 0 && (table.state[slot] & kDirty) != 0;
   }
 };
 
 // Whether all arrays are there, `inserted` apart.
 inline bool is_complete(const SlotTable& table) {
-  return table.slot_of_row != nullptr && table.row_of_slot != nullptr && table.dirty != nullptr &&
+  return table.locations != nullptr && table.row_of_slot != nullptr && table.state != nullptr &&
          table.last_used != nullptr && table.leased != nullptr && table.step_used != nullptr &&
-         table.frequency != nullptr && table.referenced != nullptr && table.occupied != nullptr;
+         table.frequency != nullptr && table.referenced != nullptr && table.occupied != nullptr &&
+         table.free_slots != nullptr && table.totals != nullptr;
+}
+
+// Whether the table can be used as it is: complete, and its slots have numbers.
+inline bool is_table(const SlotTable& table) {
+  return is_complete(table) && table.slots <= std::uint32_t{1} << 29 &&
+         (table.place == Place::kDevice || table.place == Place::kHost);
+}
+
+// Whether these are the two tiers of one table. There may be no host tier.
+inline bool are_tiers(const SlotTable& device, const SlotTable& host) {
+  return is_table(device) && device.place == Place::kDevice &&
+         (host.slots == 0 ||
+          (is_table(host) && host.place == Place::kHost && host.locations == device.locations));
 }
 
 }  // namespace mneme::kernels::slot_updates

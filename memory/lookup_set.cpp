@@ -35,6 +35,7 @@ LookupSet::LookupSet(kernels::Backend& backend, const LookupSetShape& shape)
   unique_index_ = {backend, lookups};
   if (shape.token_order) token_order_ = {backend, lookups};
   count_ = pinned_array<std::uint64_t>(backend, 1);
+  rows_ready_ = backend.create_event();
   grouped_.lookups_per_token = shape.lookups_per_token;
   grouped_.unique_rows = unique_rows_.data();
   grouped_.offsets = offsets_.data();
@@ -51,6 +52,7 @@ void LookupSet::group(kernels::Stream& stream, const kernels::RowId* rows, std::
   grouped_.rows = rows;
   grouped_.lookups = tokens * shape_.lookups_per_token;
   backend_->group_lookups(stream, grouped_);
+  stream.record(*rows_ready_);
   stream.synchronize();
   distinct_rows_ = static_cast<std::int64_t>(*count_.data());
   CHECK(distinct_rows_ >= 1 && distinct_rows_ <= grouped_.lookups);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
 #include "kernels/backend.h"
 #include "memory/device_array.h"
@@ -24,6 +25,10 @@ class LookupSet {
   // in use. Waits for the stream, because the number of distinct rows decides the leases.
   void group(kernels::Stream& stream, const kernels::RowId* rows, std::int64_t tokens);
 
+  // Recorded when the rows are grouped: what the store needs of the caller's stream to plan a
+  // lease.
+  kernels::Event& rows_ready() const { return *rows_ready_; }
+
   const kernels::GroupedLookups& grouped() const { return grouped_; }
   std::int64_t tokens() const { return tokens_; }
   std::int64_t lookups() const { return grouped_.lookups; }
@@ -39,6 +44,7 @@ class LookupSet {
   DeviceArray<std::uint32_t> token_order_;   // [lookups], with token_order
   DeviceArray<std::uint64_t> count_;         // [1], pinned host
   kernels::GroupedLookups grouped_;
+  std::unique_ptr<kernels::Event> rows_ready_;
   std::int64_t tokens_ = 0;
   std::int64_t distinct_rows_ = 0;
 };

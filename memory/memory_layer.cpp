@@ -90,10 +90,13 @@ class MemoryLayer::Implementation {
     tokens_ = tokens;
     keys_.forward(stream, key_parameters(parameters), x, tokens);
     table_.group(stream, keys_.rows(), tokens, *lookups_);
-    table_.gather(stream, *lookups_, keys_.weights(), y_.data());
     if (swilu()) {
+      // In front of the gather, which waits for rows that come meanwhile.
       linear(stream, x, parameters.gate_in_weight_compute, parameters.gate_in_bias, gate_.data(),
              type_, {.in = options_.width, .out = options_.value_width});
+    }
+    table_.gather(stream, *lookups_, keys_.weights(), y_.data());
+    if (swilu()) {
       backend_.gated_silu(stream, {.type = type_,
                                    .gate = gate_.data(),
                                    .value = y_.data(),

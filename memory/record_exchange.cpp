@@ -1,6 +1,7 @@
 #include "memory/record_exchange.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <numeric>
 
@@ -33,7 +34,6 @@ void encode_record(const kernels::RecordLayout& layout, const float* values, std
 RecordExchange::Scratch::Scratch(kernels::Backend& backend, const kernels::RecordLayout& layout)
     : records(pinned_array<std::byte>(
           backend, kBatchRows * static_cast<std::int64_t>(layout.record_bytes()))),
-      addresses(pinned_array<const std::byte*>(backend, kBatchRows)),
       host_rows(pinned_array<kernels::RowId>(backend, kBatchRows)),
       host_slots(pinned_array<kernels::SlotId>(backend, kBatchRows)),
       host_values(pinned_array<float>(backend, kBatchRows * layout.width)),
@@ -47,9 +47,8 @@ RecordExchange::Scratch::Scratch(kernels::Backend& backend, const kernels::Recor
       last_step(backend, kBatchRows),
       stream(backend.create_stream()) {
   std::iota(host_slots.data(), host_slots.data() + kBatchRows, kernels::SlotId{0});
-  for (std::int64_t i = 0; i < kBatchRows; ++i) {
-    addresses.data()[i] = records.data() + static_cast<std::size_t>(i) * layout.record_bytes();
-  }
+  host_records.pieces[0] = records.data();
+  host_records.stride = layout.record_bytes();
   arena = {.layout = layout,
            .values = values.data(),
            .moment1 = moment1.data(),
@@ -85,8 +84,8 @@ void RecordExchange::read_batch(const offload::Currency& currency, kernels::RowI
                  DeviceArray<kernels::RowId>::bytes(count));
   backend_->copy(*batch.stream, batch.slots.data(), batch.host_slots.data(),
                  DeviceArray<kernels::SlotId>::bytes(count));
-  backend_->unpack_records(*batch.stream, batch.arena, batch.addresses.data(), batch.slots.data(),
-                           count);
+  backend_->unpack_records(*batch.stream, batch.arena, batch.host_records, nullptr,
+                           batch.slots.data(), count);
   if (currency.catch_up != nullptr) {
     backend_->catch_up_rows(*batch.stream, batch.arena, batch.rows.data(), batch.slots.data(),
                             count, *currency.catch_up);
@@ -106,12 +105,14 @@ void RecordExchange::write_values(std::span<const kernels::RowId> rows,
   Scratch& batch = scratch();
   for (std::size_t done = 0; done < rows.size(); done += kBatchRows) {
     const std::size_t count = std::min<std::size_t>(kBatchRows, rows.size() - done);
+    std::array<const std::byte*, kBatchRows> addresses;
     for (std::size_t i = 0; i < count; ++i) {
+      std::byte* record = batch.host_records.record(static_cast<kernels::SlotId>(i));
       encode_record(layout, values.data() + (done + i) * layout.width,
-                    static_cast<std::uint32_t>(step),
-                    batch.records.data() + i * layout.record_bytes());
+                    static_cast<std::uint32_t>(step), record);
+      addresses[i] = record;
     }
-    store_->write_records(rows.subspan(done, count), {batch.addresses.data(), count});
+    store_->write_records(rows.subspan(done, count), {addresses.data(), count});
   }
 }
 

@@ -30,8 +30,8 @@ class RecordExchange {
   struct Scratch {
     Scratch(kernels::Backend& backend, const kernels::RecordLayout& layout);
 
-    DeviceArray<std::byte> records;           // [kBatchRows * record_bytes], pinned host
-    DeviceArray<const std::byte*> addresses;  // [kBatchRows], pinned host
+    DeviceArray<std::byte> records;  // [kBatchRows * record_bytes], pinned host
+    kernels::HostRecords host_records;
     DeviceArray<kernels::RowId> host_rows;    // [kBatchRows], pinned host
     DeviceArray<kernels::SlotId> host_slots;  // [kBatchRows], pinned host: 0, 1, 2, ...
     DeviceArray<float> host_values;           // [kBatchRows, width], pinned host

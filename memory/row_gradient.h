@@ -33,7 +33,7 @@ class StepGradient {
 
   std::int64_t tokens() const { return tokens_; }
   std::int64_t distinct_rows() const { return lookups_.distinct_rows(); }
-  const kernels::RowId* unique_rows() const { return lookups_.grouped().unique_rows; }
+  const LookupSet& lookups() const { return lookups_; }
   // What the row operations take. After group().
   kernels::RowGradient gradient() const;
   // The gradient as a dense [rows, width] array, summed in double. For tests: small tables.

@@ -97,29 +97,27 @@ class ValueTable::Implementation {
 
   void gather(kernels::Stream& stream, LookupSet& set, const float* weights, float* y) {
     backend_.zero(stream, y, DeviceArray<float>::bytes(set.tokens() * options_.width));
-    for_each_chunk(stream, set.grouped().unique_rows, set.distinct_rows(),
-                   [&](offload::Lease& lease, std::int64_t first) {
-                     backend_.gather_rows(stream, lease.arena(),
-                                          {.grouped = set.grouped(),
-                                           .weights = weights,
-                                           .slots = lease.slots(),
-                                           .first = first,
-                                           .count = lease.count(),
-                                           .y = y});
-                   });
+    for_each_chunk(stream, rows_of(set), [&](offload::Lease& lease, std::int64_t first) {
+      backend_.gather_rows(stream, lease.arena(),
+                           {.grouped = set.grouped(),
+                            .weights = weights,
+                            .slots = lease.slots(),
+                            .first = first,
+                            .count = lease.count(),
+                            .y = y});
+    });
   }
 
   void dot(kernels::Stream& stream, LookupSet& set, const float* d_y, float* d_weights) {
-    for_each_chunk(stream, set.grouped().unique_rows, set.distinct_rows(),
-                   [&](offload::Lease& lease, std::int64_t first) {
-                     backend_.lookup_dot(stream, lease.arena(),
-                                         {.grouped = set.grouped(),
-                                          .d_y = d_y,
-                                          .slots = lease.slots(),
-                                          .first = first,
-                                          .count = lease.count(),
-                                          .d_weights = d_weights});
-                   });
+    for_each_chunk(stream, rows_of(set), [&](offload::Lease& lease, std::int64_t first) {
+      backend_.lookup_dot(stream, lease.arena(),
+                          {.grouped = set.grouped(),
+                           .d_y = d_y,
+                           .slots = lease.slots(),
+                           .first = first,
+                           .count = lease.count(),
+                           .d_weights = d_weights});
+    });
   }
 
   void keep_gradient(kernels::Stream& stream, const LookupSet& set, const float* weights,
@@ -137,11 +135,11 @@ class ValueTable::Implementation {
     const kernels::RowGradient gradient = gradient_.gradient();
     set_grad_scale(stream, gradient, result);
     if (std::isfinite(result.gradient_norm)) {
-      update(stream, gradient, result.distinct_rows);
+      update(stream, gradient);
     } else {
       // A gradient that is not finite counts as zero: the rows stay as this step has caught them
       // up. They are dirty, so that what a later step finds is the same in every tier.
-      for_each_chunk(stream, gradient_.unique_rows(), result.distinct_rows,
+      for_each_chunk(stream, rows_of(gradient_.lookups()),
                      [](offload::Lease& lease, std::int64_t) { lease.mark_dirty(); });
     }
     gradient_.clear();
@@ -168,19 +166,37 @@ class ValueTable::Implementation {
     return {.kind = options_.optimizer.kind, .step = step, .catch_up = catch_up_.advance(step)};
   }
 
+  // The distinct rows of an operation and the event after which they are in place.
+  struct Rows {
+    const kernels::RowId* rows = nullptr;
+    std::int64_t count = 0;
+    kernels::Event* ready = nullptr;
+  };
+  static Rows rows_of(const LookupSet& set) {
+    return {set.grouped().unique_rows, set.distinct_rows(), &set.rows_ready()};
+  }
+
   // Runs `work(lease, first)` over the distinct rows in chunks that the device tier can hold. Each
-  // chunk's rows stay resident after its lease where the budget allows, for the next operation.
+  // chunk's rows stay resident after its lease where the budget allows, for the next operation. The
+  // rows of a chunk come beside the caller's other work and beside the work on the chunk before.
   template <typename Work>
-  void for_each_chunk(kernels::Stream& stream, const kernels::RowId* rows, std::int64_t count,
-                      const Work& work) {
+  void for_each_chunk(kernels::Stream& stream, const Rows& rows, const Work& work) {
     const offload::Currency current = currency(current_for_);
-    for (std::int64_t first = 0; first < count;) {
-      const std::int64_t capacity = store_.lease_capacity(mode_);
-      CHECK(capacity >= 1);
+    const std::int64_t capacity = store_.lease_capacity(mode_);
+    // Two leases at a time where all rows do not fit into one; read-only ones come one by one.
+    const bool two = mode_ == offload::LeaseMode::kTrain && rows.count > capacity;
+    const std::int64_t chunk = two ? capacity / 2 : capacity;
+    CHECK(chunk >= 1);
+    offload::Lease before;
+    for (std::int64_t first = 0; first < rows.count;) {
       offload::Lease lease =
-          store_.acquire(stream, rows + first, std::min(capacity, count - first), mode_, current);
+          store_.acquire(stream, rows.rows + first, std::min(chunk, rows.count - first), mode_,
+                         current, rows.ready);
+      // It ends in front of the work on these rows: the next ones come beside that.
+      before = {};
       work(lease, first);
       first += lease.count();
+      if (two) before = std::move(lease);
     }
     // The catch-up tables may change only after this point of the stream.
     catch_up_.mark_used(stream);
@@ -202,10 +218,9 @@ class ValueTable::Implementation {
     step.gradient_norm = std::sqrt(*host_square_sum_.data());
   }
 
-  void update(kernels::Stream& stream, const kernels::RowGradient& gradient,
-              std::int64_t distinct_rows) {
+  void update(kernels::Stream& stream, const kernels::RowGradient& gradient) {
     const kernels::RowUpdateArgs args = update_args();
-    for_each_chunk(stream, gradient_.unique_rows(), distinct_rows,
+    for_each_chunk(stream, rows_of(gradient_.lookups()),
                    [&](offload::Lease& lease, std::int64_t first) {
                      backend_.update_rows(stream, lease.arena(), lease.slots(), gradient, first,
                                           lease.count(), args);

@@ -8,7 +8,6 @@
 namespace mneme::offload {
 namespace {
 
-using Clock = std::chrono::steady_clock;
 using kernels::MemoryKind;
 using kernels::RowId;
 using kernels::SlotId;
@@ -24,26 +23,32 @@ std::int64_t TieredStore::Implementation::capacity(LeaseMode mode) const {
   return std::max<std::int64_t>(0, std::int64_t{tiers_.device.slots()} - held);
 }
 
-std::unique_ptr<Lease::State> TieredStore::Implementation::acquire(kernels::Stream& compute,
-                                                                   const RowId* rows,
-                                                                   std::int64_t count,
-                                                                   LeaseMode mode,
-                                                                   const Currency& currency) {
+std::unique_ptr<Lease::State> TieredStore::Implementation::acquire(
+    kernels::Stream& compute, const RowId* rows, std::int64_t count, LeaseMode mode,
+    const Currency& currency, kernels::Event* rows_ready) {
   return guarded([&] {
     CHECK(count >= 0 && count <= capacity(mode), "lease of {} rows, capacity {}", count,
           capacity(mode));
-    compute.record(*event_);
-    stream_->wait(*event_);
+    if (rows_ready == nullptr) {
+      compute.record(*event_);
+      rows_ready = event_.get();
+    }
+    stream_->wait(*rows_ready);
+    stalls_.collect(tiers_.counters);
+    stalls_.start(compute);
     auto lease = std::make_unique<Lease::State>();
     lease->store = this;
     lease->compute = &compute;
     lease->count = count;
     lease->mode = mode;
     try {
-      make_resident(*lease, rows, currency);
+      const StallClock::HostTime host = make_resident(*lease, rows);
+      catch_up(*lease, rows, currency);
       stream_->record(*event_);
       compute.wait(*event_);
+      stalls_.resumed(compute, host);
     } catch (...) {
+      stalls_.forget();
       forget(*lease);
       throw;
     }
@@ -51,18 +56,105 @@ std::unique_ptr<Lease::State> TieredStore::Implementation::acquire(kernels::Stre
   });
 }
 
-void TieredStore::Implementation::make_resident(Lease::State& lease, const RowId* rows,
-                                                const Currency& currency) {
-  if (lease.mode == LeaseMode::kTrain) {
-    acquire_for_training(lease, rows);
+void TieredStore::Implementation::catch_up(const Lease::State& lease, const RowId* rows,
+                                           const Currency& currency) {
+  if (currency.catch_up == nullptr || currency.kind != kernels::RowOptimizerKind::kAdamW ||
+      lease.count == 0) {
+    return;
+  }
+  backend_.catch_up_rows(*stream_, *lease.arena, rows, lease_slots(lease), lease.count,
+                         *currency.catch_up);
+}
+
+StallClock::HostTime TieredStore::Implementation::make_resident(Lease::State& lease,
+                                                                const RowId* rows) {
+  prefetch_.publish();
+  const bool training = lease.mode == LeaseMode::kTrain;
+  if (training) {
+    begin_training_lease(lease);
   } else {
-    acquire_read_only(lease, rows);
+    CHECK(!read_only_lease_live_);
+    lease.arena = &tiers_.device.evaluation_arena();
   }
-  if (currency.catch_up != nullptr && currency.kind == kernels::RowOptimizerKind::kAdamW &&
-      lease.count > 0) {
-    backend_.catch_up_rows(*stream_, *lease.arena, rows, lease_slots(lease), lease.count,
-                           *currency.catch_up);
+  SlotId* slots = training ? lease.slots.as<SlotId>() : evaluation_found_.as<SlotId>();
+  const LeaseWanted wanted{.rows = rows,
+                           .slots = slots,
+                           .count = lease.count,
+                           .lease = lease.counter,
+                           .first_live_lease = leases_.empty() ? 0 : leases_.front()->counter,
+                           .held_host_slots = prefetch_.held_slots()};
+  const LeaseRows missing = plan_.look_up(wanted);
+  stalls_.planned(*stream_);
+  note_report(plan_.last_report());
+  count_lease(lease.count, missing);
+  const auto start = Clock::now();
+  const StepCounters before = tiers_.counters;
+  const std::uint64_t room_before = tiers_.room_us;
+  std::uint64_t disk_us = 0;
+  if (training) placed_rows_ += static_cast<std::uint64_t>(missing.untouched);
+  if (training && missing.missing() > 0) {
+    // Rows that are there already must not become victims of those that are not.
+    tiers_.device.mark_leased(slots, lease.count, lease.counter);
   }
+  if (!training) {
+    backend_.copy_rows(*stream_, tiers_.device.arena(), slots, *lease.arena, nullptr, lease.count);
+  }
+  move_missing(lease, wanted, missing, disk_us);
+  if (training) {
+    tiers_.device.mark_used(slots, lease.count, lease.counter,
+                            static_cast<std::uint32_t>(tiers_.step));
+  } else {
+    read_only_lease_live_ = true;
+  }
+  prefetch_.advance();
+  if (missing.missing() > 0) {
+    pace_links(start, before);
+    tiers_.counters.acquire_stall_us += io::elapsed_us(start);
+  }
+  return {disk_us, tiers_.room_us - room_before, missing.missing() > 0};
+}
+
+void TieredStore::Implementation::begin_training_lease(Lease::State& lease) {
+  lease.arena = &tiers_.device.arena();
+  lease.counter = ++tiers_.use_counter;
+  if (slot_buffers_.empty()) {
+    slot_buffers_.push_back(
+        backend_.allocate(std::size_t{tiers_.device.slots()} * 4, MemoryKind::kDevice));
+  }
+  lease.slots = std::move(slot_buffers_.back());
+  slot_buffers_.pop_back();
+  leases_.push_back(&lease);
+}
+
+void TieredStore::Implementation::move_missing(const Lease::State& lease, const LeaseWanted& wanted,
+                                               LeaseRows left, std::uint64_t& disk_us) {
+  if (left.missing() == 0) return;
+  const kernels::HostRecords& records = tiers_.host.records();
+  kernels::Stream& stream = tiers_.transfers.page_in();
+  for (std::int64_t done = 0; left.missing() > 0;) {
+    Round round = plan_.next_round(wanted, left, done);
+    if (round.rows.on_disk > 0) page_in_.start(round.disk_rows);
+    plan_.plan(wanted, round);
+    if (done == 0) stalls_.planned(*stream_);
+    tiers_.transfers.follow(*stream_);
+    tiers_.transfers.exchange(*lease.arena, records, round.exchange);
+    tiers_.transfers.fill_after_write_back();
+    backend_.generate_rows(stream, *lease.arena, round.untouched_rows, round.untouched_slots,
+                           round.rows.untouched, init_);
+    if (round.rows.on_disk > 0) {
+      const auto start = Clock::now();
+      stream_->synchronize();  // the slots of the disk rows are known
+      page_in_.bring(round.disk_rows, round.disk_slots, plan_.disk_rows_after(round), *lease.arena);
+      disk_us += io::elapsed_us(start);
+    }
+    plan_.queued(wanted);
+    left_to_host_ += static_cast<std::uint64_t>(round.exchange.leaving);
+    left.in_host -= round.rows.in_host;
+    left.untouched -= round.rows.untouched;
+    left.on_disk -= round.rows.on_disk;
+    done += round.rows.missing();
+  }
+  tiers_.transfers.arrive_before(*stream_);
 }
 
 void TieredStore::Implementation::forget(const Lease::State& lease) {
@@ -102,97 +194,31 @@ void TieredStore::Implementation::mark_dirty(const Lease::State& lease) {
   tiers_.device.mark_dirty(lease.slots.as<SlotId>(), lease.count);
 }
 
-void TieredStore::Implementation::acquire_for_training(Lease::State& lease, const RowId* rows) {
-  lease.arena = &tiers_.device.arena();
-  lease.counter = ++use_counter_;
-  if (slot_buffers_.empty()) {
-    slot_buffers_.push_back(
-        backend_.allocate(std::size_t{tiers_.device.slots()} * 4, MemoryKind::kDevice));
-  }
-  lease.slots = std::move(slot_buffers_.back());
-  slot_buffers_.pop_back();
-  SlotId* slots = lease.slots.as<SlotId>();
-  const MissingRows missing = tiers_.device.lookup(rows, lease.count, slots);
-  const auto start = Clock::now();
-  const StepCounters before = tiers_.counters;
-  count_lease(lease.count, missing.rows.size());
-  leases_.push_back(&lease);
-  if (!missing.rows.empty()) {
-    // Rows that are there already must not become victims of those that are not.
-    tiers_.device.mark_leased(slots, lease.count, lease.counter);
-    page_in_missing(missing);
-    const std::size_t still = tiers_.device.lookup(rows, lease.count, slots).rows.size();
-    CHECK(still == 0, "{} rows are missing after page-in", still);
-  }
-  tiers_.device.mark_used(slots, lease.count, lease.counter,
-                          static_cast<std::uint32_t>(tiers_.step));
-  page_in_.advance_prefetch();
-  host_link_.pace(start, tiers_.counters.host.bytes_read - before.host.bytes_read +
-                             tiers_.counters.host.bytes_written - before.host.bytes_written);
-  disk_link_.pace(start, tiers_.counters.disk.bytes_read - before.disk.bytes_read +
-                             tiers_.counters.disk.bytes_written - before.disk.bytes_written);
-  if (!missing.rows.empty() || lease.count == 0) {
-    tiers_.counters.acquire_stall_us += io::elapsed_us(start);
-  }
-}
-
-void TieredStore::Implementation::page_in_missing(const MissingRows& missing) {
-  for (const RowId row : missing.rows) {
-    if (tiers_.residency.place(row) == Place::kHost) {
-      tiers_.host.protect(tiers_.residency.host_slot(row));
-    }
-  }
-  const auto needed = static_cast<std::int64_t>(missing.rows.size());
-  const std::int64_t wanted = needed - tiers_.device.free_slots();
-  if (wanted > 0) {
-    const DeviceVictims victims = tiers_.device.evict(
-        wanted, use_counter_, static_cast<std::uint32_t>(tiers_.step), leases_.front()->counter);
-    CHECK(std::int64_t(victims.slots.size()) >= wanted, "{} victims of {} wanted",
-          victims.slots.size(), wanted);
-    write_back_.demote(victims);
-    tiers_.device.add_free(victims.slots);
-  }
-  SlotId* targets = fill_slots_.as<SlotId>();
-  for (std::int64_t i = 0; i < needed; ++i) targets[i] = tiers_.device.take_free();
-  tiers_.device.bind(missing.rows.data(), targets, needed, use_counter_);
-  page_in_.move(missing.rows, targets);
-}
-
-void TieredStore::Implementation::acquire_read_only(Lease::State& lease, const RowId* rows) {
-  CHECK(!read_only_lease_live_);
-  lease.arena = &tiers_.device.evaluation_arena();
-  SlotId* found = evaluation_found_.as<SlotId>();
-  const MissingRows missing = tiers_.device.lookup(rows, lease.count, found);
-  count_lease(lease.count, missing.rows.size());
-  std::int64_t listed = 0;
-  const auto copy_listed = [&] {
-    if (listed == 0) return;
-    backend_.copy_rows(*stream_, tiers_.device.arena(), copy_lists_.slots,
-                       tiers_.device.evaluation_arena(), copy_lists_.targets, listed);
-    stream_->synchronize();
-    listed = 0;
-  };
-  for (std::int64_t i = 0; i < lease.count; ++i) {
-    if (found[i] == kernels::kNoSlot) continue;
-    copy_lists_.slots[listed] = found[i];
-    copy_lists_.targets[listed] = static_cast<SlotId>(i);
-    if (++listed == TransferLists::kLength) copy_listed();
-  }
-  copy_listed();
-  // The list of found slots is spent by now: its memory serves for the targets.
-  SlotId* targets = found;
-  for (std::size_t i = 0; i < missing.rows.size(); ++i) targets[i] = missing.lease_index[i];
-  page_in_.copy(missing.rows, targets, tiers_.device.evaluation_arena());
-  read_only_lease_live_ = true;
-}
-
-void TieredStore::Implementation::count_lease(std::int64_t count, std::size_t missing) {
+void TieredStore::Implementation::count_lease(std::int64_t count, const LeaseRows& missing) {
   StepCounters& counters = tiers_.counters;
-  const auto hits = static_cast<std::uint64_t>(count) - missing;
+  const auto hits = static_cast<std::uint64_t>(count - missing.missing());
+  const auto in_host = static_cast<std::uint64_t>(missing.in_host);
   ++counters.leases;
   counters.rows_leased += static_cast<std::uint64_t>(count);
   counters.device.rows_read += hits;
   counters.device.bytes_read += hits * tiers_.record_bytes;
+  counters.host.rows_read += in_host;
+  counters.host.bytes_read += in_host * tiers_.record_bytes;
+  counters.rows_generated += static_cast<std::uint64_t>(missing.untouched);
+  counters.misses_cold += static_cast<std::uint64_t>(missing.untouched);
+  counters.misses_capacity += in_host + static_cast<std::uint64_t>(missing.on_disk);
+}
+
+void TieredStore::Implementation::pace_links(Clock::time_point start, const StepCounters& before) {
+  if (!host_link_.is_emulated() && !disk_link_.is_emulated()) return;
+  tiers_.transfers.synchronize();
+  settle_counters();
+  const StepCounters& now = tiers_.counters;
+  // The two directions of the host's link do not slow each other down.
+  host_link_.pace(start, std::max(now.host.bytes_read - before.host.bytes_read,
+                                  now.host.bytes_written - before.host.bytes_written));
+  disk_link_.pace(start, now.disk.bytes_read - before.disk.bytes_read + now.disk.bytes_written -
+                             before.disk.bytes_written);
 }
 
 }  // namespace mneme::offload

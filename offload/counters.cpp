@@ -34,6 +34,10 @@ StepCounters& StepCounters::operator+=(const StepCounters& other) {
   acquire_stall_us += other.acquire_stall_us;
   disk_wait_us += other.disk_wait_us;
   write_back_wait_us += other.write_back_wait_us;
+  stall_plan_us += other.stall_plan_us;
+  stall_host_us += other.stall_host_us;
+  stall_disk_us += other.stall_disk_us;
+  stall_write_back_us += other.stall_write_back_us;
   return *this;
 }
 

@@ -1,4 +1,5 @@
-// What the store did: counted by step and in total, without device synchronisation.
+// What the store did: counted by step and in total. Leases wait for no counter; begin_step and
+// who asks for counters wait for the step plan, which keeps some of them on the device.
 #pragma once
 
 #include <cstdint>
@@ -26,9 +27,18 @@ struct StepCounters {
   std::uint64_t clean_dropped = 0;  // victims that needed no write
   std::uint64_t evicted_from_device = 0, evicted_from_host = 0;
   std::uint64_t io_retries = 0;
-  std::uint64_t acquire_stall_us = 0;    // time that the caller waited inside acquire
-  std::uint64_t disk_wait_us = 0;        // of it: waiting for reads
-  std::uint64_t write_back_wait_us = 0;  // of it: waiting for room in write-back
+  // The host's own time, by its clock. None of it says how long the device waited.
+  std::uint64_t acquire_stall_us = 0;    // in acquire after the look-up, where rows were missing
+  std::uint64_t disk_wait_us = 0;        // waiting for reads: in acquire, in a flush
+  std::uint64_t write_back_wait_us = 0;  // waiting for write buffers and syncs: in acquire, in
+                                         // making room for prefetches, in a flush
+  // Time that the caller's stream stood still for the store, by what it waited for; in sum the
+  // stall. As the device saw it (stall_clock.h); a lease whose events were not over when the step
+  // was counted is in the next step's numbers.
+  std::uint64_t stall_plan_us = 0;        // the step plan: look-up, victims, slots
+  std::uint64_t stall_host_us = 0;        // rows from host memory, and generated ones
+  std::uint64_t stall_disk_us = 0;        // rows from disk
+  std::uint64_t stall_write_back_us = 0;  // room: victims that had to be written first
 
   StepCounters& operator+=(const StepCounters& other);
 };

@@ -104,6 +104,14 @@ std::byte* DiskTier::buffer_data(std::uint32_t buffer) const {
   return staging_.as<std::byte>() + static_cast<std::size_t>(buffer) * file_->slot_bytes();
 }
 
+kernels::HostRecords DiskTier::staging() const {
+  kernels::HostRecords records;
+  if (!file_) return records;
+  records.pieces[0] = staging_.as<std::byte>() + io::RecordFile::kPayloadOffset;
+  records.stride = file_->slot_bytes();
+  return records;
+}
+
 std::byte* DiskTier::write_payload(std::uint32_t buffer) {
   return buffer_data(buffer) + io::RecordFile::kPayloadOffset;
 }
@@ -169,15 +177,33 @@ std::uint32_t DiskTier::submit_write(std::uint32_t buffer, kernels::RowId row,
   io::kill_point("write-submitted");
   counters.disk.rows_written += 1;
   counters.disk.bytes_written += file_->slot_bytes();
-  if (previous) {
-    // A slot whose own write is still on its way must not be reused before that write is over.
-    if (writing_.contains(*previous)) {
-      superseded_in_flight_.insert(*previous);
-    } else {
-      slots_.supersede(*previous);
-    }
-  }
+  if (previous) discard(*previous);
   return slot;
+}
+
+bool DiskTier::reserve_slot() {
+  require_running();
+  if (slots_.free_slots() > 0) return true;
+  try {
+    reserve_for(slots_.slots() + 1);
+    return true;
+  } catch (const io::Error&) {
+    return false;
+  }
+}
+
+void DiskTier::finish_writes() {
+  while (writes_in_flight_ > 0) pump(true);
+  require_running();
+}
+
+void DiskTier::discard(std::uint32_t slot) {
+  // A slot whose own write is still on its way must not be reused before that write is over.
+  if (writing_.contains(slot)) {
+    superseded_in_flight_.insert(slot);
+  } else {
+    slots_.supersede(slot);
+  }
 }
 
 void DiskTier::submit(std::uint32_t buffer) {

@@ -50,7 +50,17 @@ class DiskTier {
   // supersedes. Returns the new slot. Throws Error on a full disk, before anything changes.
   std::uint32_t submit_write(std::uint32_t buffer, kernels::RowId row,
                              std::optional<std::uint32_t> previous, StepCounters& counters);
+  // Whether there is a slot for one more record, now that the file has grown as far as it needs to.
+  bool reserve_slot();
+  // Waits until every record that was submitted is in the file; not for its durability.
+  void finish_writes();
+  // Whether there is a rows file, or may be one.
+  bool has_file() const { return !options_.path.empty(); }
+  // The row has no use for its slot any more. REQUIRES no read of it is on its way.
+  void discard(std::uint32_t slot);
   std::uint32_t write_buffers() const { return write_buffers_; }
+  // The payloads of the staging buffers, reads' and writes', by buffer.
+  kernels::HostRecords staging() const;
 
   // --- Reading.
   // Queues the read of a row's record; false when no read buffer is free.

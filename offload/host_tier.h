@@ -1,77 +1,67 @@
 // The warm tier: records in pinned host memory, each one contiguous, so that one transfer moves a
-// row. Knows slots, rows and scores; moving bytes is its caller's business.
+// row. Its slot table lies on the device beside the device tier's, and moves between the two are
+// planned there; the host is asked only when rows have to leave for the disk.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <vector>
+#include <span>
 
 #include "kernels/backend.h"
+#include "offload/device_tier.h"
+#include "offload/host_arena.h"
+#include "offload/tier_slots.h"
 
 namespace mneme::offload {
 
-struct HostVictim {
-  std::uint32_t slot = 0;
-  kernels::RowId row = 0;
-  bool dirty = false;
+struct HostTierOptions {
+  std::uint64_t table_rows = 0;
+  kernels::Location* locations = nullptr;
+  std::uint64_t bytes = 0;
+  std::size_t record_bytes = 0;
+  kernels::ReplacementKind policy = kernels::ReplacementKind::kLru;
+  std::uint64_t seed = 0;
+};
+
+// Host memory of the caller's until the next choice.
+struct HostVictims {
+  std::span<const kernels::SlotId> slots;
+  std::span<const kernels::RowId> rows;
+  std::span<const std::uint8_t> state;
 };
 
 class HostTier {
  public:
+  // A budget for fewer is no host tier: rows would only pass through it, one by one.
+  static constexpr std::uint32_t kMinimumSlots = 16;
+  // The most victims of one choice.
+  static constexpr std::int64_t kMostVictims = 65536;
   // Bytes of the budget that one record takes.
   static std::size_t slot_bytes(std::size_t record_bytes) { return (record_bytes + 63) / 64 * 64; }
 
-  HostTier(kernels::Backend& backend, std::uint64_t bytes, std::size_t record_bytes,
-           kernels::ReplacementKind policy, std::uint64_t seed);
+  HostTier(kernels::Backend& backend, kernels::Stream& stream, const HostTierOptions& options);
 
-  std::uint32_t slots() const { return slots_; }
-  std::uint32_t used() const { return slots_ - static_cast<std::uint32_t>(free_.size()); }
-  std::uint32_t free_slots() const { return static_cast<std::uint32_t>(free_.size()); }
-  std::byte* record(std::uint32_t slot) const {
-    return memory_.as<std::byte>() + static_cast<std::size_t>(slot) * stride_;
-  }
-  kernels::RowId row(std::uint32_t slot) const { return state_[slot].row; }
-  bool dirty(std::uint32_t slot) const { return state_[slot].dirty; }
-  bool prefetched(std::uint32_t slot) const { return state_[slot].prefetched; }
-  void set_clean(std::uint32_t slot) { state_[slot].dirty = false; }
-  // The row is about to be read: it is no victim in this tick when anything else is left.
-  void protect(std::uint32_t slot) { state_[slot].protected_until = tick_ + 1; }
+  std::uint32_t slots() const { return slots_.count(); }
+  const kernels::SlotTable& table() const { return slots_.table(); }
+  const kernels::HostRecords& records() const { return arena_.records(); }
+  std::byte* record(kernels::SlotId slot) const { return arena_.record(slot); }
 
-  // Takes a free slot. REQUIRES free_slots() > 0. `uses` weighs the row for lfu and static-hot;
-  // a prefetched row is not a victim before `protected_until` ticks have passed.
-  std::uint32_t take(kernels::RowId row, bool dirty, std::uint32_t uses, bool prefetched,
-                     std::uint64_t protected_until);
-  void release(std::uint32_t slot);
-  // Picks up to `wanted` slots worth least, prefetched ones only when nothing else is left. They
-  // stay occupied until released.
-  std::vector<HostVictim> victims(std::uint32_t wanted);
-  // Time for protection and age: one tick a training step.
-  void set_tick(std::uint64_t tick) { tick_ = tick; }
-  // Occupied dirty slots, ascending.
-  std::vector<std::uint32_t> dirty_slots() const;
+  // Takes up to `wanted` slots, worth least, from their rows, none that the lease `lease` wants,
+  // prefetched ones for later steps only when nothing else is left. Synchronises. Their records
+  // stay as they are until release_victims. REQUIRES wanted <= kMostVictims.
+  HostVictims select_victims(std::int64_t wanted, std::uint32_t lease, std::uint32_t step);
+  // Makes the slots of the last choice free.
+  void release_victims();
 
  private:
-  struct SlotState {
-    kernels::RowId row = 0;
-    std::uint32_t uses = 0;
-    std::uint64_t order = 0;  // of arrival
-    std::uint64_t protected_until = 0;
-    bool occupied = false;
-    bool dirty = false;
-    bool prefetched = false;
-  };
-  // Lower goes first.
-  std::uint64_t score(const SlotState& state, std::uint32_t slot) const;
-
-  kernels::ReplacementKind policy_;
-  std::uint64_t seed_;
-  std::size_t stride_ = 0;
-  std::uint32_t slots_ = 0;
-  kernels::Buffer memory_;
-  std::vector<SlotState> state_;
-  std::vector<std::uint32_t> free_;
-  std::uint64_t arrivals_ = 0;
-  std::uint64_t tick_ = 0;
+  kernels::Backend& backend_;
+  kernels::Stream& stream_;
+  HostTierOptions options_;
+  TierSlots slots_;
+  HostArena arena_;
+  kernels::Buffer hand_;   // [1], device
+  kernels::Buffer lists_;  // pinned host
+  VictimLists victims_;    // within lists_
 };
 
 }  // namespace mneme::offload

@@ -1,59 +1,57 @@
-// Rows moving to the device: from host records, from the disk through staging, or generated.
+// Rows that a lease wants from the disk, through registered staging buffers to the device: reads at
+// a constant depth, and behind them transfers over the bus, a few batches of them under way.
 #pragma once
 
+#include <array>
 #include <cstdint>
-#include <deque>
+#include <memory>
 #include <span>
-#include <unordered_set>
+#include <vector>
 
+#include "offload/disk_prefetch.h"
 #include "offload/tiers.h"
-#include "offload/write_back.h"
 
 namespace mneme::offload {
 
 class PageIn {
  public:
-  PageIn(Tiers& tiers, WriteBack& write_back, const kernels::RowInit& init)
-      : tiers_(tiers), write_back_(write_back), init_(init), lists_(tiers.backend) {}
+  PageIn(Tiers& tiers, DiskPrefetch& prefetch);
 
-  // Brings rows (ascending) into slots of the device arena, which are bound to them already, and
-  // moves them there in the residency.
-  void move(std::span<const kernels::RowId> rows, const kernels::SlotId* slots);
-  // Brings copies of rows into slots of another arena; nothing else changes.
-  void copy(std::span<const kernels::RowId> rows, const kernels::SlotId* slots,
-            const kernels::RowArena& arena);
-
-  // Queues reads of rows that are on disk only into the host tier, and returns. They may take up to
-  // half of it, from the rows that are worth least there.
-  void prefetch(std::span<const kernels::RowId> rows, std::uint64_t byte_budget);
-  // Stores what has arrived, queues what is waiting.
-  void advance_prefetch();
-  // Waits for every prefetch read on its way and forgets what is queued.
-  void finish_prefetch();
+  // Queues as many reads of `rows` (ascending, on disk) as the staging buffers allow. bring() has
+  // to follow with the same rows.
+  void start(std::span<const kernels::RowId> rows);
+  // Brings the rows into slots of an arena. slots: [rows.size()], host memory. later: rows,
+  // ascending, for which bring() will be called in the same lease. The transfers are queued on the
+  // page-in stream when this returns.
+  void bring(std::span<const kernels::RowId> rows, const kernels::SlotId* slots,
+             std::span<const kernels::RowId> later, const kernels::RowArena& arena);
 
  private:
-  struct Request {
-    std::span<const kernels::RowId> rows;
-    const kernels::SlotId* slots;
-    const kernels::RowArena* arena;
-    bool moving;
+  // Records in staging buffers and where they go.
+  struct Batch {
+    kernels::SlotId* buffers = nullptr;  // pinned host
+    kernels::SlotId* slots = nullptr;    // pinned host
+    std::int64_t count = 0;
+    std::unique_ptr<kernels::Event> moved;
   };
-  void run(const Request& request);
-  void from_host(const Request& request);
-  void generate(const Request& request);
-  void from_disk(const Request& request);
-  void unpack(const Request& request, std::int64_t count, bool dirty);
-  void store_prefetched(const FinishedRead& read);
+  static constexpr std::size_t kBatches = 4;
+
+  void start_more(std::span<const kernels::RowId> rows);
+  Batch& free_batch();
+  void finish(Batch& batch);
+  void finish_reached();
+  bool finish_oldest();
+  void collect(Batch& batch, std::span<const kernels::RowId> rows, const kernels::SlotId* slots,
+               std::span<const kernels::RowId> later, std::size_t most);
 
   Tiers& tiers_;
-  WriteBack& write_back_;
-  kernels::RowInit init_;
-  TransferLists lists_;
-  std::vector<std::uint32_t> host_;  // indices into a request's rows, by where the row is
-  std::vector<std::uint32_t> disk_;
-  std::vector<std::uint32_t> untouched_;
-  std::deque<kernels::RowId> prefetch_queue_;
-  std::unordered_set<kernels::RowId> prefetching_;  // bounded by the read buffers
+  DiskPrefetch& prefetch_;
+  std::int64_t batch_rows_;
+  kernels::Buffer lists_;  // pinned host
+  std::array<Batch, kBatches> batches_;
+  std::size_t next_batch_ = 0;  // the oldest
+  std::size_t considered_ = 0;  // rows whose reads are started, here or by a prefetch
+  std::vector<bool> arrived_;   // by row: a prefetch's read may come before its turn
 };
 
 }  // namespace mneme::offload

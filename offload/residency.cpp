@@ -2,6 +2,8 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
+
 #include "io/error.h"
 
 namespace mneme::offload {
@@ -27,29 +29,32 @@ LazyArray<T>::~LazyArray() {
   if (data_ != nullptr) munmap(data_, count_ * sizeof(T));
 }
 
-template class LazyArray<std::uint8_t>;
 template class LazyArray<std::uint32_t>;
 
-Residency::Residency(std::uint64_t rows)
-    : rows_(rows), upper_(rows), disk_(rows), demotions_(rows) {}
+Residency::Residency(kernels::Backend& backend, std::uint64_t rows)
+    : rows_(rows),
+      locations_(backend.allocate(static_cast<std::size_t>(rows) * sizeof(kernels::Location),
+                                  kernels::MemoryKind::kDevice)),
+      disk_(rows) {}
 
-Place Residency::place(kernels::RowId row) const {
-  const std::uint32_t upper = upper_[row];
-  if (upper == kOnDevice) return Place::kDevice;
-  if (upper >= kFirstHost) return Place::kHost;
-  return disk_[row] != 0 ? Place::kDisk : Place::kUntouched;
-}
-
-std::uint8_t Residency::count_demotion(kernels::RowId row) {
-  std::uint8_t& count = demotions_[row];
-  if (count < 255) ++count;
-  return count;
-}
-
-std::vector<kernels::RowId> Residency::touched() const {
+std::vector<kernels::RowId> Residency::touched(kernels::Backend& backend,
+                                               kernels::Stream& stream) const {
+  constexpr std::uint64_t kBatch = std::uint64_t{1} << 20;
+  const auto bytes = [](std::uint64_t count) {
+    return static_cast<std::size_t>(count) * sizeof(kernels::Location);
+  };
+  const kernels::Buffer copy =
+      backend.allocate(bytes(std::min(kBatch, rows_)), kernels::MemoryKind::kPinnedHost);
   std::vector<kernels::RowId> rows;
-  for (std::uint64_t row = 0; row < rows_; ++row) {
-    if (upper_[row] != 0 || disk_[row] != 0) rows.push_back(static_cast<kernels::RowId>(row));
+  for (std::uint64_t first = 0; first < rows_; first += kBatch) {
+    const std::uint64_t count = std::min(kBatch, rows_ - first);
+    backend.copy(stream, copy.as<void>(), locations() + first, bytes(count));
+    stream.synchronize();
+    const auto* found = copy.as<kernels::Location>();
+    for (std::uint64_t i = 0; i < count; ++i) {
+      if (kernels::place_of(found[i]) == kernels::Place::kUntouched) continue;
+      rows.push_back(static_cast<kernels::RowId>(first + i));
+    }
   }
   return rows;
 }

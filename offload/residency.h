@@ -1,19 +1,19 @@
-// The host's view of where each row is: two flat arrays over the rows of a table, no hash table.
+// Where each row of a table is: two flat arrays over its rows, no hash table.
 //
-// Exclusive tiers: a row is on the device, in a host slot, on disk only, or untouched. A row on the
-// device or in a host slot may also have a disk slot: that is its clean copy, valid while the
-// record is not dirty. Arrays are lazily touched zero pages, so a table of any size costs nothing
-// until its rows are used.
+// On the device a location a row (4 bytes): untouched, device slot, host slot, or on disk; the step
+// plan reads and changes it in bulk. On the host the disk slot of a row, which only the host needs.
+// A row in a tier in memory may also have a disk slot: that is its clean copy, valid while the
+// record is not dirty. On the CPU backend both are lazily touched zero pages, so that a table of
+// any size costs nothing until its rows are used.
 #pragma once
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
-#include "kernels/key_ops.h"
+#include "kernels/backend.h"
 
 namespace mneme::offload {
-
-enum class Place : std::uint8_t { kUntouched, kDevice, kHost, kDisk };
 
 // Zero pages of the size of a table. Move-only.
 template <typename T>
@@ -22,8 +22,9 @@ class LazyArray {
   LazyArray() = default;
   explicit LazyArray(std::uint64_t count);
   ~LazyArray();
-  LazyArray(const LazyArray&) = delete;
-  LazyArray& operator=(const LazyArray&) = delete;
+  LazyArray(LazyArray&& other) noexcept
+      : data_(std::exchange(other.data_, nullptr)), count_(std::exchange(other.count_, 0)) {}
+  LazyArray& operator=(LazyArray&&) = delete;
 
   T& operator[](std::uint64_t index) { return data_[index]; }
   const T& operator[](std::uint64_t index) const { return data_[index]; }
@@ -35,49 +36,25 @@ class LazyArray {
 
 class Residency {
  public:
-  explicit Residency(std::uint64_t rows);
+  Residency(kernels::Backend& backend, std::uint64_t rows);
 
   std::uint64_t rows() const { return rows_; }
-  Place place(kernels::RowId row) const;
-  // REQUIRES place(row) == kHost.
-  std::uint32_t host_slot(kernels::RowId row) const { return upper_[row] - kFirstHost; }
+  // Device, [rows].
+  kernels::Location* locations() const { return locations_.as<kernels::Location>(); }
+
   bool has_disk_slot(kernels::RowId row) const { return disk_[row] != 0; }
   // REQUIRES has_disk_slot(row).
   std::uint32_t disk_slot(kernels::RowId row) const { return disk_[row] - 1; }
+  void set_disk_slot(kernels::RowId row, std::uint32_t slot) { disk_[row] = slot + 1; }
+  void clear_disk_slot(kernels::RowId row) { disk_[row] = 0; }
 
-  void set_device(kernels::RowId row) { change(row, kOnDevice, disk_[row]); }
-  void set_host(kernels::RowId row, std::uint32_t slot) {
-    change(row, slot + kFirstHost, disk_[row]);
-  }
-  // Leaves the row to its disk slot, or untouched when it has none.
-  void drop(kernels::RowId row) { change(row, 0, disk_[row]); }
-  void set_disk_slot(kernels::RowId row, std::uint32_t slot) { change(row, upper_[row], slot + 1); }
-  // Rows that are in some tier.
-  std::uint64_t touched_count() const { return touched_count_; }
-
-  // How often the row was moved from the device to the host (saturating): the host tier's measure
-  // of use, since reads of a row in the host tier move it out.
-  std::uint8_t count_demotion(kernels::RowId row);
-
-  // Scans the table: for tools, never within a step.
-  std::vector<kernels::RowId> touched() const;
+  // Rows that are in some tier, ascending. Scans the table: for tools, never within a step.
+  std::vector<kernels::RowId> touched(kernels::Backend& backend, kernels::Stream& stream) const;
 
  private:
-  static constexpr std::uint32_t kOnDevice = 1;
-  static constexpr std::uint32_t kFirstHost = 2;
-
-  void change(kernels::RowId row, std::uint32_t upper, std::uint32_t disk) {
-    touched_count_ -= upper_[row] != 0 || disk_[row] != 0 ? 1 : 0;
-    touched_count_ += upper != 0 || disk != 0 ? 1 : 0;
-    upper_[row] = upper;
-    disk_[row] = disk;
-  }
-
   std::uint64_t rows_;
-  std::uint64_t touched_count_ = 0;
-  LazyArray<std::uint32_t> upper_;  // 0: neither device nor host
-  LazyArray<std::uint32_t> disk_;   // disk slot + 1, 0 for none
-  LazyArray<std::uint8_t> demotions_;
+  kernels::Buffer locations_;
+  LazyArray<std::uint32_t> disk_;  // disk slot + 1, 0 for none
 };
 
 }  // namespace mneme::offload

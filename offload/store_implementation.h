@@ -1,16 +1,20 @@
 // The parts of a tiered store and what works on them: leases and page-in in acquire.cpp; records,
-// checkpoints and counters in tiered_store.cpp.
+// checkpoints and counters in store_implementation.cpp.
 #pragma once
 
 #include <algorithm>
+#include <chrono>
 #include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "io/error.h"
+#include "offload/disk_prefetch.h"
+#include "offload/lease_plan.h"
 #include "offload/link_emulation.h"
 #include "offload/page_in.h"
+#include "offload/stall_clock.h"
 #include "offload/tiered_store.h"
 #include "offload/tiers.h"
 #include "offload/write_back.h"
@@ -51,7 +55,8 @@ class TieredStore::Implementation {
   [[nodiscard]] std::unique_ptr<Lease::State> acquire(kernels::Stream& compute,
                                                       const kernels::RowId* rows,
                                                       std::int64_t count, LeaseMode mode,
-                                                      const Currency& currency);
+                                                      const Currency& currency,
+                                                      kernels::Event* rows_ready = nullptr);
   void release(Lease::State& lease);
   // release() for a destructor, which runs while an error of the device unwinds a step, too: a
   // failure is the next call's.
@@ -70,11 +75,11 @@ class TieredStore::Implementation {
                                            : evaluation_slots_.as<kernels::SlotId>();
   }
 
-  TierUse tier_use() const;
+  TierUse tier_use();
 
-  const StepCounters& counters() {
-    tiers_.counters.io_retries = tiers_.disk.io_retries() - retries_before_step_;
-    return tiers_.counters;
+  const StepCounters& counters();
+  std::vector<kernels::RowId> touched_rows() const {
+    return tiers_.residency.touched(backend_, *stream_);
   }
 
   const StoreOptions& options() const { return options_; }
@@ -82,13 +87,24 @@ class TieredStore::Implementation {
   StepCounters& total() { return total_; }
 
  private:
+  using Clock = std::chrono::steady_clock;
+
   // The host's side of the end of a lease: it holds no rows any more.
   void forget(const Lease::State& lease);
-  void make_resident(Lease::State& lease, const kernels::RowId* rows, const Currency& currency);
-  void acquire_for_training(Lease::State& lease, const kernels::RowId* rows);
-  void page_in_missing(const MissingRows& missing);
-  void acquire_read_only(Lease::State& lease, const kernels::RowId* rows);
-  void count_lease(std::int64_t count, std::size_t missing);
+  StallClock::HostTime make_resident(Lease::State& lease, const kernels::RowId* rows);
+  void begin_training_lease(Lease::State& lease);
+  void move_missing(const Lease::State& lease, const LeaseWanted& wanted, LeaseRows left,
+                    std::uint64_t& disk_us);
+  void catch_up(const Lease::State& lease, const kernels::RowId* rows, const Currency& currency);
+  void number_evaluation_slots();
+  kernels::HostRecords scratch_records() const;
+  void place_on_disk(std::span<const TableEntry> entries);
+  void count_lease(std::int64_t count, const LeaseRows& missing);
+  // Takes what the device has counted into the step's counters.
+  void note_report(const kernels::LookupReport& report);
+  // The same, of everything queued so far; waits for the plan.
+  const kernels::LookupReport& settle_counters();
+  void pace_links(Clock::time_point start, const StepCounters& before);
 
   StoreOptions options_;
   kernels::Backend& backend_;
@@ -97,19 +113,24 @@ class TieredStore::Implementation {
   kernels::RowInit init_;
   Tiers tiers_;
   WriteBack write_back_;
+  DiskPrefetch prefetch_;
   PageIn page_in_;
+  LeasePlan plan_;
+  StallClock stalls_;
   LinkEmulation host_link_;
   LinkEmulation disk_link_;
-  TransferLists lists_;
-  TransferLists copy_lists_{backend_};
-  kernels::Buffer fill_slots_;
-  kernels::Buffer evaluation_slots_;  // 0, 1, 2, ...
-  kernels::Buffer evaluation_found_;
-  kernels::Buffer scratch_;
+  kernels::Buffer evaluation_slots_;  // 0, 1, 2, ...; device
+  kernels::Buffer evaluation_found_;  // device
+  kernels::Buffer scratch_;           // pinned host: records of one batch
+  kernels::Buffer scratch_rows_;      // pinned host: their rows
+  std::int64_t scratch_length_ = 0;
   std::vector<kernels::Buffer> slot_buffers_;  // of ended leases
   std::vector<const Lease::State*> leases_;    // live, oldest first
   bool read_only_lease_live_ = false;
-  std::uint32_t use_counter_ = 0;
+  // Of the rows that went to the host tier since the last report: some were dropped instead.
+  std::uint64_t left_to_host_ = 0;
+  std::uint64_t dropped_ = 0, prefetch_used_ = 0;  // as of the last report
+  std::uint64_t placed_rows_ = 0;  // untouched rows that found a place, since the start
   std::uint64_t retries_before_step_ = 0;
   std::size_t flushed_rows_ = 0;  // leading entries of changed_rows that the last flush reported
   StepCounters total_;

@@ -6,8 +6,8 @@
 // evictable. The store never changes a value except by catching rows up to the step they are read
 // in, so no budget, policy or depth can change a result. It knows nothing of layers or models.
 //
-// Threads: one caller at a time. Device work runs on the store's own stream, ordered with the
-// caller's stream by events.
+// Threads: one caller at a time. Device work runs on the store's own streams (the plan's,
+// page-in's, write-back's), ordered with each other and with the caller's stream by events.
 #pragma once
 
 #include <cstdint>
@@ -29,7 +29,7 @@ enum class PrefetchKind { kNone, kOracleNextStep };
 
 struct TierOptions {
   std::uint64_t device_bytes = 0;  // device arena: records of hot rows
-  std::uint64_t host_bytes = 0;    // host arena: records of warm rows; 0 is allowed
+  std::uint64_t host_bytes = 0;    // host arena: records of warm rows; less than 16 take: no tier
   std::uint64_t disk_bytes = 0;    // the rows file may not grow beyond this; 0 for no limit
   // Share of the device arena set aside for read-only leases.
   double evaluation_share = 0.0625;
@@ -38,8 +38,8 @@ struct TierOptions {
   std::uint32_t io_depth = 32;
   io::IoEngine io_engine = io::IoEngine::kAuto;
   bool direct_io = true;
-  // Emulated link speeds, bytes per second; 0 for none. The CPU backend then takes as long as a
-  // link of that speed would for the bytes that each tier moves.
+  // Emulated link speeds, bytes per second; 0 for none. A lease then takes as long as links of that
+  // speed would for the bytes that moved: the host's each way, the disk's both ways together.
   double host_link_bytes_per_second = 0;
   double disk_link_bytes_per_second = 0;
 };
@@ -72,7 +72,7 @@ class TieredStore;
 // Rows that are resident, current and not evictable until the lease ends. Move-only.
 class Lease {
  public:
-  Lease() = default;
+  Lease();
   ~Lease();
   Lease(Lease&& other) noexcept;
   Lease& operator=(Lease&& other) noexcept;
@@ -107,11 +107,14 @@ class TieredStore {
   void begin_step(std::uint64_t step);
   // Makes rows resident and current. rows: device, [count], distinct, ascending;
   // count <= lease_capacity(mode). `compute` is the caller's stream: work queued on it after this
-  // call sees the rows, and the rows wait for work queued on it before (their ids).
+  // call sees the rows. The store waits for `rows_ready`, after which the ids and the tables of
+  // `currency` are in place, or where it is null for all work queued on `compute` before: with the
+  // event rows move beside that work. REQUIRES: no work queued on `compute` after the event changes
+  // these rows under another lease.
   Lease acquire(kernels::Stream& compute, const kernels::RowId* rows, std::int64_t count,
-                LeaseMode mode, const Currency& currency);
+                LeaseMode mode, const Currency& currency, kernels::Event* rows_ready = nullptr);
   // Hint: these rows (host memory) will be acquired soon. At most byte_budget bytes are moved; the
-  // call returns without waiting for the disk.
+  // call returns without waiting for what it reads.
   void prefetch(std::span<const kernels::RowId> rows, std::uint64_t byte_budget);
 
   // Sets rows from records in host memory (import, tests). records: one address a row.

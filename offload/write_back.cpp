@@ -1,14 +1,31 @@
 #include "offload/write_back.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <optional>
+#include <utility>
 
 #include "io/check.h"
+#include "io/elapsed.h"
 
 namespace mneme::offload {
 
-void WriteBack::submit(std::uint32_t buffer, kernels::RowId row) {
+using kernels::RowId;
+using kernels::SlotId;
+
+WriteBack::WriteBack(Tiers& tiers)
+    : tiers_(tiers),
+      lists_(tiers.backend.allocate(
+          sizeof(std::uint64_t) + std::size_t{tiers.disk.write_buffers()} * 2 * sizeof(SlotId),
+          kernels::MemoryKind::kPinnedHost)),
+      dirty_count_(lists_.as<std::uint64_t>()) {
+  staged_ = reinterpret_cast<SlotId*>(dirty_count_ + 1);
+  batch_ = staged_ + tiers.disk.write_buffers();
+}
+
+void WriteBack::submit(std::uint32_t buffer, RowId row) {
+  if (!tiers_.disk.reserve_slot()) reclaim_stale_slots();
   Residency& residency = tiers_.residency;
   const auto previous = residency.has_disk_slot(row)
                             ? std::optional<std::uint32_t>(residency.disk_slot(row))
@@ -18,126 +35,139 @@ void WriteBack::submit(std::uint32_t buffer, kernels::RowId row) {
   tiers_.changed_rows.push_back(row);
 }
 
-void WriteBack::demote(const DeviceVictims& victims) {
-  Residency& residency = tiers_.residency;
-  tiers_.counters.evicted_from_device += victims.slots.size();
-  if (tiers_.host.slots() > 0) {
-    const std::size_t batch = std::min<std::size_t>(TransferLists::kLength, tiers_.host.slots());
-    for (std::size_t first = 0; first < victims.slots.size(); first += batch) {
-      demote_to_host(victims, first, std::min(batch, victims.slots.size() - first));
+std::int64_t WriteBack::make_host_room(std::int64_t wanted, std::uint32_t lease) {
+  const auto start = std::chrono::steady_clock::now();
+  const auto step = static_cast<std::uint32_t>(tiers_.step);
+  std::int64_t made = 0;
+  while (made < wanted) {
+    const HostVictims victims =
+        tiers_.host.select_victims(std::min(wanted - made, HostTier::kMostVictims), lease, step);
+    if (victims.slots.empty()) break;
+    bool arrived = false;
+    for (std::size_t i = 0; i < victims.slots.size(); ++i) {
+      if ((victims.state[i] & kernels::kDirty) != 0) {
+        // Records may still be on their way into host memory.
+        if (!std::exchange(arrived, true)) tiers_.transfers.write_back().synchronize();
+        write_host_record(victims.slots[i], victims.rows[i]);
+      } else {
+        ++tiers_.counters.clean_dropped;
+      }
+      if ((victims.state[i] & kernels::kPrefetched) != 0) {
+        ++tiers_.counters.prefetch_wasted;
+        tiers_.counters.prefetch_wasted_bytes += tiers_.record_bytes;
+      }
     }
-    return;
+    tiers_.host.release_victims();
+    tiers_.counters.evicted_from_host += victims.slots.size();
+    made += static_cast<std::int64_t>(victims.slots.size());
   }
-  std::int64_t listed = 0;
-  const std::int64_t batch =
-      std::min<std::int64_t>(TransferLists::kLength, tiers_.disk.write_buffers());
-  for (std::size_t i = 0; i < victims.slots.size(); ++i) {
-    if (victims.dirty[i] == 0) {
-      residency.drop(victims.rows[i]);
-      ++tiers_.counters.clean_dropped;
-      continue;
-    }
-    lists_.slots[listed] = victims.slots[i];
-    lists_.rows[listed] = victims.rows[i];
-    if (++listed == batch) {
-      write_device_records(listed, true);
-      listed = 0;
-    }
-  }
-  write_device_records(listed, true);
+  tiers_.room_us += io::elapsed_us(start);
+  return made;
 }
 
-void WriteBack::demote_to_host(const DeviceVictims& victims, std::size_t first, std::size_t count) {
-  Residency& residency = tiers_.residency;
-  make_host_room(static_cast<std::uint32_t>(count));
-  std::int64_t listed = 0;
-  for (std::size_t i = first; i < first + count; ++i) {
-    const kernels::RowId row = victims.rows[i];
-    const bool dirty = victims.dirty[i] != 0;
-    if (!dirty && !residency.has_disk_slot(row)) {
-      residency.drop(row);  // still equal to its initial value
-      ++tiers_.counters.clean_dropped;
-      continue;
-    }
-    const std::uint32_t slot =
-        tiers_.host.take(row, dirty, residency.count_demotion(row), false, 0);
-    residency.set_host(row, slot);
-    lists_.slots[listed] = victims.slots[i];
-    lists_.records[listed] = tiers_.host.record(slot);
-    ++listed;
-  }
-  tiers_.backend.pack_records(tiers_.stream, tiers_.device.arena(), lists_.records, lists_.slots,
-                              listed);
-  tiers_.host_writes_pending = true;
-  tiers_.settle_host();
-  tiers_.counters.host.rows_written += static_cast<std::uint64_t>(listed);
-  tiers_.counters.host.bytes_written += static_cast<std::uint64_t>(listed) * tiers_.record_bytes;
-}
-
-void WriteBack::make_host_room(std::uint32_t wanted) {
-  CHECK(wanted <= tiers_.host.slots());
-  if (tiers_.host.free_slots() >= wanted) return;
-  tiers_.settle_host();
-  const std::uint32_t missing = wanted - tiers_.host.free_slots();
-  // A few more than asked, so that the scan over the slots is paid rarely.
-  const std::uint32_t extra = std::min(tiers_.host.slots() / 64, tiers_.host.used() - missing);
-  for (const HostVictim& victim : tiers_.host.victims(missing + extra)) {
-    if (victim.dirty) {
-      write_host_record(victim.slot, victim.row);
-    } else {
-      ++tiers_.counters.clean_dropped;
-    }
-    if (tiers_.host.prefetched(victim.slot)) {
-      ++tiers_.counters.prefetch_wasted;
-      tiers_.counters.prefetch_wasted_bytes += tiers_.record_bytes;
-    }
-    tiers_.residency.drop(victim.row);
-    tiers_.host.release(victim.slot);
-    ++tiers_.counters.evicted_from_host;
-  }
-}
-
-void WriteBack::write_host_record(std::uint32_t slot, kernels::RowId row) {
+void WriteBack::write_host_record(SlotId slot, RowId row) {
   const std::uint32_t buffer = tiers_.disk.stage_write(tiers_.counters);
   std::memcpy(tiers_.disk.write_payload(buffer), tiers_.host.record(slot), tiers_.record_bytes);
   submit(buffer, row);
 }
 
-// Writes the device records listed in lists_.slots and lists_.rows.
-void WriteBack::write_device_records(std::int64_t count, bool leave_device) {
-  if (count == 0) return;
-  staged_.clear();
-  for (std::int64_t i = 0; i < count; ++i) {
-    staged_.push_back(tiers_.disk.stage_write(tiers_.counters));
-    lists_.records[i] = tiers_.disk.write_payload(staged_.back());
-  }
-  tiers_.backend.pack_records(tiers_.stream, tiers_.device.arena(), lists_.records, lists_.slots,
-                              count);
+std::int64_t WriteBack::write_device_victims(const VictimLists& lists) {
+  const auto start = std::chrono::steady_clock::now();
   tiers_.stream.synchronize();
-  for (std::int64_t i = 0; i < count; ++i) {
-    submit(staged_[static_cast<std::size_t>(i)], lists_.rows[i]);
-    if (leave_device) tiers_.residency.drop(lists_.rows[i]);
+  const std::uint64_t count = *lists.count;
+  std::int64_t forgotten = 0;
+  // Dirty ones to the front; the list of slots as a whole is the plan's until it has run again.
+  batch_rows_.clear();
+  std::int64_t listed = 0;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    if ((lists.state[i] & kernels::kDirty) == 0) {
+      ++tiers_.counters.clean_dropped;
+      forgotten += (lists.state[i] & kernels::kOnDisk) == 0 ? 1 : 0;
+      continue;
+    }
+    batch_[listed] = lists.slots[i];
+    batch_rows_.push_back(lists.rows[i]);
+    if (++listed < tiers_.disk.write_buffers()) continue;
+    write_device_records(batch_, batch_rows_.data(), listed);
+    batch_rows_.clear();
+    listed = 0;
+  }
+  write_device_records(batch_, batch_rows_.data(), listed);
+  tiers_.room_us += io::elapsed_us(start);
+  return forgotten;
+}
+
+// slots: pinned host. REQUIRES count <= disk.write_buffers().
+void WriteBack::write_device_records(const SlotId* slots, const RowId* rows, std::int64_t count) {
+  if (count == 0) return;
+  for (std::int64_t i = 0; i < count; ++i) staged_[i] = tiers_.disk.stage_write(tiers_.counters);
+  kernels::Stream& stream = tiers_.transfers.write_back();
+  tiers_.backend.pack_records(stream, tiers_.device.arena(), tiers_.disk.staging(), staged_, slots,
+                              count);
+  stream.synchronize();
+  for (std::int64_t i = 0; i < count; ++i) submit(staged_[i], rows[i]);
+}
+
+// A row that came back from the disk and changed has left a slot there that only checkpoints may
+// still want. It keeps the slot until it is written again, unless the disk is full.
+void WriteBack::reclaim_stale_slots() {
+  // A slot whose write is on its way is of no use to anybody yet.
+  tiers_.disk.finish_writes();
+  if (stale_.slots == nullptr) stale_ = make_dirty_lists();
+  for (const kernels::SlotTable* table : {&tiers_.device.table(), &tiers_.host.table()}) {
+    if (table->slots == 0) continue;
+    const std::int64_t count = list_dirty(*table, stale_);
+    for (std::int64_t i = 0; i < count; ++i) {
+      const RowId row = stale_.rows[i];
+      if (!tiers_.residency.has_disk_slot(row)) continue;
+      const std::uint32_t slot = tiers_.residency.disk_slot(row);
+      if (tiers_.disk.generation(slot) >= flush_generation_) continue;
+      tiers_.disk.discard(slot);
+      tiers_.residency.clear_disk_slot(row);
+    }
   }
 }
 
-void WriteBack::flush() {
-  const DeviceVictims dirty = tiers_.device.list_dirty();
-  const std::size_t batch =
-      std::min<std::size_t>(TransferLists::kLength, tiers_.disk.write_buffers());
-  for (std::size_t first = 0; first < dirty.slots.size(); first += batch) {
-    const std::size_t count = std::min(batch, dirty.slots.size() - first);
-    std::copy_n(dirty.slots.begin() + static_cast<std::ptrdiff_t>(first), count, lists_.slots);
-    std::copy_n(dirty.rows.begin() + static_cast<std::ptrdiff_t>(first), count, lists_.rows);
-    write_device_records(static_cast<std::int64_t>(count), false);
-  }
-  tiers_.settle_host();
-  const std::vector<std::uint32_t> dirty_host = tiers_.host.dirty_slots();
-  for (const std::uint32_t slot : dirty_host) write_host_record(slot, tiers_.host.row(slot));
-  tiers_.disk.sync(tiers_.counters);
-  // Only now are the copies on disk certain.
-  for (const std::uint32_t slot : dirty_host) tiers_.host.set_clean(slot);
-  tiers_.device.clear_dirty(dirty.slots.data(), static_cast<std::int64_t>(dirty.slots.size()));
+WriteBack::DirtyLists WriteBack::make_dirty_lists() const {
+  const std::size_t most = std::max(tiers_.device.slots(), tiers_.host.slots());
+  DirtyLists lists;
+  lists.memory = tiers_.backend.allocate(most * (sizeof(SlotId) + sizeof(RowId)),
+                                         kernels::MemoryKind::kPinnedHost);
+  lists.slots = lists.memory.as<SlotId>();
+  lists.rows = lists.slots + most;
+  return lists;
+}
+
+std::int64_t WriteBack::list_dirty(const kernels::SlotTable& table, const DirtyLists& lists) {
+  tiers_.backend.list_dirty(tiers_.stream, table, lists.slots, lists.rows, dirty_count_);
   tiers_.stream.synchronize();
+  return static_cast<std::int64_t>(*dirty_count_);
+}
+
+void WriteBack::flush() {
+  if (dirty_.slots == nullptr) dirty_ = make_dirty_lists();
+  tiers_.transfers.follow(tiers_.stream);
+  flush_generation_ = tiers_.disk.next_generation();
+  const std::int64_t batch = tiers_.disk.write_buffers();
+  const std::int64_t on_device = list_dirty(tiers_.device.table(), dirty_);
+  for (std::int64_t first = 0; first < on_device; first += batch) {
+    write_device_records(dirty_.slots + first, dirty_.rows + first,
+                         std::min(batch, on_device - first));
+  }
+  // Marked before the copies on disk are certain: when the sync fails, the store stops for good.
+  tiers_.backend.mark_saved(tiers_.stream, tiers_.device.table(), dirty_.slots, on_device);
+  tiers_.transfers.synchronize();
+  flush_host();
+  tiers_.disk.sync(tiers_.counters);
+  tiers_.stream.synchronize();
+  flush_generation_ = std::numeric_limits<std::uint64_t>::max();
+}
+
+void WriteBack::flush_host() {
+  if (tiers_.host.slots() == 0) return;
+  const std::int64_t count = list_dirty(tiers_.host.table(), dirty_);
+  for (std::int64_t i = 0; i < count; ++i) write_host_record(dirty_.slots[i], dirty_.rows[i]);
+  tiers_.backend.mark_saved(tiers_.stream, tiers_.host.table(), dirty_.slots, count);
 }
 
 }  // namespace mneme::offload

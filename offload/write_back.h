@@ -1,7 +1,10 @@
-// Rows moving to colder tiers: device victims to the host, host victims to the disk.
+// Rows leaving memory for the disk: host victims, device victims where there is no host tier, and
+// all that is dirty at a checkpoint.
 #pragma once
 
 #include <cstdint>
+#include <limits>
+#include <vector>
 
 #include "offload/tiers.h"
 
@@ -9,25 +12,47 @@ namespace mneme::offload {
 
 class WriteBack {
  public:
-  explicit WriteBack(Tiers& tiers) : tiers_(tiers), lists_(tiers.backend) {}
+  explicit WriteBack(Tiers& tiers);
 
-  // Moves the records of device victims (already unbound) to the host tier, or straight to the disk
-  // when there is none. Rows that equal their disk copy or their initial value need no write.
-  void demote(const DeviceVictims& victims);
-  // Makes `wanted` host slots free, writing dirty victims to the disk. wanted <= host.slots().
-  void make_host_room(std::uint32_t wanted);
+  // Makes `wanted` more host slots free, writing dirty victims to the disk. Rows that the lease
+  // `lease` wants stay; between leases it is the next one's number. Returns how many became free:
+  // fewer when the others are wanted or free. Synchronises with the plan and, when something has to
+  // be written, with the transfers.
+  std::int64_t make_host_room(std::int64_t wanted, std::uint32_t lease);
+  // Writes the records of device victims that are dirty to the disk; they are unbound already.
+  // lists: pinned host, filled once the plan's stream has run; this waits for it. Returns how many
+  // were clean rows that had never been written: nobody has them now.
+  std::int64_t write_device_victims(const VictimLists& lists);
   // Writes every dirty record to a fresh disk slot and makes it durable; copies stay.
   void flush();
 
  private:
-  void demote_to_host(const DeviceVictims& victims, std::size_t first, std::size_t count);
-  void write_device_records(std::int64_t count, bool leave_device);
-  void write_host_record(std::uint32_t slot, kernels::RowId row);
+  void write_host_record(kernels::SlotId slot, kernels::RowId row);
+  void write_device_records(const kernels::SlotId* slots, const kernels::RowId* rows,
+                            std::int64_t count);
+  void flush_host();
   void submit(std::uint32_t buffer, kernels::RowId row);
+  void reclaim_stale_slots();
+  // Dirty slots of a tier and their rows, in host memory. Synchronises.
+  struct DirtyLists {
+    kernels::Buffer memory;
+    kernels::SlotId* slots = nullptr;
+    kernels::RowId* rows = nullptr;
+  };
+  DirtyLists make_dirty_lists() const;
+  std::int64_t list_dirty(const kernels::SlotTable& table, const DirtyLists& lists);
 
   Tiers& tiers_;
-  TransferLists lists_;
-  std::vector<std::uint32_t> staged_;
+  kernels::Buffer lists_;              // pinned host
+  kernels::SlotId* staged_ = nullptr;  // [write buffers]: staging buffers of one batch
+  kernels::SlotId* batch_ = nullptr;   // [write buffers]: device slots of one batch
+  std::uint64_t* dirty_count_ = nullptr;
+  DirtyLists dirty_;  // of a flush; made by the first
+  DirtyLists stale_;  // of reclaiming, which may come within a flush; made by the first
+  // The first generation that the running flush writes: its slots are not stale, though their rows
+  // are still marked dirty.
+  std::uint64_t flush_generation_ = std::numeric_limits<std::uint64_t>::max();
+  std::vector<kernels::RowId> batch_rows_;
 };
 
 }  // namespace mneme::offload

@@ -70,24 +70,37 @@ class CpuBackend final : public Backend {
                      std::int64_t count, const CatchUpArgs& args) override;
   void generate_rows(Stream& stream, const RowArena& arena, const RowId* rows, const SlotId* slots,
                      std::int64_t count, const RowInit& init) override;
-  void unpack_records(Stream& stream, const RowArena& arena, const std::byte* const* records,
-                      const SlotId* slots, std::int64_t count) override;
-  void pack_records(Stream& stream, const RowArena& arena, std::byte* const* records,
-                    const SlotId* slots, std::int64_t count) override;
+  void unpack_records(Stream& stream, const RowArena& arena, const HostRecords& records,
+                      const SlotId* record_slots, const SlotId* slots, std::int64_t count) override;
+  void pack_records(Stream& stream, const RowArena& arena, const HostRecords& records,
+                    const SlotId* record_slots, const SlotId* slots, std::int64_t count) override;
   void copy_rows(Stream& stream, const RowArena& source, const SlotId* from, const RowArena& target,
                  const SlotId* to, std::int64_t count) override;
   void read_values(Stream& stream, const RowArena& arena, const SlotId* slots, std::int64_t count,
                    float* out) override;
 
   // ResidencyOps
-  void lookup_slots(Stream& stream, const SlotTable& table, const LookupSlotsArgs& args) override;
-  void bind_slots(Stream& stream, const SlotTable& table, const RowId* rows, const SlotId* slots,
-                  std::int64_t count, std::uint32_t use_counter) override;
+  void reset_slots(Stream& stream, const SlotTable& table) override;
+  void lookup_slots(Stream& stream, const SlotTable& device, const SlotTable& host,
+                    const LookupSlotsArgs& args) override;
+  void bind_missing(Stream& stream, const SlotTable& device, const SlotTable& host,
+                    const BindMissingArgs& args) override;
   void mark_used(Stream& stream, const SlotTable& table, const MarkUsedArgs& args) override;
-  void clear_dirty(Stream& stream, const SlotTable& table, const SlotId* slots,
-                   std::int64_t count) override;
+  void mark_saved(Stream& stream, const SlotTable& table, const SlotId* slots,
+                  std::int64_t count) override;
   void select_victims(Stream& stream, const SlotTable& table,
                       const SelectVictimsArgs& args) override;
+  void demote_victims(Stream& stream, const SlotTable& device, const SlotTable& host,
+                      const DemoteVictimsArgs& args) override;
+  void release_slots(Stream& stream, const SlotTable& table, const SlotId* slots,
+                     const std::uint64_t* count, std::int64_t most) override;
+  void take_slots(Stream& stream, const SlotTable& table, std::int64_t most, SlotId* slots,
+                  std::uint64_t* count) override;
+  void publish_rows(Stream& stream, const SlotTable& host, const PublishRowsArgs& args) override;
+  void locate_rows(Stream& stream, const Location* locations, const RowId* rows, std::int64_t count,
+                   Location* out) override;
+  void place_on_disk(Stream& stream, Location* locations, const RowId* rows,
+                     std::int64_t count) override;
   void list_dirty(Stream& stream, const SlotTable& table, SlotId* slots, RowId* rows,
                   std::uint64_t* count) override;
 

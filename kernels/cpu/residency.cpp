@@ -1,5 +1,5 @@
-// Operations of the device tier's step plan on the CPU backend: look up, bind, mark, clear, list.
-// Replacement is in select_victims.cpp.
+// Operations of the step plan on the CPU backend that leave rows where they are: look up, mark,
+// save, list, locate. Rows move in slot_moves.cpp, replacement is in select_victims.cpp.
 #include "io/check.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/parallel.h"
@@ -11,74 +11,108 @@ namespace {
 
 constexpr std::int64_t kSlotsPerTask = 4096;
 
-void lookup(const SlotTable& table, const LookupSlotsArgs& args, Scratch& scratch) {
-  parallel_chunks(args.count, kSlotsPerTask, [=](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      args.slots[i] = slot_updates::slot_of(table, args.rows[i]);
-    }
+// Calls body(i) for i in [0, count), in parallel.
+template <typename Body>
+void for_each_entry(std::int64_t count, const Body& body) {
+  parallel_chunks(count, kSlotsPerTask, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) body(i);
   });
-  if (args.missing_count == nullptr) return;
-  // The list goes to scratch first when the caller does not want it.
-  std::uint32_t* index =
-      args.missing_index != nullptr ? args.missing_index : scratch.take<std::uint32_t>(args.count);
-  const std::int64_t missing =
-      select_indices(args.count, index, slot_updates::IsMissing{args.slots});
-  if (args.missing_rows != nullptr) {
-    for (std::int64_t i = 0; i < missing; ++i) args.missing_rows[i] = args.rows[index[i]];
-  }
-  *args.missing_count = static_cast<std::uint64_t>(missing);
 }
 
-void check_table(const SlotTable& table) {
-  CHECK(table.slots <= std::uint32_t{1} << 29);
-  CHECK(slot_updates::is_complete(table));
+struct IsIn {
+  const Location* found;
+  Place place;
+  bool operator()(std::uint32_t i) const { return place_of(found[i]) == place; }
+};
+
+// Lists the missing rows by tier. found: where each row is.
+LookupReport list_missing(const LookupSlotsArgs& args, const Location* found, Scratch& scratch) {
+  std::uint32_t* missing =
+      args.missing != nullptr ? args.missing : scratch.take<std::uint32_t>(args.count);
+  std::int64_t listed = 0;
+  const auto list = [&](Place place) {
+    const std::int64_t more = select_indices(args.count, missing + listed, IsIn{found, place});
+    listed += more;
+    return static_cast<std::uint64_t>(more);
+  };
+  LookupReport report;
+  report.in_host = list(Place::kHost);
+  report.untouched = list(Place::kUntouched);
+  const std::uint32_t* const on_disk = missing + listed;
+  report.on_disk = list(Place::kDisk);
+  if (args.disk_rows != nullptr) {
+    for_each_entry(static_cast<std::int64_t>(report.on_disk),
+                   [=](std::int64_t i) { args.disk_rows[i] = args.rows[on_disk[i]]; });
+  }
+  return report;
+}
+
+void lookup(const SlotTable& device, const SlotTable& host, const LookupSlotsArgs& args,
+            Scratch& scratch) {
+  auto* found = scratch.take<Location>(args.count);
+  for_each_entry(args.count, [=](std::int64_t i) {
+    found[i] = device.locations[args.rows[i]];
+    args.slots[i] = slot_updates::look_up(host, args.host_lease, found[i]);
+  });
+  LookupReport report;
+  if (args.missing != nullptr || args.disk_rows != nullptr || args.report != nullptr) {
+    report = list_missing(args, found, scratch);
+  }
+  if (args.report == nullptr) return;
+  report.device = slot_updates::totals_of(device);
+  report.host = slot_updates::totals_of(host);
+  *args.report = report;
 }
 
 }  // namespace
 
-void CpuBackend::lookup_slots(Stream& stream, const SlotTable& table, const LookupSlotsArgs& args) {
-  check_table(table);
-  on(stream).enqueue([=](Scratch& scratch) { lookup(table, args, scratch); });
+void CpuBackend::reset_slots(Stream& stream, const SlotTable& table) {
+  CHECK(slot_updates::is_table(table));
+  on(stream).enqueue([=](Scratch&) {
+    for_each_entry(table.slots, [=](std::int64_t slot) {
+      slot_updates::reset(table, static_cast<SlotId>(slot));
+    });
+    *table.totals = {.free = table.slots};
+  });
 }
 
-void CpuBackend::bind_slots(Stream& stream, const SlotTable& table, const RowId* rows,
-                            const SlotId* slots, std::int64_t count, std::uint32_t use_counter) {
-  check_table(table);
-  on(stream).enqueue([=](Scratch&) {
-    parallel_chunks(count, kSlotsPerTask, [=](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i) {
-        CHECK(slots[i] < table.slots && table.occupied[slots[i]] == 0,
-              "slot {} of {} for row {} is not free", slots[i], table.slots, rows[i]);
-        slot_updates::bind(table, rows[i], slots[i], use_counter);
-      }
-    });
-  });
+void CpuBackend::lookup_slots(Stream& stream, const SlotTable& device, const SlotTable& host,
+                              const LookupSlotsArgs& args) {
+  CHECK(slot_updates::are_tiers(device, host));
+  CHECK(args.count >= 0 && (args.count == 0 || (args.rows != nullptr && args.slots != nullptr)));
+  on(stream).enqueue([=](Scratch& scratch) { lookup(device, host, args, scratch); });
 }
 
 void CpuBackend::mark_used(Stream& stream, const SlotTable& table, const MarkUsedArgs& args) {
-  check_table(table);
+  CHECK(slot_updates::is_table(table) && args.count >= 0);
   on(stream).enqueue([=](Scratch&) {
-    parallel_chunks(args.count, kSlotsPerTask, [=](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i) {
-        if (args.slots[i] != kNoSlot) slot_updates::mark(table, args, args.slots[i]);
-      }
+    for_each_entry(args.count, [=](std::int64_t i) {
+      if (args.slots[i] != kNoSlot) slot_updates::mark(table, args, args.slots[i]);
     });
   });
 }
 
-void CpuBackend::clear_dirty(Stream& stream, const SlotTable& table, const SlotId* slots,
-                             std::int64_t count) {
-  check_table(table);
+void CpuBackend::mark_saved(Stream& stream, const SlotTable& table, const SlotId* slots,
+                            std::int64_t count) {
+  CHECK(slot_updates::is_table(table) && count >= 0);
   on(stream).enqueue([=](Scratch&) {
-    for (std::int64_t i = 0; i < count; ++i) {
-      if (slots[i] != kNoSlot) table.dirty[slots[i]] = 0;
-    }
+    for_each_entry(count, [=](std::int64_t i) {
+      if (slots[i] != kNoSlot) slot_updates::mark_saved(table, slots[i]);
+    });
+  });
+}
+
+void CpuBackend::locate_rows(Stream& stream, const Location* locations, const RowId* rows,
+                             std::int64_t count, Location* out) {
+  CHECK(locations != nullptr && count >= 0);
+  on(stream).enqueue([=](Scratch&) {
+    for_each_entry(count, [=](std::int64_t i) { out[i] = locations[rows[i]]; });
   });
 }
 
 void CpuBackend::list_dirty(Stream& stream, const SlotTable& table, SlotId* slots, RowId* rows,
                             std::uint64_t* count) {
-  check_table(table);
+  CHECK(slot_updates::is_table(table));
   on(stream).enqueue([=](Scratch&) {
     const std::int64_t found = select_indices(table.slots, slots, slot_updates::IsDirty{table});
     for (std::int64_t i = 0; i < found; ++i) rows[i] = table.row_of_slot[slots[i]];

@@ -139,6 +139,7 @@ void copy_row(const RowArena& source, SlotId from, const RowArena& target, SlotI
 constexpr std::int64_t kRowsAhead = 4;
 
 void prefetch_row(const RowArena& arena, SlotId slot) {
+  if (slot == kNoSlot) return;
   const RecordLayout& layout = arena.layout;
   const auto value_bytes = static_cast<std::int64_t>(layout.value_bytes());
   const auto moment_bytes = static_cast<std::int64_t>(layout.moment_bytes());
@@ -146,6 +147,16 @@ void prefetch_row(const RowArena& arena, SlotId slot) {
   if (!layout.moments) return;
   prefetch_bytes(bytes_of(arena.moment1, slot, layout.moment_bytes()), moment_bytes);
   prefetch_bytes(bytes_of(arena.moment2, slot, layout.moment_bytes()), moment_bytes);
+}
+
+// Entry i of a list of slots; without a list they are 0, 1, 2, ...
+SlotId listed(const SlotId* slots, std::int64_t i) {
+  return slots != nullptr ? slots[i] : static_cast<SlotId>(i);
+}
+
+void check_records(const HostRecords& records, const RecordLayout& layout) {
+  CHECK(records.stride >= layout.record_bytes());
+  CHECK(records.piece_shift >= 0 && records.piece_shift <= 31);
 }
 
 }  // namespace
@@ -160,29 +171,38 @@ void CpuBackend::generate_rows(Stream& stream, const RowArena& arena, const RowI
   });
 }
 
-void CpuBackend::unpack_records(Stream& stream, const RowArena& arena,
-                                const std::byte* const* records, const SlotId* slots,
+void CpuBackend::unpack_records(Stream& stream, const RowArena& arena, const HostRecords& records,
+                                const SlotId* record_slots, const SlotId* slots,
                                 std::int64_t count) {
   check_arena(arena);
+  check_records(records, arena.layout);
   on(stream).enqueue([=](Scratch&) {
     const auto bytes = static_cast<std::int64_t>(arena.layout.record_bytes());
     parallel_chunks(count, rows_per_task(arena.layout), [=](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) {
-        if (i + kRowsAhead < end) prefetch_bytes(records[i + kRowsAhead], bytes);
-        unpack_row(arena, records[i], slots[i]);
+        if (const std::int64_t ahead = i + kRowsAhead; ahead < end) {
+          const SlotId record = listed(record_slots, ahead);
+          if (record != kNoSlot) prefetch_bytes(records.record(record), bytes);
+        }
+        const SlotId record = listed(record_slots, i);
+        if (record == kNoSlot || slots[i] == kNoSlot) continue;
+        unpack_row(arena, records.record(record), slots[i]);
       }
     });
   });
 }
 
-void CpuBackend::pack_records(Stream& stream, const RowArena& arena, std::byte* const* records,
-                              const SlotId* slots, std::int64_t count) {
+void CpuBackend::pack_records(Stream& stream, const RowArena& arena, const HostRecords& records,
+                              const SlotId* record_slots, const SlotId* slots, std::int64_t count) {
   check_arena(arena);
+  check_records(records, arena.layout);
   on(stream).enqueue([=](Scratch&) {
     parallel_chunks(count, rows_per_task(arena.layout), [=](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) {
         if (i + kRowsAhead < end) prefetch_row(arena, slots[i + kRowsAhead]);
-        pack_row(arena, records[i], slots[i]);
+        const SlotId record = listed(record_slots, i);
+        if (record == kNoSlot || slots[i] == kNoSlot) continue;
+        pack_row(arena, records.record(record), slots[i]);
       }
     });
   });
@@ -197,7 +217,7 @@ void CpuBackend::copy_rows(Stream& stream, const RowArena& source, const SlotId*
     parallel_chunks(count, rows_per_task(source.layout), [=](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) {
         if (i + kRowsAhead < end) prefetch_row(source, from[i + kRowsAhead]);
-        copy_row(source, from[i], target, to[i]);
+        if (from[i] != kNoSlot) copy_row(source, from[i], target, listed(to, i));
       }
     });
   });

@@ -140,8 +140,10 @@ void select(const SlotTable& table, const SelectVictimsArgs& args, Scratch& scra
     const RowId row = table.row_of_slot[slot];
     args.slots[i] = slot;
     args.rows[i] = row;
-    args.dirty[i] = table.dirty[slot];
-    slot_updates::unbind(table, row, slot);
+    args.state[i] = table.state[slot];
+    if (args.last_used != nullptr) args.last_used[i] = table.last_used[slot];
+    if (args.frequency != nullptr) args.frequency[i] = table.frequency[slot];
+    slot_updates::unbind(table, row, slot, table.state[slot]);
   }
   *args.count = static_cast<std::uint64_t>(wanted);
   if (has_hand) move_hand(table, args, candidates, scores, count, chosen_scores[wanted - 1]);
@@ -151,9 +153,9 @@ void select(const SlotTable& table, const SelectVictimsArgs& args, Scratch& scra
 
 void CpuBackend::select_victims(Stream& stream, const SlotTable& table,
                                 const SelectVictimsArgs& args) {
-  CHECK(table.slots >= 1 && table.slots <= std::uint32_t{1} << slot_scores::kSlotBits);
+  CHECK(table.slots >= 1 && slot_updates::is_table(table));
   CHECK(args.wanted >= 0 && args.slots != nullptr && args.rows != nullptr &&
-        args.dirty != nullptr && args.count != nullptr);
+        args.state != nullptr && args.count != nullptr);
   CHECK(args.hand != nullptr || !slot_scores::has_hand(args.kind));
   on(stream).enqueue([=](Scratch& scratch) { select(table, args, scratch); });
 }

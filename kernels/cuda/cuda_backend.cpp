@@ -57,7 +57,12 @@ std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options) {
 namespace cuda {
 
 CudaBackend::CudaBackend(const CudaOptions& options)
-    : compute_type_(options.compute_type), arena_(options.arena_bytes), pinned_(options.device) {}
+    : compute_type_(options.compute_type),
+      transfer_multiprocessors_(options.transfer_multiprocessors),
+      arena_(options.arena_bytes),
+      pinned_(options.device) {
+  CHECK(transfer_multiprocessors_ >= 1);
+}
 
 std::string CudaBackend::name() const {
   int device = 0;

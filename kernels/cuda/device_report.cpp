@@ -7,6 +7,10 @@ namespace mneme::kernels::cuda {
 
 void fail_with(const DeviceReport& report) {
   const std::int64_t a = report.a, b = report.b, c = report.c;
+  if (constexpr auto kFirst = static_cast<unsigned>(ReportCode::kViolation); report.code > kFirst) {
+    kernels::fail_with(
+        SlotViolation{static_cast<SlotViolation::Kind>(report.code - kFirst), a, b, c});
+  }
   switch (static_cast<ReportCode>(report.code)) {
     case ReportCode::kTokenOutside:
       io::fail(
@@ -23,15 +27,13 @@ void fail_with(const DeviceReport& report) {
           "product keys: a score of token {}, head {} is {}; the model has diverged: lower the "
           "learning rate or clip gradients",
           a, b, c != 0 ? "not a number" : "infinite");
-    case ReportCode::kSlotNotFree:
-      CHECK(false, "slot {} of {} for row {} is not free", a, b, c);
-      break;
     case ReportCode::kRowNotCurrent:
       CHECK(false, "row {} is current for step {}, updated in step {}", a, b, c);
       break;
     case ReportCode::kRowAhead:
       CHECK(false, "row {} is current for step {}, after step {}", a, b, c);
       break;
+    case ReportCode::kViolation:
     case ReportCode::kNone:
       break;
   }

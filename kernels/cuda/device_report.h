@@ -6,6 +6,8 @@
 
 #include <cstdint>
 
+#include "kernels/slot_violation.h"
+
 namespace mneme::kernels::cuda {
 
 enum class ReportCode : unsigned {
@@ -14,9 +16,9 @@ enum class ReportCode : unsigned {
   kTargetOutside,   // a: target, b: row, c: vocabulary
   kScoreNotFinite,  // a: token, b: head, c: 1 for not a number, 0 for infinite
   // Bugs: synchronize() aborts.
-  kSlotNotFree,    // a: slot, b: slots, c: row
   kRowNotCurrent,  // a: row, b: step it is current for, c: step of the update
   kRowAhead,       // a: row, b: step it is current for, c: target step
+  kViolation,      // and above: kViolation + SlotViolation::Kind, with its a, b, c
 };
 
 struct DeviceReport {
@@ -33,6 +35,13 @@ __device__ __forceinline__ void report(DeviceReport* target, ReportCode code, st
   target->a = a;
   target->b = b;
   target->c = c;
+}
+// Keeps a violation, if it is one.
+__device__ __forceinline__ void report(DeviceReport* target, const SlotViolation& violation) {
+  if (violation.kind == SlotViolation::Kind::kNone) return;
+  const auto code = static_cast<ReportCode>(static_cast<unsigned>(ReportCode::kViolation) +
+                                            static_cast<unsigned>(violation.kind));
+  report(target, code, violation.a, violation.b, violation.c);
 }
 #endif
 

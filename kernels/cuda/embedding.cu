@@ -120,9 +120,10 @@ void CudaBackend::embedding_backward(Stream& stream, const EmbeddingBackwardArgs
   auto* positions = operation.take<std::uint32_t>(args.count);
   operation.launch({blocks_for(args.count, kThreads), kThreads}, occurrences_kernel, args, keys,
                    positions, operation.report());
-  with_policy(operation, [&](const auto& policy) {
-    algorithms::sort_pairs(policy, keys, positions, args.count);
-  });
+  with_policy(
+      operation,
+      [](const auto& policy, auto... sorted) { algorithms::sort_pairs(policy, sorted...); }, keys,
+      positions, args.count);
   operation.launch({.blocks = blocks_for(args.count, kWarps),
                     .threads = kThreads,
                     .blocks_y = blocks_for(args.width, kWarp * kN)},

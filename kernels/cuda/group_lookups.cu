@@ -98,9 +98,10 @@ void order_tokens(Operation& operation, const GroupedLookups& grouped, std::uint
                    count, width, tokens);
   operation.copy(grouped.token_order, grouped.order,
                  static_cast<std::size_t>(count) * sizeof(std::uint32_t));
-  with_policy(operation, [&](const auto& policy) {
-    algorithms::sort_pairs(policy, tokens, grouped.token_order, count);
-  });
+  with_policy(
+      operation,
+      [](const auto& policy, auto... sorted) { algorithms::sort_pairs(policy, sorted...); }, tokens,
+      grouped.token_order, count);
 }
 
 }  // namespace
@@ -119,11 +120,13 @@ void CudaBackend::group_lookups(Stream& stream, const GroupedLookups& grouped) {
   auto* keys = operation.take<RowId>(count);
   auto* run = operation.take<std::uint32_t>(count);
   operation.copy(keys, grouped.rows, static_cast<std::size_t>(count) * sizeof(RowId));
-  with_policy(operation, [&](const auto& policy) {
-    algorithms::count_up(policy, grouped.order, count);
-    algorithms::sort_pairs(policy, keys, grouped.order, count);
-    algorithms::group_sorted(policy, grouped, keys, run);
-  });
+  const auto group = [](const auto& policy, const GroupedLookups& lookups, RowId* rows,
+                        std::uint32_t* runs) {
+    algorithms::count_up(policy, lookups.order, lookups.lookups);
+    algorithms::sort_pairs(policy, rows, lookups.order, lookups.lookups);
+    algorithms::group_sorted(policy, lookups, rows, runs);
+  };
+  with_policy(operation, group, grouped, keys, run);
   if (grouped.token_order != nullptr) order_tokens(operation, grouped, run);
 }
 

@@ -205,9 +205,10 @@ void run(Operation& operation, const HalfKeyBackwardArgs& args) {
   sorted.lookups = operation.take<std::uint32_t>(sorted.count);
   operation.launch({blocks_for(lookups, kThreads), kThreads, 0, sides}, list_lookups_kernel, args,
                    sorted);
-  with_policy(operation, [&](const auto& policy) {
-    algorithms::sort_pairs(policy, sorted.keys, sorted.lookups, sorted.count);
-  });
+  with_policy(
+      operation,
+      [](const auto& policy, auto... pairs) { algorithms::sort_pairs(policy, pairs...); },
+      sorted.keys, sorted.lookups, sorted.count);
 
   const std::int64_t tiles = blocks_for(sorted.count, kTile);
   const TileSums sums = {operation.take<float>(tiles * args.half_width),

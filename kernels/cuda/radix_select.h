@@ -134,6 +134,7 @@ static __global__ void __launch_bounds__(kRadixThreads)
 }
 
 // Picks the indices below the threshold, and those at it as a second class.
+inline constexpr int kBelow = 0, kAt = 1;
 template <typename Scores>
 struct ChooseLowest {
   static constexpr int kClasses = 2;
@@ -145,9 +146,9 @@ struct ChooseLowest {
     scores.load();
     threshold = selection->threshold;
   }
-  __device__ std::uint64_t operator()(std::int64_t i) const {
+  __device__ int operator()(std::int64_t i) const {
     const std::uint64_t score = scores(i);
-    return score < threshold ? kFirst : score == threshold ? kSecond : kNone;
+    return score < threshold ? kBelow : score == threshold ? kAt : kNone;
   }
 };
 
@@ -166,9 +167,9 @@ struct TakeLowest {
     equal = selection->equal;
     below = selection->found - equal;
   }
-  __device__ void operator()(std::int64_t i, std::uint64_t chosen, std::uint32_t rank) const {
-    if (chosen == kSecond && rank >= equal) return;
-    const std::uint32_t at = chosen == kSecond ? below + rank : rank;
+  __device__ void operator()(std::int64_t i, int chosen, std::uint32_t rank) const {
+    if (chosen == kAt && rank >= equal) return;
+    const std::uint32_t at = chosen == kAt ? below + rank : rank;
     out_scores[at] = scores(i);
     out[at] = static_cast<std::uint32_t>(i);
   }
@@ -229,8 +230,10 @@ Lowest select_lowest(Operation& operation, const Scores& scores, std::int64_t co
   operation.launch({std::min(blocks, internal::kRadixBlocks), internal::kRadixThreads},
                    internal::pad_kernel, selection, wanted, lowest, indices);
   // Stable: ties keep the order of indices.
-  with_policy(operation,
-              [&](const auto& policy) { algorithms::sort_pairs(policy, lowest, indices, wanted); });
+  with_policy(
+      operation,
+      [](const auto& policy, auto... pairs) { algorithms::sort_pairs(policy, pairs...); }, lowest,
+      indices, wanted);
   return {selection, indices};
 }
 

@@ -1,11 +1,10 @@
-// Operations of the device tier's step plan: look up, bind, mark, clear, list. Replacement is in
-// select_victims.cu.
-#include "kernels/slot_updates.h"
-
+// Operations of the step plan that leave rows where they are: look up, mark, save, list, locate.
+// Rows move in slot_moves.cu, replacement is in select_victims.cu.
 #include <algorithm>
 
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/take_indices.h"
+#include "kernels/slot_updates.h"
 
 namespace mneme::kernels::cuda {
 namespace {
@@ -14,29 +13,142 @@ constexpr int kThreads = 256;
 // Enough to keep the link to the host busy, for lists whose length only the device knows.
 constexpr std::int64_t kListBlocks = 256;
 
-__global__ void lookup_kernel(SlotTable table, const RowId* rows, std::int64_t count,
-                              SlotId* slots) {
-  const std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
-  if (i < count) slots[i] = slot_updates::slot_of(table, rows[i]);
+__device__ __forceinline__ std::int64_t thread_index() {
+  return std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+}
+Grid one_thread_each(std::int64_t count) {
+  CHECK(count >= 0);
+  return {blocks_for(count, kThreads), kThreads};
 }
 
-// Picks the indices for which a predicate holds.
-template <typename Predicate>
-struct ChooseIf {
-  static constexpr int kClasses = 1;
-  Predicate predicate;
+__global__ void reset_kernel(SlotTable table) {
+  const std::int64_t slot = thread_index();
+  if (slot == 0) {
+    *table.totals = {};
+    table.totals->free = table.slots;
+  }
+  if (slot < table.slots) slot_updates::reset(table, static_cast<SlotId>(slot));
+}
+
+// ---- lookup_slots ----
+
+// found: where each row is. Reading it once costs a sector for each row, so it is kept.
+__global__ void lookup_kernel(SlotTable device, SlotTable host, LookupSlotsArgs args,
+                              Location* found) {
+  const std::int64_t i = thread_index();
+  if (i >= args.count) return;
+  const Location location = device.locations[args.rows[i]];
+  found[i] = location;
+  args.slots[i] = slot_updates::look_up(host, args.host_lease, location);
+}
+
+// The classes of missing rows, in the order of the list.
+enum : int { kInHost, kUntouched, kOnDiskOnly, kMissingClasses };
+
+struct ChooseMissing {
+  static constexpr int kClasses = kMissingClasses;
+  const Location* found;
   __device__ void load() {}
-  __device__ std::uint64_t operator()(std::int64_t i) const {
-    return predicate(i) ? kFirst : kNone;
+  __device__ int operator()(std::int64_t i) const {
+    const Place place = place_of(found[i]);
+    return place == Place::kHost        ? kInHost
+           : place == Place::kUntouched ? kUntouched
+           : place == Place::kDisk      ? kOnDiskOnly
+                                        : kNone;
   }
 };
 
-struct TakeIndex {
-  std::uint32_t* out;
-  __device__ void load() {}
-  __device__ void operator()(std::int64_t i, std::uint64_t, std::uint32_t rank) const {
-    out[rank] = static_cast<std::uint32_t>(i);
+using MissingCounts = ClassCounts<kMissingClasses>;
+
+struct TakeMissing {
+  std::uint32_t* missing;
+  const MissingCounts* counts;
+  std::uint32_t first_untouched = 0, first_on_disk = 0;
+  __device__ void load() {
+    first_untouched = counts->of[kInHost];
+    first_on_disk = first_untouched + counts->of[kUntouched];
   }
+  __device__ void operator()(std::int64_t i, int chosen, std::uint32_t rank) const {
+    const std::uint32_t first = chosen == kInHost      ? 0
+                                : chosen == kUntouched ? first_untouched
+                                                       : first_on_disk;
+    missing[first + rank] = static_cast<std::uint32_t>(i);
+  }
+};
+
+// Hands the rows on disk to the host. Neighbouring threads write neighbouring words, which the link
+// carries as whole lines.
+__global__ void list_disk_rows_kernel(const std::uint32_t* missing, const MissingCounts* counts,
+                                      const RowId* rows, RowId* disk_rows) {
+  const std::int64_t first = std::int64_t{counts->of[kInHost]} + counts->of[kUntouched];
+  const std::int64_t step = std::int64_t{gridDim.x} * blockDim.x;
+  for (std::int64_t i = thread_index(); i < counts->of[kOnDiskOnly]; i += step) {
+    disk_rows[i] = rows[missing[first + i]];
+  }
+}
+
+// counts: null for none.
+__global__ void report_kernel(SlotTable device, SlotTable host, const MissingCounts* counts,
+                              LookupReport* out) {
+  LookupReport report;
+  if (counts != nullptr) {
+    report.in_host = counts->of[kInHost];
+    report.untouched = counts->of[kUntouched];
+    report.on_disk = counts->of[kOnDiskOnly];
+  }
+  report.device = slot_updates::totals_of(device);
+  report.host = slot_updates::totals_of(host);
+  *out = report;
+}
+
+// Counts and lists the missing rows as far as that is wanted.
+const MissingCounts* list_missing(Operation& operation, const LookupSlotsArgs& args,
+                                  const Location* found) {
+  if (args.missing == nullptr && args.disk_rows == nullptr && args.report == nullptr) {
+    return nullptr;
+  }
+  const ChooseMissing choose{found};
+  const auto counts = count_indices(operation, args.count, choose);
+  if (args.missing == nullptr && args.disk_rows == nullptr) return counts.all;
+  std::uint32_t* const missing =
+      args.missing != nullptr ? args.missing : operation.take<std::uint32_t>(args.count);
+  take_indices(operation, counts, choose, TakeMissing{missing, counts.all});
+  if (args.disk_rows != nullptr) {
+    operation.launch({std::min(blocks_for(args.count, kThreads), kListBlocks), kThreads},
+                     list_disk_rows_kernel, missing, counts.all, args.rows, args.disk_rows);
+  }
+  return counts.all;
+}
+
+// ---- marks ----
+
+__global__ void mark_kernel(SlotTable table, MarkUsedArgs args) {
+  const std::int64_t i = thread_index();
+  if (i >= args.count) return;
+  const SlotId slot = args.slots[i];
+  if (slot != kNoSlot) slot_updates::mark(table, args, slot);
+}
+
+__global__ void mark_saved_kernel(SlotTable table, const SlotId* slots, std::int64_t count) {
+  const std::int64_t i = thread_index();
+  if (i >= count) return;
+  const SlotId slot = slots[i];
+  if (slot != kNoSlot) slot_updates::mark_saved(table, slot);
+}
+
+__global__ void locate_kernel(const Location* locations, const RowId* rows, std::int64_t count,
+                              Location* out) {
+  const std::int64_t i = thread_index();
+  if (i < count) out[i] = locations[rows[i]];
+}
+
+// ---- list_dirty ----
+
+struct ChooseDirty {
+  static constexpr int kClasses = 1;
+  slot_updates::IsDirty is_dirty;
+  __device__ void load() {}
+  __device__ int operator()(std::int64_t i) const { return is_dirty(i) ? 0 : kNone; }
 };
 
 // Writes the list to the host at once: no memory for each slot, at the price of short writes.
@@ -45,121 +157,68 @@ struct TakeSlot {
   SlotId* slots;
   RowId* rows;
   __device__ void load() {}
-  __device__ void operator()(std::int64_t i, std::uint64_t, std::uint32_t rank) const {
+  __device__ void operator()(std::int64_t i, int, std::uint32_t rank) const {
     slots[rank] = static_cast<SlotId>(i);
     rows[rank] = row_of_slot[i];
   }
 };
 
 // count: null for 0.
-__global__ void write_count_kernel(const std::uint64_t* count, std::uint64_t* out) {
-  *out = count != nullptr ? *count : 0;
-}
-
-// Hands the list of missing rows to the host. Neighbouring threads write neighbouring words, which
-// the link carries as whole lines. missing_rows, missing_index: or null.
-__global__ void list_missing_kernel(const std::uint32_t* index, const std::uint64_t* count,
-                                    LookupSlotsArgs args) {
-  const auto length = static_cast<std::int64_t>(*count);
-  const std::int64_t step = std::int64_t{gridDim.x} * blockDim.x;
-  std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
-  if (i == 0) *args.missing_count = static_cast<std::uint64_t>(length);
-  for (; i < length; i += step) {
-    const std::uint32_t at = index[i];
-    if (args.missing_index != nullptr) args.missing_index[i] = at;
-    if (args.missing_rows != nullptr) args.missing_rows[i] = args.rows[at];
-  }
-}
-
-void list_missing(Operation& operation, const LookupSlotsArgs& args) {
-  const ChooseIf<slot_updates::IsMissing> choose{{args.slots}};
-  auto* index = operation.take<std::uint32_t>(args.count);
-  const TileCounts counts = count_indices(operation, args.count, choose);
-  take_indices(operation, counts, choose, TakeIndex{index});
-  operation.launch({std::min(blocks_for(args.count, kThreads), kListBlocks), kThreads},
-                   list_missing_kernel, index, counts.all, args);
-}
-
-__global__ void bind_kernel(SlotTable table, const RowId* rows, const SlotId* slots,
-                            std::int64_t count, std::uint32_t use_counter, DeviceReport* problem) {
-  const std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
-  if (i >= count) return;
-  const RowId row = rows[i];
-  const SlotId slot = slots[i];
-  if (slot >= table.slots || table.occupied[slot] != 0) {
-    report(problem, ReportCode::kSlotNotFree, slot, table.slots, row);
-    return;
-  }
-  slot_updates::bind(table, row, slot, use_counter);
-}
-
-__global__ void mark_kernel(SlotTable table, MarkUsedArgs args) {
-  const std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
-  if (i >= args.count) return;
-  const SlotId slot = args.slots[i];
-  if (slot != kNoSlot) slot_updates::mark(table, args, slot);
-}
-
-__global__ void clear_dirty_kernel(SlotTable table, const SlotId* slots, std::int64_t count) {
-  const std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
-  if (i < count && slots[i] != kNoSlot) table.dirty[slots[i]] = 0;
-}
-
-Grid one_thread_each(std::int64_t count) {
-  CHECK(count >= 0);
-  return {blocks_for(count, kThreads), kThreads};
-}
-
-void check_table(const SlotTable& table) {
-  CHECK(table.slots <= std::uint32_t{1} << 29);
-  CHECK(slot_updates::is_complete(table));
+__global__ void write_count_kernel(const ClassCounts<1>* count, std::uint64_t* out) {
+  *out = count != nullptr ? count->of[0] : 0;
 }
 
 }  // namespace
 
-void CudaBackend::lookup_slots(Stream& stream, const SlotTable& table,
-                               const LookupSlotsArgs& args) {
-  check_table(table);
-  Operation operation(stream, "lookup_slots");
-  operation.launch(one_thread_each(args.count), lookup_kernel, table, args.rows, args.count,
-                   args.slots);
-  if (args.missing_count == nullptr) return;
-  if (args.count > 0) {
-    list_missing(operation, args);
-  } else {
-    operation.launch({1, 1}, write_count_kernel, nullptr, args.missing_count);
-  }
+void CudaBackend::reset_slots(Stream& stream, const SlotTable& table) {
+  CHECK(slot_updates::is_table(table));
+  Operation operation(stream, "reset_slots");
+  operation.launch(one_thread_each(std::max<std::int64_t>(1, table.slots)), reset_kernel, table);
 }
 
-void CudaBackend::bind_slots(Stream& stream, const SlotTable& table, const RowId* rows,
-                             const SlotId* slots, std::int64_t count, std::uint32_t use_counter) {
-  check_table(table);
-  Operation operation(stream, "bind_slots");
-  operation.launch(one_thread_each(count), bind_kernel, table, rows, slots, count, use_counter,
-                   operation.report());
+void CudaBackend::lookup_slots(Stream& stream, const SlotTable& device, const SlotTable& host,
+                               const LookupSlotsArgs& args) {
+  CHECK(slot_updates::are_tiers(device, host));
+  CHECK(args.count >= 0 && (args.count == 0 || (args.rows != nullptr && args.slots != nullptr)));
+  Operation operation(stream, "lookup_slots");
+  const MissingCounts* counts = nullptr;
+  if (args.count > 0) {
+    auto* found = operation.take<Location>(args.count);
+    operation.launch(one_thread_each(args.count), lookup_kernel, device, host, args, found);
+    counts = list_missing(operation, args, found);
+  }
+  if (args.report == nullptr) return;
+  operation.launch({1, 1}, report_kernel, device, host, counts, args.report);
 }
 
 void CudaBackend::mark_used(Stream& stream, const SlotTable& table, const MarkUsedArgs& args) {
-  check_table(table);
+  CHECK(slot_updates::is_table(table));
   Operation operation(stream, "mark_used");
   operation.launch(one_thread_each(args.count), mark_kernel, table, args);
 }
 
-void CudaBackend::clear_dirty(Stream& stream, const SlotTable& table, const SlotId* slots,
-                              std::int64_t count) {
-  check_table(table);
-  Operation operation(stream, "clear_dirty");
-  operation.launch(one_thread_each(count), clear_dirty_kernel, table, slots, count);
+void CudaBackend::mark_saved(Stream& stream, const SlotTable& table, const SlotId* slots,
+                             std::int64_t count) {
+  CHECK(slot_updates::is_table(table));
+  Operation operation(stream, "mark_saved");
+  operation.launch(one_thread_each(count), mark_saved_kernel, table, slots, count);
+}
+
+void CudaBackend::locate_rows(Stream& stream, const Location* locations, const RowId* rows,
+                              std::int64_t count, Location* out) {
+  CHECK(locations != nullptr);
+  Operation operation(stream, "locate_rows");
+  operation.launch(one_thread_each(count), locate_kernel, locations, rows, count, out);
 }
 
 void CudaBackend::list_dirty(Stream& stream, const SlotTable& table, SlotId* slots, RowId* rows,
                              std::uint64_t* count) {
-  check_table(table);
+  CHECK(slot_updates::is_table(table));
   Operation operation(stream, "list_dirty");
-  const std::uint64_t* found = nullptr;
+  const ClassCounts<1>* found = nullptr;
   if (table.slots > 0) {
-    const ChooseIf<slot_updates::IsDirty> choose{{table}};
-    const TileCounts counts = count_indices(operation, table.slots, choose);
+    const ChooseDirty choose{{table}};
+    const auto counts = count_indices(operation, table.slots, choose);
     take_indices(operation, counts, choose, TakeSlot{table.row_of_slot, slots, rows});
     found = counts.all;
   }

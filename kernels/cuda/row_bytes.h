@@ -19,6 +19,7 @@ struct RowBytes {
   std::uint32_t* last_step;
   std::uint32_t value_bytes, moment_bytes;
   std::uint32_t moment1_offset, moment2_offset;  // in a record
+  std::uint32_t record_bytes;
 };
 
 inline RowBytes row_bytes(const RowArena& arena) {
@@ -35,7 +36,8 @@ inline RowBytes row_bytes(const RowArena& arena) {
           static_cast<std::uint32_t>(layout.value_bytes()),
           static_cast<std::uint32_t>(layout.moment_bytes()),
           static_cast<std::uint32_t>(layout.moment1_offset()),
-          static_cast<std::uint32_t>(layout.moment2_offset())};
+          static_cast<std::uint32_t>(layout.moment2_offset()),
+          static_cast<std::uint32_t>(layout.record_bytes())};
 }
 inline constexpr std::uint32_t kValueOffset = 32;  // of a record
 

@@ -2,12 +2,16 @@
 // warp a row.
 //
 // Records lie in pinned host memory and are read and written where they are: the bytes cross the
-// bus once and need no staging buffer. A few dozen multiprocessors' worth of blocks keep enough
-// bytes under way for the bus and leave the rest of the device to other streams.
+// bus once and need no staging buffer. A block takes part of one multiprocessor and there are no
+// more blocks than CudaOptions::transfer_multiprocessors, so that the others are left to other
+// streams. A block has 32 warps whose lanes have four loads of 16 bytes under way each: 64 KiB. Two
+// blocks keep the 128 KiB under way that 64 GB/s and 2 us ask for; the others make up for rows that
+// begin and end, for lists in host memory, and for latency that grows with the load on the bus.
 #include <algorithm>
 
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/operation.h"
+#include "kernels/cuda/record_units.h"
 #include "kernels/cuda/row_bytes.h"
 #include "kernels/cuda/row_columns.h"
 
@@ -21,17 +25,22 @@ constexpr int kThreads = 256;
 constexpr int kRowsPerBlock = kThreads / kWarp;
 // Named, so that the compiler spends registers on reads under way.
 constexpr int kResidentBlocks = 4;
-constexpr std::int64_t kBusBlocks = 64;  // of operations that the bus limits
+constexpr int kBusThreads = 1024;  // of operations that the bus limits
+constexpr int kBusRows = kBusThreads / kWarp;
 
 __device__ __forceinline__ int lane_index() {
   return static_cast<int>(threadIdx.x) % kWarp;
 }
 // The first row of the warp, and how far it is to its next.
 __device__ __forceinline__ std::int64_t first_row() {
-  return std::int64_t{blockIdx.x} * kRowsPerBlock + threadIdx.x / kWarp;
+  return (std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x) / kWarp;
 }
 __device__ __forceinline__ std::int64_t row_step() {
-  return std::int64_t{gridDim.x} * kRowsPerBlock;
+  return std::int64_t{gridDim.x} * (blockDim.x / kWarp);
+}
+// Entry i of a list of slots; without a list they are 0, 1, 2, ...
+__device__ __forceinline__ SlotId listed(const SlotId* slots, std::int64_t i) {
+  return slots != nullptr ? slots[i] : static_cast<SlotId>(i);
 }
 
 // ---- initial values ----
@@ -89,26 +98,19 @@ __global__ void __launch_bounds__(kThreads, kResidentBlocks)
 
 // ---- records ----
 
-__global__ void __launch_bounds__(kThreads, kResidentBlocks)
-    unpack_records_kernel(RowBytes arena, const std::byte* const* records, const SlotId* slots,
-                          std::int64_t count) {
-  const int lane = lane_index();
-  for (std::int64_t i = first_row(); i < count; i += row_step()) {
-    const std::byte* record = records[i];
-    const SlotId slot = slots[i];
-    copy_bytes(part_of(arena.values, slot, arena.value_bytes), record + kValueOffset,
-               arena.value_bytes, lane);
-    if (arena.moment1 != nullptr) {
-      copy_bytes(part_of(arena.moment1, slot, arena.moment_bytes), record + arena.moment1_offset,
-                 arena.moment_bytes, lane);
-      copy_bytes(part_of(arena.moment2, slot, arena.moment_bytes), record + arena.moment2_offset,
-                 arena.moment_bytes, lane);
-    }
-    if (lane != 0) continue;
-    arena.last_step[slot] = *reinterpret_cast<const std::uint32_t*>(record);
-    if (arena.row_state != nullptr) {
-      arena.row_state[slot] = *reinterpret_cast<const float*>(record + 4);
-    }
+// Without whole units: part by part.
+__device__ __forceinline__ void unpack_parts(const RowBytes& arena, const std::byte* record,
+                                             SlotId slot, int lane) {
+  const RowParts row = parts_of(arena, slot);
+  copy_bytes(row.values, record + kValueOffset, arena.value_bytes, lane);
+  if (arena.moment1 != nullptr) {
+    copy_bytes(row.moment1, record + arena.moment1_offset, arena.moment_bytes, lane);
+    copy_bytes(row.moment2, record + arena.moment2_offset, arena.moment_bytes, lane);
+  }
+  if (lane != 0) return;
+  arena.last_step[slot] = *reinterpret_cast<const std::uint32_t*>(record);
+  if (arena.row_state != nullptr) {
+    arena.row_state[slot] = *reinterpret_cast<const float*>(record + 4);
   }
 }
 
@@ -118,27 +120,36 @@ __device__ __forceinline__ void pack_part(std::byte* target, const std::byte* so
   copy_bytes(target, source, bytes, lane);
   zero_bytes(target + bytes, (32 - bytes % 32) % 32, lane);
 }
+__device__ __forceinline__ void pack_parts(const RowBytes& arena, std::byte* record, SlotId slot,
+                                           int lane) {
+  if (lane < static_cast<int>(kValueOffset) / 4) {
+    std::uint32_t word = 0;
+    if (lane == 0) word = arena.last_step[slot];
+    if (lane == 1 && arena.row_state != nullptr) word = float_bits(arena.row_state[slot]);
+    reinterpret_cast<std::uint32_t*>(record)[lane] = word;
+  }
+  const RowParts row = parts_of(arena, slot);
+  pack_part(record + kValueOffset, row.values, arena.value_bytes, lane);
+  if (arena.moment1 == nullptr) return;
+  pack_part(record + arena.moment1_offset, row.moment1, arena.moment_bytes, lane);
+  pack_part(record + arena.moment2_offset, row.moment2, arena.moment_bytes, lane);
+}
 
-__global__ void __launch_bounds__(kThreads, kResidentBlocks)
-    pack_records_kernel(RowBytes arena, std::byte* const* records, const SlotId* slots,
-                        std::int64_t count) {
+// kPack: from the arena to the records, else from the records to the arena.
+template <bool kPack, bool kWholeUnits>
+__global__ void __launch_bounds__(kBusThreads, 1)
+    move_records_kernel(const __grid_constant__ RowBytes arena,
+                        const __grid_constant__ HostRecords records, const SlotId* record_slots,
+                        const SlotId* slots, std::int64_t count) {
   const int lane = lane_index();
   for (std::int64_t i = first_row(); i < count; i += row_step()) {
-    std::byte* record = records[i];
-    const SlotId slot = slots[i];
-    if (lane < static_cast<int>(kValueOffset) / 4) {
-      std::uint32_t word = 0;
-      if (lane == 0) word = arena.last_step[slot];
-      if (lane == 1 && arena.row_state != nullptr) word = float_bits(arena.row_state[slot]);
-      reinterpret_cast<std::uint32_t*>(record)[lane] = word;
-    }
-    pack_part(record + kValueOffset, part_of(arena.values, slot, arena.value_bytes),
-              arena.value_bytes, lane);
-    if (arena.moment1 == nullptr) continue;
-    pack_part(record + arena.moment1_offset, part_of(arena.moment1, slot, arena.moment_bytes),
-              arena.moment_bytes, lane);
-    pack_part(record + arena.moment2_offset, part_of(arena.moment2, slot, arena.moment_bytes),
-              arena.moment_bytes, lane);
+    const SlotId record_slot = listed(record_slots, i), slot = slots[i];
+    if (record_slot == kNoSlot || slot == kNoSlot) continue;
+    std::byte* const record = records.record(record_slot);
+    if constexpr (kPack && kWholeUnits) pack_units(arena, record, slot, lane);
+    if constexpr (kPack && !kWholeUnits) pack_parts(arena, record, slot, lane);
+    if constexpr (!kPack && kWholeUnits) unpack_units(arena, record, slot, lane);
+    if constexpr (!kPack && !kWholeUnits) unpack_parts(arena, record, slot, lane);
   }
 }
 
@@ -149,7 +160,8 @@ __global__ void __launch_bounds__(kThreads, kResidentBlocks)
                      std::int64_t count) {
   const int lane = lane_index();
   for (std::int64_t i = first_row(); i < count; i += row_step()) {
-    const SlotId in = from[i], out = to[i];
+    const SlotId in = from[i], out = listed(to, i);
+    if (in == kNoSlot) continue;
     copy_bytes(part_of(target.values, out, source.value_bytes),
                part_of(source.values, in, source.value_bytes), source.value_bytes, lane);
     if (source.moment1 != nullptr) {
@@ -183,8 +195,20 @@ __global__ void __launch_bounds__(kThreads, kResidentBlocks)
 Grid row_grid(std::int64_t count) {
   return {std::min<std::int64_t>(blocks_for(count, kRowsPerBlock), 1 << 20), kThreads};
 }
-Grid bus_grid(std::int64_t count) {
-  return {std::min(blocks_for(count, kRowsPerBlock), kBusBlocks), kThreads};
+
+// At most `blocks` blocks.
+template <bool kPack>
+void move_records(Operation& operation, const RowArena& arena, const HostRecords& records,
+                  const SlotId* record_slots, const SlotId* slots, std::int64_t count,
+                  std::int64_t blocks) {
+  const RowBytes bytes = row_bytes(arena);
+  CHECK(count >= 0 && records.stride >= arena.layout.record_bytes());
+  CHECK(records.piece_shift >= 0 && records.piece_shift <= 31);
+  const Grid grid{std::min(blocks_for(count, kBusRows), blocks), kBusThreads};
+  with_bool(has_whole_units(bytes, records), [&](auto whole) {
+    operation.launch(grid, move_records_kernel<kPack, decltype(whole)::value>, bytes, records,
+                     record_slots, slots, count);
+  });
 }
 
 }  // namespace
@@ -204,21 +228,20 @@ void CudaBackend::generate_rows(Stream& stream, const RowArena& arena, const Row
   });
 }
 
-void CudaBackend::unpack_records(Stream& stream, const RowArena& arena,
-                                 const std::byte* const* records, const SlotId* slots,
+void CudaBackend::unpack_records(Stream& stream, const RowArena& arena, const HostRecords& records,
+                                 const SlotId* record_slots, const SlotId* slots,
                                  std::int64_t count) {
-  const RowBytes bytes = row_bytes(arena);
-  CHECK(count >= 0);
   Operation operation(stream, "unpack_records");
-  operation.launch(bus_grid(count), unpack_records_kernel, bytes, records, slots, count);
+  move_records<false>(operation, arena, records, record_slots, slots, count,
+                      transfer_multiprocessors_);
 }
 
-void CudaBackend::pack_records(Stream& stream, const RowArena& arena, std::byte* const* records,
-                               const SlotId* slots, std::int64_t count) {
-  const RowBytes bytes = row_bytes(arena);
-  CHECK(count >= 0);
+void CudaBackend::pack_records(Stream& stream, const RowArena& arena, const HostRecords& records,
+                               const SlotId* record_slots, const SlotId* slots,
+                               std::int64_t count) {
   Operation operation(stream, "pack_records");
-  operation.launch(bus_grid(count), pack_records_kernel, bytes, records, slots, count);
+  move_records<true>(operation, arena, records, record_slots, slots, count,
+                     transfer_multiprocessors_);
 }
 
 void CudaBackend::copy_rows(Stream& stream, const RowArena& source, const SlotId* from,

@@ -77,7 +77,7 @@ __global__ void sweep_kernel(Scores scores, const RadixSelection* selection) {
   if (slot_scores::hand_clears(score, selection->threshold)) scores.table.referenced[slot] = 0;
 }
 
-// Unbinds the victims and hands them to the host.
+// Unbinds the victims and lists them.
 __global__ void unbind_kernel(SlotTable table, SelectVictimsArgs args,
                               const RadixSelection* selection, const SlotId* victims) {
   const std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
@@ -87,8 +87,11 @@ __global__ void unbind_kernel(SlotTable table, SelectVictimsArgs args,
   const RowId row = table.row_of_slot[slot];
   args.slots[i] = slot;
   args.rows[i] = row;
-  args.dirty[i] = table.dirty[slot];
-  slot_updates::unbind(table, row, slot);
+  const std::uint8_t state = table.state[slot];
+  args.state[i] = state;
+  if (args.last_used != nullptr) args.last_used[i] = table.last_used[slot];
+  if (args.frequency != nullptr) args.frequency[i] = table.frequency[slot];
+  slot_updates::unbind(table, row, slot, state);
 }
 
 // Finds the place nearest behind the last victim.
@@ -144,9 +147,9 @@ void select(Operation& operation, const SlotTable& table, const SelectVictimsArg
 
 void CudaBackend::select_victims(Stream& stream, const SlotTable& table,
                                  const SelectVictimsArgs& args) {
-  CHECK(table.slots >= 1 && table.slots <= std::uint32_t{1} << slot_scores::kSlotBits);
+  CHECK(table.slots >= 1 && slot_updates::is_table(table));
   CHECK(args.wanted >= 0 && args.slots != nullptr && args.rows != nullptr &&
-        args.dirty != nullptr && args.count != nullptr);
+        args.state != nullptr && args.count != nullptr);
   CHECK(args.hand != nullptr || !slot_scores::has_hand(args.kind));
   Operation operation(stream, "select_victims");
   switch (args.kind) {

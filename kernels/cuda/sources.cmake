@@ -37,6 +37,7 @@ set(MNEME_CUDA_SOURCES
   row_records.cu
   scalar_gate.cu
   select_victims.cu
+  slot_moves.cu
   softmax_backward.cu
   update_rows.cu)
 list(TRANSFORM MNEME_CUDA_SOURCES PREPEND ${CMAKE_SOURCE_DIR}/kernels/cuda/)

@@ -4,12 +4,12 @@
 //
 // Choose is what decides:
 //   void load();                               // reads from device memory what it needs, once
-//   std::uint64_t operator()(std::int64_t i);  // kNone, kFirst, or kSecond
-// so that indices may be of two classes, each with ranks of its own. kClasses is how many it uses.
+//   int operator()(std::int64_t i);            // the class of the index, or kNone
+// Classes are 0 .. kClasses - 1, each with ranks of its own.
 // Take is what gets the picked ones:
 //   void load();
-//   void operator()(std::int64_t i, std::uint64_t chosen, std::uint32_t rank);
-// chosen being kFirst or kSecond and rank counting from 0 in its class.
+//   void operator()(std::int64_t i, int chosen, std::uint32_t rank);
+// chosen being the class and rank counting from 0 in it.
 #pragma once
 
 #include <algorithm>
@@ -18,11 +18,24 @@
 #include "kernels/cuda/device_math.h"
 #include "kernels/cuda/operation.h"
 #include "kernels/cuda/thrust_policy.h"
+#include "kernels/scalar.h"
 
 namespace mneme::kernels::cuda {
 
-// Counts of both classes in one number.
-inline constexpr std::uint64_t kNone = 0, kFirst = 1, kSecond = std::uint64_t{1} << 32;
+inline constexpr int kNone = -1;  // not picked
+
+template <int kClasses>
+struct ClassCounts {
+  std::uint32_t of[kClasses];
+
+  MNEME_HOST_DEVICE ClassCounts operator+(const ClassCounts& other) const {
+    ClassCounts sum{};
+    for (int c = 0; c < kClasses; ++c) sum.of[c] = of[c] + other.of[c];
+    return sum;
+  }
+};
+template <typename Choose>
+using CountsOf = ClassCounts<Choose::kClasses>;
 
 namespace internal {
 
@@ -38,61 +51,67 @@ __device__ __forceinline__ std::int64_t tile_start() {
 // chosen[u]: what Choose says of index start + u * kWarp + lane.
 template <typename Choose>
 __device__ __forceinline__ void choose_some(const Choose& choose, std::int64_t start,
-                                            std::int64_t count,
-                                            std::uint64_t (&chosen)[kTileUnroll]) {
+                                            std::int64_t count, int (&chosen)[kTileUnroll]) {
 #pragma unroll
   for (int u = 0; u < kTileUnroll; ++u) {
     const std::int64_t i = start + u * kWarp + threadIdx.x % kWarp;
     // Beyond the end it asks again of the last one, so that no load waits for a branch.
-    const std::uint64_t what = choose(i < count ? i : count - 1);
+    const int what = choose(i < count ? i : count - 1);
     chosen[u] = i < count ? what : kNone;
   }
 }
 
 template <typename Choose>
 __global__ void __launch_bounds__(kTileThreads)
-    count_tiles_kernel(Choose choose, std::int64_t count, std::uint64_t* tiles) {
+    count_tiles_kernel(Choose choose, std::int64_t count, CountsOf<Choose>* tiles) {
   const std::int64_t first = tile_start();
   if (first >= count) return;
   choose.load();
-  std::uint64_t counted = 0;
+  CountsOf<Choose> counted{};
   for (std::int64_t start = first; start < first + kTileIndices; start += kTileUnroll * kWarp) {
-    std::uint64_t chosen[kTileUnroll];
+    int chosen[kTileUnroll];
     choose_some(choose, start, count, chosen);
 #pragma unroll
-    for (int u = 0; u < kTileUnroll; ++u) counted += chosen[u];
+    for (int u = 0; u < kTileUnroll; ++u) {
+#pragma unroll
+      for (int c = 0; c < Choose::kClasses; ++c) counted.of[c] += chosen[u] == c ? 1u : 0u;
+    }
   }
-  counted = warp_sum(counted);
+#pragma unroll
+  for (int c = 0; c < Choose::kClasses; ++c) counted.of[c] = warp_sum(counted.of[c]);
   if (threadIdx.x % kWarp == 0) tiles[first / kTileIndices] = counted;
 }
 
 // ends: the tiles' counts summed up, each with its own.
 template <typename Choose, typename Take>
 __global__ void __launch_bounds__(kTileThreads)
-    take_tiles_kernel(Choose choose, Take take, std::int64_t count, const std::uint64_t* ends) {
+    take_tiles_kernel(Choose choose, Take take, std::int64_t count, const CountsOf<Choose>* ends) {
   const std::int64_t first = tile_start();
   if (first >= count) return;
   const std::int64_t tile = first / kTileIndices;
-  std::uint64_t before = tile == 0 ? 0 : ends[tile - 1];
-  if (ends[tile] == before) return;
+  CountsOf<Choose> before{};
+  if (tile > 0) before = ends[tile - 1];
+  bool any = false;
+#pragma unroll
+  for (int c = 0; c < Choose::kClasses; ++c) any |= ends[tile].of[c] != before.of[c];
+  if (!any) return;
   choose.load();
   take.load();
   const unsigned lane = threadIdx.x % kWarp, lower_lanes = (1u << lane) - 1;
   for (std::int64_t start = first; start < first + kTileIndices; start += kTileUnroll * kWarp) {
-    std::uint64_t chosen[kTileUnroll];
+    int chosen[kTileUnroll];
     choose_some(choose, start, count, chosen);
 #pragma unroll
     for (int u = 0; u < kTileUnroll; ++u) {
-      const unsigned firsts = __ballot_sync(kAllLanes, chosen[u] == kFirst);
-      const unsigned seconds =
-          Choose::kClasses == 2 ? __ballot_sync(kAllLanes, chosen[u] == kSecond) : 0;
       const std::int64_t i = start + u * kWarp + lane;
-      if (chosen[u] == kFirst) {
-        take(i, kFirst, static_cast<std::uint32_t>(before) + __popc(firsts & lower_lanes));
-      } else if (chosen[u] == kSecond) {
-        take(i, kSecond, static_cast<std::uint32_t>(before >> 32) + __popc(seconds & lower_lanes));
+#pragma unroll
+      for (int c = 0; c < Choose::kClasses; ++c) {
+        const unsigned alike = __ballot_sync(kAllLanes, chosen[u] == c);
+        if (chosen[u] == c) {
+          take(i, c, before.of[c] + static_cast<unsigned>(__popc(alike & lower_lanes)));
+        }
+        before.of[c] += static_cast<unsigned>(__popc(alike));
       }
-      before += __popc(firsts) * kFirst + __popc(seconds) * kSecond;
     }
   }
 }
@@ -100,28 +119,32 @@ __global__ void __launch_bounds__(kTileThreads)
 }  // namespace internal
 
 // The numbers of indices of a range that Choose picks, by tiles; for take_indices().
+template <int kClasses>
 struct TileCounts {
-  std::int64_t count = 0;              // of the range
-  std::uint64_t* ends = nullptr;       // device
-  const std::uint64_t* all = nullptr;  // device: of the whole range; kFirst and kSecond each
+  std::int64_t count = 0;                      // of the range
+  ClassCounts<kClasses>* ends = nullptr;       // device
+  const ClassCounts<kClasses>* all = nullptr;  // device: of the whole range
 };
 
 // REQUIRES 1 <= count < 2^32.
 template <typename Choose>
-TileCounts count_indices(Operation& operation, std::int64_t count, const Choose& choose) {
+TileCounts<Choose::kClasses> count_indices(Operation& operation, std::int64_t count,
+                                           const Choose& choose) {
   const std::int64_t tiles = blocks_for(count, internal::kTileIndices);
-  auto* ends = operation.take<std::uint64_t>(tiles);
+  auto* ends = operation.take<CountsOf<Choose>>(tiles);
   operation.launch({blocks_for(tiles * kWarp, internal::kTileThreads), internal::kTileThreads},
                    internal::count_tiles_kernel<Choose>, choose, count, ends);
-  with_policy(operation,
-              [&](const auto& policy) { algorithms::running_sums(policy, ends, tiles); });
+  with_policy(
+      operation,
+      [](const auto& policy, auto... sums) { algorithms::running_sums(policy, sums...); }, ends,
+      tiles);
   return {count, ends, ends + tiles - 1};
 }
 
 // Hands out what count_indices() counted, with the same choose.
 template <typename Choose, typename Take>
-void take_indices(Operation& operation, const TileCounts& counts, const Choose& choose,
-                  const Take& take) {
+void take_indices(Operation& operation, const TileCounts<Choose::kClasses>& counts,
+                  const Choose& choose, const Take& take) {
   const std::int64_t tiles = blocks_for(counts.count, internal::kTileIndices);
   operation.launch({blocks_for(tiles * kWarp, internal::kTileThreads), internal::kTileThreads},
                    internal::take_tiles_kernel<Choose, Take>, choose, take, counts.count,

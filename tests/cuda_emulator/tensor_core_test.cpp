@@ -117,7 +117,7 @@ __global__ void load_misaligned() {
 
 TEST(TensorCoreDeathTest, MisalignedRowsAbort) {
   start_new_processes();
-  EXPECT_DEATH(launch(1, 32, 0, load_misaligned), "is not a multiple of 16");
+  EXPECT_DEATH(run(1, 32, 0, load_misaligned), "is not a multiple of 16");
 }
 
 }  // namespace

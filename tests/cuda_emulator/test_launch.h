@@ -44,14 +44,31 @@ inline void start_new_processes() {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
 }
 
+struct Grid {
+  Grid(dim3 grid, dim3 block, std::size_t shared_bytes, cudaStream_t stream = nullptr) {
+    config.gridDim = grid;
+    config.blockDim = block;
+    config.dynamicSmemBytes = shared_bytes;
+    config.stream = stream;
+  }
+  cudaLaunchConfig_t config{};
+};
+
+template <typename... Parameters, typename... Arguments>
+cudaError_t launch(const Grid& grid, void (*kernel)(Parameters...), Arguments&&... arguments) {
+  return cudaLaunchKernelEx(&grid.config, kernel, std::forward<Arguments>(arguments)...);
+}
+// On the default stream.
 template <typename... Parameters, typename... Arguments>
 cudaError_t launch(dim3 grid, dim3 block, std::size_t shared_bytes, void (*kernel)(Parameters...),
                    Arguments&&... arguments) {
-  cudaLaunchConfig_t config{};
-  config.gridDim = grid;
-  config.blockDim = block;
-  config.dynamicSmemBytes = shared_bytes;
-  return cudaLaunchKernelEx(&config, kernel, std::forward<Arguments>(arguments)...);
+  return launch(Grid(grid, block, shared_bytes), kernel, std::forward<Arguments>(arguments)...);
+}
+// Launches and waits.
+template <typename... Arguments>
+cudaError_t run(Arguments&&... arguments) {
+  const cudaError_t error = launch(std::forward<Arguments>(arguments)...);
+  return error != cudaSuccess ? error : cudaDeviceSynchronize();
 }
 
 }  // namespace emulator_test

@@ -238,10 +238,10 @@ __global__ void leave_own_mask() {
 
 TEST(ThreadsDeathTest, ThreadsThatNeverMeetAbort) {
   start_new_processes();
-  EXPECT_DEATH(launch(2, 32, 0, diverge), "block \\(., 0, 0\\) of 32 threads is stuck");
-  EXPECT_DEATH(launch(1, 64, 0, wait_for_others), "thread 5 waits in __syncwarp.*0x00000060 for");
-  EXPECT_DEATH(launch(1, 32, 0, mix_collectives), "lanes of mask 0xffffffff are in");
-  EXPECT_DEATH(launch(1, 32, 0, leave_own_mask), "not in its own mask");
+  EXPECT_DEATH(run(2, 32, 0, diverge), "block \\(., 0, 0\\) of 32 threads is stuck");
+  EXPECT_DEATH(run(1, 64, 0, wait_for_others), "thread 5 waits in __syncwarp.*0x00000060 for");
+  EXPECT_DEATH(run(1, 32, 0, mix_collectives), "lanes of mask 0xffffffff are in");
+  EXPECT_DEATH(run(1, 32, 0, leave_own_mask), "not in its own mask");
   EXPECT_DEATH(__syncthreads(), "outside of a kernel");
 }
 

@@ -37,7 +37,7 @@ class CheckpointRun {
   static offload::StoreOptions store_options() {
     offload::StoreOptions options = offload::testing::small_store(kRows);
     options.tiers.device_bytes = offload::testing::device_bytes_for(options, 8);
-    options.tiers.host_bytes = 6 * 128;
+    options.tiers.host_bytes = 16 * 128;
     options.tiers.io_depth = 4;
     return options;
   }

@@ -106,7 +106,7 @@ TEST(Formats, ARecordHoldsStepValueAndMomentsAtTheseBytes) {
     return backend.allocate(bytes, kernels::MemoryKind::kPinnedHost);
   };
   const kernels::Buffer values = pinned(64), first = pinned(64), second = pinned(64);
-  const kernels::Buffer steps = pinned(64), slots = pinned(64), addresses = pinned(64);
+  const kernels::Buffer steps = pinned(64), slots = pinned(64);
   const kernels::Buffer record = pinned(128);
   kernels::RowArena arena;
   arena.layout = layout_of_width(3);
@@ -123,8 +123,10 @@ TEST(Formats, ARecordHoldsStepValueAndMomentsAtTheseBytes) {
   std::memcpy(second.as<float>() + 3, rows[2], sizeof rows[2]);
 
   ASSERT_EQ(arena.layout.record_bytes(), 128u);
-  addresses.as<std::byte*>()[0] = record.as<std::byte>();
-  backend.pack_records(*stream, arena, addresses.as<std::byte*>(), slots.as<kernels::SlotId>(), 1);
+  kernels::HostRecords records;
+  records.pieces[0] = record.as<std::byte>();
+  records.stride = record.bytes();
+  backend.pack_records(*stream, arena, records, nullptr, slots.as<kernels::SlotId>(), 1);
   stream->synchronize();
   EXPECT_EQ(hex({record.as<std::byte>(), 128}), kRecord);
 }

@@ -59,6 +59,10 @@ TEST_F(Metrics, ALineHoldsEverythingThatWasMeasured) {
   metrics.rows.device = {1, 2, 3, 4};
   metrics.rows.host = {5, 6, 7, 8};
   metrics.rows.disk = {9, 10, 11, 12};
+  metrics.rows.stall_plan_us = 16;
+  metrics.rows.stall_host_us = 17;
+  metrics.rows.stall_disk_us = 18;
+  metrics.rows.stall_write_back_us = 19;
   metrics.rows.rows_generated = 13;
   metrics.rows.prefetch_late = 14;
   metrics.rows.io_retries = 15;
@@ -80,6 +84,8 @@ TEST_F(Metrics, ALineHoldsEverythingThatWasMeasured) {
   EXPECT_EQ(line["tiers"]["host"]["bytes_read"], 6);
   EXPECT_EQ(line["tiers"]["disk"]["rows_written"], 11);
   EXPECT_EQ(line["tiers"]["disk"]["bytes_written"], 12);
+  const auto stall = nlohmann::json{{"plan", 16}, {"host", 17}, {"disk", 18}, {"write_back", 19}};
+  EXPECT_EQ(line["stall_us"], stall);
   EXPECT_EQ(line["rows"]["generated"], 13);
   EXPECT_EQ(line["prefetch"]["late"], 14);
   EXPECT_EQ(line["io_retries"], 15);

@@ -118,7 +118,7 @@ TEST_F(TrainerResume, OtherBudgetsAfterAStopGiveTheSameBits) {
   Config config = run_.tiered("run");
   train_until(config, 3, false);
   config.tiers.store.device_bytes = TinyRun::device_bytes(8);
-  config.tiers.store.host_bytes = TinyRun::host_bytes(10);
+  config.tiers.store.host_bytes = TinyRun::host_bytes(16);
   config.tiers.store.device_policy = kernels::ReplacementKind::kSieve;
   config.tiers.store.io_engine = io::IoEngine::kSync;
   config.run.threads = 2;

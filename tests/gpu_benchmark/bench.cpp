@@ -29,8 +29,11 @@ std::int64_t shrink_divisor() {
 Bench::Bench()
     : backend_(kernels::make_cuda_backend()),
       stream_(backend_->create_stream()),
+      second_stream_(backend_->create_stream()),
       begin_(backend_->create_event()),
-      end_(backend_->create_event()) {
+      end_(backend_->create_event()),
+      fork_(backend_->create_event()),
+      join_(backend_->create_event()) {
   unrelated_ = floats(shrunk(kUnrelatedNumbers));
   unrelated_sum_ = make<double>(1);
 }
@@ -55,6 +58,16 @@ void* Bench::normal(std::int64_t count, kernels::FloatType type, float standard_
                           {.seed = buffers_.size(), .standard_deviation = standard_deviation});
   stream_->synchronize();
   return arena.values;
+}
+
+void Bench::at_once(const std::function<void()>& main,
+                    const std::function<void(kernels::Stream&)>& aside) {
+  stream_->record(*fork_);
+  second_stream_->wait(*fork_);
+  aside(*second_stream_);
+  second_stream_->record(*join_);
+  main();
+  stream_->wait(*join_);
 }
 
 double Bench::seconds(const std::function<void()>& queue, const std::function<void()>& before) {
@@ -105,7 +118,8 @@ void time_operation(benchmark::State& state, Bench& bench, const Work& work,
   };
   const Traffic traffic = std::max({Traffic{work.bytes, limit.copied_bytes},
                                     Traffic{work.bytes_from_host, limit.bytes_from_host},
-                                    Traffic{work.bytes_to_host, limit.bytes_to_host}},
+                                    Traffic{work.bytes_to_host, limit.bytes_to_host},
+                                    Traffic{work.bytes_both_ways, limit.bytes_both_ways}},
                                    [](auto& a, auto& b) { return a.least() < b.least(); });
   const double least = std::max(traffic.least(), work.flops / limit.product_flops);
   state.counters["share"] = least / seconds;

@@ -56,6 +56,11 @@ class Bench {
     return target;
   }
 
+  // What `aside` queues on a second stream runs beside what `main` queues on stream(). Later work
+  // on stream() waits for both.
+  void at_once(const std::function<void()>& main,
+               const std::function<void(kernels::Stream&)>& aside);
+
   // Median of the device seconds of what `queue` queues. `before`, or null, is called before every
   // run to set things up anew; what it queues is not timed.
   double median_seconds(const std::function<void()>& queue, const std::function<void()>& before);
@@ -65,19 +70,20 @@ class Bench {
   double seconds(const std::function<void()>& queue, const std::function<void()>& before);
 
   std::unique_ptr<kernels::Backend> backend_;
-  std::unique_ptr<kernels::Stream> stream_;
-  std::unique_ptr<kernels::Event> begin_, end_;
+  std::unique_ptr<kernels::Stream> stream_, second_stream_;
+  std::unique_ptr<kernels::Event> begin_, end_, fork_, join_;
   std::vector<kernels::Buffer> buffers_;
   float* unrelated_;  // memory whose reading pushes all else out of the L2 cache
   double* unrelated_sum_;
 };
 
 // Limits of this machine, a second: bytes read and written by a copy on the device, floating-point
-// operations of a bf16 product, and bytes that a copy brings over the bus each way.
+// operations of a bf16 product, and bytes that a copy brings over the bus each way, and both ways
+// together while two copies run at once.
 struct Limits {
   double copied_bytes = 0;
   double product_flops = 0;
-  double bytes_from_host = 0, bytes_to_host = 0;
+  double bytes_from_host = 0, bytes_to_host = 0, bytes_both_ways = 0;
 };
 // Measured at the first call. REQUIRES that no Bench exists then.
 const Limits& limits();
@@ -89,7 +95,8 @@ std::int64_t shrunk(std::int64_t size, std::int64_t multiple = 1);
 struct Work {
   double bytes = 0;  // of device memory, read and written
   double flops = 0;
-  double bytes_from_host = 0, bytes_to_host = 0;  // over the bus
+  double bytes_from_host = 0, bytes_to_host = 0;  // over the bus, one way or one after the other
+  double bytes_both_ways = 0;                     // over the bus, both ways at once: their sum
 };
 
 // Times `queue`. Counters: "share", the least time that the limits allow for the work over the time

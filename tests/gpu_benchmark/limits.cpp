@@ -35,16 +35,21 @@ double product_flops() {
 void measure_bus(Limits& limits) {
   Bench bench;
   const std::int64_t count = shrunk(std::int64_t{1} << 30, 4096);
-  auto* host = bench.pinned<std::byte>(count);
-  auto* device = bench.make<std::byte>(count);
-  const auto rate = [&](void* to, const void* from) {
-    const auto bytes = static_cast<std::size_t>(count);
-    const double seconds = bench.median_seconds(
-        [&] { bench.backend().copy(bench.stream(), to, from, bytes); }, nullptr);
-    return static_cast<double>(bytes) / seconds;
+  auto* const sent = bench.pinned<std::byte>(count);
+  auto* const received = bench.pinned<std::byte>(count);
+  auto* const in = bench.make<std::byte>(count);
+  auto* const out = bench.make<std::byte>(count);
+  const auto bytes = static_cast<std::size_t>(count);
+  const auto from_host = [&] { bench.backend().copy(bench.stream(), in, sent, bytes); };
+  const auto to_host = [&](kernels::Stream& stream) {
+    bench.backend().copy(stream, received, out, bytes);
   };
-  limits.bytes_from_host = rate(device, host);
-  limits.bytes_to_host = rate(host, device);
+  const auto rate = [&](double copies, const std::function<void()>& queue) {
+    return copies * static_cast<double>(bytes) / bench.median_seconds(queue, nullptr);
+  };
+  limits.bytes_from_host = rate(1, from_host);
+  limits.bytes_to_host = rate(1, [&] { to_host(bench.stream()); });
+  limits.bytes_both_ways = rate(2, [&] { bench.at_once(from_host, to_host); });
 }
 
 void add_limit(const char* name, const char* counter, double Limits::*limit, double scale) {
@@ -70,6 +75,7 @@ void add_limits() {
   add_limit("limit/bf16_product_8192", "TFLOP/s", &Limits::product_flops, 1e-12);
   add_limit("limit/pinned_copy_from_host", "GB/s", &Limits::bytes_from_host, 1e-9);
   add_limit("limit/pinned_copy_to_host", "GB/s", &Limits::bytes_to_host, 1e-9);
+  add_limit("limit/pinned_copies_both_ways", "GB/s", &Limits::bytes_both_ways, 1e-9);
 }
 
 }  // namespace mneme::gpu_benchmark

@@ -217,14 +217,14 @@ TEST_P(LargeGrid, RecordsOfManyRows) {
   const Pinned<RowId> rows(backend_, row_list);
   const Pinned<SlotId> slots(backend_, slot_list);
   const auto bytes = static_cast<std::int64_t>(layout.record_bytes());
-  const Pinned<std::byte> records(backend_, kMany * bytes);
-  std::vector<std::byte*> address_list;
-  for (std::int64_t i = 0; i < kMany; ++i) address_list.push_back(records.data() + i * bytes);
-  const Pinned<std::byte*> addresses(backend_, address_list);
+  const Pinned<std::byte> memory(backend_, kMany * bytes);
+  kernels::HostRecords records;
+  records.pieces[0] = memory.data();
+  records.stride = layout.record_bytes();
   backend_.generate_rows(*stream_, table.arena(), rows.data(), slots.data(), kMany,
                          {.seed = 3, .table = 0, .standard_deviation = 1.0f});
-  backend_.pack_records(*stream_, table.arena(), addresses.data(), slots.data(), kMany);
-  backend_.unpack_records(*stream_, copy.arena(), addresses.data(), slots.data(), kMany);
+  backend_.pack_records(*stream_, table.arena(), records, nullptr, slots.data(), kMany);
+  backend_.unpack_records(*stream_, copy.arena(), records, nullptr, slots.data(), kMany);
   stream_->synchronize();
   EXPECT_NE(table.value(kMany - 1, 3), 0.0f);
   EXPECT_TRUE(copy.bytes() == table.bytes());

@@ -1,8 +1,10 @@
-// Initial values, records and copies of rows.
+// Records and copies of rows, and rows as they start.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include <cmath>
+#include <algorithm>
+#include <numeric>
+#include <random>
 
 #include "tests/kernels/row_table.h"
 #include "tests/support/test_backend.h"
@@ -11,6 +13,7 @@ namespace mneme::testing {
 namespace {
 
 using kernels::FloatType;
+using kernels::SlotId;
 
 struct Case {
   std::uint32_t width;
@@ -43,54 +46,123 @@ std::vector<Case> cases() {
 
 constexpr std::uint32_t kRows = 40;
 
-TEST_P(RowRecords, SurviveTheWayIntoTheArenaAndBack) {
-  for (const TestBackend& test : backends_under_test()) {
-    SCOPED_TRACE(test.name);
-    kernels::Backend& backend = shared_backend(test);
-    const auto stream = backend.create_stream();
-    const RowTable table(backend, layout(), kRows);
-    const auto bytes = static_cast<std::int64_t>(layout().record_bytes());
-    const Pinned<std::byte> before(backend, kRows * bytes),
-        after(backend, kRows * bytes, std::byte{0xEE});
-    std::vector<std::byte*> in, out;
-    std::vector<kernels::SlotId> slot_list;
-    // The parts of a record that hold something are random, the padding is zero.
-    std::mt19937 engine(3);
-    for (std::int64_t i = 0; i < kRows; ++i) {
-      std::byte* record = before.data() + i * bytes;
+// Records of a layout in pinned memory: pieces of four records, with a gap behind each record,
+// whose order in memory is not that of their numbers.
+class Records {
+ public:
+  Records(kernels::Backend& backend, const kernels::RecordLayout& layout, std::byte fill)
+      : layout_(layout), memory_(backend, kRows * stride(), fill) {
+    records_.piece_shift = 2;
+    records_.stride = static_cast<std::size_t>(stride());
+    constexpr std::int64_t kPieces = kRows / 4;
+    for (std::int64_t i = 0; i < kPieces; ++i) {
+      records_.pieces[i] = memory_.data() + (kPieces - 1 - i) * 4 * stride();
+    }
+  }
+  // The parts of a record that hold something are random, the padding is zero.
+  void scribble(std::uint32_t seed) const {
+    std::mt19937 engine(seed);
+    for (SlotId i = 0; i < kRows; ++i) {
+      std::byte* record = records_.record(i);
+      std::fill(record, record + layout_.record_bytes(), std::byte{0});
       const auto scribble = [&](std::size_t offset, std::size_t size) {
         for (std::size_t b = 0; b < size; ++b) {
           record[offset + b] = static_cast<std::byte>(engine() & 0xff);
         }
       };
-      scribble(0, layout().row_state ? 8 : 4);
-      scribble(layout().value_offset(), layout().value_bytes());
-      scribble(layout().moment1_offset(), layout().moment_bytes());
-      scribble(layout().moment2_offset(), layout().moment_bytes());
-      in.push_back(record);
-      out.push_back(after.data() + i * bytes);
-      slot_list.push_back(table.slot_of(static_cast<kernels::RowId>(i)));
+      scribble(0, layout_.row_state ? 8 : 4);
+      scribble(layout_.value_offset(), layout_.value_bytes());
+      scribble(layout_.moment1_offset(), layout_.moment_bytes());
+      scribble(layout_.moment2_offset(), layout_.moment_bytes());
     }
-    const Pinned<std::byte*> sources(backend, in), targets(backend, out);
-    const Pinned<kernels::SlotId> slots(backend, slot_list);
-    backend.unpack_records(*stream, table.arena(), sources.data(), slots.data(), kRows);
-    backend.pack_records(*stream, table.arena(), targets.data(), slots.data(), kRows);
-    stream->synchronize();
-    EXPECT_TRUE(before.values() == after.values());
-    std::uint32_t last_step = 0;
-    std::memcpy(&last_step, before.data(), 4);
-    EXPECT_EQ(table.last_step(0), last_step);
+  }
+  std::vector<std::byte> bytes(SlotId i) const {
+    const std::byte* record = records_.record(i);
+    return {record, record + layout_.record_bytes()};
+  }
+  const kernels::HostRecords& get() const { return records_; }
+  bool gaps_are(std::byte value) const {
+    for (SlotId i = 0; i < kRows; ++i) {
+      const std::byte* record = records_.record(i);
+      if (std::any_of(record + layout_.record_bytes(), record + stride(),
+                      [&](std::byte b) { return b != value; })) {
+        return false;
+      }
+    }
+    return true;
+  }
 
-    // The same through a second arena, in reverse order of slots.
-    const RowTable copy(backend, layout(), kRows);
+ private:
+  std::int64_t stride() const { return static_cast<std::int64_t>(layout_.record_bytes()) + 96; }
+
+  kernels::RecordLayout layout_;
+  Pinned<std::byte> memory_;
+  kernels::HostRecords records_;
+};
+
+TEST_P(RowRecords, SurviveTheWayIntoTheArenaAndBack) {
+  for (const TestBackend& test : backends_under_test()) {
+    SCOPED_TRACE(test.name);
+    kernels::Backend& backend = shared_backend(test);
+    const auto stream = backend.create_stream();
+    const RowTable table(backend, layout(), kRows), copy(backend, layout(), kRows);
+    const Records before(backend, layout(), std::byte{0}), after(backend, layout(), std::byte{9}),
+        copied(backend, layout(), std::byte{9});
+    before.scribble(3);
+    // Record i goes by way of the slot of row i, and of another slot of a second arena.
+    std::vector<SlotId> slot_list, record_list;
+    for (SlotId i = 0; i < kRows; ++i) {
+      record_list.push_back((i * 7 + 5) % kRows);
+      slot_list.push_back(table.slot_of(record_list.back()));
+    }
+    const Pinned<SlotId> records(backend, record_list), slots(backend, slot_list);
     std::reverse(slot_list.begin(), slot_list.end());
-    const Pinned<kernels::SlotId> reversed(backend, slot_list);
+    const Pinned<SlotId> reversed(backend, slot_list);
+    backend.unpack_records(*stream, table.arena(), before.get(), records.data(), slots.data(),
+                           kRows);
+    backend.pack_records(*stream, table.arena(), after.get(), records.data(), slots.data(), kRows);
     backend.copy_rows(*stream, table.arena(), slots.data(), copy.arena(), reversed.data(), kRows);
-    const Pinned<std::byte> copied(backend, kRows * bytes);
-    for (std::int64_t i = 0; i < kRows; ++i) targets[i] = copied.data() + i * bytes;
-    backend.pack_records(*stream, copy.arena(), targets.data(), reversed.data(), kRows);
+    backend.pack_records(*stream, copy.arena(), copied.get(), records.data(), reversed.data(),
+                         kRows);
     stream->synchronize();
-    EXPECT_TRUE(before.values() == copied.values());
+    for (SlotId i = 0; i < kRows; ++i) {
+      ASSERT_TRUE(before.bytes(i) == after.bytes(i)) << i;
+      ASSERT_TRUE(before.bytes(i) == copied.bytes(i)) << i;
+    }
+    EXPECT_TRUE(after.gaps_are(std::byte{9}));
+    std::uint32_t last_step = 0;
+    std::memcpy(&last_step, before.get().record(7), 4);
+    EXPECT_EQ(table.last_step(7), last_step);
+  }
+}
+
+TEST_P(RowRecords, AreNumberedByTheirPlaceWithoutAListAndSkippedWithoutASlot) {
+  for (const TestBackend& test : backends_under_test()) {
+    SCOPED_TRACE(test.name);
+    kernels::Backend& backend = shared_backend(test);
+    const auto stream = backend.create_stream();
+    const RowTable table(backend, layout(), kRows), copy(backend, layout(), kRows);
+    const Records before(backend, layout(), std::byte{0}), after(backend, layout(), std::byte{0}),
+        copied(backend, layout(), std::byte{0});
+    before.scribble(4);
+    constexpr SlotId kNone = kernels::kNoSlot;
+    // Record 1 is skipped for want of a slot, 3 of a record; the others go to slots 5, 7, 2.
+    const Pinned<SlotId> unpacked(backend, {5, kNone, 7, 9, 2});
+    const Pinned<SlotId> records(backend, {0, 1, 2, kNone, 4});
+    backend.unpack_records(*stream, table.arena(), before.get(), records.data(), unpacked.data(),
+                           5);
+    const Pinned<SlotId> packed(backend, {5, kNone, 7, kNone, 2});
+    backend.pack_records(*stream, table.arena(), after.get(), nullptr, packed.data(), 5);
+    backend.copy_rows(*stream, table.arena(), packed.data(), copy.arena(), nullptr, 5);
+    const Pinned<SlotId> in_order(backend, {0, 1, 2, 3, 4});
+    backend.pack_records(*stream, copy.arena(), copied.get(), records.data(), in_order.data(), 5);
+    stream->synchronize();
+    const std::vector<std::byte> nothing(layout().record_bytes());
+    for (SlotId i = 0; i < 6; ++i) {
+      const bool skipped = i == 1 || i == 3 || i == 5;
+      ASSERT_TRUE(after.bytes(i) == (skipped ? nothing : before.bytes(i))) << i;
+      ASSERT_TRUE(copied.bytes(i) == (skipped ? nothing : before.bytes(i))) << i;
+    }
   }
 }
 
@@ -166,85 +238,6 @@ INSTANTIATE_TEST_SUITE_P(Layouts, RowRecords, ::testing::ValuesIn(cases()), [](c
                                                                  : "_bf16_moments",
                      test.param.row_state ? "_state" : "");
 });
-
-class InitialValues : public ::testing::TestWithParam<TestBackend> {};
-
-// Mean, variance and distribution of 300,000 initial values, and no correlation between neighbours.
-TEST_P(InitialValues, AreNormalAndIndependentBetweenColumnsAndRows) {
-  kernels::Backend& backend = shared_backend(GetParam());
-  const auto stream = backend.create_stream();
-  constexpr std::uint32_t kCount = 1200;
-  constexpr std::int64_t kWidth = 250;
-  const RowTable table(backend, {.width = kWidth, .moments = false}, kCount);
-  std::vector<kernels::RowId> rows(kCount);
-  std::iota(rows.begin(), rows.end(), 0u);
-  std::vector<kernels::SlotId> slot_list;
-  for (const auto row : rows) slot_list.push_back(table.slot_of(row));
-  const Pinned<kernels::RowId> row_ids(backend, rows);
-  const Pinned<kernels::SlotId> slots(backend, slot_list);
-  backend.generate_rows(*stream, table.arena(), row_ids.data(), slots.data(), kCount,
-                        {.seed = 11, .table = 0, .standard_deviation = 2.0f});
-  stream->synchronize();
-  std::vector<double> all;
-  double next_column = 0, next_row = 0;
-  for (kernels::RowId row = 0; row < kCount; ++row) {
-    for (std::int64_t c = 0; c < kWidth; ++c) {
-      const double x = static_cast<double>(table.value(row, c)) / 2;
-      all.push_back(x);
-      if (c + 1 < kWidth) next_column += x * static_cast<double>(table.value(row, c + 1)) / 2;
-      if (row + 1 < kCount) next_row += x * static_cast<double>(table.value(row + 1, c)) / 2;
-    }
-  }
-  const auto n = static_cast<double>(all.size());
-  double mean = 0, square = 0;
-  for (const double x : all) {
-    mean += x / n;
-    square += x * x / n;
-  }
-  EXPECT_NEAR(mean, 0, 4 / std::sqrt(n));
-  EXPECT_NEAR(square, 1, 4 * std::sqrt(2 / n));
-  EXPECT_NEAR(next_column / n, 0, 4 / std::sqrt(n));
-  EXPECT_NEAR(next_row / n, 0, 4 / std::sqrt(n));
-  // Kolmogorov-Smirnov at the 0.1% level.
-  std::sort(all.begin(), all.end());
-  double distance = 0;
-  for (std::size_t i = 0; i < all.size(); ++i) {
-    const double expected = 0.5 * std::erfc(-all[i] / std::sqrt(2.0));
-    distance = std::max(distance, std::abs(expected - (static_cast<double>(i) + 0.5) / n));
-  }
-  EXPECT_LE(distance, 1.95 / std::sqrt(n));
-}
-
-// A checkpoint leaves untouched rows out, so that every machine must make the same ones.
-TEST_P(InitialValues, HaveTheBitsOfTheCpuBackend) {
-  const auto cpu = kernels::make_cpu_backend({.threads = 1});
-  for (const FloatType type : {FloatType::kF32, FloatType::kBF16}) {
-    for (const std::uint32_t width : {1u, 7u, 64u, 500u}) {
-      SCOPED_TRACE(width);
-      const auto generate = [&](kernels::Backend& backend) {
-        const auto stream = backend.create_stream();
-        const RowTable table(backend, {.width = width, .value_type = type, .moments = false}, 97);
-        std::vector<kernels::RowId> rows;
-        std::vector<kernels::SlotId> slot_list;
-        for (std::uint32_t i = 0; i < 97; ++i) {
-          rows.push_back(i * 0x01234567u);
-          slot_list.push_back(table.slot_of(i));
-        }
-        const Pinned<kernels::RowId> row_ids(backend, rows);
-        const Pinned<kernels::SlotId> slots(backend, slot_list);
-        backend.generate_rows(
-            *stream, table.arena(), row_ids.data(), slots.data(), 97,
-            {.seed = 0xabcdef0123456789u, .table = 5, .standard_deviation = 0.02f});
-        stream->synchronize();
-        return table.bytes();
-      };
-      EXPECT_TRUE(generate(shared_backend(GetParam())) == generate(*cpu));
-    }
-  }
-}
-
-INSTANTIATE_TEST_SUITE_P(Backends, InitialValues, ::testing::ValuesIn(backends_under_test()),
-                         backend_name);
 
 }  // namespace
 }  // namespace mneme::testing

@@ -4,13 +4,22 @@ mneme_test(row_ops_test DEVICES
     gather_dot_test.cpp
     catch_up_test.cpp
     group_lookups_test.cpp
+    initial_values_test.cpp
     popular_rows_test.cpp
-    residency_test.cpp
     row_agreement_test.cpp
     row_norms_test.cpp
     row_records_test.cpp
     row_update_test.cpp
+  LIBRARIES mneme_kernels)
+mneme_test(residency_ops_test DEVICES
+  SOURCES
+    lookup_slots_test.cpp
+    residency_test.cpp
     select_victims_test.cpp
+    slot_moves_test.cpp
+    step_plan_test.cpp
+    test_tiers.cpp
+    tier_model.cpp
   LIBRARIES mneme_kernels)
 mneme_test(key_ops_test DEVICES
   SOURCES

@@ -7,7 +7,7 @@
 #include <tuple>
 
 #include "kernels/slot_scores.h"
-#include "tests/kernels/pinned.h"
+#include "tests/kernels/test_tiers.h"
 #include "tests/support/test_backend.h"
 
 namespace mneme::testing {
@@ -17,51 +17,31 @@ using kernels::ReplacementKind;
 using kernels::RowId;
 using kernels::SlotId;
 
-// A slot table of pinned arrays, all of whose slots are bound: slot s to row s * 3.
+// A device tier all of whose slots are bound: slot s to row s * 3.
 struct Slots {
   Slots(kernels::Backend& backend, std::uint32_t slots, bool inserted_order)
-      : slot_of_row(backend, std::int64_t{slots} * 3),
-        row_of_slot(backend, slots),
-        last_used(backend, slots),
-        leased(backend, slots),
-        step_used(backend, slots),
-        inserted(backend, slots),
-        frequency(backend, slots),
-        dirty(backend, slots),
-        referenced(backend, slots),
-        occupied(backend, slots) {
-    table = {.slot_of_row = slot_of_row.data(),
-             .row_of_slot = row_of_slot.data(),
-             .dirty = dirty.data(),
-             .last_used = last_used.data(),
-             .leased = leased.data(),
-             .step_used = step_used.data(),
-             .frequency = frequency.data(),
-             .referenced = referenced.data(),
-             .occupied = occupied.data(),
-             .slots = slots,
-             .inserted = inserted_order ? inserted.data() : nullptr};
+      : tiers(backend, slots * 3, slots, 0, inserted_order), table(tiers.device()) {
     std::mt19937 engine(slots);
     for (SlotId s = 0; s < slots; ++s) bind(s, engine, 100);
   }
   void bind(SlotId s, std::mt19937& engine, std::uint32_t now) const {
-    row_of_slot[s] = s * 3;
-    slot_of_row[s * 3] = ~s;
-    occupied[s] = 1;
-    dirty[s] = engine() % 2;
-    last_used[s] = now - engine() % 40;
-    leased[s] = engine() % 8 == 0 ? now : 0;
-    step_used[s] = engine() % 4;
-    frequency[s] = 1.0f + static_cast<float>(engine() % 16) * 0.25f;
-    referenced[s] = engine() % 2;
-    inserted[s] = engine() % 60;
+    table.row_of_slot[s] = s * 3;
+    table.locations[s * 3] = location_of(kernels::Place::kDevice, s);
+    table.occupied[s] = 1;
+    table.state[s] = engine() % 4;
+    table.last_used[s] = now - engine() % 40;
+    table.leased[s] = engine() % 8 == 0 ? now : 0;
+    table.step_used[s] = engine() % 4;
+    table.frequency[s] = 1.0f + static_cast<float>(engine() % 16) * 0.25f;
+    table.referenced[s] = engine() % 2;
+    const std::uint32_t inserted = engine() % 60;
+    if (table.inserted != nullptr) table.inserted[s] = inserted;
+  }
+  std::vector<std::uint8_t> referenced() const {
+    return {table.referenced, table.referenced + table.slots};
   }
 
-  Pinned<SlotId> slot_of_row;
-  Pinned<RowId> row_of_slot;
-  Pinned<std::uint32_t> last_used, leased, step_used, inserted;
-  Pinned<float> frequency;
-  Pinned<std::uint8_t> dirty, referenced, occupied;
+  TestTiers tiers;
   kernels::SlotTable table;
 };
 
@@ -83,7 +63,7 @@ Expected expect(const Slots& state, const kernels::SelectVictimsArgs& args, std:
     all.emplace_back(scores::score(table, args.kind, args, s, hand_place), s);
   }
   std::sort(all.begin(), all.end());
-  Expected expected{{}, state.referenced.values(), hand};
+  Expected expected{{}, state.referenced(), hand};
   const std::size_t found = std::min(static_cast<std::size_t>(args.wanted), all.size());
   for (std::size_t i = 0; i < found; ++i) expected.slots.push_back(all[i].second);
   if (found == 0 || !scores::has_hand(args.kind)) return expected;
@@ -118,7 +98,7 @@ TEST_P(SelectVictims, AreTheLowestScoresOfEveryRound) {
     const Slots state(backend, shape.slots, inserted_order);
     const Pinned<SlotId> slots(backend, shape.wanted);
     const Pinned<RowId> rows(backend, shape.wanted);
-    const Pinned<std::uint8_t> dirty(backend, shape.wanted);
+    const Pinned<std::uint8_t> states(backend, shape.wanted);
     const Pinned<std::uint64_t> count(backend, 1);
     const Pinned<std::uint32_t> hand(backend, 1, shape.slots / 2);
     std::mt19937 engine(7);
@@ -133,7 +113,7 @@ TEST_P(SelectVictims, AreTheLowestScoresOfEveryRound) {
                                             .seed = 0x123456789abcu,
                                             .slots = slots.data(),
                                             .rows = rows.data(),
-                                            .dirty = dirty.data(),
+                                            .state = states.data(),
                                             .count = count.data(),
                                             .hand = hand.data()};
       const Expected expected = expect(state, args, hand[0]);
@@ -146,11 +126,13 @@ TEST_P(SelectVictims, AreTheLowestScoresOfEveryRound) {
         const SlotId slot = expected.slots[i];
         ASSERT_EQ(slots[at], slot);
         ASSERT_EQ(rows[at], slot * 3);
-        ASSERT_EQ(dirty[at], state.dirty[slot]);
-        ASSERT_EQ(state.occupied[slot], 0);
-        ASSERT_EQ(state.slot_of_row[slot * 3], 0u);
+        ASSERT_EQ(states[at], state.table.state[slot]);
+        ASSERT_EQ(state.table.occupied[slot], 0);
+        const kernels::Place place =
+            states[at] == 0 ? kernels::Place::kUntouched : kernels::Place::kDisk;
+        ASSERT_EQ(state.table.locations[slot * 3], location_of(place));
       }
-      EXPECT_TRUE(state.referenced.values() == expected.referenced);
+      EXPECT_TRUE(state.referenced() == expected.referenced);
       EXPECT_EQ(hand[0], expected.hand);
       // Half of the slots get rows again.
       for (std::size_t i = 0; i < expected.slots.size(); i += 2) {

@@ -83,20 +83,18 @@ class StoreRun {
     const kernels::RecordLayout& layout = lease.arena().layout;
     const auto count = static_cast<std::size_t>(lease.count());
     const std::size_t bytes = layout.record_bytes();
-    constexpr auto kPinned = kernels::MemoryKind::kPinnedHost;
-    const kernels::Buffer records = backend_.allocate(count * bytes, kPinned);
-    const kernels::Buffer addresses = backend_.allocate(count * sizeof(std::byte*), kPinned);
-    for (std::size_t i = 0; i < count; ++i) {
-      addresses.as<std::byte*>()[i] = records.as<std::byte>() + i * bytes;
-    }
-    backend_.pack_records(*stream_, lease.arena(), addresses.as<std::byte*>(), lease.slots(),
-                          lease.count());
+    const kernels::Buffer memory =
+        backend_.allocate(count * bytes, kernels::MemoryKind::kPinnedHost);
+    kernels::HostRecords records;
+    records.pieces[0] = memory.as<std::byte>();
+    records.stride = bytes;
+    backend_.pack_records(*stream_, lease.arena(), records, nullptr, lease.slots(), lease.count());
     stream_->synchronize();
-    for (std::size_t i = 0; i < count; ++i) {
-      update_record(layout, addresses.as<std::byte*>()[i], rows[i], step);
+    for (std::uint32_t i = 0; i < count; ++i) {
+      update_record(layout, records.record(i), rows[i], step);
     }
-    backend_.unpack_records(*stream_, lease.arena(), addresses.as<const std::byte*>(),
-                            lease.slots(), lease.count());
+    backend_.unpack_records(*stream_, lease.arena(), records, nullptr, lease.slots(),
+                            lease.count());
     stream_->synchronize();
   }
 

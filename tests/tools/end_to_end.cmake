@@ -11,6 +11,22 @@ if(TARGET mneme)
   target_compile_definitions(tools_kill_campaign PRIVATE MNEME_PROGRAM="$<TARGET_FILE:mneme>")
   add_dependencies(tools_kill_campaign mneme)
 endif()
+# The benchmarks, on the CPU and on an emulated device.
+if(TARGET mneme)
+  mneme_test(tools_bench_test SOURCES bench_test.cpp
+             LIBRARIES mneme_engine nlohmann_json::nlohmann_json)
+  target_compile_definitions(tools_bench_test PRIVATE MNEME_PROGRAM="$<TARGET_FILE:mneme>"
+                                                      MNEME_BENCH_DEVICE="cpu")
+  add_dependencies(tools_bench_test mneme)
+endif()
+if(TARGET mneme_emulated)
+  mneme_test(tools_bench_emulated_test SOURCES bench_test.cpp
+             LIBRARIES mneme_engine nlohmann_json::nlohmann_json)
+  target_compile_definitions(tools_bench_emulated_test PRIVATE
+                             MNEME_PROGRAM="$<TARGET_FILE:mneme_emulated>"
+                             MNEME_BENCH_DEVICE="cuda")
+  add_dependencies(tools_bench_emulated_test mneme_emulated)
+endif()
 if(TARGET mneme_emulated)
   mneme_test(tools_device_test SOURCES device_test.cpp
              LIBRARIES mneme_engine nlohmann_json::nlohmann_json)

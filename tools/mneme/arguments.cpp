@@ -9,44 +9,10 @@
 #include <sstream>
 
 #include "engine/config_reader.h"
+#include "tools/mneme/grammar.h"
 #include "tools/mneme/version.h"
 
 namespace mneme::tools {
-namespace {
-
-// Collects the command that was chosen while CLI11 works through the line.
-class Grammar {
- public:
-  Grammar();
-  Arguments parse(std::vector<std::string> arguments);
-
- private:
-  // Adds a sub-command whose options fill one struct.
-  template <typename Options>
-  CLI::App* add(CLI::App& parent, const char* name, const char* description, const char* example,
-                const std::shared_ptr<Options>& options) {
-    CLI::App* app = parent.add_subcommand(name, description);
-    app->footer(fmt::format("Example:\n  {}", example));
-    app->callback([this, options] { command_ = *options; });
-    return app;
-  }
-  void add_runs();
-  void add_checkpoints();
-  void add_bench();
-
-  CLI::App app_{"Trains transformers whose product-key memory is larger than the GPU's memory.",
-                "mneme"};
-  std::optional<Command> command_;
-};
-
-void add_directory(CLI::App* app, std::string& directory) {
-  app->add_option("DIR", directory, "Folder of the run")->required();
-}
-
-void add_step(CLI::App* app, std::optional<std::uint64_t>& step) {
-  app->add_option("--step", step, "Step of the checkpoint (default: the newest)")
-      ->check(CLI::NonNegativeNumber);
-}
 
 void add_json(CLI::App* app, bool& json) {
   app->add_flag("--json", json, "Print the result as one JSON object");
@@ -68,18 +34,6 @@ void add_overrides(CLI::App* app, std::vector<std::string>& overrides) {
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}));
 }
 
-// An option that is a short form of --set `key`, which holds a number.
-void add_short_form(CLI::App* app, std::vector<std::string>& overrides, const char* name,
-                    const char* key, const char* description, CLI::Validator check) {
-  app->add_option_function<std::string>(
-         name,
-         [&overrides, key](const std::string& value) {
-           overrides.push_back(fmt::format("{}={}", key, value));
-         },
-         description)
-      ->check(std::move(check));
-}
-
 void add_bytes(CLI::App* app, const char* name, std::uint64_t& bytes, const char* description) {
   app->add_option_function<std::string>(
          name, [&bytes](const std::string& text) { engine::parse_bytes(text, bytes); }, description)
@@ -90,6 +44,49 @@ void add_bytes(CLI::App* app, const char* name, std::uint64_t& bytes, const char
         return engine::parse_bytes(text, parsed) ? std::string()
                                                  : "not a size such as 4096 or 64MiB: " + text;
       });
+}
+
+namespace {
+
+// Collects the command that was chosen while CLI11 works through the line.
+class Grammar {
+ public:
+  Grammar();
+  Arguments parse(std::vector<std::string> arguments);
+
+ private:
+  template <typename Options>
+  CLI::App* add(CLI::App& parent, const char* name, const char* description, const char* example,
+                const std::shared_ptr<Options>& options) {
+    return add_command(parent, command_, {name, description, example}, options);
+  }
+  void add_runs();
+  void add_checkpoints();
+
+  CLI::App app_{"Trains transformers whose product-key memory is larger than the GPU's memory.",
+                "mneme"};
+  std::optional<Command> command_;
+};
+
+void add_directory(CLI::App* app, std::string& directory) {
+  app->add_option("DIR", directory, "Folder of the run")->required();
+}
+
+void add_step(CLI::App* app, std::optional<std::uint64_t>& step) {
+  app->add_option("--step", step, "Step of the checkpoint (default: the newest)")
+      ->check(CLI::NonNegativeNumber);
+}
+
+// An option that is a short form of --set `key`, which holds a number.
+void add_short_form(CLI::App* app, std::vector<std::string>& overrides, const char* name,
+                    const char* key, const char* description, CLI::Validator check) {
+  app->add_option_function<std::string>(
+         name,
+         [&overrides, key](const std::string& value) {
+           overrides.push_back(fmt::format("{}={}", key, value));
+         },
+         description)
+      ->check(std::move(check));
 }
 
 void Grammar::add_runs() {
@@ -167,107 +164,6 @@ void Grammar::add_checkpoints() {
                 "Write the whole value table, also rows that nothing has touched");
 }
 
-void Grammar::add_bench() {
-  CLI::App* bench = app_.add_subcommand("bench", "Measure this machine");
-  bench->require_subcommand(1);
-  bench->footer("Example:\n  mneme bench disk --path mneme-bench.tmp --record-bytes 12288");
-
-  const auto rows = std::make_shared<BenchRowsOptions>();
-  CLI::App* app = add(*bench, "rows", "Forward, lookup gradients and update of value rows alone",
-                      "mneme bench rows --tokens 512 --rows-per-token 128 --rows 1000000", rows);
-  app->add_option("--path", rows->path, "Folder of the rows file")->capture_default_str();
-  app->add_option("--rows", rows->rows, "Rows of the table")
-      ->capture_default_str()
-      ->check(CLI::Range(std::uint64_t{1}, (std::uint64_t{1} << 32) - 2));
-  app->add_option("--width", rows->width, "Width of a value")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 65536));
-  app->add_option("--tokens", rows->tokens, "Tokens of a step")
-      ->capture_default_str()
-      ->check(CLI::PositiveNumber);
-  app->add_option("--rows-per-token", rows->rows_per_token, "Look-ups of one token")
-      ->capture_default_str()
-      ->check(CLI::PositiveNumber);
-  app->add_option("--distinct-rows", rows->distinct_rows,
-                  "Look-ups fall on this many rows, spread over the table; 0 for all")
-      ->capture_default_str();
-  app->add_option("--optimizer", rows->optimizer, "Row optimiser")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"adamw", "adamw-lazy", "adagrad-rowwise", "sgd"}));
-  app->add_option("--clip-norm", rows->clip_norm, "Clip the row gradient's norm; 0 for no clipping")
-      ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
-  app->add_option("--value-type", rows->value_type, "Type of values and moments")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"float32", "bfloat16"}));
-  app->add_option("--steps", rows->steps, "Steps to measure")
-      ->capture_default_str()
-      ->check(CLI::PositiveNumber);
-  app->add_option("--skew", rows->skew, "Zipf exponent of the rows' popularity")
-      ->capture_default_str()
-      ->check(CLI::Range(0.0, 4.0));
-  add_bytes(app, "--device-bytes", rows->device_bytes,
-            "Budget of the device tier; 0 for room for every row");
-  add_bytes(app, "--host-bytes", rows->host_bytes, "Budget of the host tier");
-  app->add_option("--policy", rows->policy, "Replacement policy of both tiers")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"lru", "lfu", "clock", "sieve", "static-hot", "random"}));
-  app->add_option("--depth", rows->io_depth, "Disk transfers in flight")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 4096));
-  app->add_option("--engine", rows->io_engine, "Disk interface")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"auto", "uring", "sync"}));
-  app->add_option("--threads", rows->threads, "CPU threads; 0 for all")
-      ->capture_default_str()
-      ->check(CLI::Range(0, 4096));
-  app->add_option("--device", rows->device, "Where to run: auto, cpu or cuda")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"auto", "cpu", "cuda"}));
-  app->add_option("--seed", rows->seed, "Seed of the access pattern")
-      ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
-  add_json(app, rows->json);
-
-  const auto disk = std::make_shared<BenchDiskOptions>();
-  app = add(*bench, "disk", "Random records a second from and to a disk",
-            "mneme bench disk --path mneme-bench.tmp --record-bytes 12288 --read-share 0.5", disk);
-  app->add_option("--path", disk->path, "File to write, read and remove again")
-      ->capture_default_str();
-  add_bytes(app, "--file-bytes", disk->file_bytes, "Size of the file");
-  app->add_option("--record-bytes", disk->record_bytes, "Size of one transfer")
-      ->capture_default_str()
-      ->check(CLI::Range(512, 1 << 20));
-  app->add_option("--depth", disk->depth, "Transfers in flight")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 4096));
-  app->add_option("--read-share", disk->read_share, "Share of reads, the rest is writes")
-      ->capture_default_str()
-      ->check(CLI::Range(0.0, 1.0));
-  app->add_option("--seconds", disk->seconds, "How long to measure")
-      ->capture_default_str()
-      ->check(CLI::Range(0.01, 86400.0));
-  app->add_option("--engine", disk->io_engine, "Disk interface")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"auto", "uring", "sync"}));
-  app->add_flag("--keep", disk->keep, "Leave the file there");
-  app->add_flag("--reuse", disk->reuse, "Take or overwrite a file that is there");
-  app->add_option("--seed", disk->seed, "Seed of the data and the order")
-      ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
-  add_json(app, disk->json);
-
-  const auto model = std::make_shared<BenchModelOptions>();
-  app = add(*bench, "model", "Tokens a second of a configuration",
-            "mneme bench model configs/quickstart.toml --steps 20", model);
-  app->add_option("CONFIG", model->config, "Configuration, a TOML file")->required();
-  add_overrides(app, model->overrides);
-  app->add_option("--steps", model->steps, "Steps to measure")
-      ->capture_default_str()
-      ->check(CLI::PositiveNumber);
-  add_json(app, model->json);
-}
-
 Grammar::Grammar() {
   app_.require_subcommand(1);
   app_.set_version_flag("--version", fmt::format("mneme {}", kVersion));
@@ -285,7 +181,7 @@ Grammar::Grammar() {
   });
   add_runs();
   add_checkpoints();
-  add_bench();
+  add_bench_commands(app_, command_);
 }
 
 Arguments Grammar::parse(std::vector<std::string> arguments) {

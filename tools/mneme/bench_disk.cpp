@@ -3,7 +3,6 @@
 
 #include <cmath>
 #include <cstdio>
-#include <filesystem>
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -11,39 +10,17 @@
 #include "engine/progress.h"
 #include "io/disk.h"
 #include "io/disk_benchmark.h"
-#include "io/error.h"
 #include "tools/mneme/commands.h"
+#include "tools/mneme/scratch_file.h"
 
 namespace mneme::tools {
 namespace {
-
-namespace fs = std::filesystem;
 
 io::IoEngine engine_of(const std::string& name) {
   if (name == "uring") return io::IoEngine::kUring;
   if (name == "sync") return io::IoEngine::kSync;
   return io::IoEngine::kAuto;
 }
-
-// Removes the test file at the end, whatever the end is.
-class TestFile {
- public:
-  explicit TestFile(const BenchDiskOptions& options) : path_(options.path), keep_(options.keep) {
-    if (!options.reuse && fs::exists(path_)) {
-      io::fail("{}: is there already; --reuse overwrites it, --path names another file", path_);
-    }
-  }
-  ~TestFile() {
-    std::error_code ignored;  // the result matters more than a file that stayed
-    if (!keep_) fs::remove(path_, ignored);
-  }
-  TestFile(const TestFile&) = delete;
-  TestFile& operator=(const TestFile&) = delete;
-
- private:
-  std::string path_;
-  bool keep_;
-};
 
 nlohmann::ordered_json json_of(const io::DiskBenchmarkLatency& latency) {
   return {{"transfers", latency.transfers}, {"p50_us", latency.p50_us}, {"p99_us", latency.p99_us}};
@@ -88,7 +65,7 @@ std::string plain_text(const BenchDiskOptions& options, const io::DiskBenchmarkR
 }  // namespace
 
 int run_bench_disk(const BenchDiskOptions& options) {
-  const TestFile file(options);
+  const ScratchFile file(options);
   engine::Progress progress(std::cerr, engine::standard_error_progress(25));
   io::DiskBenchmarkOptions benchmark{.path = options.path,
                                      .file_bytes = options.file_bytes,

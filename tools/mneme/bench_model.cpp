@@ -2,26 +2,26 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
-#include <nlohmann/json.hpp>
-#include <random>
+#include <iostream>
 #include <vector>
 
 #include "engine/progress.h"
 #include "engine/run.h"
 #include "engine/train_step.h"
 #include "io/disk.h"
+#include "io/elapsed.h"
+#include "io/error.h"
+#include "tools/mneme/bench_model_report.h"
 #include "tools/mneme/commands.h"
+#include "tools/mneme/fill_rows.h"
+#include "tools/mneme/popularity.h"
 
 namespace mneme::tools {
 namespace {
 
-constexpr std::uint64_t kWarmupSteps = 2;
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
+using Clock = std::chrono::steady_clock;
 
 // The folder of the rows file, beside the run's own directory; gone afterwards.
 class ScratchDirectory {
@@ -41,68 +41,103 @@ class ScratchDirectory {
   std::string path_;
 };
 
+// The same run with a table of 1/scale^2 as many rows, and in proportion its tiers, the tokens of a
+// step and the vocabulary: each step touches about the same share of the table. The disk's limit
+// stays, for it decides nothing but when a run must end.
+engine::Config scaled(engine::Config config, std::int64_t scale) {
+  if (scale == 1) return config;
+  if (!config.has_memory() || config.memory.half_keys / scale < config.memory.knn) {
+    io::fail("--scale {} leaves fewer half-keys than memory.knn = {}; take a smaller one", scale,
+             config.memory.knn);
+  }
+  const std::int64_t area = scale * scale;
+  const auto share = static_cast<std::uint64_t>(area);
+  config.memory.half_keys /= scale;
+  config.tiers.store.device_bytes /= share;
+  config.tiers.store.host_bytes /= share;
+  config.data.vocabulary = std::max<std::int64_t>(2, config.data.vocabulary / area);
+  const std::int64_t tokens = std::max<std::int64_t>(1, config.tokens_per_micro_batch() / area);
+  config.train.batch = std::max<std::int64_t>(1, tokens / config.train.sequence);
+  config.train.sequence = tokens / config.train.batch;
+  engine::check_config(config);
+  return config;
+}
+
+double fill(engine::Run& run) {
+  if (run.table() == nullptr)
+    io::fail("--fill-rows: the configuration has no memory.kind, so no rows");
+  engine::Progress progress(std::cerr, engine::standard_error_progress(25));
+  const std::uint64_t rows = run.config().table_rows();
+  std::uint64_t shown = 0;
+  const auto start = Clock::now();
+  fill_rows(run.backend(), run.stream(), run.table()->store(), [&](std::uint64_t done) {
+    const std::uint64_t percent = 100 * done / rows;
+    if (percent == shown) return;
+    shown = percent;
+    progress.update(percent, 100, fmt::format("touching {} rows: {}%", rows, percent));
+  });
+  return 1e-3 * io::elapsed_ms(start);
+}
+
+std::vector<engine::Batch> draw_step(const engine::Config& config, Popularity& tokens) {
+  std::vector<engine::Batch> batches(static_cast<std::size_t>(config.train.micro_batches));
+  for (engine::Batch& batch : batches) {
+    for (auto* ids : {&batch.tokens, &batch.targets}) {
+      ids->resize(static_cast<std::size_t>(config.tokens_per_micro_batch()));
+      for (std::int32_t& id : *ids) id = static_cast<std::int32_t>(tokens.next());
+    }
+  }
+  return batches;
+}
+
+void take_steps(engine::Run& run, const BenchModelOptions& options, ModelBenchmark& benchmark) {
+  engine::TrainStep step(run);
+  const engine::Config& config = run.config();
+  Popularity tokens(static_cast<std::uint64_t>(config.data.vocabulary), options.token_skew,
+                    config.run.seed);
+  engine::Progress progress(std::cerr, engine::standard_error_progress(100));
+  const std::int64_t all = options.warm_up + options.steps;
+  for (std::int64_t t = 1; t <= all; ++t) {
+    // Drawn before the step's time starts.
+    const std::vector<engine::Batch> batches = draw_step(config, tokens);
+    engine::StepMetrics metrics =
+        step.take(static_cast<std::uint64_t>(t), [&](std::int64_t micro, engine::Batch& batch) {
+          batch = batches[static_cast<std::size_t>(micro)];
+        });
+    if (t > options.warm_up) benchmark.steps.push_back(metrics);
+    progress.update(static_cast<std::uint64_t>(t), static_cast<std::uint64_t>(all),
+                    fmt::format("step {}/{}  {:.0f} tokens/s", t, all, metrics.tokens_per_s));
+  }
+}
+
 }  // namespace
 
 int run_bench_model(const BenchModelOptions& options) {
-  engine::Config config = engine::load_config(options.config, options.overrides);
+  engine::Config config =
+      scaled(engine::load_config(options.config, options.overrides), options.scale);
   const ScratchDirectory scratch(config.run.directory);
   config.run.directory = scratch.path();
   const auto disk = io::make_posix_disk();
+  const auto start = Clock::now();
   engine::Run run(config, *disk);
   run.initialize();
-  engine::TrainStep step(run);
-  std::mt19937_64 random(config.run.seed);
-  const auto draw = [&](std::int64_t, engine::Batch& batch) {
-    const auto count = static_cast<std::size_t>(config.tokens_per_micro_batch());
-    batch.tokens.resize(count);
-    batch.targets.resize(count);
-    for (auto* ids : {&batch.tokens, &batch.targets}) {
-      for (std::int32_t& id : *ids) {
-        id = static_cast<std::int32_t>(random() %
-                                       static_cast<std::uint64_t>(config.data.vocabulary));
-      }
-    }
-  };
-  std::vector<engine::StepMetrics> all;
-  for (std::uint64_t t = 1; t <= kWarmupSteps + static_cast<std::uint64_t>(options.steps); ++t) {
-    engine::StepMetrics metrics = step.take(t, draw);
-    if (t > kWarmupSteps) all.push_back(metrics);
+  run.stream().synchronize();
+  ModelBenchmark benchmark{.config = options.config,
+                           .device = run.backend().name(),
+                           .dense_parameters = run.model().parameters().parameter_count(),
+                           .tokens_per_step = config.tokens_per_step(),
+                           .warm_up = options.warm_up,
+                           .open_seconds = 1e-3 * io::elapsed_ms(start),
+                           .steps = {},
+                           .use = {}};
+  if (options.fill_rows) benchmark.fill_seconds = fill(run);
+  take_steps(run, options, benchmark);
+  if (run.table() != nullptr) {
+    benchmark.use = run.table()->store().tier_use();
+    benchmark.record_bytes = run.table()->store().options().layout.record_bytes();
   }
-  const auto median_of = [&](auto member) {
-    std::vector<double> values;
-    for (const engine::StepMetrics& metrics : all) values.push_back(member(metrics));
-    return median(values);
-  };
-  using Metrics = engine::StepMetrics;
-  const double step_ms = median_of([](const Metrics& m) { return m.times.step_ms; });
-  const double forward_ms = median_of([](const Metrics& m) { return m.times.forward_ms; });
-  const double backward_ms = median_of([](const Metrics& m) { return m.times.backward_ms; });
-  const double update_ms = median_of([](const Metrics& m) { return m.times.update_ms; });
-  const double stall_ms = median_of([](const Metrics& m) { return m.times.acquire_stall_ms; });
-  const double rows = median_of([](const Metrics& m) { return double(m.distinct_rows); });
-  const double tokens_per_s = 1e3 * double(config.tokens_per_step()) / step_ms;
-  const std::int64_t parameters = run.model().parameters().parameter_count();
-  if (options.json) {
-    const nlohmann::ordered_json object = {{"config", options.config},
-                                           {"dense_parameters", parameters},
-                                           {"tokens_per_step", config.tokens_per_step()},
-                                           {"steps", options.steps},
-                                           {"tokens_per_s", tokens_per_s},
-                                           {"step_ms", step_ms},
-                                           {"forward_ms", forward_ms},
-                                           {"backward_ms", backward_ms},
-                                           {"update_ms", update_ms},
-                                           {"acquire_stall_ms", stall_ms},
-                                           {"distinct_rows", rows}};
-    fmt::print("{}\n", object.dump());
-    return 0;
-  }
-  fmt::print("{}: {} dense parameters, {} tokens a step, on {}\n", options.config, parameters,
-             config.tokens_per_step(), run.backend().name());
-  fmt::print("{:>10} {:>10} {:>10} {:>10} {:>10} {:>10} {:>12}\n", "tokens/s", "step ms", "forward",
-             "backward", "update", "stall", "rows a step");
-  fmt::print("{:>10.0f} {:>10.1f} {:>10.1f} {:>10.1f} {:>10.1f} {:>10.1f} {:>12.0f}\n",
-             tokens_per_s, step_ms, forward_ms, backward_ms, update_ms, stall_ms, rows);
+  const std::string text = options.json ? json_text(benchmark) : plain_text(benchmark);
+  std::fputs(text.c_str(), stdout);
   return 0;
 }
 

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <random>
@@ -20,6 +19,7 @@
 #include "memory/row_optimizer.h"
 #include "memory/value_table.h"
 #include "tools/mneme/commands.h"
+#include "tools/mneme/popularity.h"
 
 namespace mneme::tools {
 namespace {
@@ -38,10 +38,9 @@ kernels::ReplacementKind policy_of(const std::string& name) {
 class RowSource {
  public:
   explicit RowSource(const BenchRowsOptions& options)
-      : random_(options.seed),
-        skew_(options.skew),
-        distinct_(options.distinct_rows == 0 ? options.rows : options.distinct_rows),
-        stride_(options.rows / distinct_) {
+      : distinct_(options.distinct_rows == 0 ? options.rows : options.distinct_rows),
+        stride_(options.rows / distinct_),
+        popularity_(distinct_, options.skew, options.seed) {
     if (distinct_ > options.rows) {
       io::fail("--distinct-rows {} is more than --rows {}", distinct_, options.rows);
     }
@@ -53,24 +52,12 @@ class RowSource {
   }
   std::uint64_t distinct() const { return distinct_; }
 
-  kernels::RowId next() {
-    const double u = static_cast<double>(random_() >> 11) * 0x1p-53;
-    const double n = static_cast<double>(distinct_);
-    double rank = u * n;
-    if (skew_ > 0) {
-      // The inverse of the continuous Zipf distribution on [1, n + 1).
-      rank = skew_ == 1 ? std::pow(n + 1, u) - 1
-                        : std::pow(1 + u * (std::pow(n + 1, 1 - skew_) - 1), 1 / (1 - skew_)) - 1;
-    }
-    const auto index = std::min(static_cast<std::uint64_t>(rank), distinct_ - 1);
-    return row(index);
-  }
+  kernels::RowId next() { return row(popularity_.next()); }
 
  private:
-  std::mt19937_64 random_;
-  double skew_;
   std::uint64_t distinct_;
   std::uint64_t stride_;
+  Popularity popularity_;
 };
 
 struct StepTimes {

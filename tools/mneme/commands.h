@@ -94,6 +94,10 @@ struct BenchDiskOptions {
   std::uint64_t seed = 1;
   bool keep = false;   // leave the test file there
   bool reuse = false;  // the file may be there already, and may be overwritten
+  // Read through the tiered store, into the device's memory.
+  bool through_store = false;
+  std::int64_t lease_rows = 8192;  // of one lease
+  std::string device = "auto";
   bool json = false;
 };
 
@@ -101,6 +105,10 @@ struct BenchModelOptions {
   std::string config;
   std::vector<std::string> overrides;
   std::int64_t steps = 20;
+  std::int64_t warm_up = 2;  // steps before those that are measured
+  bool fill_rows = false;    // touch every row first, so that the tiers are full
+  double token_skew = 0;     // Zipf exponent of the tokens' popularity; 0 for uniform
+  std::int64_t scale = 1;    // divides the half-keys, and all that goes with rows by its square
   bool json = false;
 };
 
@@ -118,6 +126,7 @@ int run_inspect(const InspectOptions& options);
 int run_export(const ExportOptions& options);
 int run_bench_rows(const BenchRowsOptions& options);
 int run_bench_disk(const BenchDiskOptions& options);
+int run_bench_store(const BenchDiskOptions& options);  // those with through_store
 int run_bench_model(const BenchModelOptions& options);
 
 }  // namespace mneme::tools

@@ -2,9 +2,12 @@
 
 #include <bit>
 
+#include <emulator/intrinsics.h>
 #include <emulator/language.h>
+#include "tests/cuda_emulator/src/errors.h"
 #include "tests/cuda_emulator/src/race_notes.h"
 #include "tests/cuda_emulator/src/report.h"
+#include "tests/cuda_emulator/src/seed.h"
 
 constinit thread_local uint3 threadIdx{};
 constinit thread_local uint3 blockIdx{};
@@ -23,16 +26,13 @@ constexpr bool kWorkerPerThread = false;
 
 constinit thread_local BlockRunner* current_runner = nullptr;
 
+// Unwinds a kernel thread.
+struct Trap {};
+
 // A lane of the set, with some luck.
 unsigned pick(unsigned set, std::uint32_t random) {
   const int rotation = static_cast<int>(random % kWarpLanes);
   return (std::countr_zero(std::rotr(set, rotation)) + rotation) % kWarpLanes;
-}
-
-std::uint64_t mix(std::uint64_t x) {
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-  return x ^ (x >> 31);
 }
 
 // Workers may run on another operating-system thread in the next block, so the addresses of these
@@ -150,7 +150,11 @@ void BlockRunner::work(void* context) {
   BlockRunner& runner = *worker.runner;
   while (!runner.ending_) {
     note_acquire(&runner.block_start_);
-    runner.grid_.kernel.call(runner.grid_.kernel.function, runner.grid_.kernel.arguments);
+    try {
+      (*runner.grid_.thread)();
+    } catch (const Trap&) {
+      fail_device(cudaErrorLaunchFailure, "a kernel's thread has trapped");
+    }
     note_release(&runner.block_end_);
     runner.leave_thread(worker);
   }
@@ -263,3 +267,7 @@ void BlockRunner::wait(Warp& warp) {
 }
 
 }  // namespace emulator
+
+void __trap() {
+  throw emulator::Trap();
+}

@@ -36,7 +36,7 @@ struct Grid {
   dim3 blocks;
   dim3 threads;
   std::size_t dynamic_bytes;
-  Kernel kernel;
+  const KernelThread* thread;
   std::uint64_t seed;
 };
 

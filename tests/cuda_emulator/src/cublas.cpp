@@ -5,12 +5,11 @@
 #include <limits>
 #include <memory>
 
-#include <emulator/device_access.h>
 #include "tests/cuda_emulator/src/cublas_gemm.h"
+#include "tests/cuda_emulator/src/device_work.h"
 #include "tests/cuda_emulator/src/errors.h"
 #include "tests/cuda_emulator/src/memory_places.h"
 #include "tests/cuda_emulator/src/report.h"
-#include "tests/cuda_emulator/src/streams.h"
 
 struct cublasContext {
   cudaStream_t stream = nullptr;
@@ -133,7 +132,7 @@ cublasStatus_t cublasDestroy(cublasHandle_t handle) {
 
 cublasStatus_t cublasSetStream(cublasHandle_t handle, cudaStream_t stream) {
   if (handle == nullptr) return CUBLAS_STATUS_NOT_INITIALIZED;
-  if (!is_stream(stream)) return CUBLAS_STATUS_INVALID_VALUE;
+  if (!DeviceWork::instance().has_stream(stream)) return CUBLAS_STATUS_INVALID_VALUE;
   handle->stream = stream;
   return CUBLAS_STATUS_SUCCESS;
 }
@@ -181,7 +180,9 @@ cublasStatus_t cublasGemmStridedBatchedEx_64(
     long long strideB, const void* beta, void* C, cudaDataType Ctype, std::int64_t ldc,
     long long strideC, std::int64_t batchCount, cublasComputeType_t computeType, cublasGemmAlgo_t) {
   if (handle == nullptr) return CUBLAS_STATUS_NOT_INITIALIZED;
-  if (!is_stream(handle->stream)) return CUBLAS_STATUS_EXECUTION_FAILED;
+  if (device_error() || !DeviceWork::instance().has_stream(handle->stream)) {
+    return CUBLAS_STATUS_EXECUTION_FAILED;
+  }
   if (!is_valid(transa) || !is_valid(transb) || batchCount < 0) return CUBLAS_STATUS_INVALID_VALUE;
   if (alpha == nullptr || beta == nullptr) return CUBLAS_STATUS_INVALID_VALUE;
   const bool transpose_a = transa != CUBLAS_OP_N;
@@ -204,9 +205,12 @@ cublasStatus_t cublasGemmStridedBatchedEx_64(
                         k,
                         *static_cast<const float*>(alpha),
                         *static_cast<const float*>(beta)};
-  const device_access access;
-  for (std::int64_t i = 0; i < batchCount; ++i) {
-    multiply(product, a.matrix(i), b.matrix(i), c.matrix(i));
-  }
-  return CUBLAS_STATUS_SUCCESS;
+  const auto run = [product, a, b, c, batchCount] {
+    for (std::int64_t i = 0; i < batchCount; ++i) {
+      multiply(product, a.matrix(i), b.matrix(i), c.matrix(i));
+    }
+  };
+  return DeviceWork::instance().add(handle->stream, run) == cudaSuccess
+             ? CUBLAS_STATUS_SUCCESS
+             : CUBLAS_STATUS_EXECUTION_FAILED;
 }

@@ -1,5 +1,7 @@
 #include "tests/cuda_emulator/src/errors.h"
 
+#include <atomic>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
@@ -7,6 +9,8 @@
 
 namespace {
 thread_local cudaError_t last_error = cudaSuccess;
+thread_local bool calls_forbidden = false;
+std::atomic<cudaError_t> fault{cudaSuccess};
 }  // namespace
 
 namespace emulator {
@@ -19,6 +23,28 @@ cudaError_t report(cudaError_t error) {
 bool has_device() {
   const char* devices = std::getenv("MNEME_EMULATED_DEVICES");
   return devices == nullptr || std::strcmp(devices, "0") != 0;
+}
+
+cudaError_t device_error() {
+  if (!has_device()) return report(cudaErrorNoDevice);
+  return report(calls_forbidden ? cudaErrorNotPermitted : device_fault());
+}
+
+void fail_device(cudaError_t error, const char* why) {
+  cudaError_t none = cudaSuccess;
+  if (!fault.compare_exchange_strong(none, error)) return;
+  std::fprintf(stderr, "CUDA emulator: the device has failed: %s\n", why);
+}
+
+cudaError_t device_fault() {
+  return fault.load();
+}
+
+CallsForbidden::CallsForbidden() {
+  calls_forbidden = true;
+}
+CallsForbidden::~CallsForbidden() {
+  calls_forbidden = false;
 }
 
 }  // namespace emulator
@@ -47,7 +73,7 @@ const char* cudaGetErrorString(cudaError_t error) {
 
 cudaError_t cudaGetLastError() {
   const cudaError_t error = last_error;
-  last_error = cudaSuccess;
+  if (error != emulator::device_fault()) last_error = cudaSuccess;
   return error;
 }
 

@@ -1,16 +1,15 @@
 #include <emulator/launch.h>
 
 #include <atomic>
-#include <cstdlib>
 #include <mutex>
 #include <unordered_map>
 
-#include <emulator/device_access.h>
 #include <emulator/runtime_api.h>
+#include "tests/cuda_emulator/src/device_work.h"
 #include "tests/cuda_emulator/src/errors.h"
 #include "tests/cuda_emulator/src/launch_limits.h"
 #include "tests/cuda_emulator/src/parallel_blocks.h"
-#include "tests/cuda_emulator/src/streams.h"
+#include "tests/cuda_emulator/src/seed.h"
 
 namespace emulator {
 namespace {
@@ -21,14 +20,10 @@ std::unordered_map<const void*, std::size_t>& allowed() {
   return map;
 }
 
-std::uint64_t seed() {
-  static const std::uint64_t value = [] {
-    const char* text = std::getenv("MNEME_EMULATOR_SEED");
-    return text == nullptr ? std::uint64_t{1} : std::strtoull(text, nullptr, 10);
-  }();
-  // Launches differ from each other, and are the same again in the next run of a program.
+// Launches differ from each other, and are the same again in the next run of a program.
+std::uint64_t next_seed() {
   static std::atomic<std::uint64_t> launches{0};
-  return value * 0x9e3779b97f4a7c15u + launches.fetch_add(1, std::memory_order_relaxed);
+  return configured_seed() * kSeedStep + launches.fetch_add(1, std::memory_order_relaxed);
 }
 
 cudaError_t check(const cudaLaunchConfig_t& config, const void* function) {
@@ -65,15 +60,20 @@ std::size_t allowed_dynamic_bytes(const void* function) {
   return entry == allowed().end() ? kSharedBytes : entry->second;
 }
 
-cudaError_t launch(const cudaLaunchConfig_t* config, const Kernel& kernel) {
-  if (!has_device()) return report(cudaErrorNoDevice);
+cudaError_t launch(const cudaLaunchConfig_t* config, const void* kernel, KernelThread thread) {
+  if (const cudaError_t error = device_error()) return error;
   if (config == nullptr) return report(cudaErrorInvalidValue);
-  if (kernel.function == nullptr) return report(cudaErrorInvalidDeviceFunction);
-  if (!is_stream(config->stream)) return report(cudaErrorInvalidResourceHandle);
-  if (const cudaError_t error = check(*config, kernel.function)) return report(error);
-  const device_access access;
-  run_grid({config->gridDim, config->blockDim, config->dynamicSmemBytes, kernel, seed()});
-  return cudaSuccess;
+  if (kernel == nullptr) return report(cudaErrorInvalidDeviceFunction);
+  if (!DeviceWork::instance().has_stream(config->stream)) {
+    return report(cudaErrorInvalidResourceHandle);
+  }
+  if (const cudaError_t error = check(*config, kernel)) return report(error);
+  const auto run = [blocks = config->gridDim, threads = config->blockDim,
+                    bytes = config->dynamicSmemBytes, thread = std::move(thread),
+                    seed = next_seed()] {
+    run_grid({blocks, threads, bytes, &thread, seed});
+  };
+  return report(DeviceWork::instance().add(config->stream, run));
 }
 
 }  // namespace emulator

@@ -5,9 +5,9 @@
 
 #include <emulator/runtime_api.h>
 #include "tests/cuda_emulator/src/device_memory.h"
+#include "tests/cuda_emulator/src/device_work.h"
 #include "tests/cuda_emulator/src/errors.h"
 #include "tests/cuda_emulator/src/launch_limits.h"
-#include "tests/cuda_emulator/src/streams.h"
 
 using namespace emulator;
 
@@ -17,7 +17,7 @@ constexpr int kL2Bytes = 50 << 20;
 constexpr char kBusId[] = "0000:01:00.0";
 
 cudaError_t check_device(int device) {
-  if (!has_device()) return report(cudaErrorNoDevice);
+  if (const cudaError_t error = device_error()) return error;
   return device == 0 ? cudaSuccess : report(cudaErrorInvalidDevice);
 }
 
@@ -53,8 +53,9 @@ cudaError_t cudaGetDevice(int* device) {
 }
 
 cudaError_t cudaDeviceSynchronize() {
-  note_wait();
-  return check_device(0);
+  if (const cudaError_t error = device_error()) return error;
+  DeviceWork::instance().finish_all();
+  return device_error();
 }
 
 cudaError_t cudaDeviceGetPCIBusId(char* id, int length, int device) {

@@ -1,11 +1,10 @@
-// Lets the host touch device memory for a while: around what the emulator cannot know to be device
-// work, such as a Thrust algorithm that a GPU would run.
+// Lets the host touch device memory for a while, as tests do that look into it.
 #pragma once
 
 namespace emulator {
 
-// While one exists, device memory is open and other operations of the device wait. May be nested.
-// Kernels and copies take one themselves.
+// While one exists, device memory is open and other operations of the device wait: its owner may
+// wait for no stream or event. May be nested. Kernels and copies take one themselves.
 class device_access {
  public:
   device_access();

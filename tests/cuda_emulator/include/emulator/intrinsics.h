@@ -294,6 +294,6 @@ void __stwt(T* address, std::type_identity_t<T> value) {
 }
 
 inline void __nanosleep(unsigned) {}
-[[noreturn]] inline void __trap() {
-  __builtin_trap();
-}
+// Ends the kernel thread. The device has failed for good: what waits for it gets
+// cudaErrorLaunchFailure.
+[[noreturn]] void __trap();

@@ -1,6 +1,7 @@
 // cudaLaunchKernelEx: the one way to start a kernel.
 #pragma once
 
+#include <functional>
 #include <tuple>
 #include <utility>
 
@@ -8,16 +9,11 @@
 
 namespace emulator {
 
-// A kernel and its arguments, whose types only call() knows.
-struct Kernel {
-  const void* function;
-  const void* arguments;
-  // Calls function with a copy of the arguments, once per thread of the grid.
-  void (*call)(const void* function, const void* arguments);
-};
+// Calls the kernel with a copy of the arguments: what every thread of the grid does.
+using KernelThread = std::function<void()>;
 
-// Checks the configuration as CUDA does and runs the grid to its end.
-cudaError_t launch(const cudaLaunchConfig_t* config, const Kernel& kernel);
+// Checks the configuration as CUDA does and queues the grid. `kernel` is the function's address.
+cudaError_t launch(const cudaLaunchConfig_t* config, const void* kernel, KernelThread thread);
 
 }  // namespace emulator
 
@@ -26,9 +22,6 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
                                Arguments&&... arguments) {
   static_assert(sizeof...(Parameters) == sizeof...(Arguments), "wrong number of arguments");
   const std::tuple<Parameters...> values(std::forward<Arguments>(arguments)...);
-  const auto call = [](const void* function, const void* packed) {
-    const auto typed = reinterpret_cast<void (*)(Parameters...)>(const_cast<void*>(function));
-    std::apply(typed, *static_cast<const std::tuple<Parameters...>*>(packed));
-  };
-  return emulator::launch(config, {reinterpret_cast<const void*>(kernel), &values, call});
+  return emulator::launch(config, reinterpret_cast<const void*>(kernel),
+                          [kernel, values] { std::apply(kernel, values); });
 }

@@ -1,6 +1,6 @@
-// The functions of the CUDA runtime API that the project uses, with CUDA 13.0's signatures. All
-// work is done when a call returns. Errors come back as CUDA gives them and are kept per thread for
-// cudaGetLastError().
+// The functions of the CUDA runtime API that the project uses, with CUDA 13.0's signatures. They
+// return when CUDA's do. Errors come back as CUDA gives them and are kept per thread for
+// cudaGetLastError(); a device that has failed gives its error to every call from then on.
 #pragma once
 
 #include <emulator/runtime_types.h>
@@ -43,15 +43,19 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, Function*
 
 cudaError_t cudaMemGetInfo(std::size_t* free_bytes, std::size_t* total_bytes);
 cudaError_t cudaMalloc(void** pointer, std::size_t bytes);
-// Aborts when something wrote behind the allocation's end.
+// Waits for the device. Aborts when something wrote behind the allocation's end.
 cudaError_t cudaFree(void* pointer);
 cudaError_t cudaHostAlloc(void** pointer, std::size_t bytes, unsigned flags);
+// Waits for the device, as does cudaHostUnregister.
 cudaError_t cudaFreeHost(void* pointer);
 cudaError_t cudaHostRegister(void* pointer, std::size_t bytes, unsigned flags);
 cudaError_t cudaHostUnregister(void* pointer);
 cudaError_t cudaHostGetDevicePointer(void** device, void* host, unsigned flags);
 cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* pointer);
-// Copies abort when they leave an allocation. The async form aborts for pageable host memory.
+// Copies and fills abort when they leave an allocation. The async forms return at once, but those
+// of pageable memory: what is copied from it to the device is taken at the call; what is copied to
+// it is there on return. cudaMemcpy returns when the copy is done, but within the device;
+// cudaMemset returns at once for device memory.
 cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind);
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream = nullptr);
@@ -80,11 +84,13 @@ cudaError_t cudaStreamCreate(cudaStream_t* stream);
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags);
 cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned flags, int priority);
 cudaError_t cudaDeviceGetStreamPriorityRange(int* least, int* greatest);
+// Returns at once; what is queued will still run.
 cudaError_t cudaStreamDestroy(cudaStream_t stream);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+// Queries run a few operations, perhaps none.
 cudaError_t cudaStreamQuery(cudaStream_t stream);
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags = 0);
-// Calls the function before it returns, on the calling thread.
+// The function is called on a thread that waits for something. It may not call the runtime.
 cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function, void* user_data);
 cudaError_t cudaEventCreate(cudaEvent_t* event);
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags);

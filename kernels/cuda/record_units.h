@@ -1,0 +1,125 @@
+// A record in host memory as one stretch of 16-byte units, and where each unit lies in the arena. A
+// warp that goes along the stretch asks the bus for whole lines, wherever values and moments begin.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+
+#include "kernels/cuda/device_math.h"
+#include "kernels/cuda/row_bytes.h"
+#include "kernels/location.h"
+
+namespace mneme::kernels::cuda {
+
+inline constexpr std::int32_t kUnit = 16;                  // bytes that a lane moves at once
+inline constexpr std::int32_t kBusLine = 128;              // bytes of a line
+inline constexpr int kUnitsInFlight = 4;                   // of a lane
+inline constexpr std::int32_t kWarpBytes = kWarp * kUnit;  // of neighbouring units
+
+// Whether units never straddle two parts of a record, and all accesses are aligned. Host code.
+inline bool has_whole_units(const RowBytes& arena, const HostRecords& records) {
+  std::uintptr_t all = arena.value_bytes | arena.moment_bytes | records.stride |
+                       reinterpret_cast<std::uintptr_t>(arena.values) |
+                       reinterpret_cast<std::uintptr_t>(arena.moment1) |
+                       reinterpret_cast<std::uintptr_t>(arena.moment2);
+  for (const std::byte* piece : records.pieces) all |= reinterpret_cast<std::uintptr_t>(piece);
+  return all % kUnit == 0;
+}
+
+// The parts of one row of an arena.
+struct RowParts {
+  std::byte *values, *moment1, *moment2;
+};
+__device__ __forceinline__ RowParts parts_of(const RowBytes& arena, SlotId slot) {
+  return {part_of(arena.values, slot, arena.value_bytes),
+          part_of(arena.moment1, slot, arena.moment_bytes),
+          part_of(arena.moment2, slot, arena.moment_bytes)};
+}
+
+// Where the unit at `offset` of a record lies; null in the record's head and in padding.
+__device__ __forceinline__ uint4* unit_at(const RowBytes& arena, const RowParts& row,
+                                          std::uint32_t offset) {
+  std::byte* part = row.values;
+  std::uint32_t first = kValueOffset, bytes = arena.value_bytes;
+  if (offset >= arena.moment1_offset) {
+    const bool second = offset >= arena.moment2_offset;
+    part = second ? row.moment2 : row.moment1;
+    first = second ? arena.moment2_offset : arena.moment1_offset;
+    bytes = arena.moment_bytes;
+  }
+  const bool outside = offset < first || offset - first >= bytes;
+  return outside ? nullptr : reinterpret_cast<uint4*>(part + (offset - first));
+}
+
+// Calls body(start) for offsets of records, from one line boundary in front of `record` on: the
+// lane's units are those at start + u * kWarpBytes for u < kUnitsInFlight. Not all of them are
+// inside the record.
+template <typename Body>
+__device__ __forceinline__ void for_each_stretch(const std::byte* record, std::uint32_t bytes,
+                                                 int lane, const Body& body) {
+  const auto in_line =
+      static_cast<std::int32_t>(reinterpret_cast<std::uintptr_t>(record) % kBusLine);
+  for (std::int32_t start = lane * kUnit - in_line; start < static_cast<std::int32_t>(bytes);
+       start += kUnitsInFlight * kWarpBytes) {
+    body(start);
+  }
+}
+__device__ __forceinline__ bool is_inside(std::int32_t offset, std::uint32_t bytes) {
+  return offset >= 0 && offset < static_cast<std::int32_t>(bytes);
+}
+
+// Host memory is read and written once: it should not push other data out of caches. It may change
+// between kernels, so that the read-only path is none for it.
+__device__ __forceinline__ void unpack_units(const RowBytes& arena, const std::byte* record,
+                                             SlotId slot, int lane) {
+  const RowParts row = parts_of(arena, slot);
+  for_each_stretch(record, arena.record_bytes, lane, [&](std::int32_t start) {
+    uint4 x[kUnitsInFlight] = {};
+#pragma unroll
+    for (int u = 0; u < kUnitsInFlight; ++u) {
+      const std::int32_t offset = start + u * kWarpBytes;
+      if (is_inside(offset, arena.record_bytes)) {
+        x[u] = __ldcs(reinterpret_cast<const uint4*>(record + offset));
+      }
+    }
+#pragma unroll
+    for (int u = 0; u < kUnitsInFlight; ++u) {
+      const std::int32_t offset = start + u * kWarpBytes;
+      if (!is_inside(offset, arena.record_bytes)) continue;
+      uint4* const target = unit_at(arena, row, static_cast<std::uint32_t>(offset));
+      if (target != nullptr) *target = x[u];
+      if (offset != 0) continue;
+      arena.last_step[slot] = x[u].x;
+      if (arena.row_state != nullptr) arena.row_state[slot] = bits_float(x[u].y);
+    }
+  });
+}
+
+// Padding becomes zero: equal rows are equal records.
+__device__ __forceinline__ void pack_units(const RowBytes& arena, std::byte* record, SlotId slot,
+                                           int lane) {
+  const RowParts row = parts_of(arena, slot);
+  for_each_stretch(record, arena.record_bytes, lane, [&](std::int32_t start) {
+    uint4 x[kUnitsInFlight] = {};
+#pragma unroll
+    for (int u = 0; u < kUnitsInFlight; ++u) {
+      const std::int32_t offset = start + u * kWarpBytes;
+      if (!is_inside(offset, arena.record_bytes)) continue;
+      const uint4* const source = unit_at(arena, row, static_cast<std::uint32_t>(offset));
+      if (source != nullptr) x[u] = *source;
+      if (offset != 0) continue;
+      x[u].x = arena.last_step[slot];
+      if (arena.row_state != nullptr) x[u].y = float_bits(arena.row_state[slot]);
+    }
+#pragma unroll
+    for (int u = 0; u < kUnitsInFlight; ++u) {
+      const std::int32_t offset = start + u * kWarpBytes;
+      if (is_inside(offset, arena.record_bytes)) {
+        __stcs(reinterpret_cast<uint4*>(record + offset), x[u]);
+      }
+    }
+  });
+}
+
+}  // namespace mneme::kernels::cuda

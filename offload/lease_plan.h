@@ -1,0 +1,113 @@
+// The step plan of a lease, in bulk on the device: which rows are missing, which slots they get,
+// who has to go. Queued on the plan's stream; the host learns the counts of each tier and the rows
+// that it must fetch from the disk.
+//
+// A lease that misses more rows than one list holds is planned in rounds. Lists come in two sets,
+// so that a round is planned while the transfers of the one before still read theirs.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "offload/tiers.h"
+#include "offload/write_back.h"
+
+namespace mneme::offload {
+
+// How many of a lease's rows are in which tier; in this order stand the missing ones in the plan's
+// list.
+struct LeaseRows {
+  std::int64_t in_host = 0, untouched = 0, on_disk = 0;
+  std::int64_t missing() const { return in_host + untouched + on_disk; }
+};
+
+struct LeaseWanted {
+  const kernels::RowId* rows = nullptr;  // device, [count]
+  kernels::SlotId* slots = nullptr;      // device, [count]: filled in
+  std::int64_t count = 0;
+  std::uint32_t lease = 0;             // its use counter; 0: read-only
+  std::uint32_t first_live_lease = 0;  // slots of this and later leases are no victims
+  std::int64_t held_host_slots = 0;    // that prefetch keeps at hand
+};
+
+// One round of a lease: what of its missing rows, and the lists that say where they go.
+struct Round {
+  LeaseRows rows;
+  std::int64_t first = 0;                            // in the lease's missing rows
+  std::int64_t victims = 0;                          // device slots that have to be emptied
+  Exchange exchange;                                 // with the host tier
+  const kernels::RowId* untouched_rows = nullptr;    // device, [rows.untouched]
+  const kernels::SlotId* untouched_slots = nullptr;  // device
+  std::span<const kernels::RowId> disk_rows;         // host memory
+  const kernels::SlotId* disk_slots = nullptr;       // pinned host, [rows.on_disk]: filled once the
+                                                     // plan's stream has run
+};
+
+class LeasePlan {
+ public:
+  LeasePlan(Tiers& tiers, WriteBack& write_back);
+
+  // Looks the rows up and waits for the counts.
+  LeaseRows look_up(const LeaseWanted& wanted);
+  // Of the last look-up or report().
+  const kernels::LookupReport& last_report() const { return *report_; }
+  // The next round of the lease, with nothing queued yet. `left`: what the rounds so far have left
+  // of the missing rows, `done` of them being through.
+  Round next_round(const LeaseWanted& wanted, const LeaseRows& left, std::int64_t done) const;
+  // The rows on disk that later rounds bring.
+  std::span<const kernels::RowId> disk_rows_after(const Round& round) const {
+    const kernels::RowId* next = round.disk_rows.data() + round.disk_rows.size();
+    return {next, disk_rows_ + all_on_disk_};
+  }
+  // Plans the round: makes room, chooses victims, gives slots. May wait for the disk. Of a
+  // read-only lease: copies into the slots of the rows' index in the lease; nothing changes.
+  void plan(const LeaseWanted& wanted, Round& round);
+  // The round's transfers are queued: its lists may be used again once they have run. Sees to it
+  // that a host slot is free for the next exchange; may wait for the disk.
+  void queued(const LeaseWanted& wanted);
+
+  // What the tables say of themselves after everything queued so far; waits for it.
+  const kernels::LookupReport& report();
+  std::int64_t round_length() const { return round_length_; }
+  // Of device victims that had never been written, since the start, where there is no host tier.
+  std::uint64_t forgotten() const { return forgotten_; }
+
+ private:
+  struct Lists {
+    kernels::Buffer memory;  // device
+    ExchangeLists exchange;
+    kernels::RowId* rows = nullptr;  // of bound rows
+    VictimLists victims;
+    kernels::Buffer host_memory;  // pinned
+    kernels::SlotId* disk_slots = nullptr;
+    std::unique_ptr<kernels::Event> read_in, read_out;  // the last transfers are through
+  };
+  static constexpr std::int64_t kRoundRows = std::int64_t{1} << 19;
+
+  void make_lists(Lists& lists);
+  void make_room(const LeaseWanted& wanted, const Round& round);
+  void evict(const LeaseWanted& wanted, const Round& round);
+  void bind(const LeaseWanted& wanted, Round& round);
+  void demote(Round& round);
+  std::int64_t spare_slots() const;
+  Lists& lists() { return lists_[current_]; }
+  bool has_host() const { return tiers_.host.slots() > 0; }
+
+  Tiers& tiers_;
+  WriteBack& write_back_;
+  std::int64_t round_length_;
+  kernels::Buffer missing_;     // device, [the most rows of a lease]
+  kernels::Buffer host_lists_;  // pinned: report, disk rows
+  kernels::LookupReport* report_ = nullptr;
+  kernels::RowId* disk_rows_ = nullptr;
+  std::array<Lists, 2> lists_;
+  std::size_t current_ = 0;
+  // Free slots as the host knows them: of the host tier at the least.
+  std::int64_t free_device_ = 0, free_host_ = 0;
+  std::int64_t all_on_disk_ = 0;  // rows of the last look-up
+  std::uint64_t forgotten_ = 0;
+};
+
+}  // namespace mneme::offload

@@ -1,0 +1,300 @@
+#include "offload/store_implementation.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "io/check.h"
+#include "io/error.h"
+#include "offload/rows_file.h"
+
+namespace mneme::offload {
+
+using kernels::MemoryKind;
+using kernels::RowId;
+using kernels::SlotId;
+
+namespace {
+
+// Rows that are read or written as records in one go.
+constexpr std::int64_t kScratchRows = 4096;
+
+io::OpenOptions open_options(const TierOptions& tiers) {
+  io::OpenOptions open;
+  open.direct = tiers.direct_io;
+  open.depth = tiers.io_depth;
+  open.engine = tiers.io_engine;
+  return open;
+}
+
+// Transfers of 32 MiB are long enough for the bus and short enough to start the other direction
+// soon.
+std::int64_t chunk_rows(const kernels::RecordLayout& layout) {
+  constexpr std::size_t kChunkBytes = std::size_t{32} << 20;
+  return static_cast<std::int64_t>(
+      std::clamp<std::size_t>(kChunkBytes / layout.record_bytes(), 64, 16384));
+}
+
+Tiers make_tiers(kernels::Backend& backend, kernels::Stream& stream, io::Disk& disk,
+                 const StoreOptions& options) {
+  const TierOptions& tiers = options.tiers;
+  const std::size_t record_bytes = options.layout.record_bytes();
+  Residency residency(backend, options.rows);
+  kernels::Location* locations = residency.locations();
+  return {.backend = backend,
+          .stream = stream,
+          .residency = std::move(residency),
+          .device = DeviceTier(backend, stream,
+                               {.table_rows = options.rows,
+                                .locations = locations,
+                                .bytes = tiers.device_bytes,
+                                .evaluation_share = tiers.evaluation_share,
+                                .layout = options.layout,
+                                .policy = tiers.device_policy,
+                                .seed = options.seed}),
+          .host = HostTier(backend, stream,
+                           {.table_rows = options.rows,
+                            .locations = locations,
+                            .bytes = tiers.host_bytes,
+                            .record_bytes = record_bytes,
+                            .policy = tiers.host_policy,
+                            .seed = options.seed}),
+          .disk = DiskTier(backend, disk,
+                           {.path = options.path,
+                            .record_bytes = static_cast<std::uint32_t>(record_bytes),
+                            .table_id = rows_file_shape(options).table_id,
+                            .limit_bytes = tiers.disk_bytes,
+                            .open = open_options(tiers)}),
+          .transfers = RowTransfers(backend, chunk_rows(options.layout)),
+          .counters = {},
+          .record_bytes = record_bytes,
+          .changed_rows = {}};
+}
+
+}  // namespace
+
+TieredStore::Implementation::Implementation(kernels::Backend& backend, io::Disk& disk,
+                                            const StoreOptions& options)
+    : options_(options),
+      backend_(backend),
+      stream_(backend.create_stream()),
+      event_(backend.create_event()),
+      init_{options.seed, options.table, options.initial_standard_deviation},
+      tiers_(make_tiers(backend, *stream_, disk, options)),
+      write_back_(tiers_),
+      prefetch_(tiers_, write_back_),
+      page_in_(tiers_, prefetch_),
+      plan_(tiers_, write_back_),
+      stalls_(backend),
+      host_link_(options.tiers.host_link_bytes_per_second),
+      disk_link_(options.tiers.disk_link_bytes_per_second) {
+  const std::size_t evaluation = tiers_.device.evaluation_slots();
+  evaluation_slots_ = backend.allocate(evaluation * sizeof(SlotId), MemoryKind::kDevice);
+  evaluation_found_ = backend.allocate(evaluation * sizeof(SlotId), MemoryKind::kDevice);
+  scratch_length_ = std::min<std::int64_t>(kScratchRows, static_cast<std::int64_t>(evaluation));
+  const auto length = static_cast<std::size_t>(scratch_length_);
+  scratch_ = backend.allocate(length * tiers_.record_bytes, MemoryKind::kPinnedHost);
+  scratch_rows_ = backend.allocate(length * sizeof(RowId), MemoryKind::kPinnedHost);
+  number_evaluation_slots();
+}
+
+void TieredStore::Implementation::number_evaluation_slots() {
+  auto* numbers = scratch_rows_.as<SlotId>();
+  const std::int64_t slots = tiers_.device.evaluation_slots();
+  for (std::int64_t first = 0; first < slots; first += scratch_length_) {
+    const std::int64_t count = std::min(scratch_length_, slots - first);
+    for (std::int64_t i = 0; i < count; ++i) numbers[i] = static_cast<SlotId>(first + i);
+    backend_.copy(*stream_, evaluation_slots_.as<SlotId>() + first, numbers,
+                  static_cast<std::size_t>(count) * sizeof(SlotId));
+    stream_->synchronize();
+  }
+}
+
+TieredStore::Implementation::~Implementation() {
+  CHECK(leases_.empty() || !failure_.empty(), "a lease outlives its store");
+  try {
+    // Reads of prefetches that are still on their way are drained with the disk tier.
+    stream_->synchronize();
+    tiers_.transfers.synchronize();
+  } catch (const std::exception&) {
+    // A failed transfer was or will be reported by the call that needs it.
+  }
+}
+
+void TieredStore::Implementation::begin_step(std::uint64_t step) {
+  guarded([&] {
+    total_ += counters();
+    tiers_.counters = {};
+    retries_before_step_ = tiers_.disk.io_retries();
+    tiers_.step = step;
+    prefetch_.advance();
+  });
+}
+
+void TieredStore::Implementation::prefetch(std::span<const RowId> rows, std::uint64_t byte_budget) {
+  guarded([&] { prefetch_.request(rows, byte_budget); });
+}
+
+kernels::HostRecords TieredStore::Implementation::scratch_records() const {
+  kernels::HostRecords records;
+  records.pieces[0] = scratch_.as<std::byte>();
+  records.stride = tiers_.record_bytes;
+  return records;
+}
+
+void TieredStore::Implementation::write_records(std::span<const RowId> rows,
+                                                std::span<const std::byte* const> records) {
+  CHECK(rows.size() == records.size());
+  auto* batch_rows = scratch_rows_.as<RowId>();
+  std::size_t first = 0;
+  while (first < rows.size()) {
+    const auto count = static_cast<std::size_t>(
+        std::min<std::int64_t>({scratch_length_, capacity(LeaseMode::kTrain),
+                                static_cast<std::int64_t>(rows.size() - first)}));
+    CHECK(count > 0);
+    for (std::size_t i = 0; i < count; ++i) {
+      std::memcpy(scratch_.as<std::byte>() + i * tiers_.record_bytes, records[first + i],
+                  tiers_.record_bytes);
+      batch_rows[i] = rows[first + i];
+    }
+    {
+      Lease lease(
+          acquire(*stream_, batch_rows, static_cast<std::int64_t>(count), LeaseMode::kTrain, {}));
+      backend_.unpack_records(*stream_, lease.arena(), scratch_records(), nullptr, lease.slots(),
+                              lease.count());
+      lease.mark_dirty();
+    }
+    stream_->synchronize();
+    first += count;
+  }
+}
+
+void TieredStore::Implementation::read_records(RowId first, std::int64_t count, std::byte* out) {
+  auto* rows = scratch_rows_.as<RowId>();
+  for (std::int64_t done = 0; done < count;) {
+    const std::int64_t batch =
+        std::min({scratch_length_, capacity(LeaseMode::kReadOnly), count - done});
+    CHECK(batch > 0);
+    for (std::int64_t i = 0; i < batch; ++i) rows[i] = first + static_cast<RowId>(done + i);
+    {
+      const Lease lease(acquire(*stream_, rows, batch, LeaseMode::kReadOnly, {}));
+      backend_.pack_records(*stream_, lease.arena(), scratch_records(), nullptr, lease.slots(),
+                            batch);
+    }
+    stream_->synchronize();
+    std::memcpy(out + done * std::int64_t(tiers_.record_bytes), scratch_.as<std::byte>(),
+                static_cast<std::size_t>(batch) * tiers_.record_bytes);
+    done += batch;
+  }
+}
+
+TableDelta TieredStore::Implementation::flush() {
+  return guarded([&] {
+    CHECK(leases_.empty() && !read_only_lease_live_, "flush while rows are leased");
+    prefetch_.finish();
+    write_back_.flush();
+    tiers_.disk.slots().seal();
+    auto& changed = tiers_.changed_rows;
+    std::sort(changed.begin(), changed.end());
+    changed.erase(std::unique(changed.begin(), changed.end()), changed.end());
+    flushed_rows_ = changed.size();
+    TableDelta delta;
+    delta.entries.reserve(changed.size());
+    for (const RowId row : changed) {
+      const std::uint32_t slot = tiers_.residency.disk_slot(row);
+      delta.entries.push_back({row, slot, tiers_.disk.generation(slot)});
+    }
+    delta.next_generation = tiers_.disk.next_generation();
+    delta.file_slots = tiers_.disk.slots().slots();
+    return delta;
+  });
+}
+
+void TieredStore::Implementation::commit(std::uint64_t epoch) {
+  guarded([&] {
+    // What the last flush reported is in a checkpoint now; later changes are not.
+    auto& changed = tiers_.changed_rows;
+    changed.erase(changed.begin(), changed.begin() + static_cast<std::ptrdiff_t>(flushed_rows_));
+    flushed_rows_ = 0;
+    tiers_.disk.slots().commit(epoch);
+  });
+}
+
+void TieredStore::Implementation::restore(std::span<const CheckpointTable> kept) {
+  CHECK(!kept.empty() && total_.leases == 0 && tiers_.counters.leases == 0);
+  const bool any = std::any_of(kept.begin(), kept.end(),
+                               [](const CheckpointTable& table) { return !table.entries.empty(); });
+  if (!any) return;  // nothing was ever written: there is no file
+  std::vector<const CheckpointTable*> tables;
+  for (const CheckpointTable& table : kept) tables.push_back(&table);
+  tiers_.disk.restore(tables);
+  place_on_disk(kept.back().entries);
+}
+
+void TieredStore::Implementation::place_on_disk(std::span<const TableEntry> entries) {
+  auto* rows = scratch_rows_.as<RowId>();
+  std::int64_t listed = 0;
+  const auto place_listed = [&] {
+    backend_.place_on_disk(*stream_, tiers_.residency.locations(), rows, listed);
+    stream_->synchronize();
+    listed = 0;
+  };
+  for (const TableEntry& entry : entries) {
+    if (entry.row >= options_.rows) {
+      io::fail("the checkpoint of {} names row {}, the table has {} rows", options_.path, entry.row,
+               options_.rows);
+    }
+    tiers_.residency.set_disk_slot(entry.row, entry.slot);
+    rows[listed] = entry.row;
+    if (++listed == scratch_length_) place_listed();
+  }
+  place_listed();
+  placed_rows_ = entries.size();
+}
+
+void TieredStore::Implementation::note_report(const kernels::LookupReport& report) {
+  StepCounters& counters = tiers_.counters;
+  const std::uint64_t dropped = report.device.dropped - dropped_;
+  const std::uint64_t moved = left_to_host_ - dropped;
+  counters.host.rows_written += moved;
+  counters.host.bytes_written += moved * tiers_.record_bytes;
+  counters.clean_dropped += dropped;
+  counters.prefetch_used += report.host.prefetch_used - prefetch_used_;
+  left_to_host_ = 0;
+  dropped_ = report.device.dropped;
+  prefetch_used_ = report.host.prefetch_used;
+}
+
+const kernels::LookupReport& TieredStore::Implementation::settle_counters() {
+  const kernels::LookupReport& report = plan_.report();
+  note_report(report);
+  return report;
+}
+
+const StepCounters& TieredStore::Implementation::counters() {
+  settle_counters();
+  stalls_.collect(tiers_.counters);
+  tiers_.counters.io_retries = tiers_.disk.io_retries() - retries_before_step_;
+  return tiers_.counters;
+}
+
+TierUse TieredStore::Implementation::tier_use() {
+  prefetch_.publish();
+  const kernels::LookupReport& report = settle_counters();
+  TierUse use;
+  use.device_slots = tiers_.device.slots();
+  use.device_rows = use.device_slots - report.device.free;
+  use.device_bytes = use.device_rows * tiers_.record_bytes;
+  use.host_slots = tiers_.host.slots();
+  use.host_rows =
+      use.host_slots - report.host.free - static_cast<std::uint64_t>(prefetch_.held_slots());
+  use.host_bytes = use.host_rows * tiers_.record_bytes;
+  use.disk_slots = tiers_.disk.slots().slots();
+  use.disk_live_slots = use.disk_slots - tiers_.disk.slots().free_slots();
+  use.disk_bytes = tiers_.disk.file_bytes();
+  use.touched_rows = placed_rows_ - dropped_ - plan_.forgotten();
+  use.table_rows = options_.rows;
+  return use;
+}
+
+}  // namespace mneme::offload

@@ -1,0 +1,183 @@
+// The benchmarks of whole programs at toy sizes: what they report, and that tiers are full when
+// they should be.
+#include <nlohmann/json.hpp>
+
+#include "tests/tools/bad_input.h"
+
+namespace mneme::test {
+namespace {
+
+using Json = nlohmann::json;
+
+class Bench : public ::testing::Test {
+ protected:
+  static constexpr std::uint64_t kRows = engine::testing::TinyRun::kRows;
+
+  // The tiny run with all rows on the device, or with 64 there, 48 in host memory and the rest on
+  // disk, written to a file.
+  std::string file_of(const std::string& name, bool tiered,
+                      const std::function<void(Config&)>& change = {}) {
+    Config config = tiered ? run_.tiered(name) : run_.config(name);
+    config.run.device = MNEME_BENCH_DEVICE == std::string("cpu") ? engine::DeviceKind::kCpu
+                                                                 : engine::DeviceKind::kCuda;
+    if (change) change(config);
+    put(run_.path(name + ".toml"), engine::to_toml(config));
+    return run_.path(name + ".toml");
+  }
+  Finished run(const Words& words) { return Program(run_.path(""), words).wait(); }
+  Json json_of(const Words& words) {
+    const Finished finished = run(mneme(words));
+    EXPECT_EQ(finished.status, 0) << finished.error;
+    return Json::parse(finished.output, nullptr, false);
+  }
+  Json bench_model(const std::string& file, const Words& more) {
+    Words words = {"bench", "model", file, "--json", "--steps", "2"};
+    words.insert(words.end(), more.begin(), more.end());
+    return json_of(words);
+  }
+  bool has(const std::string& name) const { return fs::exists(run_.path(name)); }
+
+  engine::testing::TinyRun run_;
+};
+
+TEST_F(Bench, ModelFillsTheTiersBeforeItMeasures) {
+  const std::string file = file_of("tiered", true);
+  const Json filled = bench_model(file, {"--fill-rows", "--warm-up", "1"});
+  EXPECT_EQ(filled["table"]["rows"], kRows);
+  EXPECT_EQ(filled["table"]["touched_rows"], kRows);
+  EXPECT_EQ(filled["table"]["device_rows"], filled["table"]["device_slots"]);
+  EXPECT_EQ(filled["table"]["device_slots"], 64);
+  EXPECT_GT(filled["table"]["host_rows"], 0);
+  EXPECT_GT(filled["table"]["disk_slots"], 0);
+  EXPECT_EQ(filled["rows_generated"], 0.0);
+  EXPECT_GT(filled["tiers"]["disk"]["rows_read"], 0.0);
+  EXPECT_GT(filled["page_in_gb_per_s"], 0.0);
+  EXPECT_GT(filled["fill_s"], 0.0);
+  EXPECT_EQ(filled["warm_up"], 1);
+  EXPECT_EQ(filled["steps"], 2);
+  for (const char* cause : {"plan", "host", "disk", "write_back"}) {
+    EXPECT_TRUE(filled["stall_ms"].contains(cause)) << cause;
+  }
+  const Json fresh = bench_model(file, {"--warm-up", "1"});
+  EXPECT_GT(fresh["rows_generated"], 0.0);
+  EXPECT_LT(fresh["table"]["touched_rows"], kRows);
+  EXPECT_EQ(fresh["fill_s"], 0.0);
+  EXPECT_EQ(fresh["last_loss"], filled["last_loss"]) << "filling changed what was trained";
+  EXPECT_FALSE(has("tiered.bench")) << "the rows file stayed";
+}
+
+TEST_F(Bench, ModelReportsAllOfItToPeople) {
+  const Finished finished = run(mneme({"bench", "model", file_of("tiered", true), "--steps", "2",
+                                       "--fill-rows", "--token-skew", "1"}));
+  ASSERT_EQ(finished.status, 0) << finished.error;
+  for (const char* part : {"tokens/s", "opened in", "every row touched in", "device", "host",
+                           "disk", "page-in", "write-back", "stall, ms a step: plan"}) {
+    EXPECT_NE(finished.output.find(part), std::string::npos) << part << "\n" << finished.output;
+  }
+}
+
+TEST_F(Bench, ModelScalesALargeRunDown) {
+  const Json scaled = bench_model(file_of("tiered", true), {"--scale", "2"});
+  EXPECT_EQ(scaled["table"]["rows"], kRows / 4);
+  EXPECT_EQ(scaled["table"]["device_slots"], 16);
+  EXPECT_EQ(scaled["tokens_per_step"], 12 / 4 * 2);
+  const Finished refused = run(mneme({"bench", "model", file_of("run", true), "--scale", "8"}));
+  EXPECT_EQ(refused.status, 1);
+  EXPECT_NE(refused.error.find("--scale 8"), std::string::npos) << refused.error;
+}
+
+TEST_F(Bench, ModelWithoutMemoryHasNoRowsToFill) {
+  const std::string file = file_of("dense", false, [](Config& config) {
+    config.memory.kind = engine::FeedForwardKind::kNone;
+    config.memory.blocks.clear();
+  });
+  EXPECT_FALSE(bench_model(file, {}).contains("tiers"));
+  const Finished refused = run(mneme({"bench", "model", file, "--fill-rows"}));
+  EXPECT_EQ(refused.status, 1);
+  EXPECT_NE(refused.error.find("--fill-rows"), std::string::npos) << refused.error;
+}
+
+TEST_F(Bench, DiskThroughTheStoreReadsRowsOfTheSizeThatWasAsked) {
+  const Json found =
+      json_of({"bench", "disk", "--through-store", "--device", MNEME_BENCH_DEVICE, "--path",
+               run_.path("rows"), "--file-bytes", "256KiB", "--record-bytes", "4096", "--depth",
+               "4", "--lease-rows", "8", "--seconds", "0.02", "--json"});
+  EXPECT_EQ(found["record_bytes"], 4096);
+  EXPECT_EQ(found["depth"], 4);
+  EXPECT_GT(found["iops"], 0.0);
+  EXPECT_NEAR(double(found["bytes_per_second"]), 4096 * double(found["iops"]), 1.0);
+  EXPECT_FALSE(has("rows")) << "the rows file stayed";
+}
+
+TEST_F(Bench, DiskThroughTheStoreOverwritesAndKeepsWhatItWasToldTo) {
+  put(run_.path("rows"), "precious");
+  Words words = {"bench",
+                 "disk",
+                 "--through-store",
+                 "--device",
+                 MNEME_BENCH_DEVICE,
+                 "--path",
+                 run_.path("rows"),
+                 "--file-bytes",
+                 "256KiB",
+                 "--record-bytes",
+                 "4096",
+                 "--seconds",
+                 "0.01"};
+  EXPECT_EQ(run(mneme(words)).status, 1);
+  EXPECT_EQ(text_of(run_.path("rows")), "precious");
+  words.insert(words.end(), {"--reuse", "--keep"});
+  const Finished finished = run(mneme(words));
+  ASSERT_EQ(finished.status, 0) << finished.error;
+  EXPECT_NE(finished.output.find("records/s"), std::string::npos) << finished.output;
+  EXPECT_GT(fs::file_size(run_.path("rows")), std::uintmax_t{256} << 10);
+}
+
+TEST_F(Bench, DiskThroughTheStoreRefusesWhatIsNoSlotSize) {
+  const Finished finished =
+      run(mneme({"bench", "disk", "--through-store", "--device", MNEME_BENCH_DEVICE, "--path",
+                 run_.path("rows"), "--record-bytes", "5000", "--file-bytes", "256KiB", "--seconds",
+                 "0.01"}));
+  EXPECT_EQ(finished.status, 1);
+  EXPECT_NE(finished.error.find("--record-bytes 5000"), std::string::npos) << finished.error;
+}
+
+class CompareTiers : public Bench {
+ protected:
+  // `tools/compare_tiers` on the two forms of the tiny run.
+  Finished compare(const Words& more) {
+    Words words = {MNEME_SOURCE_DIR "/tools/compare_tiers", MNEME_PROGRAM, file_of("whole", false),
+                   file_of("tiered", true)};
+    for (const char* word : {"--steps", "2", "--warm-up", "1"}) words.emplace_back(word);
+    words.insert(words.end(), more.begin(), more.end());
+    return run(words);
+  }
+};
+
+TEST_F(CompareTiers, PrintsAndKeepsEachCaseAndTakesThemUpAgain) {
+  const Words words = {"--bar", "0", "--json", run_.path("tiers.json")};
+  const Finished finished = compare(words);
+  ASSERT_EQ(finished.status, 0) << finished.error;
+  for (const char* part : {"| whole |", "| 100.0% |", "| tiered |"}) {
+    EXPECT_NE(finished.output.find(part), std::string::npos) << part << "\n" << finished.output;
+  }
+  EXPECT_EQ(Json::parse(text_of(run_.path("tiers.json"))).size(), 2u);
+  EXPECT_NE(finished.error.find("round 1: tiered"), std::string::npos) << finished.error;
+  const Finished again = compare(words);
+  EXPECT_EQ(again.output, finished.output);
+  EXPECT_EQ(again.error, "") << "measured again";
+}
+
+TEST_F(CompareTiers, AMissedBarAndAFailedCaseAreItsExitStatus) {
+  const Finished missed = compare({"--bar", "1000"});
+  EXPECT_EQ(missed.status, 1);
+  EXPECT_NE(missed.output.find("Below"), std::string::npos) << missed.output;
+  const Finished failed = compare({"--set", "tiers.disk_bytes=1"});
+  EXPECT_EQ(failed.status, 2);
+  EXPECT_NE(failed.output.find("| whole |"), std::string::npos) << failed.output;
+  EXPECT_NE(failed.output.find("Not measured: tiered: error: "), std::string::npos)
+      << failed.output;
+}
+
+}  // namespace
+}  // namespace mneme::test

@@ -1,0 +1,163 @@
+// The grammar of `mneme bench`.
+#include <memory>
+
+#include "tools/mneme/grammar.h"
+
+namespace mneme::tools {
+namespace {
+
+void add_device(CLI::App* app, std::string& device) {
+  app->add_option("--device", device, "Where to run: auto, cpu or cuda")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"auto", "cpu", "cuda"}));
+}
+
+void add_disk_access(CLI::App* app, std::uint32_t& depth, std::string& engine) {
+  app->add_option("--depth", depth, "Disk transfers in flight")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 4096));
+  app->add_option("--engine", engine, "Disk interface")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"auto", "uring", "sync"}));
+}
+
+void add_seed(CLI::App* app, std::uint64_t& seed, const char* description) {
+  app->add_option("--seed", seed, description)
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
+}
+
+void add_rows(CLI::App& bench, std::optional<Command>& command) {
+  const auto rows = std::make_shared<BenchRowsOptions>();
+  CLI::App* app = add_command(bench, command,
+                              {"rows", "Forward, lookup gradients and update of value rows alone",
+                               "mneme bench rows --tokens 512 --rows-per-token 128 --rows 1000000"},
+                              rows);
+  app->add_option("--path", rows->path, "Folder of the rows file")->capture_default_str();
+  app->add_option("--rows", rows->rows, "Rows of the table")
+      ->capture_default_str()
+      ->check(CLI::Range(std::uint64_t{1}, (std::uint64_t{1} << 32) - 2));
+  app->add_option("--width", rows->width, "Width of a value")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 65536));
+  app->add_option("--tokens", rows->tokens, "Tokens of a step")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  app->add_option("--rows-per-token", rows->rows_per_token, "Look-ups of one token")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  app->add_option("--distinct-rows", rows->distinct_rows,
+                  "Look-ups fall on this many rows, spread over the table; 0 for all")
+      ->capture_default_str();
+  app->add_option("--optimizer", rows->optimizer, "Row optimiser")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"adamw", "adamw-lazy", "adagrad-rowwise", "sgd"}));
+  app->add_option("--clip-norm", rows->clip_norm, "Clip the row gradient's norm; 0 for no clipping")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
+  app->add_option("--value-type", rows->value_type, "Type of values and moments")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"float32", "bfloat16"}));
+  app->add_option("--steps", rows->steps, "Steps to measure")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  app->add_option("--skew", rows->skew, "Zipf exponent of the rows' popularity")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 4.0));
+  add_bytes(app, "--device-bytes", rows->device_bytes,
+            "Budget of the device tier; 0 for room for every row");
+  add_bytes(app, "--host-bytes", rows->host_bytes, "Budget of the host tier");
+  app->add_option("--policy", rows->policy, "Replacement policy of both tiers")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"lru", "lfu", "clock", "sieve", "static-hot", "random"}));
+  add_disk_access(app, rows->io_depth, rows->io_engine);
+  app->add_option("--threads", rows->threads, "CPU threads; 0 for all")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 4096));
+  add_device(app, rows->device);
+  add_seed(app, rows->seed, "Seed of the access pattern");
+  add_json(app, rows->json);
+}
+
+void add_disk(CLI::App& bench, std::optional<Command>& command) {
+  const auto disk = std::make_shared<BenchDiskOptions>();
+  CLI::App* app = add_command(bench, command,
+                              {"disk", "Random records a second from and to a disk",
+                               "mneme bench disk --path mneme-bench.tmp --record-bytes 12288 "
+                               "--read-share 0.5"},
+                              disk);
+  app->add_option("--path", disk->path, "File to write, read and remove again")
+      ->capture_default_str();
+  add_bytes(app, "--file-bytes", disk->file_bytes, "Size of the file");
+  app->add_option("--record-bytes", disk->record_bytes, "Size of one transfer")
+      ->capture_default_str()
+      ->check(CLI::Range(512, 1 << 20));
+  add_disk_access(app, disk->depth, disk->io_engine);
+  CLI::Option* read_share =
+      app->add_option("--read-share", disk->read_share, "Share of reads, the rest is writes")
+          ->capture_default_str()
+          ->check(CLI::Range(0.0, 1.0));
+  app->add_option("--seconds", disk->seconds, "How long to measure")
+      ->capture_default_str()
+      ->check(CLI::Range(0.01, 86400.0));
+  app->add_flag("--keep", disk->keep, "Leave the file there");
+  app->add_flag("--reuse", disk->reuse, "Take or overwrite a file that is there");
+  CLI::Option* through_store =
+      app->add_flag("--through-store", disk->through_store,
+                    "Page value rows of that size into the device's memory, as training does: "
+                    "read, checksum, copy")
+          ->excludes(read_share);
+  app->add_option("--lease-rows", disk->lease_rows, "With --through-store: rows wanted at once")
+      ->capture_default_str()
+      ->needs(through_store)
+      ->check(CLI::Range(1, 1 << 24));
+  app->add_option("--device", disk->device, "With --through-store: auto, cpu or cuda")
+      ->capture_default_str()
+      ->needs(through_store)
+      ->check(CLI::IsMember({"auto", "cpu", "cuda"}));
+  add_seed(app, disk->seed, "Seed of the data and the order");
+  add_json(app, disk->json);
+}
+
+void add_model(CLI::App& bench, std::optional<Command>& command) {
+  const auto model = std::make_shared<BenchModelOptions>();
+  CLI::App* app = add_command(bench, command,
+                              {"model", "Tokens a second of a configuration",
+                               "mneme bench model configs/h200-4096-device-25.toml --fill-rows "
+                               "--token-skew 1 --warm-up 50"},
+                              model);
+  app->add_option("CONFIG", model->config, "Configuration, a TOML file")->required();
+  add_overrides(app, model->overrides);
+  app->add_option("--steps", model->steps, "Steps to measure")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  app->add_option("--warm-up", model->warm_up, "Steps before those that are measured")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
+  app->add_flag("--fill-rows", model->fill_rows,
+                "Touch every row of the table first, so that the tiers are full, as after a long "
+                "run");
+  app->add_option("--token-skew", model->token_skew,
+                  "Zipf exponent of the tokens' popularity; text has about 1")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 4.0));
+  app->add_option("--scale", model->scale,
+                  "Try a large configuration: divide the half-keys by N, and rows, tiers, "
+                  "vocabulary and tokens of a step by N * N")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1024));
+  add_json(app, model->json);
+}
+
+}  // namespace
+
+void add_bench_commands(CLI::App& parent, std::optional<Command>& command) {
+  CLI::App* bench = parent.add_subcommand("bench", "Measure this machine");
+  bench->require_subcommand(1);
+  bench->footer("Example:\n  mneme bench disk --path mneme-bench.tmp --record-bytes 12288");
+  add_rows(*bench, command);
+  add_disk(*bench, command);
+  add_model(*bench, command);
+}
+
+}  // namespace mneme::tools

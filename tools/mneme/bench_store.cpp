@@ -1,0 +1,201 @@
+// mneme bench disk --through-store: rows that lie on disk, paged into the device's memory through
+// the tiered store, as training pages them in.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <ctime>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "engine/config.h"
+#include "engine/device.h"
+#include "engine/progress.h"
+#include "io/disk.h"
+#include "io/elapsed.h"
+#include "io/error.h"
+#include "io/random.h"
+#include "io/record_file.h"
+#include "memory/device_array.h"
+#include "offload/tiered_store.h"
+#include "tools/mneme/commands.h"
+#include "tools/mneme/scratch_file.h"
+
+namespace mneme::tools {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using kernels::RowId;
+
+// Leases that are drawn beforehand and taken in turn: together they cover the file many times.
+constexpr std::int64_t kLeases = 16;
+
+// The widest row with two moments whose slot on disk has `slot_bytes`.
+kernels::RecordLayout layout_of(std::uint32_t slot_bytes) {
+  constexpr std::uint32_t kFloatsOfAPart = 8;  // parts of a record start at multiples of 32 bytes
+  kernels::RecordLayout layout;
+  const std::uint32_t header =
+      io::RecordFile::kPayloadOffset + static_cast<std::uint32_t>(layout.value_offset());
+  layout.width = (slot_bytes - header) / 3 / 4 / kFloatsOfAPart * kFloatsOfAPart;
+  return layout;
+}
+
+offload::StoreOptions store_options(const BenchDiskOptions& options, std::int64_t lease_rows) {
+  offload::StoreOptions store;
+  store.rows = options.file_bytes / options.record_bytes;
+  store.layout = layout_of(options.record_bytes);
+  store.initial_standard_deviation = 1;
+  store.seed = options.seed;
+  store.path = options.path;
+  // Room for a lease or two, which later ones evict; nothing in host memory.
+  const std::uint64_t minimum = offload::TieredStore::minimum_device_bytes(store.layout);
+  store.tiers.device_bytes = minimum + minimum / 8 * static_cast<std::uint64_t>(lease_rows);
+  store.tiers.evaluation_share = 0;
+  store.tiers.host_bytes = 0;
+  store.tiers.io_depth = options.depth;
+  store.tiers.io_engine = options.io_engine == "uring"  ? io::IoEngine::kUring
+                          : options.io_engine == "sync" ? io::IoEngine::kSync
+                                                        : io::IoEngine::kAuto;
+  return store;
+}
+
+// Writes random records of every row to the disk.
+void write_rows(offload::TieredStore& store, io::SplitMix& random) {
+  constexpr std::uint64_t kChunk = 1024;
+  engine::Progress progress(std::cerr, engine::standard_error_progress(25));
+  const std::uint64_t rows = store.options().rows;
+  const std::size_t record_bytes = store.options().layout.record_bytes();
+  std::vector<std::byte> memory(kChunk * record_bytes);
+  std::vector<RowId> ids;
+  std::vector<const std::byte*> records;
+  for (std::uint64_t first = 0; first < rows; first += kChunk) {
+    random.fill(memory);
+    ids.clear();
+    records.clear();
+    for (std::uint64_t i = 0; i < std::min(kChunk, rows - first); ++i) {
+      ids.push_back(static_cast<RowId>(first + i));
+      records.push_back(memory.data() + i * record_bytes);
+    }
+    store.write_records(ids, records);
+    progress.update(first / kChunk + 1, (rows + kChunk - 1) / kChunk,
+                    fmt::format("writing rows: {}%", 100 * first / rows));
+  }
+  store.flush();
+}
+
+// Ascending distinct rows of each lease, on the device.
+class Leases {
+ public:
+  Leases(kernels::Backend& backend, kernels::Stream& stream, io::SplitMix& random,
+         std::uint64_t rows, std::int64_t lease_rows)
+      : lease_rows_(lease_rows), ids_(backend, kLeases * lease_rows) {
+    const auto host = memory::pinned_array<RowId>(backend, kLeases * lease_rows);
+    for (std::int64_t lease = 0; lease < kLeases; ++lease) {
+      RowId* const begin = host.data() + lease * lease_rows;
+      RowId* const end = begin + lease_rows;
+      for (RowId* id = begin; id != end; ++id) *id = static_cast<RowId>(random.below(rows));
+      std::sort(begin, end);
+      counts_.push_back(std::unique(begin, end) - begin);
+    }
+    backend.copy(stream, ids_.data(), host.data(),
+                 memory::DeviceArray<RowId>::bytes(kLeases * lease_rows));
+    stream.synchronize();
+  }
+
+  const RowId* ids(std::uint64_t turn) const {
+    return ids_.data() + static_cast<std::int64_t>(turn % kLeases) * lease_rows_;
+  }
+  std::int64_t count(std::uint64_t turn) const { return counts_[turn % kLeases]; }
+
+ private:
+  std::int64_t lease_rows_;
+  memory::DeviceArray<RowId> ids_;
+  std::vector<std::int64_t> counts_;
+};
+
+struct PageInResult {
+  double seconds = 0;
+  double cpu_seconds = 0;  // of all threads
+  offload::StepCounters counters;
+};
+
+PageInResult page_in(offload::TieredStore& store, kernels::Stream& stream, const Leases& leases,
+                     double least_seconds) {
+  PageInResult result;
+  const std::clock_t cpu_before = std::clock();
+  const auto start = Clock::now();
+  for (std::uint64_t turn = 0; result.seconds < least_seconds; ++turn) {
+    store.begin_step(turn + 1);
+    store.acquire(stream, leases.ids(turn), leases.count(turn), offload::LeaseMode::kTrain, {});
+    stream.synchronize();
+    result.counters += store.step_counters();
+    result.seconds = 1e-3 * io::elapsed_ms(start);
+  }
+  result.cpu_seconds = double(std::clock() - cpu_before) / CLOCKS_PER_SEC;
+  return result;
+}
+
+void print(const BenchDiskOptions& options, const std::string& device, const PageInResult& result) {
+  const auto rows = static_cast<double>(result.counters.disk.rows_read);
+  const double rate = rows / result.seconds;
+  const double cpu_us = 1e6 * result.cpu_seconds / std::max(rows, 1.0);
+  const double bytes_per_second =
+      static_cast<double>(result.counters.disk.bytes_read) / result.seconds;
+  if (options.json) {
+    const nlohmann::ordered_json object = {{"path", options.path},
+                                           {"device", device},
+                                           {"engine", options.io_engine},
+                                           {"file_bytes", options.file_bytes},
+                                           {"record_bytes", options.record_bytes},
+                                           {"depth", options.depth},
+                                           {"lease_rows", options.lease_rows},
+                                           {"seconds", result.seconds},
+                                           {"iops", rate},
+                                           {"bytes_per_second", bytes_per_second},
+                                           {"cpu_us_per_transfer", cpu_us},
+                                           {"retries", result.counters.io_retries}};
+    fmt::print("{}\n", object.dump());
+    return;
+  }
+  fmt::print("{}: rows in slots of {} bytes in {}, depth {}, onto {}\n", options.path,
+             options.record_bytes, engine::human_bytes(static_cast<double>(options.file_bytes)),
+             options.depth, device);
+  fmt::print("page-in {:>9.0f} records/s  {:>9.1f} MB/s  CPU {:.1f} us a record\n", rate,
+             bytes_per_second / 1e6, cpu_us);
+}
+
+}  // namespace
+
+int run_bench_store(const BenchDiskOptions& options) {
+  const std::uint64_t rows = options.file_bytes / options.record_bytes;
+  if (rows < 16 || layout_of(options.record_bytes).width == 0) {
+    io::fail("--file-bytes {} holds {} records of {} bytes; there must be at least 16",
+             options.file_bytes, rows, options.record_bytes);
+  }
+  const ScratchFile file(options);
+  engine::RunConfig run;
+  run.device = options.device == "cpu"    ? engine::DeviceKind::kCpu
+               : options.device == "cuda" ? engine::DeviceKind::kCuda
+                                          : engine::DeviceKind::kAuto;
+  const auto backend = engine::make_backend(run);
+  const auto stream = backend->create_stream();
+  const auto disk = io::make_posix_disk();
+  const std::int64_t lease_rows = std::min(options.lease_rows, static_cast<std::int64_t>(rows / 8));
+  offload::TieredStore store(*backend, *disk, store_options(options, lease_rows));
+  io::SplitMix random(options.seed);
+  write_rows(store, random);
+  const Leases leases(*backend, *stream, random, rows, lease_rows);
+  const PageInResult result = page_in(store, *stream, leases, options.seconds);
+  const offload::TierTraffic& traffic = result.counters.disk;
+  if (traffic.bytes_read != traffic.rows_read * options.record_bytes) {
+    io::fail(
+        "--record-bytes {}: the disk's alignment makes it slots of {} bytes; measure that size",
+        options.record_bytes, traffic.bytes_read / std::max<std::uint64_t>(traffic.rows_read, 1));
+  }
+  print(options, backend->name(), result);
+  return 0;
+}
+
+}  // namespace mneme::tools

@@ -1,0 +1,41 @@
+// What the files that make up the command line's grammar share. For them alone.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tools/mneme/commands.h"
+
+namespace mneme::tools {
+
+struct CommandText {
+  const char* name;
+  const char* description;
+  const char* example;
+};
+
+// Adds a sub-command whose options fill one struct; `command` becomes it when it is chosen.
+template <typename Options>
+CLI::App* add_command(CLI::App& parent, std::optional<Command>& command, const CommandText& text,
+                      const std::shared_ptr<Options>& options) {
+  CLI::App* app = parent.add_subcommand(text.name, text.description);
+  app->footer(fmt::format("Example:\n  {}", text.example));
+  app->callback([&command, options] { command = *options; });
+  return app;
+}
+
+void add_json(CLI::App* app, bool& json);
+// --set KEY=VALUE, and --device as a short form of one of them.
+void add_overrides(CLI::App* app, std::vector<std::string>& overrides);
+void add_bytes(CLI::App* app, const char* name, std::uint64_t& bytes, const char* description);
+
+// `mneme bench` and its commands.
+void add_bench_commands(CLI::App& parent, std::optional<Command>& command);
+
+}  // namespace mneme::tools
