@@ -36,6 +36,14 @@ struct HostRecords {
   int piece_shift = 31;  // one piece holds them all
   std::size_t stride = 0;
 
+  // Records one behind the other from `first` on.
+  static HostRecords in_one_piece(std::byte* first, std::size_t stride) {
+    HostRecords records;
+    records.pieces[0] = first;
+    records.stride = stride;
+    return records;
+  }
+
   MNEME_HOST_DEVICE std::byte* record(SlotId slot) const {
     const SlotId within = slot & ((SlotId{1} << piece_shift) - 1);
     return pieces[slot >> piece_shift] + std::size_t{within} * stride;

@@ -47,8 +47,7 @@ RecordExchange::Scratch::Scratch(kernels::Backend& backend, const kernels::Recor
       last_step(backend, kBatchRows),
       stream(backend.create_stream()) {
   std::iota(host_slots.data(), host_slots.data() + kBatchRows, kernels::SlotId{0});
-  host_records.pieces[0] = records.data();
-  host_records.stride = layout.record_bytes();
+  host_records = kernels::HostRecords::in_one_piece(records.data(), layout.record_bytes());
   arena = {.layout = layout,
            .values = values.data(),
            .moment1 = moment1.data(),

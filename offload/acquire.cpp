@@ -6,13 +6,10 @@
 #include "offload/store_implementation.h"
 
 namespace mneme::offload {
-namespace {
 
 using kernels::MemoryKind;
 using kernels::RowId;
 using kernels::SlotId;
-
-}  // namespace
 
 std::int64_t TieredStore::Implementation::capacity(LeaseMode mode) const {
   if (mode == LeaseMode::kReadOnly) {

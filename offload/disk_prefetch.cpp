@@ -42,14 +42,13 @@ void DiskPrefetch::request(std::span<const RowId> rows, std::uint64_t byte_budge
   advance();
 }
 
-// Where the rows are is asked in stretches of the lists' length.
+// Where the rows are is asked in stretches of the lists' length. REQUIRES the lists are free.
 void DiskPrefetch::queue(std::span<const RowId> rows, std::uint64_t byte_budget) {
   const std::size_t affordable = byte_budget / tiers_.record_bytes;
   const std::size_t room = most_ - std::min(most_, reading_.size() + stored_.size());
   const std::size_t limit = std::min(affordable, room);
   for (std::size_t first = 0; first < rows.size() && queue_.size() < limit; first += most_) {
     const std::size_t count = std::min(most_, rows.size() - first);
-    tiers_.stream.synchronize();
     std::copy_n(rows.begin() + static_cast<std::ptrdiff_t>(first), count, list_rows_);
     tiers_.backend.locate_rows(tiers_.stream, tiers_.residency.locations(), list_rows_,
                                static_cast<std::int64_t>(count), list_slots_);

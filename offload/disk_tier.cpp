@@ -105,11 +105,9 @@ std::byte* DiskTier::buffer_data(std::uint32_t buffer) const {
 }
 
 kernels::HostRecords DiskTier::staging() const {
-  kernels::HostRecords records;
-  if (!file_) return records;
-  records.pieces[0] = staging_.as<std::byte>() + io::RecordFile::kPayloadOffset;
-  records.stride = file_->slot_bytes();
-  return records;
+  if (!file_) return {};
+  return kernels::HostRecords::in_one_piece(
+      staging_.as<std::byte>() + io::RecordFile::kPayloadOffset, file_->slot_bytes());
 }
 
 std::byte* DiskTier::write_payload(std::uint32_t buffer) {

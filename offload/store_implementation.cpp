@@ -136,10 +136,7 @@ void TieredStore::Implementation::prefetch(std::span<const RowId> rows, std::uin
 }
 
 kernels::HostRecords TieredStore::Implementation::scratch_records() const {
-  kernels::HostRecords records;
-  records.pieces[0] = scratch_.as<std::byte>();
-  records.stride = tiers_.record_bytes;
-  return records;
+  return kernels::HostRecords::in_one_piece(scratch_.as<std::byte>(), tiers_.record_bytes);
 }
 
 void TieredStore::Implementation::write_records(std::span<const RowId> rows,

@@ -76,7 +76,7 @@ std::int64_t WriteBack::write_device_victims(const VictimLists& lists) {
   tiers_.stream.synchronize();
   const std::uint64_t count = *lists.count;
   std::int64_t forgotten = 0;
-  // Dirty ones to the front; the list of slots as a whole is the plan's until it has run again.
+  // In lists of their own: the plan still reads the victims' when it frees their slots.
   batch_rows_.clear();
   std::int64_t listed = 0;
   for (std::uint64_t i = 0; i < count; ++i) {

@@ -123,9 +123,8 @@ TEST(Formats, ARecordHoldsStepValueAndMomentsAtTheseBytes) {
   std::memcpy(second.as<float>() + 3, rows[2], sizeof rows[2]);
 
   ASSERT_EQ(arena.layout.record_bytes(), 128u);
-  kernels::HostRecords records;
-  records.pieces[0] = record.as<std::byte>();
-  records.stride = record.bytes();
+  const kernels::HostRecords records =
+      kernels::HostRecords::in_one_piece(record.as<std::byte>(), record.bytes());
   backend.pack_records(*stream, arena, records, nullptr, slots.as<kernels::SlotId>(), 1);
   stream->synchronize();
   EXPECT_EQ(hex({record.as<std::byte>(), 128}), kRecord);

@@ -218,9 +218,8 @@ TEST_P(LargeGrid, RecordsOfManyRows) {
   const Pinned<SlotId> slots(backend_, slot_list);
   const auto bytes = static_cast<std::int64_t>(layout.record_bytes());
   const Pinned<std::byte> memory(backend_, kMany * bytes);
-  kernels::HostRecords records;
-  records.pieces[0] = memory.data();
-  records.stride = layout.record_bytes();
+  const kernels::HostRecords records =
+      kernels::HostRecords::in_one_piece(memory.data(), layout.record_bytes());
   backend_.generate_rows(*stream_, table.arena(), rows.data(), slots.data(), kMany,
                          {.seed = 3, .table = 0, .standard_deviation = 1.0f});
   backend_.pack_records(*stream_, table.arena(), records, nullptr, slots.data(), kMany);

@@ -109,9 +109,8 @@ class QueuedLeases {
   };
 
   kernels::HostRecords records(const kernels::Buffer& memory, std::size_t lease) const {
-    kernels::HostRecords records;
-    records.pieces[0] = memory.as<std::byte>() + lease * kLeaseRows * record_bytes_;
-    records.stride = record_bytes_;
+    const kernels::HostRecords records = kernels::HostRecords::in_one_piece(
+        memory.as<std::byte>() + lease * kLeaseRows * record_bytes_, record_bytes_);
     return records;
   }
   static float value_of(const Written& written) {

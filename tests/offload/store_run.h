@@ -85,9 +85,8 @@ class StoreRun {
     const std::size_t bytes = layout.record_bytes();
     const kernels::Buffer memory =
         backend_.allocate(count * bytes, kernels::MemoryKind::kPinnedHost);
-    kernels::HostRecords records;
-    records.pieces[0] = memory.as<std::byte>();
-    records.stride = bytes;
+    const kernels::HostRecords records =
+        kernels::HostRecords::in_one_piece(memory.as<std::byte>(), bytes);
     backend_.pack_records(*stream_, lease.arena(), records, nullptr, lease.slots(), lease.count());
     stream_->synchronize();
     for (std::uint32_t i = 0; i < count; ++i) {

@@ -58,9 +58,8 @@ class TransferOrderTest : public ::testing::Test {
     const std::size_t bytes = arena_.layout.record_bytes();
     memory = backend_.allocate(count * bytes, MemoryKind::kPinnedHost);
     std::memset(memory.as<std::byte>(), 0, count * bytes);
-    kernels::HostRecords records;
-    records.pieces[0] = memory.as<std::byte>();
-    records.stride = bytes;
+    const kernels::HostRecords records =
+        kernels::HostRecords::in_one_piece(memory.as<std::byte>(), bytes);
     return records;
   }
   void mark(std::byte* record, std::uint32_t mark) const {
