@@ -1,5 +1,6 @@
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,6 +14,7 @@
 #include "io/disk.h"
 #include "io/errno_text.h"
 #include "io/error.h"
+#include "io/file_lock.h"
 #include "io/log.h"
 #include "io/sync_file.h"
 #include "io/uring_file.h"
@@ -45,6 +47,28 @@ void write_all(const Descriptor& file, const std::string& path,
   }
 }
 
+void sync_data(const Descriptor& file, const std::string& path) {
+  if (::fdatasync(file.get()) != 0) {
+    fail("{}: cannot make its data durable: {}", path, errno_text(errno));
+  }
+}
+
+class PosixAppendFile final : public AppendFile {
+ public:
+  PosixAppendFile(const std::string& path, std::uint64_t keep_bytes)
+      : path_(path), file_(open_or_fail(path, O_WRONLY | O_CREAT | O_APPEND)) {
+    if (::ftruncate(file_.get(), static_cast<off_t>(keep_bytes)) != 0) {
+      fail("{}: cannot set its length to {}: {}", path, keep_bytes, errno_text(errno));
+    }
+  }
+  void append(std::span<const std::byte> bytes) override { write_all(file_, path_, bytes); }
+  void sync() override { sync_data(file_, path_); }
+
+ private:
+  std::string path_;
+  Descriptor file_;
+};
+
 class PosixDisk final : public Disk {
  public:
   std::unique_ptr<BlockFile> open(const std::string& path, const OpenOptions& options) override {
@@ -71,6 +95,27 @@ class PosixDisk final : public Disk {
     const bool found = fs::exists(path, error);
     if (error) fail("{}: {}", path, errno_text(error.value()));
     return found;
+  }
+
+  bool is_directory(const std::string& path) const override {
+    std::error_code ignored;  // what cannot be looked at is no directory to work in
+    return fs::is_directory(path, ignored);
+  }
+
+  std::unique_ptr<DirectoryLock> lock(const std::string& directory, LockKind kind) override {
+    return std::make_unique<FileLock>(directory, kind);
+  }
+
+  std::unique_ptr<AppendFile> append(const std::string& path, std::uint64_t keep_bytes) override {
+    return std::make_unique<PosixAppendFile>(path, keep_bytes);
+  }
+
+  std::uint64_t available_bytes(const std::string& directory) const override {
+    struct statvfs status = {};
+    if (::statvfs(directory.c_str(), &status) != 0) {
+      fail("{}: cannot ask for its free space: {}", directory, errno_text(errno));
+    }
+    return std::uint64_t{status.f_bavail} * status.f_frsize;
   }
 
   std::vector<std::string> list(const std::string& directory) const override {
@@ -118,14 +163,13 @@ class PosixDisk final : public Disk {
   void write_file(const std::string& path, std::span<const std::byte> content) override {
     const Descriptor file = open_or_fail(path, O_WRONLY | O_CREAT | O_TRUNC);
     write_all(file, path, content);
-    if (::fdatasync(file.get()) != 0) {
-      fail("{}: cannot make its data durable: {}", path, errno_text(errno));
-    }
+    sync_data(file, path);
   }
 
   std::vector<std::byte> read_file(const std::string& path,
                                    std::uint64_t max_bytes) const override {
-    const Descriptor file = open_or_fail(path, O_RDONLY);
+    // A pipe is no file to read from, and must not be waited for.
+    const Descriptor file = open_or_fail(path, O_RDONLY | O_NONBLOCK);
     struct stat status = {};
     if (::fstat(file.get(), &status) != 0) fail("{}: {}", path, errno_text(errno));
     if (!S_ISREG(status.st_mode)) fail("{}: not a regular file", path);
