@@ -57,6 +57,7 @@ class Disk {
  public:
   virtual ~Disk() = default;
 
+  // Throws Error naming the path; for writing also when another process has it open for writing.
   virtual std::unique_ptr<BlockFile> open(const std::string& path, const OpenOptions& options) = 0;
   virtual bool exists(const std::string& path) const = 0;
   // False also for a path that is not there.

@@ -1,6 +1,7 @@
 #include "io/posix_file.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -8,6 +9,8 @@
 #include <atomic>
 #include <bit>
 #include <cerrno>
+#include <chrono>
+#include <thread>
 #include <utility>
 
 #include "io/check.h"
@@ -56,6 +59,20 @@ Descriptor open_descriptor(const std::string& path, const OpenOptions& options) 
   return Descriptor(descriptor);
 }
 
+// Two writers of one file would make a mixture of both. A killed process's lock may outlive it by
+// some milliseconds. File systems without locks have to do without.
+void lock_for_writing(int descriptor, const std::string& path) {
+  constexpr std::chrono::seconds kPatience{1};
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  while (::flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK && errno != EINTR) return;
+    if (std::chrono::steady_clock::now() >= deadline) {
+      fail("{}: another process writes it; wait for it or stop it", path);
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+}
+
 std::uint32_t direct_io_alignment(int descriptor) {
 #ifdef STATX_DIOALIGN
   struct statx status = {};
@@ -90,7 +107,9 @@ PosixFile::PosixFile(const std::string& path, const OpenOptions& options)
   if (!S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode)) {
     fail("{}: not a regular file; give the path of a file", path_);
   }
-  alignment_ = direct_io_alignment(descriptor_.get());
+  if (!options.read_only) lock_for_writing(descriptor_.get(), path_);
+  // The page cache takes any offset.
+  alignment_ = options.direct ? direct_io_alignment(descriptor_.get()) : kMinAlignment;
 }
 
 std::uint64_t PosixFile::size_bytes() const {
