@@ -1,6 +1,6 @@
 // The seam to the file system: opens block files and does the few namespace operations that
-// checkpoints need. PosixDisk is the real one; SimulatedDisk (simulated_disk.h) keeps everything in
-// memory, injects faults, and can produce every state that a crash may leave behind.
+// checkpoints need. PosixDisk is the real one; SimulatedDisk (tests/simulated_disk/) is a disk in
+// memory that injects faults and can produce every state that a crash may leave behind.
 #pragma once
 
 #include <cstddef>

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "engine/checkpoint.h"
-#include "io/simulated_disk.h"
 #include "tests/offload/store_run.h"
+#include "tests/simulated_disk/simulated_disk.h"
 
 namespace mneme::engine::testing {
 

@@ -14,9 +14,9 @@
 #include "io/aligned_buffer.h"
 #include "io/error.h"
 #include "io/record_file.h"
-#include "io/simulated_disk.h"
 #include "kernels/backend.h"
 #include "offload/rows_file.h"
+#include "tests/simulated_disk/simulated_disk.h"
 
 #include "tests/support/test_backend.h"
 

@@ -15,8 +15,8 @@
 #include "io/error.h"
 #include "io/random.h"
 #include "io/safetensors_header.h"
-#include "io/simulated_disk.h"
 #include "tests/io/temporary_directory.h"
+#include "tests/simulated_disk/simulated_disk.h"
 
 namespace mneme::io {
 namespace {

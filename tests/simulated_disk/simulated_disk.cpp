@@ -1,4 +1,4 @@
-#include "io/simulated_disk.h"
+#include "tests/simulated_disk/simulated_disk.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -8,8 +8,8 @@
 #include "io/check.h"
 #include "io/errno_text.h"
 #include "io/error.h"
-#include "io/simulated_log.h"
-#include "io/simulated_state.h"
+#include "tests/simulated_disk/simulated_log.h"
+#include "tests/simulated_disk/simulated_state.h"
 
 namespace mneme::io {
 namespace {

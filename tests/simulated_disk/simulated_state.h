@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "io/random.h"
-#include "io/simulated_disk.h"
-#include "io/simulated_log.h"
+#include "tests/simulated_disk/simulated_disk.h"
+#include "tests/simulated_disk/simulated_log.h"
 
 namespace mneme::io {
 

@@ -9,8 +9,8 @@
 #include "io/check.h"
 #include "io/errno_text.h"
 #include "io/error.h"
-#include "io/simulated_state.h"
 #include "io/transfer.h"
+#include "tests/simulated_disk/simulated_state.h"
 
 namespace mneme::io {
 namespace {
