@@ -20,8 +20,8 @@ struct Fault {
   };
   // Names from functions.h, with '|' between them: "pwrite|io_uring_submit".
   std::string functions;
-  // "none", an error ("EIO"), an error from this call on ("EIO+"), a signal ("SIGKILL"), or
-  // "short": the transfer moves a part of its bytes.
+  // "none", an error ("EIO"), an error from this call on ("EIO+") or of every n-th call ("EINTR*"),
+  // a signal ("SIGKILL"), or "short": the transfer moves a part of its bytes.
   std::string action = "none";
   std::uint64_t call = 1;
   // A pattern of fnmatch() for the path of the file, where '*' matches '/' as well; of a rename,

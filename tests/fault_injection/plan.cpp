@@ -53,7 +53,8 @@ void say(long descriptor, const char* text) {
 struct Plan {
   bool counted[kFunctions] = {};
   int error = 0;
-  bool keep_failing = false;
+  bool from_there_on = false;
+  bool again_and_again = false;
   int signal = 0;
   bool short_transfer = false;
   std::uint64_t call = 0;
@@ -91,9 +92,10 @@ void read_action(char* action, const char* setting) {
   plan.short_transfer = std::strcmp(action, "short") == 0;
   if (plan.short_transfer) return;
   const std::size_t length = std::strlen(action);
-  if (length > 0 && action[length - 1] == '+') {
-    plan.keep_failing = true;
-    action[length - 1] = '\0';
+  if (length > 0) {
+    plan.from_there_on = action[length - 1] == '+';
+    plan.again_and_again = action[length - 1] == '*';
+    if (plan.from_there_on || plan.again_and_again) action[length - 1] = '\0';
   }
   plan.error = number_of(std::begin(kErrors), std::end(kErrors), action);
   plan.signal = number_of(std::begin(kSignals), std::end(kSignals), action);
@@ -116,6 +118,7 @@ void read_plan() {
   }
   read_functions(functions, setting);
   read_action(action, setting);
+  if (plan.again_and_again && call == 0) refuse(setting);
   plan.call = call;
   plan.any_path = std::strcmp(plan.pattern, "*") == 0;
   plan.after = std::strcmp(when, "after") == 0;
@@ -188,7 +191,8 @@ Verdict begin_call(Function function, CallPath path, std::uint64_t calls) {
   if (plan.counted[index]) {
     const std::uint64_t before = passings.fetch_add(calls);
     const bool now = plan.call > before && plan.call <= before + calls;
-    const bool later = plan.keep_failing && before >= plan.call;
+    const bool later = (plan.from_there_on && before >= plan.call) ||
+                       (plan.again_and_again && (before + calls) % plan.call == 0);
     if (now) report_strike(function, path);
     if (now || later) {
       verdict.error = plan.error;

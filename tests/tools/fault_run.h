@@ -219,7 +219,7 @@ class FaultRuns {
 
   // Interruptions and parts of transfers are everyday life, and no one's business.
   static bool must_not_show(const Fault& fault) {
-    return fault.action == "EINTR" || fault.action == "short";
+    return fault.action.starts_with("EINTR") || fault.action == "short";
   }
 
   // What is wrong with the text of a refusal.

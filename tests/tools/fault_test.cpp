@@ -51,5 +51,37 @@ TEST(Faults, APartOfATransferGoesOn) {
              End::kRight);
 }
 
+TEST(Faults, AnInterruptedCallIsMadeAgain) {
+  const std::string all =
+      "open|openat|mkdir|read|write|pread|pwrite|fsync|fdatasync|ftruncate|fallocate|flock|rename|"
+      "remove|statx|statvfs";
+  for (const Command command : {Command::kTrain, Command::kExport}) {
+    expect_end({command, {.functions = all, .action = "EINTR*", .call = 2, .path = "*/trial/*"}},
+               End::kRight);
+  }
+}
+
+TEST(Faults, TheHolderOfALockIsNotedWhole) {
+  expect_end({Command::kTrain, {.functions = "pwrite", .action = "short", .path = "*/LOCK"}},
+             End::kRight);
+  expect_end({Command::kResume, {.functions = "pwrite", .action = "ENOSPC", .path = "*/LOCK"}},
+             End::kRight);
+  expect_end({Command::kResume, {.functions = "pread", .action = "EIO", .path = "*/LOCK"}},
+             End::kRefused);
+}
+
+TEST(Faults, AnErrorSaysWhatToDo) {
+  for (const char* error : {"EFBIG", "EDQUOT", "EROFS"}) {
+    expect_end({Command::kTrain, {.functions = "write", .action = error, .path = "*/trial/run/*"}},
+               End::kRefused);
+  }
+  expect_end({Command::kVerify, {.functions = "fstat", .action = "ESTALE", .path = "*.rows"}},
+             End::kRefused);
+  expect_end({Command::kTrain, {.functions = "flock", .action = "ENOLCK", .path = "*/LOCK"}},
+             End::kRefused);
+  expect_end({Command::kTrain, {.functions = "statx", .action = "EIO", .path = "*.rows*"}},
+             End::kRefused);
+}
+
 }  // namespace
 }  // namespace mneme::test
