@@ -234,6 +234,16 @@ struct SafetensorsWriter::State {
   std::uint64_t total_bytes = 0;  // of the finished file
   bool finished = false;
 
+  ~State() {
+    if (file == nullptr || finished) return;
+    try {
+      file.reset();
+      disk->remove(path + kAsideSuffix);
+    } catch (const Error&) {
+      // Whoever gave up the file knows why; what stays is recognised by its name.
+    }
+  }
+
   void append(std::span<const std::byte> bytes) {
     CHECK(!finished && written + staged + bytes.size() <= total_bytes,
           "{}: more bytes than were declared", path);
@@ -282,15 +292,7 @@ SafetensorsWriter::SafetensorsWriter(Disk& disk, const std::string& path,
   state_->append(std::as_bytes(std::span(start)));
 }
 
-SafetensorsWriter::~SafetensorsWriter() {
-  if (state_->file == nullptr || state_->finished) return;
-  try {
-    state_->file.reset();
-    state_->disk->remove(state_->path + kAsideSuffix);
-  } catch (const Error&) {
-    // Whoever gave up the file knows why; what stays is recognised by its name.
-  }
-}
+SafetensorsWriter::~SafetensorsWriter() = default;
 
 void SafetensorsWriter::append(std::span<const std::byte> bytes) {
   state_->append(bytes);

@@ -19,8 +19,10 @@ namespace {
 // Rows that are read or written as records in one go.
 constexpr std::int64_t kScratchRows = 4096;
 
-io::OpenOptions open_options(const TierOptions& tiers) {
+io::OpenOptions open_options(const StoreOptions& options) {
+  const TierOptions& tiers = options.tiers;
   io::OpenOptions open;
+  open.read_only = options.read_only;
   open.direct = tiers.direct_io;
   open.depth = tiers.io_depth;
   open.engine = tiers.io_engine;
@@ -64,7 +66,7 @@ Tiers make_tiers(kernels::Backend& backend, kernels::Stream& stream, io::Disk& d
                             .record_bytes = static_cast<std::uint32_t>(record_bytes),
                             .table_id = rows_file_shape(options).table_id,
                             .limit_bytes = tiers.disk_bytes,
-                            .open = open_options(tiers)}),
+                            .open = open_options(options)}),
           .transfers = RowTransfers(backend, chunk_rows(options.layout)),
           .counters = {},
           .record_bytes = record_bytes,
@@ -217,15 +219,16 @@ void TieredStore::Implementation::commit(std::uint64_t epoch) {
   });
 }
 
-void TieredStore::Implementation::restore(std::span<const CheckpointTable> kept) {
-  CHECK(!kept.empty() && total_.leases == 0 && tiers_.counters.leases == 0);
+void TieredStore::Implementation::restore(std::span<const CheckpointTable> kept,
+                                          std::size_t current) {
+  CHECK(current < kept.size() && total_.leases == 0 && tiers_.counters.leases == 0);
   const bool any = std::any_of(kept.begin(), kept.end(),
                                [](const CheckpointTable& table) { return !table.entries.empty(); });
   if (!any) return;  // nothing was ever written: there is no file
   std::vector<const CheckpointTable*> tables;
   for (const CheckpointTable& table : kept) tables.push_back(&table);
-  tiers_.disk.restore(tables);
-  place_on_disk(kept.back().entries);
+  tiers_.disk.restore(tables, current);
+  place_on_disk(kept[current].entries);
 }
 
 void TieredStore::Implementation::place_on_disk(std::span<const TableEntry> entries) {

@@ -68,7 +68,7 @@ class TieredStore::Implementation {
   void read_records(kernels::RowId first, std::int64_t count, std::byte* out);
   TableDelta flush();
   void commit(std::uint64_t epoch);
-  void restore(std::span<const CheckpointTable> kept);
+  void restore(std::span<const CheckpointTable> kept, std::size_t current);
 
   const kernels::SlotId* lease_slots(const Lease::State& lease) const {
     return lease.mode == LeaseMode::kTrain ? lease.slots.as<kernels::SlotId>()

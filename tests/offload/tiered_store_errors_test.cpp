@@ -66,7 +66,7 @@ class TieredStoreErrors : public ::testing::Test {
 
   void expect_checkpoint_intact(io::SimulatedDisk& disk) {
     TieredStore reopened(backend_, disk, disk_heavy());
-    reopened.restore(std::span(&table_, 1));
+    reopened.restore(std::span(&table_, 1), 0);
     StoreRun run(backend_, reopened, 3);
     EXPECT_EQ(run.all_records(), expected_);
   }
@@ -147,7 +147,7 @@ TEST_F(TieredStoreErrors, AFullDiskSaysSoAndHarmsNoCheckpoint) {
   disk.set_faults({});
   TieredStore reopened(backend_, disk, options);
   const CheckpointTable table{1, delta.entries, delta.next_generation};
-  reopened.restore(std::span(&table, 1));
+  reopened.restore(std::span(&table, 1), 0);
   StoreRun again(backend_, reopened, 3);
   EXPECT_EQ(again.all_records(), expected);
 }
@@ -216,7 +216,7 @@ TEST_F(TieredStoreErrors, ADamagedRecordIsAnErrorThatNamesIt) {
     disk.corrupt(options.path, 4096 + slot * 512 + 100, 3);
   }
   TieredStore reopened(backend_, disk, options);
-  reopened.restore(std::span(&table, 1));
+  reopened.restore(std::span(&table, 1), 0);
   StoreRun run(backend_, reopened, 3);
   const std::string message = error_of([&] { run.all_records(); });
   EXPECT_NE(message.find("damaged"), std::string::npos) << message;
@@ -241,7 +241,7 @@ TEST_F(TieredStoreErrors, ADamagedRecordThatAPrefetchBringsIsAnErrorToo) {
   }
   disk.set_faults({.reorder = true, .max_delay_polls = 5});
   TieredStore reopened(backend_, disk, options);
-  reopened.restore(std::span(&table, 1));
+  reopened.restore(std::span(&table, 1), 0);
   StoreRun run(backend_, reopened, 3);
   const std::string message = error_of([&] {
     for (std::uint64_t step = 2; step < 20; ++step) {
@@ -268,7 +268,7 @@ TEST_F(TieredStoreErrors, ATableEntryThatPointsToAnotherRowsSlotIsFound) {
   std::swap(table.entries[0].slot, table.entries[1].slot);
   std::swap(table.entries[0].generation, table.entries[1].generation);
   TieredStore reopened(backend_, disk, options);
-  reopened.restore(std::span(&table, 1));
+  reopened.restore(std::span(&table, 1), 0);
   StoreRun run(backend_, reopened, 3);
   EXPECT_NE(error_of([&] { run.all_records(); }).find("damaged"), std::string::npos);
 }
@@ -286,7 +286,7 @@ TEST_F(TieredStoreErrors, ATruncatedRowsFileIsFoundAtOpening) {
   }
   disk.open(options.path, {})->truncate(4096 + 1024);
   TieredStore reopened(backend_, disk, options);
-  const std::string message = error_of([&] { reopened.restore(std::span(&table, 1)); });
+  const std::string message = error_of([&] { reopened.restore(std::span(&table, 1), 0); });
   EXPECT_NE(message.find("truncated"), std::string::npos) << message;
 }
 
