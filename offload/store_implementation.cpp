@@ -221,14 +221,17 @@ void TieredStore::Implementation::commit(std::uint64_t epoch) {
 
 void TieredStore::Implementation::restore(std::span<const CheckpointTable> kept,
                                           std::size_t current) {
-  CHECK(current < kept.size() && total_.leases == 0 && tiers_.counters.leases == 0);
-  const bool any = std::any_of(kept.begin(), kept.end(),
-                               [](const CheckpointTable& table) { return !table.entries.empty(); });
-  if (!any) return;  // nothing was ever written: there is no file
-  std::vector<const CheckpointTable*> tables;
-  for (const CheckpointTable& table : kept) tables.push_back(&table);
-  tiers_.disk.restore(tables, current);
-  place_on_disk(kept[current].entries);
+  guarded([&] {
+    CHECK(current < kept.size() && total_.leases == 0 && tiers_.counters.leases == 0);
+    const bool any = std::any_of(kept.begin(), kept.end(), [](const CheckpointTable& table) {
+      return !table.entries.empty();
+    });
+    if (!any) return;  // nothing was ever written: there is no file
+    std::vector<const CheckpointTable*> tables;
+    for (const CheckpointTable& table : kept) tables.push_back(&table);
+    tiers_.disk.restore(tables, current);
+    place_on_disk(kept[current].entries);
+  });
 }
 
 void TieredStore::Implementation::place_on_disk(std::span<const TableEntry> entries) {

@@ -187,6 +187,30 @@ TEST_F(TieredStoreErrors, ADeviceLostWhileALeaseBeginsLeavesNoLease) {
   EXPECT_EQ(store.lease_capacity(LeaseMode::kTrain), capacity);
 }
 
+// On the CPU backend, which skips what failed work was to hand over: rows that nobody has written
+// are neither looked up nor paged in, and the store does not go on as if they had been.
+TEST_F(TieredStoreErrors, AFailureOfTheCallersWorkIsTheLeasesError) {
+  io::SimulatedDisk disk({.record_log = false});
+  const auto backend = kernels::make_cpu_backend({.threads = 2});
+  TieredStore store(*backend, disk, small_store(200));
+  const auto compute = backend->create_stream();
+  const kernels::Buffer rows = backend->allocate(4 * 5, kernels::MemoryKind::kDevice);
+  const kernels::Buffer token = backend->allocate(4, kernels::MemoryKind::kPinnedHost);
+  *token.as<std::int32_t>() = -1;
+  backend->embedding(*compute, {.tokens = token.as<std::int32_t>(),
+                                .table = token.as<float>(),
+                                .out = rows.as<float>(),
+                                .count = 1,
+                                .width = 1,
+                                .vocabulary = 1});
+  const auto acquire = [&] {
+    store.acquire(*compute, rows.as<kernels::RowId>(), 5, LeaseMode::kTrain, {});
+  };
+  EXPECT_NE(error_of(acquire).find("token -1"), std::string::npos);
+  EXPECT_NE(error_of([&] { store.flush(); }).find("token -1"), std::string::npos);
+  EXPECT_THROW(compute->synchronize(), io::Error);
+}
+
 TEST_F(TieredStoreErrors, ALimitOnTheRowsFileIsKept) {
   io::SimulatedDisk disk({.record_log = false});
   StoreOptions options = disk_heavy();
@@ -288,6 +312,10 @@ TEST_F(TieredStoreErrors, ATruncatedRowsFileIsFoundAtOpening) {
   TieredStore reopened(backend_, disk, options);
   const std::string message = error_of([&] { reopened.restore(std::span(&table, 1), 0); });
   EXPECT_NE(message.find("truncated"), std::string::npos) << message;
+  // No rows are made anew in the place of those that could not be restored.
+  StoreRun run(backend_, reopened, 3);
+  EXPECT_EQ(error_of([&] { run.step(2, 10); }), message);
+  EXPECT_EQ(error_of([&] { reopened.flush(); }), message);
 }
 
 TEST_F(TieredStoreErrors, ABudgetBelowTheMinimumSaysHowManyBytesAreNeeded) {
