@@ -1,7 +1,9 @@
 // Failures are errors that name the row, the tier and the file, and harm no committed checkpoint.
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <string>
+#include <vector>
 
 #include "io/error.h"
 #include "tests/offload/store_run.h"
@@ -96,6 +98,17 @@ class TieredStoreErrors : public ::testing::Test {
     kernels::Buffer rows = backend_.allocate(count * 4, kernels::MemoryKind::kPinnedHost);
     for (std::uint32_t i = 0; i < count; ++i) rows.as<kernels::RowId>()[i] = i;
     return rows;
+  }
+
+  // Queues work that fails when it runs, for a token outside the vocabulary.
+  static void fail(kernels::Backend& backend, kernels::Stream& stream, const kernels::Buffer& out) {
+    static const std::int32_t kNoToken = -1;
+    backend.embedding(stream, {.tokens = &kNoToken,
+                               .table = out.as<float>(),
+                               .out = out.as<float>(),
+                               .count = 1,
+                               .width = 1,
+                               .vocabulary = 1});
   }
 
   kernels::Backend& backend_ = mneme::testing::test_backend();
@@ -195,20 +208,37 @@ TEST_F(TieredStoreErrors, AFailureOfTheCallersWorkIsTheLeasesError) {
   TieredStore store(*backend, disk, small_store(200));
   const auto compute = backend->create_stream();
   const kernels::Buffer rows = backend->allocate(4 * 5, kernels::MemoryKind::kDevice);
-  const kernels::Buffer token = backend->allocate(4, kernels::MemoryKind::kPinnedHost);
-  *token.as<std::int32_t>() = -1;
-  backend->embedding(*compute, {.tokens = token.as<std::int32_t>(),
-                                .table = token.as<float>(),
-                                .out = rows.as<float>(),
-                                .count = 1,
-                                .width = 1,
-                                .vocabulary = 1});
+  fail(*backend, *compute, rows);
   const auto acquire = [&] {
     store.acquire(*compute, rows.as<kernels::RowId>(), 5, LeaseMode::kTrain, {});
   };
-  EXPECT_NE(error_of(acquire).find("token -1"), std::string::npos);
-  EXPECT_NE(error_of([&] { store.flush(); }).find("token -1"), std::string::npos);
+  EXPECT_NE(error_of(acquire).find("token"), std::string::npos);
+  EXPECT_NE(error_of([&] { store.flush(); }).find("token"), std::string::npos);
   EXPECT_THROW(compute->synchronize(), io::Error);
+}
+
+// Whoever hears of the failure first: the store has stopped.
+TEST_F(TieredStoreErrors, AFailureUnderALeaseStopsTheStoreWhateverIsCalledNext) {
+  const std::vector<std::function<void(TieredStore&)>> calls = {
+      [](TieredStore& store) { store.step_counters(); },
+      [](TieredStore& store) { store.tier_use(); },
+      [](TieredStore& store) { static_cast<void>(store.touched_rows()); },
+      [](TieredStore& store) { store.begin_step(2); }};
+  for (const auto& call : calls) {
+    io::SimulatedDisk disk({.record_log = false});
+    const auto backend = kernels::make_cpu_backend({.threads = 2});
+    TieredStore store(*backend, disk, small_store(200));
+    const auto compute = backend->create_stream();
+    const kernels::Buffer rows = backend->allocate(4 * 5, kernels::MemoryKind::kDevice);
+    {
+      const Lease lease =
+          store.acquire(*compute, rows.as<kernels::RowId>(), 1, LeaseMode::kTrain, {});
+      fail(*backend, *compute, rows);
+    }
+    EXPECT_NE(error_of([&] { call(store); }).find("token"), std::string::npos);
+    EXPECT_NE(error_of([&] { store.flush(); }).find("token"), std::string::npos);
+    EXPECT_THROW(compute->synchronize(), io::Error);
+  }
 }
 
 TEST_F(TieredStoreErrors, ALimitOnTheRowsFileIsKept) {
