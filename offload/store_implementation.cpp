@@ -72,7 +72,7 @@ Tiers make_tiers(kernels::Backend& backend, kernels::Stream& stream, io::Disk& d
           .transfers = RowTransfers(backend, chunk_rows(options.layout)),
           .counters = {},
           .record_bytes = record_bytes,
-          .changed_rows = {}};
+          .changed_rows = ChangedRows(options.rows)};
 }
 
 }  // namespace
@@ -206,16 +206,13 @@ TableDelta TieredStore::Implementation::flush() {
     prefetch_.finish();
     write_back_.flush();
     tiers_.disk.slots().seal();
-    auto& changed = tiers_.changed_rows;
-    std::sort(changed.begin(), changed.end());
-    changed.erase(std::unique(changed.begin(), changed.end()), changed.end());
-    flushed_rows_ = changed.size();
+    const RowSet& changed = tiers_.changed_rows.report();
     TableDelta delta;
-    delta.entries.reserve(changed.size());
-    for (const RowId row : changed) {
+    delta.entries.reserve(changed.count());
+    changed.for_each([&](RowId row) {
       const std::uint32_t slot = tiers_.residency.disk_slot(row);
       delta.entries.push_back({row, slot, tiers_.disk.generation(slot)});
-    }
+    });
     delta.next_generation = tiers_.disk.next_generation();
     delta.file_slots = tiers_.disk.slots().slots();
     return delta;
@@ -224,10 +221,7 @@ TableDelta TieredStore::Implementation::flush() {
 
 void TieredStore::Implementation::commit(std::uint64_t epoch) {
   guarded([&] {
-    // What the last flush reported is in a checkpoint now; later changes are not.
-    auto& changed = tiers_.changed_rows;
-    changed.erase(changed.begin(), changed.begin() + static_cast<std::ptrdiff_t>(flushed_rows_));
-    flushed_rows_ = 0;
+    tiers_.changed_rows.commit();
     tiers_.disk.slots().commit(epoch);
   });
 }

@@ -134,7 +134,6 @@ class TieredStore::Implementation {
   std::uint64_t dropped_ = 0, prefetch_used_ = 0;  // as of the last report
   std::uint64_t placed_rows_ = 0;  // untouched rows that found a place, since the start
   std::uint64_t retries_before_step_ = 0;
-  std::size_t flushed_rows_ = 0;  // leading entries of changed_rows that the last flush reported
   StepCounters total_;
   std::string failure_;
 };
