@@ -43,6 +43,7 @@ Tiers make_tiers(kernels::Backend& backend, kernels::Stream& stream, io::Disk& d
                  const StoreOptions& options) {
   const TierOptions& tiers = options.tiers;
   const std::size_t record_bytes = options.layout.record_bytes();
+  const UseCounts counts = use_counts(tiers.device_policy, tiers.host_policy);
   Residency residency(backend, options.rows);
   kernels::Location* locations = residency.locations();
   return {.backend = backend,
@@ -55,6 +56,7 @@ Tiers make_tiers(kernels::Backend& backend, kernels::Stream& stream, io::Disk& d
                                 .evaluation_share = tiers.evaluation_share,
                                 .layout = options.layout,
                                 .policy = tiers.device_policy,
+                                .counts = counts,
                                 .seed = options.seed}),
           .host = HostTier(backend, stream,
                            {.table_rows = options.rows,
@@ -62,6 +64,7 @@ Tiers make_tiers(kernels::Backend& backend, kernels::Stream& stream, io::Disk& d
                             .bytes = tiers.host_bytes,
                             .record_bytes = record_bytes,
                             .policy = tiers.host_policy,
+                            .counts = counts,
                             .seed = options.seed}),
           .disk = DiskTier(backend, disk,
                            {.path = options.path,
