@@ -19,8 +19,6 @@
 namespace mneme::engine {
 namespace {
 
-// A row table file is read whole; a larger one cannot come from save().
-constexpr std::uint64_t kMaximumTableBytes = std::uint64_t{1} << 36;
 constexpr std::size_t kMaximumChain = 64;
 
 constexpr std::pair<ParameterBuffer, std::string_view> kSavedBuffers[] = {
@@ -49,6 +47,12 @@ std::map<std::string, DenseTensor, std::less<>> dense_tensors(
     }
   }
   return tensors;
+}
+
+std::vector<RowTableLink> links(const std::string& directory, std::span<const NamedFile> chain) {
+  std::vector<RowTableLink> all;
+  for (const NamedFile& file : chain) all.push_back({directory + "/" + file.name, file.checksum});
+  return all;
 }
 
 }  // namespace
@@ -112,21 +116,12 @@ void Checkpointer::restore_rows(std::uint32_t table, const CheckpointEntry& curr
 offload::CheckpointTable read_row_table(io::Disk& disk, const std::string& directory,
                                         std::uint32_t table, const CheckpointEntry& entry) {
   CHECK(table < entry.tables.size());
-  const std::vector<NamedFile>& chain = entry.tables[table];
+  const RowTableChain files(disk, table, links(directory, entry.tables[table]));
   offload::CheckpointTable merged;
   merged.epoch = entry.step;
-  for (std::size_t i = 0; i < chain.size(); ++i) {
-    const std::string path = directory + "/" + chain[i].name;
-    const RowTableFile file = decode_row_table(disk.read_file(path, kMaximumTableBytes), path);
-    if (file.checksum != chain[i].checksum) {
-      io::fail("{}: is not the row table that the manifest names; restore it from a backup", path);
-    }
-    if (file.table != table || file.base != (i == 0)) {
-      io::fail("{}: not the row table that the manifest means; restore it from a backup", path);
-    }
-    apply_delta(merged.entries, file.entries);
-    merged.next_generation = std::max(merged.next_generation, file.next_generation);
-  }
+  merged.next_generation = files.next_generation();
+  merged.entries.reserve(files.most_entries());
+  files.for_each({}, [&](const offload::TableEntry& row) { merged.entries.push_back(row); });
   return merged;
 }
 
@@ -244,7 +239,6 @@ std::vector<NamedFile> Checkpointer::save_table(std::uint32_t table, std::uint64
                                                 const offload::TableDelta& delta) {
   std::vector<NamedFile> chain;
   if (!kept_.empty()) chain = kept_.back().tables.at(table);
-  RowTableFile file{table, false, delta.next_generation, delta.entries};
   // The chain so far, in bytes: rewritten as one base once its deltas outweigh the base.
   std::uint64_t base_bytes = 0;
   std::uint64_t delta_bytes = delta.entries.size() * kRowTableEntryBytes;
@@ -255,21 +249,18 @@ std::vector<NamedFile> Checkpointer::save_table(std::uint32_t table, std::uint64
                   {.read_only = true, .direct = false, .depth = 1, .engine = io::IoEngine::kSync})
             ->size_bytes();
   }
-  if (chain.empty() || delta_bytes > base_bytes || chain.size() >= kMaximumChain) {
-    std::vector<offload::TableEntry> merged;
-    if (!chain.empty()) {
-      merged = read_row_table(disk_, directory_, table, kept_.back()).entries;
-    }
-    apply_delta(merged, delta.entries);
-    file.entries = std::move(merged);
-    file.base = true;
+  const bool base = chain.empty() || delta_bytes > base_bytes || chain.size() >= kMaximumChain;
+  NamedFile file;
+  file.name =
+      unused_name(fmt::format("table-{}-{:010}{}.rows-table", table, step, base ? "-base" : ""));
+  if (base) {
+    const RowTableChain merged(disk_, table, links(directory_, chain));
+    file.checksum = write_row_table_base(disk_, path(file.name), table, merged, delta);
     chain.clear();
+  } else {
+    file.checksum = write_row_table_delta(disk_, path(file.name), table, delta);
   }
-  const std::string name = unused_name(
-      fmt::format("table-{}-{:010}{}.rows-table", table, step, file.base ? "-base" : ""));
-  const std::vector<std::byte> bytes = encode_row_table(file);
-  io::replace_file(disk_, path(name), bytes);
-  chain.push_back({name, row_table_checksum(bytes)});
+  chain.push_back(std::move(file));
   return chain;
 }
 

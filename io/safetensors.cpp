@@ -12,6 +12,7 @@
 #include "io/error.h"
 #include "io/file_io.h"
 #include "io/safetensors_header.h"
+#include "io/sequential_file.h"
 
 namespace mneme::io {
 namespace {
@@ -76,13 +77,11 @@ bool is_float(ElementType type) {
          type == ElementType::kF16;
 }
 
-OpenOptions plain_options(bool create) {
+// Tensors are read once, from front to back: what the page cache is good at.
+OpenOptions read_options() {
   OpenOptions options;
-  options.create = create;
-  options.read_only = !create;
-  // Tensors are read once, from front to back: what the page cache is good at. Written ones go
-  // straight to the disk, so that a checkpoint does not push everything else out of memory.
-  options.direct = create;
+  options.read_only = true;
+  options.direct = false;
   options.depth = 1;
   options.engine = IoEngine::kSync;
   return options;
@@ -123,7 +122,7 @@ struct SafetensorsReader::State {
 SafetensorsReader::SafetensorsReader(Disk& disk, const std::string& path)
     : state_(std::make_unique<State>()) {
   state_->path = path;
-  state_->file = disk.open(path, plain_options(/*create=*/false));
+  state_->file = disk.open(path, read_options());
   state_->staging = AlignedBuffer(kStagingBytes, state_->file->alignment());
   const std::uint64_t file_bytes = state_->file->size_bytes();
   std::uint64_t length = 0;
@@ -225,48 +224,12 @@ std::vector<std::int64_t> SafetensorsReader::read_i64(std::string_view name) con
 }
 
 struct SafetensorsWriter::State {
-  Disk* disk = nullptr;
-  std::string path;  // that the finished file gets
-  std::unique_ptr<BlockFile> file;
-  AlignedBuffer staging;
-  std::size_t staged = 0;         // bytes in staging
-  std::uint64_t written = 0;      // bytes of the file before staging
-  std::uint64_t total_bytes = 0;  // of the finished file
-  bool finished = false;
-
-  ~State() {
-    if (file == nullptr || finished) return;
-    try {
-      file.reset();
-      disk->remove(path + kAsideSuffix);
-    } catch (const Error&) {
-      // Whoever gave up the file knows why; what stays is recognised by its name.
-    }
-  }
-
-  void append(std::span<const std::byte> bytes) {
-    CHECK(!finished && written + staged + bytes.size() <= total_bytes,
-          "{}: more bytes than were declared", path);
-    while (!bytes.empty()) {
-      const std::size_t piece = std::min(bytes.size(), staging.size() - staged);
-      std::memcpy(staging.data() + staged, bytes.data(), piece);
-      staged += piece;
-      bytes = bytes.subspan(piece);
-      if (staged == staging.size()) flush(staged);
-    }
-  }
-
-  void flush(std::size_t bytes) {
-    write_blocks(*file, written, staging.span().first(bytes));
-    written += bytes;
-    staged = 0;
-  }
+  SequentialWriter file;
 };
 
 SafetensorsWriter::SafetensorsWriter(Disk& disk, const std::string& path,
                                      std::vector<Declaration> tensors,
-                                     std::map<std::string, std::string> metadata)
-    : state_(std::make_unique<State>()) {
+                                     std::map<std::string, std::string> metadata) {
   SafetensorsHeader header;
   header.metadata = std::move(metadata);
   std::set<std::string> names = {"__metadata__"};
@@ -282,36 +245,18 @@ SafetensorsWriter::SafetensorsWriter(Disk& disk, const std::string& path,
   if (start.size() - sizeof(std::uint64_t) > kMaxSafetensorsHeaderBytes) {
     fail("{}: a header of {} bytes; write fewer tensors into one file", path, start.size());
   }
-  state_->disk = &disk;
-  state_->path = path;
-  state_->total_bytes = start.size() + end;
-  state_->file = disk.open(path + kAsideSuffix, plain_options(/*create=*/true));
-  state_->file->truncate(0);
-  state_->file->reserve(round_up(state_->total_bytes, state_->file->alignment()));
-  state_->staging = AlignedBuffer(kStagingBytes, state_->file->alignment());
-  state_->append(std::as_bytes(std::span(start)));
+  state_ = std::make_unique<State>(SequentialWriter(disk, path, start.size() + end));
+  state_->file.append(std::as_bytes(std::span(start)));
 }
 
 SafetensorsWriter::~SafetensorsWriter() = default;
 
 void SafetensorsWriter::append(std::span<const std::byte> bytes) {
-  state_->append(bytes);
+  state_->file.append(bytes);
 }
 
 void SafetensorsWriter::finish() {
-  State& state = *state_;
-  CHECK(!state.finished && state.written + state.staged == state.total_bytes,
-        "{}: {} of {} bytes were appended", state.path, state.written + state.staged,
-        state.total_bytes);
-  if (state.staged > 0) {
-    const std::size_t padded = round_up(state.staged, state.file->alignment());
-    std::memset(state.staging.data() + state.staged, 0, padded - state.staged);
-    state.flush(padded);
-  }
-  state.file->truncate(state.total_bytes);
-  state.file->sync();
-  take_name(*state.disk, state.path);
-  state.finished = true;
+  state_->file.finish();
 }
 
 }  // namespace mneme::io

@@ -6,6 +6,7 @@ mneme_test(engine_run_directory_test
   SOURCES run_directory_test.cpp
   LIBRARIES mneme_engine nlohmann_json::nlohmann_json)
 # The states of a disk: the device does not matter.
+mneme_test(row_table_file_test SOURCES row_table_file_test.cpp LIBRARIES mneme_engine)
 mneme_test(checkpoint_campaign CAMPAIGN
-  SOURCES checkpoint_campaign.cpp
+  SOURCES checkpoint_campaign.cpp large_table_campaign.cpp
   LIBRARIES mneme_test_backends mneme_engine)

@@ -326,24 +326,5 @@ TEST_F(CheckpointTest, AFullDiskAtASaveHarmsNoEarlierCheckpoint) {
   EXPECT_GT(failures, 3u);
 }
 
-TEST(RowTableFile, SurvivesNothingButItself) {
-  RowTableFile file{3, true, 77, {{1, 5, 9}, {4, 2, 10}, {9, 0, 11}}};
-  const auto bytes = encode_row_table(file);
-  EXPECT_EQ(bytes.size(), kRowTableFileOverhead + 3 * kRowTableEntryBytes);
-  EXPECT_EQ(decode_row_table(bytes, "t").entries, file.entries);
-  for (std::size_t i = 0; i < bytes.size(); ++i) {
-    auto damaged = bytes;
-    damaged[i] ^= std::byte{1};
-    EXPECT_THROW(decode_row_table(damaged, "t"), io::Error) << i;
-  }
-}
-
-TEST(RowTableFile, ADeltaReplacesAndAdds) {
-  std::vector<offload::TableEntry> table = {{1, 1, 1}, {3, 3, 3}};
-  const std::vector<offload::TableEntry> delta = {{2, 9, 9}, {3, 8, 8}};
-  apply_delta(table, delta);
-  EXPECT_EQ(table, (std::vector<offload::TableEntry>{{1, 1, 1}, {2, 9, 9}, {3, 8, 8}}));
-}
-
 }  // namespace
 }  // namespace mneme::engine

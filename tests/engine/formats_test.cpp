@@ -203,14 +203,20 @@ TEST(Formats, ARowsFileBelongsToTheTableOfThisIdentity) {
 }
 
 TEST(Formats, ARowTableFileHasTheseBytes) {
-  const RowTableFile file = {
-      2, true, 77, {{4, 9, 70}, {0xfffffffd, 3, (std::uint64_t{1} << 32) + 5}}};
-  EXPECT_EQ(hex(encode_row_table(file)), kRowTable);
-  const RowTableFile read = decode_row_table(from_hex(kRowTable), "table");
-  EXPECT_EQ(read.table, 2u);
-  EXPECT_TRUE(read.base);
-  EXPECT_EQ(read.next_generation, 77u);
-  EXPECT_EQ(read.entries, file.entries);
+  const RowTableHead head = {.table = 2, .base = true, .next_generation = 77, .entries = 2};
+  const std::vector<offload::TableEntry> entries = {{4, 9, 70},
+                                                    {0xfffffffd, 3, (std::uint64_t{1} << 32) + 5}};
+  io::SimulatedDisk disk({.record_log = false});
+  RowTableWriter writer(disk, "/table", head);
+  for (const offload::TableEntry& entry : entries) writer.append(entry);
+  writer.finish();
+  EXPECT_EQ(hex(disk.read_file("/table", 1 << 20)), kRowTable);
+
+  disk.write_file("/table", from_hex(kRowTable));
+  RowTableReader reader(disk, "/table");
+  EXPECT_EQ(reader.head(), head);
+  for (const offload::TableEntry& entry : entries) EXPECT_EQ(reader.next(), entry);
+  EXPECT_EQ(reader.next(), std::nullopt);
 }
 
 TEST(Formats, AManifestHasTheseBytes) {
