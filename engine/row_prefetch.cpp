@@ -25,7 +25,8 @@ void RowPrefetch::hint(std::uint64_t next_step) {
                                    .targets = batch_.targets,
                                    .batch = config_.train.batch,
                                    .sequence = config_.train.sequence});
-    for (const std::int64_t block : config_.memory.blocks) {
+    // The model's own list: of any other block there is no memory layer to ask.
+    for (const std::int64_t block : run_.model().options().memory_blocks) {
       run_.backend().copy(stream, pinned_.as<void>(), run_.model().memory_layer(block)->rows(),
                           pinned_.bytes());
       stream.synchronize();
