@@ -2,23 +2,18 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
 
 #include "io/safetensors.h"
 #include "tests/engine/test_model.h"
+#include "tests/support/golden_files.h"
 
 namespace mneme::test {
 namespace {
 
 constexpr double kTolerance = 1e-5;
-
-std::string golden_directory() {
-  const char* given = std::getenv("MNEME_GOLDEN_DIR");
-  return given != nullptr ? given : MNEME_GOLDEN_DIR_DEFAULT;
-}
 
 nlohmann::json config_of(const io::SafetensorsReader& file) {
   return nlohmann::json::parse(file.metadata().at("config"));
@@ -29,23 +24,16 @@ std::string path_of(const std::string& name) {
 }
 
 // Files of models with kinds of blocks that this project does not have are no tests.
-bool supported(const std::string& name) {
-  const std::unique_ptr<io::Disk> disk = io::make_posix_disk();
-  const auto config = config_of(io::SafetensorsReader(*disk, path_of(name)));
-  return config.at("kind") == "memory" && config.at("moe_blocks").empty();
+bool supported(const std::string& path) {
+  const GoldenFile file(path);
+  return file.config.at("kind") == "memory" && file.config.at("moe_blocks").empty();
 }
 
 std::vector<std::string> golden_models() {
   std::vector<std::string> names;
-  std::error_code missing;  // no files at all: the test below says so
-  for (const auto& entry : std::filesystem::directory_iterator(golden_directory(), missing)) {
-    const std::string name = entry.path().stem().string();
-    if (name.starts_with("model_") && entry.path().extension() == ".safetensors" &&
-        supported(name)) {
-      names.push_back(name);
-    }
+  for (const std::string& path : golden_files("model_")) {
+    if (supported(path)) names.push_back(std::filesystem::path(path).stem().string());
   }
-  std::sort(names.begin(), names.end());
   return names;
 }
 
@@ -154,7 +142,7 @@ TEST_P(GoldenModel, MatchesFloat64InLossLogitsRowsAndEveryGradient) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Files, GoldenModel, ::testing::ValuesIn(golden_models()),
-                         [](const auto& test) { return test.param; });
+                         [](const auto& test) { return golden_test_name(test.param); });
 
 // How far bf16 activations and weights may take a small model: 2^-8 a rounding, through its blocks.
 // Rows with nearly equal scores may change places, so that single gradients say little.
@@ -187,11 +175,11 @@ TEST_P(GoldenModelInBf16, IsCloseToFloat64InLossAndLogits) {
 
 INSTANTIATE_TEST_SUITE_P(Files, GoldenModelInBf16, ::testing::ValuesIn(bf16_models()),
                          [](const auto& test) {
-                           return test.param.file + "_" + test.param.backend.name;
+                           return golden_test_name(test.param.file) + "_" + test.param.backend.name;
                          });
 
 TEST(GoldenModels, AreFound) {
-  EXPECT_GE(golden_models().size(), 4u) << golden_directory();
+  EXPECT_FALSE(golden_models().empty()) << "no model_*.safetensors in " << golden_directory();
 }
 
 }  // namespace

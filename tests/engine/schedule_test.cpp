@@ -11,8 +11,8 @@
 #include <string>
 #include <vector>
 
-#include "io/disk.h"
 #include "io/safetensors.h"
+#include "tests/support/golden_files.h"
 
 namespace mneme::engine {
 namespace {
@@ -92,13 +92,12 @@ struct DenseAdamW {
   }
 };
 
-class ScheduleGolden : public ::testing::TestWithParam<const char*> {};
+class ScheduleGolden : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(ScheduleGolden, LinearScheduleReproducesTheTables) {
-  const auto disk = io::make_posix_disk();
-  const io::SafetensorsReader file(
-      *disk, std::string(MNEME_GOLDEN_DIR_DEFAULT) + "/adamw_" + GetParam() + ".safetensors");
-  const auto config = nlohmann::json::parse(file.metadata().at("config"));
+  const test::GoldenFile golden(GetParam());
+  const io::SafetensorsReader& file = golden.reader;
+  const nlohmann::json& config = golden.config;
   const auto width = config["width"].get<std::size_t>();
   DenseAdamW adamw{.beta1 = config["beta1"],
                    .beta2 = config["beta2"],
@@ -142,9 +141,13 @@ TEST_P(ScheduleGolden, LinearScheduleReproducesTheTables) {
   EXPECT_EQ(compared, config["snapshots"].size());
 }
 
-INSTANTIATE_TEST_SUITE_P(Files, ScheduleGolden,
-                         ::testing::Values("warmup_decay", "clipped", "no_decay", "large_eps",
-                                           "long_absence"));
+INSTANTIATE_TEST_SUITE_P(Files, ScheduleGolden, ::testing::ValuesIn(test::golden_files("adamw_")),
+                         [](const auto& file) { return test::golden_test_name(file.param); });
+
+TEST(ScheduleGoldenFiles, AreFound) {
+  EXPECT_FALSE(test::golden_files("adamw_").empty())
+      << "no adamw_*.safetensors in " << test::golden_directory();
+}
 
 }  // namespace
 }  // namespace mneme::engine

@@ -2,35 +2,18 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "io/disk.h"
-#include "io/safetensors.h"
 #include "tests/kernels/dense_training.h"
+#include "tests/support/golden_files.h"
 #include "tests/support/test_backend.h"
 
 namespace mneme::testing {
 namespace {
 
-std::vector<std::string> golden_files(const std::string& prefix) {
-  std::vector<std::string> names;
-  for (const auto& file : std::filesystem::directory_iterator(MNEME_GOLDEN_DIR_DEFAULT)) {
-    const std::string name = file.path().stem().string();
-    if (name.starts_with(prefix)) names.push_back(name);
-  }
-  std::sort(names.begin(), names.end());
-  EXPECT_FALSE(names.empty());
-  return names;
-}
-
-io::SafetensorsReader open(io::Disk& disk, const std::string& name) {
-  return {disk, fmt::format("{}/{}.safetensors", MNEME_GOLDEN_DIR_DEFAULT, name)};
-}
-
-nlohmann::json config_of(const io::SafetensorsReader& file) {
-  return nlohmann::json::parse(file.metadata().at("config"));
-}
+using test::golden_files;
+using test::golden_test_name;
+using test::GoldenFile;
 
 class GoldenMemory : public ::testing::TestWithParam<std::string> {};
 class GoldenAdamW : public ::testing::TestWithParam<std::string> {};
@@ -65,9 +48,9 @@ std::vector<float> half_scores(const io::SafetensorsReader& file, const nlohmann
 }
 
 TEST_P(GoldenMemory, RowsAreExactAndScoresWeightsAndSumsAgree) {
-  const auto disk = io::make_posix_disk();
-  const io::SafetensorsReader file = open(*disk, GetParam());
-  const nlohmann::json config = config_of(file);
+  const GoldenFile golden(GetParam());
+  const io::SafetensorsReader& file = golden.reader;
+  const nlohmann::json& config = golden.config;
   const std::int64_t tokens = config["tokens"], heads = config["heads"], knn = config["knn"];
   const std::int64_t n = config["half_keys"], width = config["value_width"];
   const auto values = file.read_f64("in.values");
@@ -126,7 +109,7 @@ TEST_P(GoldenMemory, RowsAreExactAndScoresWeightsAndSumsAgree) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Files, GoldenMemory, ::testing::ValuesIn(golden_files("memory_")),
-                         [](const auto& test) { return test.param; });
+                         [](const auto& file) { return golden_test_name(file.param); });
 
 // The files' schedule: linear warm-up, then linear to min_ratio.
 double scheduled_rate(const nlohmann::json& config, std::uint64_t step) {
@@ -139,9 +122,9 @@ double scheduled_rate(const nlohmann::json& config, std::uint64_t step) {
 }
 
 TEST_P(GoldenAdamW, TableAndMomentsAgreeAtEverySnapshot) {
-  const auto disk = io::make_posix_disk();
-  const io::SafetensorsReader file = open(*disk, GetParam());
-  const nlohmann::json config = config_of(file);
+  const GoldenFile golden(GetParam());
+  const io::SafetensorsReader& file = golden.reader;
+  const nlohmann::json& config = golden.config;
   const std::uint32_t table_rows = config["rows"];
   const std::int64_t width = config["width"];
   const double clip = config["clip"];
@@ -207,7 +190,14 @@ TEST_P(GoldenAdamW, TableAndMomentsAgreeAtEverySnapshot) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Files, GoldenAdamW, ::testing::ValuesIn(golden_files("adamw_")),
-                         [](const auto& test) { return test.param; });
+                         [](const auto& file) { return golden_test_name(file.param); });
+
+TEST(GoldenRows, AreFound) {
+  for (const char* kind : {"memory_", "adamw_"}) {
+    EXPECT_FALSE(golden_files(kind).empty())
+        << "no " << kind << "*.safetensors in " << test::golden_directory();
+  }
+}
 
 }  // namespace
 }  // namespace mneme::testing

@@ -8,13 +8,14 @@
 
 #include "kernels/cpu/vector_math.h"
 #include "kernels/scalar.h"
+#include "tests/support/golden_directory.h"
 
 namespace mneme::kernels {
 namespace {
 
 TEST(Philox, GivesTheKnownAnswers) {
-  std::ifstream file(std::string(MNEME_GOLDEN_DIR_DEFAULT) + "/philox4x32_10.json");
-  ASSERT_TRUE(file);
+  std::ifstream file(test::golden_directory() + "/philox4x32_10.json");
+  ASSERT_TRUE(file) << test::golden_directory();
   const nlohmann::json answers = nlohmann::json::parse(file);
   ASSERT_FALSE(answers.empty());
   for (const auto& answer : answers) {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "offload/tiered_store.h"
-#include "tests/memory/golden_files.h"
+#include "tests/support/golden_files.h"
 #include "tests/memory/layer_run.h"
 
 namespace mneme::test {

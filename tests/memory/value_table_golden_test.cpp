@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/memory/golden_files.h"
+#include "tests/support/golden_files.h"
 #include "tests/memory/table_run.h"
 
 namespace mneme::test {
