@@ -9,8 +9,8 @@
 
 #include "io/checksum.h"
 #include "io/error.h"
-#include "io/simulated_disk.h"
 #include "tests/engine/row_table_support.h"
+#include "tests/simulated_disk/simulated_disk.h"
 
 namespace mneme::engine {
 namespace {
