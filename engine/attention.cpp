@@ -2,8 +2,8 @@
 
 #include <cmath>
 
-#include "engine/linear.h"
 #include "io/check.h"
+#include "kernels/linear.h"
 
 namespace mneme::engine {
 
@@ -68,8 +68,8 @@ kernels::AttentionArgs Attention::attention_args(const PartCall& call) const {
 void Attention::forward(const PartCall& call, const void* x, float* out) {
   CHECK(call.tokens() <= tokens_, "{} tokens, room for {}", call.tokens(), tokens_);
   x_ = x;
-  const LinearShape wide{call.tokens(), width_, width_};
-  const LinearShape narrow{call.tokens(), width_, kv_width_};
+  const kernels::LinearShape wide{call.tokens(), width_, width_};
+  const kernels::LinearShape narrow{call.tokens(), width_, kv_width_};
   linear(backend_, call.stream, wide, x, wq_.weight, {q_.data(), type_});
   linear(backend_, call.stream, narrow, x, wk_.weight, {k_.data(), type_});
   linear(backend_, call.stream, narrow, x, wv_.weight, {v_.data(), type_});
@@ -81,8 +81,8 @@ void Attention::forward(const PartCall& call, const void* x, float* out) {
 }
 
 void Attention::backward(const PartCall& call, const float* d_out, float* d_x) {
-  const LinearShape wide{call.tokens(), width_, width_};
-  const LinearShape narrow{call.tokens(), width_, kv_width_};
+  const kernels::LinearShape wide{call.tokens(), width_, width_};
+  const kernels::LinearShape narrow{call.tokens(), width_, kv_width_};
   ScratchPieces scratch(call.scratch);
   void* d_heads_out = scratch.take(tokens_ * width_, type_);
   void* d_q = scratch.take(tokens_ * width_, type_);

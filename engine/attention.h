@@ -5,7 +5,7 @@
 
 #include "engine/block_part.h"
 #include "engine/model_options.h"
-#include "memory/device_array.h"
+#include "kernels/device_array.h"
 
 namespace mneme::engine {
 
@@ -34,8 +34,8 @@ class Attention : public BlockPart {
   float theta_;
   Projection wq_, wk_, wv_, wo_;
   // Kept for backward: q and k after the rotation, v, the heads' output, and the softmax sums.
-  memory::FloatArray q_, k_, v_, heads_out_;
-  memory::DeviceArray<float> log_sum_;
+  kernels::FloatArray q_, k_, v_, heads_out_;
+  kernels::DeviceArray<float> log_sum_;
   const void* x_ = nullptr;
 };
 

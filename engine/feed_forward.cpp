@@ -1,7 +1,7 @@
 #include "engine/feed_forward.h"
 
-#include "engine/linear.h"
 #include "io/check.h"
+#include "kernels/linear.h"
 
 namespace mneme::engine {
 
@@ -30,8 +30,8 @@ std::size_t FeedForward::scratch_bytes() const {
 void FeedForward::forward(const PartCall& call, const void* x, float* out) {
   CHECK(call.tokens() <= tokens_, "{} tokens, room for {}", call.tokens(), tokens_);
   x_ = x;
-  const LinearShape up{call.tokens(), width_, hidden_};
-  const LinearShape down{call.tokens(), hidden_, width_};
+  const kernels::LinearShape up{call.tokens(), width_, hidden_};
+  const kernels::LinearShape down{call.tokens(), hidden_, width_};
   linear(backend_, call.stream, up, x, w1_, {gate_.data(), type_});
   linear(backend_, call.stream, up, x, w3_, {value_.data(), type_});
   backend_.gated_silu(call.stream, {.type = type_,
@@ -44,8 +44,8 @@ void FeedForward::forward(const PartCall& call, const void* x, float* out) {
 }
 
 void FeedForward::backward(const PartCall& call, const float* d_out, float* d_x) {
-  const LinearShape up{call.tokens(), width_, hidden_};
-  const LinearShape down{call.tokens(), hidden_, width_};
+  const kernels::LinearShape up{call.tokens(), width_, hidden_};
+  const kernels::LinearShape down{call.tokens(), hidden_, width_};
   ScratchPieces scratch(call.scratch);
   // First the product's gradient, then in its place the gate's.
   void* d_gate = scratch.take(tokens_ * hidden_, type_);

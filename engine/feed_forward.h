@@ -5,7 +5,7 @@
 
 #include "engine/block_part.h"
 #include "engine/model_options.h"
-#include "memory/device_array.h"
+#include "kernels/device_array.h"
 
 namespace mneme::engine {
 
@@ -26,7 +26,7 @@ class FeedForward : public BlockPart {
   const void *w1_, *w2_, *w3_;
   float *d_w1_, *d_w2_, *d_w3_;
   // Kept for backward: W1 x, W3 x and their gated product, [tokens, hidden] each.
-  memory::FloatArray gate_, value_, product_;
+  kernels::FloatArray gate_, value_, product_;
   const void* x_ = nullptr;
 };
 

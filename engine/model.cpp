@@ -244,7 +244,7 @@ class Model::Implementation {
   BatchStaging staging_;
   std::vector<Branch> branches_;  // attention and f of block 0, of block 1, ...
 
-  std::vector<memory::FloatArray> activations_;
+  std::vector<kernels::FloatArray> activations_;
   std::vector<float*> stream_;    // [branches + 1] of [tokens, C]: the stream before each branch
   void* final_normed_ = nullptr;  // [tokens, C] in the compute type
   float* final_inverse_ = nullptr;

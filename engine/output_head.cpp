@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
-#include "engine/linear.h"
 #include "io/check.h"
+#include "kernels/linear.h"
 
 namespace mneme::engine {
 namespace {
@@ -59,7 +59,7 @@ void OutputHead::loss_and_gradient(kernels::Stream& stream, const void* x,
     const std::int64_t stride =
         options_.vocabulary *
         static_cast<std::int64_t>(sizeof(float) / kernels::float_type_bytes(type_));
-    const LinearShape shape{rows, options_.width, options_.vocabulary, stride};
+    const kernels::LinearShape shape{rows, options_.width, options_.vocabulary, stride};
     const void* x_rows = row_of(x, first);
     project(stream, x_rows, rows);
     backend_.cross_entropy(stream, {.logits = chunk_.as<float>(),

@@ -20,7 +20,7 @@ CatchUp::CatchUp(kernels::Backend& backend, const RowOptimizerOptions& options, 
   args_.seed = seed;
   stream_ = backend.create_stream();
   used_ = backend.create_event();
-  staging_ = pinned_array<std::byte>(backend, kStagingBytes);
+  staging_ = kernels::pinned_array<std::byte>(backend, kStagingBytes);
   grow(kFirstCapacity);
   upload(0);
 }
@@ -59,9 +59,9 @@ void CatchUp::mark_used(kernels::Stream& stream) {
 }
 
 void CatchUp::grow(std::int64_t steps) {
-  entries_ = DeviceArray<kernels::CatchUpEntry>(*backend_, steps);
-  learning_rates_ = DeviceArray<float>(*backend_, steps);
-  log_decay_ = DeviceArray<double>(*backend_, steps);
+  entries_ = kernels::DeviceArray<kernels::CatchUpEntry>(*backend_, steps);
+  learning_rates_ = kernels::DeviceArray<float>(*backend_, steps);
+  log_decay_ = kernels::DeviceArray<double>(*backend_, steps);
 }
 
 void CatchUp::upload(std::uint64_t since) {
@@ -75,7 +75,7 @@ void CatchUp::upload(std::uint64_t since) {
 }
 
 template <typename T>
-void CatchUp::upload_range(const DeviceArray<T>& target, std::span<const T> source,
+void CatchUp::upload_range(const kernels::DeviceArray<T>& target, std::span<const T> source,
                            std::uint64_t first) {
   constexpr std::size_t kBatch = kStagingBytes / sizeof(T);
   for (std::size_t done = first; done < source.size(); done += kBatch) {

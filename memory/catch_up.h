@@ -9,7 +9,7 @@
 
 #include "kernels/backend.h"
 #include "kernels/catch_up_table.h"
-#include "memory/device_array.h"
+#include "kernels/device_array.h"
 #include "memory/row_optimizer.h"
 
 namespace mneme::memory {
@@ -31,7 +31,8 @@ class CatchUp {
   void upload(std::uint64_t since);
   void grow(std::int64_t steps);
   template <typename T>
-  void upload_range(const DeviceArray<T>& target, std::span<const T> source, std::uint64_t first);
+  void upload_range(const kernels::DeviceArray<T>& target, std::span<const T> source,
+                    std::uint64_t first);
 
   kernels::Backend* backend_;
   RowOptimizerOptions options_;
@@ -39,10 +40,10 @@ class CatchUp {
   kernels::CatchUpArgs args_;
   std::unique_ptr<kernels::Stream> stream_;
   std::unique_ptr<kernels::Event> used_;
-  DeviceArray<std::byte> staging_;  // pinned host
-  DeviceArray<kernels::CatchUpEntry> entries_;
-  DeviceArray<float> learning_rates_;
-  DeviceArray<double> log_decay_;
+  kernels::DeviceArray<std::byte> staging_;  // pinned host
+  kernels::DeviceArray<kernels::CatchUpEntry> entries_;
+  kernels::DeviceArray<float> learning_rates_;
+  kernels::DeviceArray<double> log_decay_;
 };
 
 }  // namespace mneme::memory

@@ -34,7 +34,7 @@ LookupSet::LookupSet(kernels::Backend& backend, const LookupSetShape& shape)
   order_ = {backend, lookups};
   unique_index_ = {backend, lookups};
   if (shape.token_order) token_order_ = {backend, lookups};
-  count_ = pinned_array<std::uint64_t>(backend, 1);
+  count_ = kernels::pinned_array<std::uint64_t>(backend, 1);
   rows_ready_ = backend.create_event();
   grouped_.lookups_per_token = shape.lookups_per_token;
   grouped_.unique_rows = unique_rows_.data();

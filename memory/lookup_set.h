@@ -6,7 +6,7 @@
 #include <memory>
 
 #include "kernels/backend.h"
-#include "memory/device_array.h"
+#include "kernels/device_array.h"
 
 namespace mneme::memory {
 
@@ -37,12 +37,12 @@ class LookupSet {
  private:
   kernels::Backend* backend_;
   LookupSetShape shape_;
-  DeviceArray<kernels::RowId> unique_rows_;  // [lookups]
-  DeviceArray<std::uint32_t> offsets_;       // [lookups + 1]
-  DeviceArray<std::uint32_t> order_;         // [lookups]
-  DeviceArray<std::uint32_t> unique_index_;  // [lookups]
-  DeviceArray<std::uint32_t> token_order_;   // [lookups], with token_order
-  DeviceArray<std::uint64_t> count_;         // [1], pinned host
+  kernels::DeviceArray<kernels::RowId> unique_rows_;  // [lookups]
+  kernels::DeviceArray<std::uint32_t> offsets_;       // [lookups + 1]
+  kernels::DeviceArray<std::uint32_t> order_;         // [lookups]
+  kernels::DeviceArray<std::uint32_t> unique_index_;  // [lookups]
+  kernels::DeviceArray<std::uint32_t> token_order_;   // [lookups], with token_order
+  kernels::DeviceArray<std::uint64_t> count_;         // [1], pinned host
   kernels::GroupedLookups grouped_;
   std::unique_ptr<kernels::Event> rows_ready_;
   std::int64_t tokens_ = 0;

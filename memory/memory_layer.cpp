@@ -3,7 +3,8 @@
 #include "io/check.h"
 #include "io/error.h"
 #include "kernels/convert.h"
-#include "memory/device_array.h"
+#include "kernels/device_array.h"
+#include "kernels/linear.h"
 #include "memory/lookup_set.h"
 #include "memory/product_keys.h"
 
@@ -92,8 +93,8 @@ class MemoryLayer::Implementation {
     table_.group(stream, keys_.rows(), tokens, *lookups_);
     if (swilu()) {
       // In front of the gather, which waits for rows that come meanwhile.
-      linear(stream, x, parameters.gate_in_weight_compute, parameters.gate_in_bias, gate_.data(),
-             type_, {.in = options_.width, .out = options_.value_width});
+      kernels::linear(backend_, stream, gate_shape(), x, parameters.gate_in_weight_compute,
+                      {gate_.data(), type_}, parameters.gate_in_bias);
     }
     table_.gather(stream, *lookups_, keys_.weights(), y_.data());
     if (swilu()) {
@@ -109,12 +110,12 @@ class MemoryLayer::Implementation {
           swilu() ? gated_.data()
                   : kernels::converted(backend_, stream, y_.data(), tokens * options_.value_width,
                                        type_, y_compute_.data());
-      linear(stream, projected_, parameters.value_out_weight_compute, parameters.value_out_bias,
-             before_scalar_gate, kernels::FloatType::kF32,
-             {.in = options_.value_width, .out = options_.width});
+      kernels::linear(backend_, stream, output_shape(), projected_,
+                      parameters.value_out_weight_compute, {.data = before_scalar_gate},
+                      parameters.value_out_bias);
     } else {
       backend_.copy(stream, before_scalar_gate, y_.data(),
-                    DeviceArray<float>::bytes(tokens * options_.width));
+                    kernels::DeviceArray<float>::bytes(tokens * options_.width));
     }
     if (options_.scalar_gate) backend_.scalar_gate(stream, scalar_gate_args(parameters, out));
   }
@@ -122,7 +123,7 @@ class MemoryLayer::Implementation {
   void backward(kernels::Stream& stream, const MemoryLayerParameters& parameters,
                 const MemoryLayerParameters& gradients, const float* d_out, float* d_x) {
     CHECK(x_ != nullptr, "backward without a forward");
-    backend_.zero(stream, d_x, DeviceArray<float>::bytes(tokens_ * options_.width));
+    backend_.zero(stream, d_x, kernels::DeviceArray<float>::bytes(tokens_ * options_.width));
     if (options_.scalar_gate) {
       backend_.scalar_gate_backward(stream, {.forward = scalar_gate_args(parameters, nullptr),
                                              .d_out = d_out,
@@ -143,10 +144,13 @@ class MemoryLayer::Implementation {
   const float* y() const { return y_.data(); }
 
  private:
-  // Widths of one linear map of the layer.
-  struct Widths {
-    std::int64_t in = 0, out = 0;
-  };
+  // The linear maps of the layer, for the tokens of the last forward.
+  kernels::LinearShape gate_shape() const {
+    return {.rows = tokens_, .in = options_.width, .out = options_.value_width};
+  }
+  kernels::LinearShape output_shape() const {
+    return {.rows = tokens_, .in = options_.value_width, .out = options_.width};
+  }
 
   bool swilu() const { return options_.gate == Gate::kSwilu; }
   bool projects() const { return swilu() || options_.value_width != options_.width; }
@@ -167,24 +171,20 @@ class MemoryLayer::Implementation {
   // Fills d_y from the gradient of the output before the scalar gate; adds to d_x.
   void value_backward(kernels::Stream& stream, const MemoryLayerParameters& parameters,
                       const MemoryLayerParameters& gradients, const float* d_out, float* d_x) {
-    const Widths project{.in = options_.value_width, .out = options_.width};
     if (!projects()) {
       backend_.copy(stream, d_y_.data(), d_out,
-                    DeviceArray<float>::bytes(tokens_ * options_.width));
+                    kernels::DeviceArray<float>::bytes(tokens_ * options_.width));
       return;
     }
     const void* d_projected = kernels::converted(backend_, stream, d_out, tokens_ * options_.width,
                                                  type_, d_out_compute_.data());
-    linear_backward(stream, projected_, d_projected, gradients.value_out_weight,
-                    gradients.value_out_bias, project);
-    if (!swilu()) {
-      input_gradient(stream, d_projected, parameters.value_out_weight_compute, d_y_.data(),
-                     kernels::FloatType::kF32, project, false);
-      return;
-    }
-    input_gradient(stream, d_projected, parameters.value_out_weight_compute, d_gate_.data(), type_,
-                   project, false);
-    const Widths gate{.in = options_.width, .out = options_.value_width};
+    kernels::linear_weight_gradient(backend_, stream, output_shape(), d_projected, projected_,
+                                    gradients.value_out_weight, gradients.value_out_bias);
+    const kernels::LinearResult d_value = swilu() ? kernels::LinearResult{d_gate_.data(), type_}
+                                                  : kernels::LinearResult{.data = d_y_.data()};
+    kernels::linear_input_gradient(backend_, stream, output_shape(), d_projected,
+                                   parameters.value_out_weight_compute, d_value);
+    if (!swilu()) return;
     backend_.gated_silu_backward(stream, {.type = type_,
                                           .gate = gate_.data(),
                                           .value = y_.data(),
@@ -192,66 +192,11 @@ class MemoryLayer::Implementation {
                                           .d_gate = d_gate_.data(),
                                           .d_value = d_y_.data(),
                                           .count = tokens_ * options_.value_width});
-    linear_backward(stream, x_, d_gate_.data(), gradients.gate_in_weight, gradients.gate_in_bias,
-                    gate);
-    input_gradient(stream, d_gate_.data(), parameters.gate_in_weight_compute, d_x,
-                   kernels::FloatType::kF32, gate, true);
-  }
-
-  // out = in * weight^T + bias. weight: [widths.out, widths.in]. in and weight have the compute
-  // type.
-  void linear(kernels::Stream& stream, const void* in, const void* weight, const float* bias,
-              void* out, kernels::FloatType out_type, const Widths& widths) {
-    backend_.matmul(stream, {.a = in,
-                             .b = weight,
-                             .c = out,
-                             .input_type = type_,
-                             .output_type = out_type,
-                             .m = tokens_,
-                             .n = widths.out,
-                             .k = widths.in,
-                             .lda = widths.in,
-                             .ldb = widths.in,
-                             .ldc = widths.out,
-                             .transpose_b = true});
-    backend_.add_bias(
-        stream, {.x = out, .type = out_type, .bias = bias, .rows = tokens_, .width = widths.out});
-  }
-
-  // Accumulates the gradients of weight and bias.
-  void linear_backward(kernels::Stream& stream, const void* in, const void* d_out, float* d_weight,
-                       float* d_bias, const Widths& widths) {
-    backend_.matmul(stream, {.a = d_out,
-                             .b = in,
-                             .c = d_weight,
-                             .input_type = type_,
-                             .m = widths.out,
-                             .n = widths.in,
-                             .k = tokens_,
-                             .lda = widths.out,
-                             .ldb = widths.in,
-                             .ldc = widths.in,
-                             .transpose_a = true,
-                             .accumulate = true});
-    backend_.sum_rows(
-        stream, {.x = d_out, .type = type_, .out = d_bias, .rows = tokens_, .width = widths.out});
-  }
-
-  // d_in = d_out * weight, or += with accumulate.
-  void input_gradient(kernels::Stream& stream, const void* d_out, const void* weight, void* d_in,
-                      kernels::FloatType d_in_type, const Widths& widths, bool accumulate) {
-    backend_.matmul(stream, {.a = d_out,
-                             .b = weight,
-                             .c = d_in,
-                             .input_type = type_,
-                             .output_type = d_in_type,
-                             .m = tokens_,
-                             .n = widths.in,
-                             .k = widths.out,
-                             .lda = widths.out,
-                             .ldb = widths.in,
-                             .ldc = widths.in,
-                             .accumulate = accumulate});
+    kernels::linear_weight_gradient(backend_, stream, gate_shape(), d_gate_.data(), x_,
+                                    gradients.gate_in_weight, gradients.gate_in_bias);
+    kernels::linear_input_gradient(backend_, stream, gate_shape(), d_gate_.data(),
+                                   parameters.gate_in_weight_compute,
+                                   {.data = d_x, .accumulate = true});
   }
 
   kernels::Backend& backend_;
@@ -261,17 +206,17 @@ class MemoryLayer::Implementation {
   ProductKeys keys_;
   std::unique_ptr<LookupSet> lookups_;
 
-  DeviceArray<float> y_;          // [N, d_v]
-  DeviceArray<float> d_y_;        // [N, d_v]
-  DeviceArray<float> d_weights_;  // [N, H, k]
-  FloatArray gate_;               // [N, d_v]: g, with swilu
-  FloatArray gated_;              // [N, d_v]: y * silu(g), with swilu
-  FloatArray d_gate_;             // [N, d_v], with swilu
-  FloatArray y_compute_;          // [N, d_v]: what is projected without swilu, if not y itself
-  FloatArray d_out_compute_;      // [N, C], where the compute type is not float32
-  DeviceArray<float> rho_;        // [N], with the scalar gate
-  DeviceArray<float> ungated_;    // [N, C]: o before the scalar gate
-  DeviceArray<float> d_ungated_;  // [N, C]
+  kernels::DeviceArray<float> y_;          // [N, d_v]
+  kernels::DeviceArray<float> d_y_;        // [N, d_v]
+  kernels::DeviceArray<float> d_weights_;  // [N, H, k]
+  kernels::FloatArray gate_;               // [N, d_v]: g, with swilu
+  kernels::FloatArray gated_;              // [N, d_v]: y * silu(g), with swilu
+  kernels::FloatArray d_gate_;             // [N, d_v], with swilu
+  kernels::FloatArray y_compute_;      // [N, d_v]: what is projected without swilu, if not y itself
+  kernels::FloatArray d_out_compute_;  // [N, C], where the compute type is not float32
+  kernels::DeviceArray<float> rho_;    // [N], with the scalar gate
+  kernels::DeviceArray<float> ungated_;    // [N, C]: o before the scalar gate
+  kernels::DeviceArray<float> d_ungated_;  // [N, C]
 
   const void* x_ = nullptr;          // of the last forward
   const void* projected_ = nullptr;  // of the last forward: what value_out was applied to

@@ -83,21 +83,8 @@ void ProductKeys::forward(kernels::Stream& stream, const ProductKeyParameters& p
   CHECK(tokens >= 1 && tokens <= options_.tokens, "{} tokens, at most {}", tokens, options_.tokens);
   x_ = x;
   tokens_ = tokens;
-  backend_->matmul(stream, {.a = x,
-                            .b = parameters.query_weight_compute,
-                            .c = queries_.data(),
-                            .input_type = backend_->compute_type(),
-                            .m = tokens,
-                            .n = query_width(),
-                            .k = options_.width,
-                            .lda = options_.width,
-                            .ldb = options_.width,
-                            .ldc = query_width(),
-                            .transpose_b = true});
-  backend_->add_bias(stream, {.x = queries_.data(),
-                              .bias = parameters.query_bias,
-                              .rows = tokens,
-                              .width = query_width()});
+  kernels::linear(*backend_, stream, query_shape(), x, parameters.query_weight_compute,
+                  {.data = queries_.data()}, parameters.query_bias);
   if (options_.norm != QueryKeyNorm::kNone) {
     kernels::NormArgs norm{.kind = norm_kind(options_.norm),
                            .x = queries_.data(),
@@ -161,7 +148,7 @@ void ProductKeys::backward(kernels::Stream& stream, const ProductKeyParameters& 
                                       .knn = options_.knn});
   if (normalised) {
     backend_->zero(stream, d_normalised_keys_.data(),
-                   DeviceArray<float>::bytes(key_rows * half_width()));
+                   kernels::DeviceArray<float>::bytes(key_rows * half_width()));
   }
   backend_->half_key_backward(
       stream, {.rows = rows_.data(),
@@ -176,38 +163,19 @@ void ProductKeys::backward(kernels::Stream& stream, const ProductKeyParameters& 
                .half_width = half_width(),
                .knn = options_.knn});
   if (normalised) normalisation_backward(stream, parameters, gradients);
-  // q = x W^T + b.
-  const kernels::FloatType type = backend_->compute_type();
   const void* d_queries =
-      kernels::converted(*backend_, stream, d_queries_.data(), tokens_ * query_width(), type,
-                         d_queries_compute_.data());
-  backend_->matmul(stream, {.a = d_queries,
-                            .b = x_,
-                            .c = gradients.query_weight,
-                            .input_type = type,
-                            .m = query_width(),
-                            .n = options_.width,
-                            .k = tokens_,
-                            .lda = query_width(),
-                            .ldb = options_.width,
-                            .ldc = options_.width,
-                            .transpose_a = true,
-                            .accumulate = true});
+      kernels::converted(*backend_, stream, d_queries_.data(), tokens_ * query_width(),
+                         backend_->compute_type(), d_queries_compute_.data());
+  kernels::linear_weight_gradient(*backend_, stream, query_shape(), d_queries, x_,
+                                  gradients.query_weight);
+  // The bias's gradient is a sum of what has not been rounded.
   backend_->sum_rows(stream, {.x = d_queries_.data(),
                               .out = gradients.query_bias,
                               .rows = tokens_,
                               .width = query_width()});
-  backend_->matmul(stream, {.a = d_queries,
-                            .b = parameters.query_weight_compute,
-                            .c = d_x,
-                            .input_type = type,
-                            .m = tokens_,
-                            .n = options_.width,
-                            .k = query_width(),
-                            .lda = query_width(),
-                            .ldb = options_.width,
-                            .ldc = options_.width,
-                            .accumulate = true});
+  kernels::linear_input_gradient(*backend_, stream, query_shape(), d_queries,
+                                 parameters.query_weight_compute,
+                                 {.data = d_x, .accumulate = true});
 }
 
 void ProductKeys::normalisation_backward(kernels::Stream& stream,

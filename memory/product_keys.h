@@ -6,7 +6,8 @@
 #include <cstdint>
 
 #include "kernels/backend.h"
-#include "memory/device_array.h"
+#include "kernels/device_array.h"
+#include "kernels/linear.h"
 
 namespace mneme::memory {
 
@@ -59,6 +60,10 @@ class ProductKeys {
   // Queries and half-keys as the search compares them: normalised where the options say so.
   const float* searched_queries() const;
   const float* searched_keys(const ProductKeyParameters& parameters) const;
+  // The projection of the last forward's tokens to queries.
+  kernels::LinearShape query_shape() const {
+    return {.rows = tokens_, .in = options_.width, .out = query_width()};
+  }
   std::int64_t query_width() const { return options_.heads * options_.key_width; }
   std::int64_t half_width() const { return options_.key_width / 2; }
 
@@ -66,19 +71,19 @@ class ProductKeys {
   ProductKeyOptions options_;
   std::int64_t block_tokens_ = 0;  // tokens whose half scores exist at one time
 
-  DeviceArray<float> queries_;               // [N, H, 2, h], as projected
-  DeviceArray<float> normalised_queries_;    // [N, H, 2, h], with norm
-  DeviceArray<float> query_inverse_;         // [N * H * 2], with norm
-  DeviceArray<float> normalised_keys_;       // [H, 2, n, h], with norm
-  DeviceArray<float> key_inverse_;           // [H * 2 * n], with norm
-  DeviceArray<float> half_scores_;           // [block_tokens_, H, 2, n]
-  DeviceArray<kernels::RowId> rows_;         // [N, H, k]
-  DeviceArray<float> scores_;                // [N, H, k]
-  DeviceArray<float> weights_;               // [N, H, k]
-  DeviceArray<float> d_queries_;             // [N, H, 2, h]
-  DeviceArray<float> d_normalised_queries_;  // [N, H, 2, h], with norm
-  DeviceArray<float> d_normalised_keys_;     // [H, 2, n, h], with norm
-  FloatArray d_queries_compute_;             // [N, H, 2, h], where the compute type is not float32
+  kernels::DeviceArray<float> queries_;               // [N, H, 2, h], as projected
+  kernels::DeviceArray<float> normalised_queries_;    // [N, H, 2, h], with norm
+  kernels::DeviceArray<float> query_inverse_;         // [N * H * 2], with norm
+  kernels::DeviceArray<float> normalised_keys_;       // [H, 2, n, h], with norm
+  kernels::DeviceArray<float> key_inverse_;           // [H * 2 * n], with norm
+  kernels::DeviceArray<float> half_scores_;           // [block_tokens_, H, 2, n]
+  kernels::DeviceArray<kernels::RowId> rows_;         // [N, H, k]
+  kernels::DeviceArray<float> scores_;                // [N, H, k]
+  kernels::DeviceArray<float> weights_;               // [N, H, k]
+  kernels::DeviceArray<float> d_queries_;             // [N, H, 2, h]
+  kernels::DeviceArray<float> d_normalised_queries_;  // [N, H, 2, h], with norm
+  kernels::DeviceArray<float> d_normalised_keys_;     // [H, 2, n, h], with norm
+  kernels::FloatArray d_queries_compute_;  // [N, H, 2, h], where the compute type is not float32
 
   const void* x_ = nullptr;  // of the last forward
   std::int64_t tokens_ = 0;  // of the last forward

@@ -32,11 +32,11 @@ void encode_record(const kernels::RecordLayout& layout, const float* values, std
 }  // namespace
 
 RecordExchange::Scratch::Scratch(kernels::Backend& backend, const kernels::RecordLayout& layout)
-    : records(pinned_array<std::byte>(
+    : records(kernels::pinned_array<std::byte>(
           backend, kBatchRows * static_cast<std::int64_t>(layout.record_bytes()))),
-      host_rows(pinned_array<kernels::RowId>(backend, kBatchRows)),
-      host_slots(pinned_array<kernels::SlotId>(backend, kBatchRows)),
-      host_values(pinned_array<float>(backend, kBatchRows * layout.width)),
+      host_rows(kernels::pinned_array<kernels::RowId>(backend, kBatchRows)),
+      host_slots(kernels::pinned_array<kernels::SlotId>(backend, kBatchRows)),
+      host_values(kernels::pinned_array<float>(backend, kBatchRows * layout.width)),
       rows(backend, kBatchRows),
       slots(backend, kBatchRows),
       device_values(backend, kBatchRows * layout.width),
@@ -80,9 +80,9 @@ void RecordExchange::read_batch(const offload::Currency& currency, kernels::RowI
   store_->read_records(first, count, batch.records.data());
   std::iota(batch.host_rows.data(), batch.host_rows.data() + count, first);
   backend_->copy(*batch.stream, batch.rows.data(), batch.host_rows.data(),
-                 DeviceArray<kernels::RowId>::bytes(count));
+                 kernels::DeviceArray<kernels::RowId>::bytes(count));
   backend_->copy(*batch.stream, batch.slots.data(), batch.host_slots.data(),
-                 DeviceArray<kernels::SlotId>::bytes(count));
+                 kernels::DeviceArray<kernels::SlotId>::bytes(count));
   backend_->unpack_records(*batch.stream, batch.arena, batch.host_records, nullptr,
                            batch.slots.data(), count);
   if (currency.catch_up != nullptr) {
@@ -91,7 +91,7 @@ void RecordExchange::read_batch(const offload::Currency& currency, kernels::RowI
   }
   backend_->read_values(*batch.stream, batch.arena, batch.slots.data(), count,
                         batch.device_values.data());
-  const std::size_t bytes = DeviceArray<float>::bytes(count * batch.arena.layout.width);
+  const std::size_t bytes = kernels::DeviceArray<float>::bytes(count * batch.arena.layout.width);
   backend_->copy(*batch.stream, batch.host_values.data(), batch.device_values.data(), bytes);
   batch.stream->synchronize();
   std::memcpy(out, batch.host_values.data(), bytes);

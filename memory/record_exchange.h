@@ -8,7 +8,7 @@
 #include <span>
 
 #include "kernels/backend.h"
-#include "memory/device_array.h"
+#include "kernels/device_array.h"
 #include "offload/tiered_store.h"
 
 namespace mneme::memory {
@@ -30,17 +30,17 @@ class RecordExchange {
   struct Scratch {
     Scratch(kernels::Backend& backend, const kernels::RecordLayout& layout);
 
-    DeviceArray<std::byte> records;  // [kBatchRows * record_bytes], pinned host
+    kernels::DeviceArray<std::byte> records;  // [kBatchRows * record_bytes], pinned host
     kernels::HostRecords host_records;
-    DeviceArray<kernels::RowId> host_rows;    // [kBatchRows], pinned host
-    DeviceArray<kernels::SlotId> host_slots;  // [kBatchRows], pinned host: 0, 1, 2, ...
-    DeviceArray<float> host_values;           // [kBatchRows, width], pinned host
-    DeviceArray<kernels::RowId> rows;         // [kBatchRows]
-    DeviceArray<kernels::SlotId> slots;       // [kBatchRows]
-    DeviceArray<float> device_values;         // [kBatchRows, width]
-    DeviceArray<std::byte> values, moment1, moment2;
-    DeviceArray<float> row_state;
-    DeviceArray<std::uint32_t> last_step;
+    kernels::DeviceArray<kernels::RowId> host_rows;    // [kBatchRows], pinned host
+    kernels::DeviceArray<kernels::SlotId> host_slots;  // [kBatchRows], pinned host: 0, 1, 2, ...
+    kernels::DeviceArray<float> host_values;           // [kBatchRows, width], pinned host
+    kernels::DeviceArray<kernels::RowId> rows;         // [kBatchRows]
+    kernels::DeviceArray<kernels::SlotId> slots;       // [kBatchRows]
+    kernels::DeviceArray<float> device_values;         // [kBatchRows, width]
+    kernels::DeviceArray<std::byte> values, moment1, moment2;
+    kernels::DeviceArray<float> row_state;
+    kernels::DeviceArray<std::uint32_t> last_step;
     kernels::RowArena arena;
     std::unique_ptr<kernels::Stream> stream;
   };

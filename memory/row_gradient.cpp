@@ -26,11 +26,11 @@ void StepGradient::keep(kernels::Stream& stream, const LookupSet& set, const flo
   CHECK(set.grouped().lookups_per_token == shape_.lookups_per_token);
   const std::int64_t first = tokens_ * shape_.lookups_per_token;
   backend_->copy(stream, rows_.data() + first, set.grouped().rows,
-                 DeviceArray<kernels::RowId>::bytes(set.lookups()));
+                 kernels::DeviceArray<kernels::RowId>::bytes(set.lookups()));
   backend_->copy(stream, weights_.data() + first, weights,
-                 DeviceArray<float>::bytes(set.lookups()));
+                 kernels::DeviceArray<float>::bytes(set.lookups()));
   backend_->copy(stream, d_y_.data() + tokens_ * shape_.width, d_y,
-                 DeviceArray<float>::bytes(set.tokens() * shape_.width));
+                 kernels::DeviceArray<float>::bytes(set.tokens() * shape_.width));
   tokens_ += set.tokens();
 }
 
@@ -47,13 +47,15 @@ kernels::RowGradient StepGradient::gradient() const {
 
 std::vector<float> StepGradient::dense(kernels::Stream& stream, std::uint64_t rows) const {
   const std::int64_t lookups = tokens_ * shape_.lookups_per_token;
-  const auto host_rows = pinned_array<kernels::RowId>(*backend_, lookups);
-  const auto host_weights = pinned_array<float>(*backend_, lookups);
-  const auto host_d_y = pinned_array<float>(*backend_, tokens_ * shape_.width);
+  const auto host_rows = kernels::pinned_array<kernels::RowId>(*backend_, lookups);
+  const auto host_weights = kernels::pinned_array<float>(*backend_, lookups);
+  const auto host_d_y = kernels::pinned_array<float>(*backend_, tokens_ * shape_.width);
   backend_->copy(stream, host_rows.data(), rows_.data(),
-                 DeviceArray<kernels::RowId>::bytes(lookups));
-  backend_->copy(stream, host_weights.data(), weights_.data(), DeviceArray<float>::bytes(lookups));
-  backend_->copy(stream, host_d_y.data(), d_y_.data(), DeviceArray<float>::bytes(host_d_y.count()));
+                 kernels::DeviceArray<kernels::RowId>::bytes(lookups));
+  backend_->copy(stream, host_weights.data(), weights_.data(),
+                 kernels::DeviceArray<float>::bytes(lookups));
+  backend_->copy(stream, host_d_y.data(), d_y_.data(),
+                 kernels::DeviceArray<float>::bytes(host_d_y.count()));
   stream.synchronize();
   const auto width = static_cast<std::size_t>(shape_.width);
   std::vector<double> sums(rows * width);

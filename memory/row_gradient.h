@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "kernels/backend.h"
-#include "memory/device_array.h"
+#include "kernels/device_array.h"
 #include "memory/lookup_set.h"
 
 namespace mneme::memory {
@@ -43,9 +43,9 @@ class StepGradient {
   kernels::Backend* backend_;
   RowGradientShape shape_;
   LookupSet lookups_;
-  DeviceArray<kernels::RowId> rows_;  // [tokens * lookups_per_token]
-  DeviceArray<float> weights_;        // [tokens * lookups_per_token]
-  DeviceArray<float> d_y_;            // [tokens, width]
+  kernels::DeviceArray<kernels::RowId> rows_;  // [tokens * lookups_per_token]
+  kernels::DeviceArray<float> weights_;        // [tokens * lookups_per_token]
+  kernels::DeviceArray<float> d_y_;            // [tokens, width]
   std::int64_t tokens_ = 0;
 };
 

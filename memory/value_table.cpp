@@ -6,8 +6,8 @@
 
 #include "io/check.h"
 #include "io/error.h"
+#include "kernels/device_array.h"
 #include "memory/catch_up.h"
-#include "memory/device_array.h"
 #include "memory/lookup_set.h"
 #include "memory/record_exchange.h"
 #include "memory/row_gradient.h"
@@ -68,9 +68,9 @@ class ValueTable::Implementation {
                                          options.lookups_per_token
                                    : 0),
         square_sum_(backend, 1),
-        host_square_sum_(pinned_array<double>(backend, 1)),
+        host_square_sum_(kernels::pinned_array<double>(backend, 1)),
         grad_scale_(backend, 1),
-        host_one_(pinned_array<float>(backend, 1)) {
+        host_one_(kernels::pinned_array<float>(backend, 1)) {
     *host_one_.data() = 1.0f;
   }
 
@@ -98,7 +98,7 @@ class ValueTable::Implementation {
   }
 
   void gather(kernels::Stream& stream, LookupSet& set, const float* weights, float* y) {
-    backend_.zero(stream, y, DeviceArray<float>::bytes(set.tokens() * options_.width));
+    backend_.zero(stream, y, kernels::DeviceArray<float>::bytes(set.tokens() * options_.width));
     for_each_chunk(stream, rows_of(set), [&](offload::Lease& lease, std::int64_t first) {
       backend_.gather_rows(stream, lease.arena(),
                            {.grouped = set.grouped(),
@@ -250,11 +250,11 @@ class ValueTable::Implementation {
   CatchUp catch_up_;
   StepGradient gradient_;
   RecordExchange exchange_;
-  DeviceArray<float> square_norms_;      // [lookups of a step]: of the distinct rows
-  DeviceArray<double> square_sum_;       // [1]
-  DeviceArray<double> host_square_sum_;  // [1], pinned host
-  DeviceArray<float> grad_scale_;        // [1]
-  DeviceArray<float> host_one_;          // [1], pinned host
+  kernels::DeviceArray<float> square_norms_;      // [lookups of a step]: of the distinct rows
+  kernels::DeviceArray<double> square_sum_;       // [1]
+  kernels::DeviceArray<double> host_square_sum_;  // [1], pinned host
+  kernels::DeviceArray<float> grad_scale_;        // [1]
+  kernels::DeviceArray<float> host_one_;          // [1], pinned host
 
   std::uint64_t step_ = 0;
   offload::LeaseMode mode_ = offload::LeaseMode::kTrain;

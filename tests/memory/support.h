@@ -15,7 +15,7 @@
 
 #include "io/error.h"
 #include "kernels/backend.h"
-#include "memory/device_array.h"
+#include "kernels/device_array.h"
 #include "tests/support/test_backend.h"
 
 namespace mneme::test {
@@ -49,7 +49,7 @@ class Uploaded {
   template <typename Source>
   Uploaded(kernels::Backend& backend, kernels::Stream& stream, const std::vector<Source>& source)
       : Uploaded(backend, source.size()) {
-    const auto staging = memory::pinned_array<T>(backend, array_.count());
+    const auto staging = kernels::pinned_array<T>(backend, array_.count());
     for (std::size_t i = 0; i < source.size(); ++i) {
       staging.data()[i] = static_cast<T>(source[i]);
     }
@@ -65,7 +65,7 @@ class Uploaded {
   }
   static std::vector<T> read_device(kernels::Backend& backend, kernels::Stream& stream,
                                     const T* data, std::size_t count) {
-    const auto staging = memory::pinned_array<T>(backend, static_cast<std::int64_t>(count));
+    const auto staging = kernels::pinned_array<T>(backend, static_cast<std::int64_t>(count));
     backend.copy(stream, staging.data(), data, count * sizeof(T));
     stream.synchronize();
     return {staging.data(), staging.data() + count};
@@ -73,7 +73,7 @@ class Uploaded {
 
  private:
   kernels::Backend* backend_;
-  memory::DeviceArray<T> array_;
+  kernels::DeviceArray<T> array_;
 };
 
 // ||out - reference|| / ||reference||; the plain distance where the reference is zero. Sizes that

@@ -14,7 +14,7 @@
 #include "engine/progress.h"
 #include "io/disk.h"
 #include "io/error.h"
-#include "memory/device_array.h"
+#include "kernels/device_array.h"
 #include "memory/lookup_set.h"
 #include "memory/row_optimizer.h"
 #include "memory/value_table.h"
@@ -122,14 +122,14 @@ int run_bench_rows(const BenchRowsOptions& options) {
   const auto disk = io::make_posix_disk();
   memory::ValueTable table(*backend, *disk, table_options(options));
   const std::int64_t lookups = options.tokens * options.rows_per_token;
-  using memory::DeviceArray;
+  using kernels::DeviceArray;
   const std::int64_t values = options.tokens * options.width;
   const DeviceArray<kernels::RowId> rows(*backend, lookups);
   const DeviceArray<float> weights(*backend, lookups), d_weights(*backend, lookups);
   const DeviceArray<float> y(*backend, values), d_y(*backend, values);
-  const auto host_rows = memory::pinned_array<kernels::RowId>(*backend, lookups);
-  const auto host_weights = memory::pinned_array<float>(*backend, lookups);
-  const auto host_d_y = memory::pinned_array<float>(*backend, values);
+  const auto host_rows = kernels::pinned_array<kernels::RowId>(*backend, lookups);
+  const auto host_weights = kernels::pinned_array<float>(*backend, lookups);
+  const auto host_d_y = kernels::pinned_array<float>(*backend, values);
   RowSource source(options);
   std::mt19937 random(static_cast<unsigned>(options.seed));
   std::normal_distribution<float> normal(0.0f, 1e-2f);

@@ -18,7 +18,7 @@
 #include "io/error.h"
 #include "io/random.h"
 #include "io/record_file.h"
-#include "memory/device_array.h"
+#include "kernels/device_array.h"
 #include "offload/tiered_store.h"
 #include "tools/mneme/commands.h"
 #include "tools/mneme/scratch_file.h"
@@ -91,7 +91,7 @@ class Leases {
   Leases(kernels::Backend& backend, kernels::Stream& stream, io::SplitMix& random,
          std::uint64_t rows, std::int64_t lease_rows)
       : lease_rows_(lease_rows), ids_(backend, kLeases * lease_rows) {
-    const auto host = memory::pinned_array<RowId>(backend, kLeases * lease_rows);
+    const auto host = kernels::pinned_array<RowId>(backend, kLeases * lease_rows);
     for (std::int64_t lease = 0; lease < kLeases; ++lease) {
       RowId* const begin = host.data() + lease * lease_rows;
       RowId* const end = begin + lease_rows;
@@ -100,7 +100,7 @@ class Leases {
       counts_.push_back(std::unique(begin, end) - begin);
     }
     backend.copy(stream, ids_.data(), host.data(),
-                 memory::DeviceArray<RowId>::bytes(kLeases * lease_rows));
+                 kernels::DeviceArray<RowId>::bytes(kLeases * lease_rows));
     stream.synchronize();
   }
 
@@ -111,7 +111,7 @@ class Leases {
 
  private:
   std::int64_t lease_rows_;
-  memory::DeviceArray<RowId> ids_;
+  kernels::DeviceArray<RowId> ids_;
   std::vector<std::int64_t> counts_;
 };
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "memory/device_array.h"
+#include "kernels/device_array.h"
 
 namespace mneme::tools {
 namespace {
@@ -18,8 +18,8 @@ void fill_rows(kernels::Backend& backend, kernels::Stream& stream, offload::Tier
   const auto rows = static_cast<std::int64_t>(store.options().rows);
   const std::int64_t chunk =
       std::min({kChunk, rows, store.lease_capacity(offload::LeaseMode::kTrain)});
-  using memory::DeviceArray;
-  const auto host_ids = memory::pinned_array<kernels::RowId>(backend, chunk);
+  using kernels::DeviceArray;
+  const auto host_ids = kernels::pinned_array<kernels::RowId>(backend, chunk);
   const DeviceArray<kernels::RowId> ids(backend, chunk);
   // Before the first step, so that to every step the rows look like those of an earlier one.
   store.begin_step(0);

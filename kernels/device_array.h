@@ -1,4 +1,4 @@
-// Typed device and pinned buffers: the few lines that every room of this folder needs.
+// Typed device and pinned buffers.
 #pragma once
 
 #include <cstddef>
@@ -6,15 +6,14 @@
 
 #include "kernels/backend.h"
 
-namespace mneme::memory {
+namespace mneme::kernels {
 
 // Owns `count` elements of T in one kind of memory. Move-only; the backend must outlive it.
 template <typename T>
 class DeviceArray {
  public:
   DeviceArray() = default;
-  DeviceArray(kernels::Backend& backend, std::int64_t count,
-              kernels::MemoryKind kind = kernels::MemoryKind::kDevice)
+  DeviceArray(Backend& backend, std::int64_t count, MemoryKind kind = MemoryKind::kDevice)
       : count_(count) {
     if (count > 0) {
       buffer_ = backend.allocate(static_cast<std::size_t>(count) * sizeof(T), kind);
@@ -28,7 +27,7 @@ class DeviceArray {
   }
 
  private:
-  kernels::Buffer buffer_;
+  Buffer buffer_;
   std::int64_t count_ = 0;
 };
 
@@ -36,19 +35,19 @@ class DeviceArray {
 class FloatArray {
  public:
   FloatArray() = default;
-  FloatArray(kernels::Backend& backend, std::int64_t count, kernels::FloatType type)
-      : buffer_(backend.allocate(static_cast<std::size_t>(count) * kernels::float_type_bytes(type),
-                                 kernels::MemoryKind::kDevice)) {}
+  FloatArray(Backend& backend, std::int64_t count, FloatType type)
+      : buffer_(backend.allocate(static_cast<std::size_t>(count) * float_type_bytes(type),
+                                 MemoryKind::kDevice)) {}
 
   void* data() const { return buffer_.as<void>(); }
 
  private:
-  kernels::Buffer buffer_;
+  Buffer buffer_;
 };
 
 template <typename T>
-DeviceArray<T> pinned_array(kernels::Backend& backend, std::int64_t count) {
-  return DeviceArray<T>(backend, count, kernels::MemoryKind::kPinnedHost);
+DeviceArray<T> pinned_array(Backend& backend, std::int64_t count) {
+  return DeviceArray<T>(backend, count, MemoryKind::kPinnedHost);
 }
 
-}  // namespace mneme::memory
+}  // namespace mneme::kernels

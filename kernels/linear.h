@@ -1,12 +1,14 @@
-// A Linear without bias, y = x W^T with W [out, in], as the three matmuls of its life. Operands
-// have the backend's compute type; results have it too, or are float32.
+// A linear map y = x W^T, or y = x W^T + b, with W [out, in], as the three matmuls of its life.
+// Operands have the backend's compute type; results have it too, or are float32. Biases are
+// float32.
 #pragma once
 
 #include <cstdint>
 
+#include "io/check.h"
 #include "kernels/backend.h"
 
-namespace mneme::engine {
+namespace mneme::kernels {
 
 struct LinearShape {
   std::int64_t rows = 0;  // tokens
@@ -15,16 +17,17 @@ struct LinearShape {
   std::int64_t d_y_stride = 0;  // elements from row to row of d_y; 0: out
 };
 
-// Where a Linear puts its result.
+// Where a linear map puts its result.
 struct LinearResult {
   void* data = nullptr;
-  kernels::FloatType type = kernels::FloatType::kF32;
+  FloatType type = FloatType::kF32;
   bool accumulate = false;  // adds to what is there
 };
 
-// y (+)= x W^T. x: [rows, in], weight: [out, in], y: [rows, out].
-inline void linear(kernels::Backend& backend, kernels::Stream& stream, const LinearShape& shape,
-                   const void* x, const void* weight, const LinearResult& y) {
+// y (+)= x W^T. x: [rows, in], weight: [out, in], y: [rows, out]; bias: [out], added where it is
+// not null.
+inline void linear(Backend& backend, Stream& stream, const LinearShape& shape, const void* x,
+                   const void* weight, const LinearResult& y, const float* bias = nullptr) {
   backend.matmul(stream, {.a = x,
                           .b = weight,
                           .c = y.data,
@@ -38,12 +41,14 @@ inline void linear(kernels::Backend& backend, kernels::Stream& stream, const Lin
                           .ldc = shape.out,
                           .transpose_b = true,
                           .accumulate = y.accumulate});
+  if (bias == nullptr) return;
+  backend.add_bias(
+      stream, {.x = y.data, .type = y.type, .bias = bias, .rows = shape.rows, .width = shape.out});
 }
 
 // d_x (+)= d_y W.
-inline void linear_input_gradient(kernels::Backend& backend, kernels::Stream& stream,
-                                  const LinearShape& shape, const void* d_y, const void* weight,
-                                  const LinearResult& d_x) {
+inline void linear_input_gradient(Backend& backend, Stream& stream, const LinearShape& shape,
+                                  const void* d_y, const void* weight, const LinearResult& d_x) {
   backend.matmul(stream, {.a = d_y,
                           .b = weight,
                           .c = d_x.data,
@@ -58,10 +63,10 @@ inline void linear_input_gradient(kernels::Backend& backend, kernels::Stream& st
                           .accumulate = d_x.accumulate});
 }
 
-// d_W += d_y^T x.
-inline void linear_weight_gradient(kernels::Backend& backend, kernels::Stream& stream,
-                                   const LinearShape& shape, const void* d_y, const void* x,
-                                   float* d_weight) {
+// d_W += d_y^T x; where d_bias is not null, it += the rows of d_y, which then must be dense.
+inline void linear_weight_gradient(Backend& backend, Stream& stream, const LinearShape& shape,
+                                   const void* d_y, const void* x, float* d_weight,
+                                   float* d_bias = nullptr) {
   backend.matmul(stream, {.a = d_y,
                           .b = x,
                           .c = d_weight,
@@ -74,6 +79,13 @@ inline void linear_weight_gradient(kernels::Backend& backend, kernels::Stream& s
                           .ldc = shape.in,
                           .transpose_a = true,
                           .accumulate = true});
+  if (d_bias == nullptr) return;
+  CHECK(shape.d_y_stride == 0);
+  backend.sum_rows(stream, {.x = d_y,
+                            .type = backend.compute_type(),
+                            .out = d_bias,
+                            .rows = shape.rows,
+                            .width = shape.out});
 }
 
-}  // namespace mneme::engine
+}  // namespace mneme::kernels
