@@ -21,6 +21,8 @@ class DeviceArray {
   }
 
   T* data() const { return buffer_.as<T>(); }
+  // Of pinned host memory. REQUIRES: no queued work uses the element.
+  T& operator[](std::int64_t index) const { return data()[index]; }
   std::int64_t count() const { return count_; }
   static std::size_t bytes(std::int64_t count) {
     return static_cast<std::size_t>(count) * sizeof(T);

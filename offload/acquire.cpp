@@ -73,7 +73,7 @@ StallClock::HostTime TieredStore::Implementation::make_resident(Lease::State& le
     CHECK(!read_only_lease_live_);
     lease.arena = &tiers_.device.evaluation_arena();
   }
-  SlotId* slots = training ? lease.slots.as<SlotId>() : evaluation_found_.as<SlotId>();
+  SlotId* slots = training ? lease.slots.data() : evaluation_found_.data();
   const LeaseWanted wanted{.rows = rows,
                            .slots = slots,
                            .count = lease.count,
@@ -115,8 +115,7 @@ void TieredStore::Implementation::begin_training_lease(Lease::State& lease) {
   lease.arena = &tiers_.device.arena();
   lease.counter = ++tiers_.use_counter;
   if (slot_buffers_.empty()) {
-    slot_buffers_.push_back(
-        backend_.allocate(std::size_t{tiers_.device.slots()} * 4, MemoryKind::kDevice));
+    slot_buffers_.emplace_back(backend_, tiers_.device.slots());
   }
   lease.slots = std::move(slot_buffers_.back());
   slot_buffers_.pop_back();
@@ -170,9 +169,9 @@ void TieredStore::Implementation::release(Lease::State& lease) {
   if (lease.mode == LeaseMode::kReadOnly) return;
   if (!leases_.empty()) {
     // Only what other leases hold stays protected; a slot may be in several.
-    tiers_.device.mark_leased(lease.slots.as<SlotId>(), lease.count, 0);
+    tiers_.device.mark_leased(lease.slots.data(), lease.count, 0);
     for (const Lease::State* other : leases_) {
-      tiers_.device.mark_leased(other->slots.as<SlotId>(), other->count, other->counter);
+      tiers_.device.mark_leased(other->slots.data(), other->count, other->counter);
     }
   }
   slot_buffers_.push_back(std::move(lease.slots));
@@ -188,7 +187,7 @@ void TieredStore::Implementation::end(Lease::State& lease) noexcept {
 
 void TieredStore::Implementation::mark_dirty(const Lease::State& lease) {
   CHECK(lease.mode == LeaseMode::kTrain);
-  tiers_.device.mark_dirty(lease.slots.as<SlotId>(), lease.count);
+  tiers_.device.mark_dirty(lease.slots.data(), lease.count);
 }
 
 void TieredStore::Implementation::count_lease(std::int64_t count, const LeaseRows& missing) {

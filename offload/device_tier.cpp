@@ -41,7 +41,7 @@ DeviceTier::DeviceTier(kernels::Backend& backend, kernels::Stream& stream,
              options.counts.keeps_uses),
       arena_(make_arena(sizes_.training)),
       evaluation_arena_(make_arena(sizes_.evaluation)),
-      hand_(backend.allocate(sizeof(std::uint32_t), MemoryKind::kDevice)) {}
+      hand_(backend, 1) {}
 
 kernels::RowArena DeviceTier::make_arena(std::uint64_t slots) {
   const kernels::RecordLayout& layout = options_.layout;
@@ -78,7 +78,7 @@ void DeviceTier::select_victims(std::int64_t wanted, std::uint32_t use_counter, 
                            .frequency = lists.frequency,
                            .uses = lists.uses,
                            .count = lists.count,
-                           .hand = hand_.as<std::uint32_t>()});
+                           .hand = hand_.data()});
 }
 
 void DeviceTier::mark_leased(const kernels::SlotId* slots, std::int64_t count,

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernels/backend.h"
+#include "kernels/device_array.h"
 #include "offload/tier_slots.h"
 #include "offload/use_counts.h"
 
@@ -76,7 +77,7 @@ class DeviceTier {
   std::vector<kernels::Buffer> buffers_;
   kernels::RowArena arena_;
   kernels::RowArena evaluation_arena_;
-  kernels::Buffer hand_;  // [1], device
+  kernels::DeviceArray<std::uint32_t> hand_;  // [1]
 };
 
 }  // namespace mneme::offload

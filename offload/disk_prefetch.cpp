@@ -23,13 +23,11 @@ DiskPrefetch::DiskPrefetch(Tiers& tiers, WriteBack& write_back)
       most_(std::min<std::size_t>(kMostRows, tiers.host.slots() / 2)),
       at_hand_(std::min<std::size_t>(most_, tiers.disk.read_buffers() * 4)) {
   if (most_ == 0) return;
-  lists_ = tiers.backend.allocate(
-      sizeof(kernels::LookupReport) + sizeof(std::uint64_t) + most_ * (sizeof(RowId) * 2),
-      kernels::MemoryKind::kPinnedHost);
-  report_ = lists_.as<kernels::LookupReport>();
-  count_ = reinterpret_cast<std::uint64_t*>(report_ + 1);
-  list_rows_ = reinterpret_cast<RowId*>(count_ + 1);
-  list_slots_ = list_rows_ + most_;
+  const auto most = static_cast<std::int64_t>(most_);
+  list_rows_ = kernels::pinned_array<RowId>(tiers.backend, most);
+  list_slots_ = kernels::pinned_array<SlotId>(tiers.backend, most);
+  report_ = kernels::pinned_array<kernels::LookupReport>(tiers.backend, 1);
+  count_ = kernels::pinned_array<std::uint64_t>(tiers.backend, 1);
 }
 
 void DiskPrefetch::request(std::span<const RowId> rows, std::uint64_t byte_budget) {
@@ -49,9 +47,9 @@ void DiskPrefetch::queue(std::span<const RowId> rows, std::uint64_t byte_budget)
   const std::size_t limit = std::min(affordable, room);
   for (std::size_t first = 0; first < rows.size() && queue_.size() < limit; first += most_) {
     const std::size_t count = std::min(most_, rows.size() - first);
-    std::copy_n(rows.begin() + static_cast<std::ptrdiff_t>(first), count, list_rows_);
-    tiers_.backend.locate_rows(tiers_.stream, tiers_.residency.locations(), list_rows_,
-                               static_cast<std::int64_t>(count), list_slots_);
+    std::copy_n(rows.begin() + static_cast<std::ptrdiff_t>(first), count, list_rows_.data());
+    tiers_.backend.locate_rows(tiers_.stream, tiers_.residency.locations(), list_rows_.data(),
+                               static_cast<std::int64_t>(count), list_slots_.data());
     tiers_.stream.synchronize();
     for (std::size_t i = 0; i < count && queue_.size() < limit; ++i) {
       if (kernels::place_of(list_slots_[i]) != kernels::Place::kDisk) continue;
@@ -63,9 +61,9 @@ void DiskPrefetch::queue(std::span<const RowId> rows, std::uint64_t byte_budget)
 
 std::int64_t DiskPrefetch::free_host_slots() {
   tiers_.backend.lookup_slots(tiers_.stream, tiers_.device.table(), tiers_.host.table(),
-                              {.report = report_});
+                              {.report = report_.data()});
   tiers_.stream.synchronize();
-  return report_->host.free;
+  return report_[0].host.free;
 }
 
 // Gets host slots for reads that are queued or on their way, if need be from other rows.
@@ -78,21 +76,21 @@ void DiskPrefetch::take_slots() {
   std::int64_t free = free_host_slots() - 1;
   if (free < wanted) free += write_back_.make_host_room(wanted - free, tiers_.use_counter + 1);
   if (free <= 0) return;
-  tiers_.backend.take_slots(tiers_.stream, tiers_.host.table(), std::min(wanted, free), list_slots_,
-                            count_);
+  tiers_.backend.take_slots(tiers_.stream, tiers_.host.table(), std::min(wanted, free),
+                            list_slots_.data(), count_.data());
   tiers_.stream.synchronize();
   // The slots' last records may still be on their way to the device.
   tiers_.transfers.synchronize();
-  slots_.insert(slots_.end(), list_slots_, list_slots_ + *count_);
+  slots_.insert(slots_.end(), list_slots_.data(), list_slots_.data() + count_[0]);
 }
 
 void DiskPrefetch::give_back_slots() {
   if (slots_.empty()) return;
   tiers_.stream.synchronize();  // the lists are free
-  std::copy(slots_.begin(), slots_.end(), list_slots_);
-  *count_ = slots_.size();
-  tiers_.backend.release_slots(tiers_.stream, tiers_.host.table(), list_slots_, count_,
-                               static_cast<std::int64_t>(slots_.size()));
+  std::copy(slots_.begin(), slots_.end(), list_slots_.data());
+  count_[0] = slots_.size();
+  tiers_.backend.release_slots(tiers_.stream, tiers_.host.table(), list_slots_.data(),
+                               count_.data(), static_cast<std::int64_t>(slots_.size()));
   tiers_.stream.synchronize();
   slots_.clear();
 }
@@ -160,8 +158,8 @@ void DiskPrefetch::publish() {
     list_slots_[i] = stored_[i].slot;
   }
   tiers_.backend.publish_rows(tiers_.stream, tiers_.host.table(),
-                              {.rows = list_rows_,
-                               .slots = list_slots_,
+                              {.rows = list_rows_.data(),
+                               .slots = list_slots_.data(),
                                .count = static_cast<std::int64_t>(stored_.size()),
                                .use_counter = tiers_.use_counter,
                                .step_used = static_cast<std::uint32_t>(tiers_.step) + 1});

@@ -11,6 +11,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "kernels/device_array.h"
 #include "offload/tiers.h"
 #include "offload/write_back.h"
 
@@ -59,13 +60,13 @@ class DiskPrefetch {
 
   Tiers& tiers_;
   WriteBack& write_back_;
-  std::size_t most_ = 0;                     // rows of one request
-  std::size_t at_hand_ = 0;                  // the most slots taken ahead of reads
-  kernels::Buffer lists_;                    // pinned host
-  kernels::RowId* list_rows_ = nullptr;      // [most_]
-  kernels::SlotId* list_slots_ = nullptr;    // [most_]
-  kernels::LookupReport* report_ = nullptr;  // [1]
-  std::uint64_t* count_ = nullptr;           // [1]
+  std::size_t most_ = 0;     // rows of one request
+  std::size_t at_hand_ = 0;  // the most slots taken ahead of reads
+  // Pinned host.
+  kernels::DeviceArray<kernels::RowId> list_rows_;      // [most_]
+  kernels::DeviceArray<kernels::SlotId> list_slots_;    // [most_]
+  kernels::DeviceArray<kernels::LookupReport> report_;  // [1]
+  kernels::DeviceArray<std::uint64_t> count_;           // [1]
   std::deque<kernels::RowId> queue_;
   std::unordered_set<kernels::RowId> queued_;   // of the queue, those that are still wanted
   std::unordered_set<kernels::RowId> reading_;  // bounded by the read buffers

@@ -25,13 +25,11 @@ HostTier::HostTier(kernels::Backend& backend, kernels::Stream& stream,
              options.counts.keeps_uses),
       arena_(backend, slots_.count(), slot_bytes(options.record_bytes)) {
   if (slots() == 0) return;
-  hand_ = backend.allocate(sizeof(std::uint32_t), kernels::MemoryKind::kDevice);
-  lists_ =
-      backend.allocate(sizeof(std::uint64_t) + kMostVictims * 9, kernels::MemoryKind::kPinnedHost);
-  victims_.count = lists_.as<std::uint64_t>();
-  victims_.slots = reinterpret_cast<kernels::SlotId*>(victims_.count + 1);
-  victims_.rows = victims_.slots + kMostVictims;
-  victims_.state = reinterpret_cast<std::uint8_t*>(victims_.rows + kMostVictims);
+  hand_ = {backend, 1};
+  victim_slots_ = kernels::pinned_array<kernels::SlotId>(backend, kMostVictims);
+  victim_rows_ = kernels::pinned_array<kernels::RowId>(backend, kMostVictims);
+  victim_state_ = kernels::pinned_array<std::uint8_t>(backend, kMostVictims);
+  victim_count_ = kernels::pinned_array<std::uint64_t>(backend, 1);
 }
 
 HostVictims HostTier::select_victims(std::int64_t wanted, std::uint32_t lease, std::uint32_t step) {
@@ -44,19 +42,20 @@ HostVictims HostTier::select_victims(std::int64_t wanted, std::uint32_t lease, s
                            .first_live_lease = lease,
                            .frequency_decay = options_.counts.decay,
                            .seed = options_.seed,
-                           .slots = victims_.slots,
-                           .rows = victims_.rows,
-                           .state = victims_.state,
-                           .count = victims_.count,
-                           .hand = hand_.as<std::uint32_t>()});
+                           .slots = victim_slots_.data(),
+                           .rows = victim_rows_.data(),
+                           .state = victim_state_.data(),
+                           .count = victim_count_.data(),
+                           .hand = hand_.data()});
   stream_.synchronize();
-  const std::uint64_t count = *victims_.count;
-  return {{victims_.slots, count}, {victims_.rows, count}, {victims_.state, count}};
+  const std::uint64_t count = victim_count_[0];
+  return {
+      {victim_slots_.data(), count}, {victim_rows_.data(), count}, {victim_state_.data(), count}};
 }
 
 void HostTier::release_victims() {
-  backend_.release_slots(stream_, slots_.table(), victims_.slots, victims_.count,
-                         static_cast<std::int64_t>(*victims_.count));
+  backend_.release_slots(stream_, slots_.table(), victim_slots_.data(), victim_count_.data(),
+                         static_cast<std::int64_t>(victim_count_[0]));
 }
 
 }  // namespace mneme::offload

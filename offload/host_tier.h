@@ -8,6 +8,7 @@
 #include <span>
 
 #include "kernels/backend.h"
+#include "kernels/device_array.h"
 #include "offload/device_tier.h"
 #include "offload/host_arena.h"
 #include "offload/tier_slots.h"
@@ -61,9 +62,12 @@ class HostTier {
   HostTierOptions options_;
   TierSlots slots_;
   HostArena arena_;
-  kernels::Buffer hand_;   // [1], device
-  kernels::Buffer lists_;  // pinned host
-  VictimLists victims_;    // within lists_
+  kernels::DeviceArray<std::uint32_t> hand_;  // [1]
+  // The victims of one choice; pinned host.
+  kernels::DeviceArray<kernels::SlotId> victim_slots_;
+  kernels::DeviceArray<kernels::RowId> victim_rows_;
+  kernels::DeviceArray<std::uint8_t> victim_state_;
+  kernels::DeviceArray<std::uint64_t> victim_count_;  // [1]
 };
 
 }  // namespace mneme::offload

@@ -14,12 +14,9 @@ using kernels::SlotId;
 LeasePlan::LeasePlan(Tiers& tiers, WriteBack& write_back) : tiers_(tiers), write_back_(write_back) {
   const std::int64_t most = std::max(tiers.device.slots(), tiers.device.evaluation_slots());
   round_length_ = std::min(kRoundRows, most);
-  const auto rows = static_cast<std::size_t>(most);
-  missing_ = tiers.backend.allocate(rows * sizeof(std::uint32_t), MemoryKind::kDevice);
-  host_lists_ = tiers.backend.allocate(sizeof(kernels::LookupReport) + rows * sizeof(RowId),
-                                       MemoryKind::kPinnedHost);
-  report_ = host_lists_.as<kernels::LookupReport>();
-  disk_rows_ = reinterpret_cast<RowId*>(report_ + 1);
+  missing_ = {tiers.backend, most};
+  report_ = kernels::pinned_array<kernels::LookupReport>(tiers.backend, 1);
+  disk_rows_ = kernels::pinned_array<RowId>(tiers.backend, most);
   for (Lists& lists : lists_) make_lists(lists);
   free_device_ = tiers.device.slots();
   free_host_ = tiers.host.slots();
@@ -67,24 +64,24 @@ LeaseRows LeasePlan::look_up(const LeaseWanted& wanted) {
                               {.rows = wanted.rows,
                                .count = wanted.count,
                                .slots = wanted.slots,
-                               .missing = missing_.as<std::uint32_t>(),
-                               .disk_rows = disk_rows_,
+                               .missing = missing_.data(),
+                               .disk_rows = disk_rows_.data(),
                                .host_lease = wanted.lease,
-                               .report = report_});
+                               .report = report_.data()});
   tiers_.stream.synchronize();
-  free_device_ = report_->device.free;
-  free_host_ = report_->host.free;
-  all_on_disk_ = static_cast<std::int64_t>(report_->on_disk);
-  return {static_cast<std::int64_t>(report_->in_host),
-          static_cast<std::int64_t>(report_->untouched),
-          static_cast<std::int64_t>(report_->on_disk)};
+  free_device_ = report_[0].device.free;
+  free_host_ = report_[0].host.free;
+  all_on_disk_ = static_cast<std::int64_t>(report_[0].on_disk);
+  return {static_cast<std::int64_t>(report_[0].in_host),
+          static_cast<std::int64_t>(report_[0].untouched),
+          static_cast<std::int64_t>(report_[0].on_disk)};
 }
 
 const kernels::LookupReport& LeasePlan::report() {
   tiers_.backend.lookup_slots(tiers_.stream, tiers_.device.table(), tiers_.host.table(),
-                              {.report = report_});
+                              {.report = report_.data()});
   tiers_.stream.synchronize();
-  return *report_;
+  return report_[0];
 }
 
 Round LeasePlan::next_round(const LeaseWanted& wanted, const LeaseRows& left,
@@ -102,7 +99,7 @@ Round LeasePlan::next_round(const LeaseWanted& wanted, const LeaseRows& left,
   round.rows.untouched = std::min(left.untouched, count - round.rows.in_host);
   round.rows.on_disk = count - round.rows.in_host - round.rows.untouched;
   // Disk rows come last, so that those not left stand before these.
-  round.disk_rows = {disk_rows_ + (all_on_disk_ - left.on_disk),
+  round.disk_rows = {disk_rows_.data() + (all_on_disk_ - left.on_disk),
                      static_cast<std::size_t>(round.rows.on_disk)};
   if (!read_only) round.victims = std::max<std::int64_t>(0, count - free_device_);
   return round;
@@ -175,7 +172,7 @@ void LeasePlan::bind(const LeaseWanted& wanted, Round& round) {
   tiers_.backend.bind_missing(tiers_.stream, tiers_.device.table(), tiers_.host.table(),
                               {.rows = wanted.rows,
                                .slots = wanted.slots,
-                               .missing = missing_.as<std::uint32_t>() + round.first,
+                               .missing = missing_.data() + round.first,
                                .count = round.rows.missing(),
                                .use_counter = tiers_.use_counter,
                                .frequency_decay = tiers_.device.frequency_decay(),

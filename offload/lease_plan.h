@@ -11,6 +11,7 @@
 #include <memory>
 #include <span>
 
+#include "kernels/device_array.h"
 #include "offload/tiers.h"
 #include "offload/write_back.h"
 
@@ -52,14 +53,14 @@ class LeasePlan {
   // Looks the rows up and waits for the counts.
   LeaseRows look_up(const LeaseWanted& wanted);
   // Of the last look-up or report().
-  const kernels::LookupReport& last_report() const { return *report_; }
+  const kernels::LookupReport& last_report() const { return report_[0]; }
   // The next round of the lease, with nothing queued yet. `left`: what the rounds so far have left
   // of the missing rows, `done` of them being through.
   Round next_round(const LeaseWanted& wanted, const LeaseRows& left, std::int64_t done) const;
   // The rows on disk that later rounds bring.
   std::span<const kernels::RowId> disk_rows_after(const Round& round) const {
     const kernels::RowId* next = round.disk_rows.data() + round.disk_rows.size();
-    return {next, disk_rows_ + all_on_disk_};
+    return {next, disk_rows_.data() + all_on_disk_};
   }
   // Plans the round: makes room, chooses victims, gives slots. May wait for the disk. Of a
   // read-only lease: copies into the slots of the rows' index in the lease; nothing changes.
@@ -98,10 +99,9 @@ class LeasePlan {
   Tiers& tiers_;
   WriteBack& write_back_;
   std::int64_t round_length_;
-  kernels::Buffer missing_;     // device, [the most rows of a lease]
-  kernels::Buffer host_lists_;  // pinned: report, disk rows
-  kernels::LookupReport* report_ = nullptr;
-  kernels::RowId* disk_rows_ = nullptr;
+  kernels::DeviceArray<std::uint32_t> missing_;         // [the most rows of a lease]
+  kernels::DeviceArray<kernels::LookupReport> report_;  // [1], pinned host
+  kernels::DeviceArray<kernels::RowId> disk_rows_;      // [the most rows of a lease], pinned host
   std::array<Lists, 2> lists_;
   std::size_t current_ = 0;
   // Free slots as the host knows them: of the host tier at the least.

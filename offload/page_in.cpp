@@ -13,10 +13,9 @@ PageIn::PageIn(Tiers& tiers, DiskPrefetch& prefetch)
     : tiers_(tiers),
       prefetch_(prefetch),
       batch_rows_(std::max<std::int64_t>(1, tiers.disk.read_buffers() / kBatches)),
-      lists_(tiers.backend.allocate(
-          kBatches * static_cast<std::size_t>(batch_rows_) * 2 * sizeof(SlotId),
-          kernels::MemoryKind::kPinnedHost)) {
-  SlotId* next = lists_.as<SlotId>();
+      lists_(kernels::pinned_array<SlotId>(tiers.backend,
+                                           static_cast<std::int64_t>(kBatches) * batch_rows_ * 2)) {
+  SlotId* next = lists_.data();
   for (Batch& batch : batches_) {
     batch.buffers = next;
     batch.slots = next + batch_rows_;

@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "kernels/device_array.h"
 #include "offload/disk_prefetch.h"
 #include "offload/tiers.h"
 
@@ -47,7 +48,7 @@ class PageIn {
   Tiers& tiers_;
   DiskPrefetch& prefetch_;
   std::int64_t batch_rows_;
-  kernels::Buffer lists_;  // pinned host
+  kernels::DeviceArray<kernels::SlotId> lists_;  // of the batches; pinned host
   std::array<Batch, kBatches> batches_;
   std::size_t next_batch_ = 0;  // the oldest
   std::size_t considered_ = 0;  // rows whose reads are started, here or by a prefetch

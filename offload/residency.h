@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "kernels/backend.h"
+#include "kernels/device_array.h"
 #include "offload/lazy_array.h"
 
 namespace mneme::offload {
@@ -21,7 +22,7 @@ class Residency {
 
   std::uint64_t rows() const { return rows_; }
   // Device, [rows].
-  kernels::Location* locations() const { return locations_.as<kernels::Location>(); }
+  kernels::Location* locations() const { return locations_.data(); }
 
   bool has_disk_slot(kernels::RowId row) const { return disk_[row] != 0; }
   // REQUIRES has_disk_slot(row).
@@ -34,7 +35,7 @@ class Residency {
 
  private:
   std::uint64_t rows_;
-  kernels::Buffer locations_;
+  kernels::DeviceArray<kernels::Location> locations_;
   LazyArray<std::uint32_t> disk_;  // disk slot + 1, 0 for none
 };
 

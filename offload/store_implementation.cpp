@@ -95,23 +95,23 @@ TieredStore::Implementation::Implementation(kernels::Backend& backend, io::Disk&
       stalls_(backend),
       host_link_(options.tiers.host_link_bytes_per_second),
       disk_link_(options.tiers.disk_link_bytes_per_second) {
-  const std::size_t evaluation = tiers_.device.evaluation_slots();
-  evaluation_slots_ = backend.allocate(evaluation * sizeof(SlotId), MemoryKind::kDevice);
-  evaluation_found_ = backend.allocate(evaluation * sizeof(SlotId), MemoryKind::kDevice);
-  scratch_length_ = std::min<std::int64_t>(kScratchRows, static_cast<std::int64_t>(evaluation));
-  const auto length = static_cast<std::size_t>(scratch_length_);
-  scratch_ = backend.allocate(length * tiers_.record_bytes, MemoryKind::kPinnedHost);
-  scratch_rows_ = backend.allocate(length * sizeof(RowId), MemoryKind::kPinnedHost);
+  const std::int64_t evaluation = tiers_.device.evaluation_slots();
+  evaluation_slots_ = {backend, evaluation};
+  evaluation_found_ = {backend, evaluation};
+  scratch_length_ = std::min(kScratchRows, evaluation);
+  scratch_ = backend.allocate(static_cast<std::size_t>(scratch_length_) * tiers_.record_bytes,
+                              MemoryKind::kPinnedHost);
+  scratch_rows_ = kernels::pinned_array<RowId>(backend, scratch_length_);
   number_evaluation_slots();
 }
 
 void TieredStore::Implementation::number_evaluation_slots() {
-  auto* numbers = scratch_rows_.as<SlotId>();
+  auto* numbers = scratch_rows_.data();
   const std::int64_t slots = tiers_.device.evaluation_slots();
   for (std::int64_t first = 0; first < slots; first += scratch_length_) {
     const std::int64_t count = std::min(scratch_length_, slots - first);
     for (std::int64_t i = 0; i < count; ++i) numbers[i] = static_cast<SlotId>(first + i);
-    backend_.copy(*stream_, evaluation_slots_.as<SlotId>() + first, numbers,
+    backend_.copy(*stream_, evaluation_slots_.data() + first, numbers,
                   static_cast<std::size_t>(count) * sizeof(SlotId));
     stream_->synchronize();
   }
@@ -163,14 +163,13 @@ void TieredStore::Implementation::write_records(std::span<const RowId> rows,
 
 void TieredStore::Implementation::write_batch(std::span<const RowId> rows,
                                               std::span<const std::byte* const> records) {
-  std::copy(rows.begin(), rows.end(), scratch_rows_.as<RowId>());
+  std::copy(rows.begin(), rows.end(), scratch_rows_.data());
   for (std::size_t i = 0; i < records.size(); ++i) {
     std::memcpy(scratch_.as<std::byte>() + i * tiers_.record_bytes, records[i],
                 tiers_.record_bytes);
   }
   {
-    Lease lease(
-        acquire(*stream_, scratch_rows_.as<RowId>(), std::ssize(rows), LeaseMode::kTrain, {}));
+    Lease lease(acquire(*stream_, scratch_rows_.data(), std::ssize(rows), LeaseMode::kTrain, {}));
     backend_.unpack_records(*stream_, lease.arena(), scratch_records(), nullptr, lease.slots(),
                             lease.count());
     lease.mark_dirty();
@@ -192,7 +191,7 @@ void TieredStore::Implementation::read_records(RowId first, std::int64_t count, 
 }
 
 void TieredStore::Implementation::read_batch(RowId first, std::int64_t count, std::byte* out) {
-  auto* rows = scratch_rows_.as<RowId>();
+  auto* rows = scratch_rows_.data();
   std::iota(rows, rows + count, first);
   {
     const Lease lease(acquire(*stream_, rows, count, LeaseMode::kReadOnly, {}));
@@ -245,7 +244,7 @@ void TieredStore::Implementation::restore(std::span<const CheckpointTable> kept,
 }
 
 void TieredStore::Implementation::place_on_disk(std::span<const TableEntry> entries) {
-  auto* rows = scratch_rows_.as<RowId>();
+  auto* rows = scratch_rows_.data();
   std::int64_t listed = 0;
   const auto place_listed = [&] {
     backend_.place_on_disk(*stream_, tiers_.residency.locations(), rows, listed);

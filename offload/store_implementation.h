@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "io/error.h"
+#include "kernels/device_array.h"
 #include "offload/disk_prefetch.h"
 #include "offload/lease_plan.h"
 #include "offload/link_emulation.h"
@@ -25,7 +26,7 @@ struct Lease::State {
   TieredStore::Implementation* store = nullptr;
   kernels::Stream* compute = nullptr;
   const kernels::RowArena* arena = nullptr;
-  kernels::Buffer slots;
+  kernels::DeviceArray<kernels::SlotId> slots;
   std::int64_t count = 0;
   std::uint32_t counter = 0;
   LeaseMode mode = LeaseMode::kTrain;
@@ -72,8 +73,7 @@ class TieredStore::Implementation {
   void restore(std::span<const CheckpointTable> kept, std::size_t current);
 
   const kernels::SlotId* lease_slots(const Lease::State& lease) const {
-    return lease.mode == LeaseMode::kTrain ? lease.slots.as<kernels::SlotId>()
-                                           : evaluation_slots_.as<kernels::SlotId>();
+    return lease.mode == LeaseMode::kTrain ? lease.slots.data() : evaluation_slots_.data();
   }
 
   TierUse tier_use();
@@ -121,13 +121,13 @@ class TieredStore::Implementation {
   StallClock stalls_;
   LinkEmulation host_link_;
   LinkEmulation disk_link_;
-  kernels::Buffer evaluation_slots_;  // 0, 1, 2, ...; device
-  kernels::Buffer evaluation_found_;  // device
-  kernels::Buffer scratch_;           // pinned host: records of one batch
-  kernels::Buffer scratch_rows_;      // pinned host: their rows
+  kernels::DeviceArray<kernels::SlotId> evaluation_slots_;  // 0, 1, 2, ...
+  kernels::DeviceArray<kernels::SlotId> evaluation_found_;
+  kernels::Buffer scratch_;                            // pinned host: records of one batch
+  kernels::DeviceArray<kernels::RowId> scratch_rows_;  // pinned host: their rows
   std::int64_t scratch_length_ = 0;
-  std::vector<kernels::Buffer> slot_buffers_;  // of ended leases
-  std::vector<const Lease::State*> leases_;    // live, oldest first
+  std::vector<kernels::DeviceArray<kernels::SlotId>> slot_buffers_;  // of ended leases
+  std::vector<const Lease::State*> leases_;                          // live, oldest first
   bool read_only_lease_live_ = false;
   // Of the rows that went to the host tier since the last report: some were dropped instead.
   std::uint64_t left_to_host_ = 0;

@@ -16,13 +16,9 @@ using kernels::SlotId;
 
 WriteBack::WriteBack(Tiers& tiers)
     : tiers_(tiers),
-      lists_(tiers.backend.allocate(
-          sizeof(std::uint64_t) + std::size_t{tiers.disk.write_buffers()} * 2 * sizeof(SlotId),
-          kernels::MemoryKind::kPinnedHost)),
-      dirty_count_(lists_.as<std::uint64_t>()) {
-  staged_ = reinterpret_cast<SlotId*>(dirty_count_ + 1);
-  batch_ = staged_ + tiers.disk.write_buffers();
-}
+      staged_(kernels::pinned_array<SlotId>(tiers.backend, tiers.disk.write_buffers())),
+      batch_(kernels::pinned_array<SlotId>(tiers.backend, tiers.disk.write_buffers())),
+      dirty_count_(kernels::pinned_array<std::uint64_t>(tiers.backend, 1)) {}
 
 void WriteBack::submit(std::uint32_t buffer, RowId row) {
   if (!tiers_.disk.reserve_slot()) reclaim_stale_slots();
@@ -88,11 +84,11 @@ std::int64_t WriteBack::write_device_victims(const VictimLists& lists) {
     batch_[listed] = lists.slots[i];
     batch_rows_.push_back(lists.rows[i]);
     if (++listed < tiers_.disk.write_buffers()) continue;
-    write_device_records(batch_, batch_rows_.data(), listed);
+    write_device_records(batch_.data(), batch_rows_.data(), listed);
     batch_rows_.clear();
     listed = 0;
   }
-  write_device_records(batch_, batch_rows_.data(), listed);
+  write_device_records(batch_.data(), batch_rows_.data(), listed);
   tiers_.room_us += io::elapsed_us(start);
   return forgotten;
 }
@@ -102,8 +98,8 @@ void WriteBack::write_device_records(const SlotId* slots, const RowId* rows, std
   if (count == 0) return;
   for (std::int64_t i = 0; i < count; ++i) staged_[i] = tiers_.disk.stage_write(tiers_.counters);
   kernels::Stream& stream = tiers_.transfers.write_back();
-  tiers_.backend.pack_records(stream, tiers_.device.arena(), tiers_.disk.staging(), staged_, slots,
-                              count);
+  tiers_.backend.pack_records(stream, tiers_.device.arena(), tiers_.disk.staging(), staged_.data(),
+                              slots, count);
   stream.synchronize();
   for (std::int64_t i = 0; i < count; ++i) submit(staged_[i], rows[i]);
 }
@@ -113,7 +109,7 @@ void WriteBack::write_device_records(const SlotId* slots, const RowId* rows, std
 void WriteBack::reclaim_stale_slots() {
   // A slot whose write is on its way is of no use to anybody yet.
   tiers_.disk.finish_writes();
-  if (stale_.slots == nullptr) stale_ = make_dirty_lists();
+  if (stale_.slots.count() == 0) stale_ = make_dirty_lists();
   for (const kernels::SlotTable* table : {&tiers_.device.table(), &tiers_.host.table()}) {
     if (table->slots == 0) continue;
     const std::int64_t count = list_dirty(*table, stale_);
@@ -129,33 +125,30 @@ void WriteBack::reclaim_stale_slots() {
 }
 
 WriteBack::DirtyLists WriteBack::make_dirty_lists() const {
-  const std::size_t most = std::max(tiers_.device.slots(), tiers_.host.slots());
-  DirtyLists lists;
-  lists.memory = tiers_.backend.allocate(most * (sizeof(SlotId) + sizeof(RowId)),
-                                         kernels::MemoryKind::kPinnedHost);
-  lists.slots = lists.memory.as<SlotId>();
-  lists.rows = lists.slots + most;
-  return lists;
+  const std::int64_t most = std::max(tiers_.device.slots(), tiers_.host.slots());
+  return {kernels::pinned_array<SlotId>(tiers_.backend, most),
+          kernels::pinned_array<RowId>(tiers_.backend, most)};
 }
 
 std::int64_t WriteBack::list_dirty(const kernels::SlotTable& table, const DirtyLists& lists) {
-  tiers_.backend.list_dirty(tiers_.stream, table, lists.slots, lists.rows, dirty_count_);
+  tiers_.backend.list_dirty(tiers_.stream, table, lists.slots.data(), lists.rows.data(),
+                            dirty_count_.data());
   tiers_.stream.synchronize();
-  return static_cast<std::int64_t>(*dirty_count_);
+  return static_cast<std::int64_t>(dirty_count_[0]);
 }
 
 void WriteBack::flush() {
-  if (dirty_.slots == nullptr) dirty_ = make_dirty_lists();
+  if (dirty_.slots.count() == 0) dirty_ = make_dirty_lists();
   tiers_.transfers.follow(tiers_.stream);
   flush_generation_ = tiers_.disk.next_generation();
   const std::int64_t batch = tiers_.disk.write_buffers();
   const std::int64_t on_device = list_dirty(tiers_.device.table(), dirty_);
   for (std::int64_t first = 0; first < on_device; first += batch) {
-    write_device_records(dirty_.slots + first, dirty_.rows + first,
+    write_device_records(dirty_.slots.data() + first, dirty_.rows.data() + first,
                          std::min(batch, on_device - first));
   }
   // Marked before the copies on disk are certain: when the sync fails, the store stops for good.
-  tiers_.backend.mark_saved(tiers_.stream, tiers_.device.table(), dirty_.slots, on_device);
+  tiers_.backend.mark_saved(tiers_.stream, tiers_.device.table(), dirty_.slots.data(), on_device);
   tiers_.transfers.synchronize();
   flush_host();
   tiers_.disk.sync(tiers_.counters);
@@ -167,7 +160,7 @@ void WriteBack::flush_host() {
   if (tiers_.host.slots() == 0) return;
   const std::int64_t count = list_dirty(tiers_.host.table(), dirty_);
   for (std::int64_t i = 0; i < count; ++i) write_host_record(dirty_.slots[i], dirty_.rows[i]);
-  tiers_.backend.mark_saved(tiers_.stream, tiers_.host.table(), dirty_.slots, count);
+  tiers_.backend.mark_saved(tiers_.stream, tiers_.host.table(), dirty_.slots.data(), count);
 }
 
 }  // namespace mneme::offload

@@ -6,6 +6,7 @@
 #include <limits>
 #include <vector>
 
+#include "kernels/device_array.h"
 #include "offload/tiers.h"
 
 namespace mneme::offload {
@@ -35,19 +36,18 @@ class WriteBack {
   void reclaim_stale_slots();
   // Dirty slots of a tier and their rows, in host memory. Synchronises.
   struct DirtyLists {
-    kernels::Buffer memory;
-    kernels::SlotId* slots = nullptr;
-    kernels::RowId* rows = nullptr;
+    kernels::DeviceArray<kernels::SlotId> slots;
+    kernels::DeviceArray<kernels::RowId> rows;
   };
   DirtyLists make_dirty_lists() const;
   std::int64_t list_dirty(const kernels::SlotTable& table, const DirtyLists& lists);
 
   Tiers& tiers_;
-  kernels::Buffer lists_;              // pinned host
-  kernels::SlotId* staged_ = nullptr;  // [write buffers]: staging buffers of one batch
-  kernels::SlotId* batch_ = nullptr;   // [write buffers]: device slots of one batch
-  std::uint64_t* dirty_count_ = nullptr;
-  DirtyLists dirty_;  // of a flush; made by the first
+  // Pinned host.
+  kernels::DeviceArray<kernels::SlotId> staged_;  // [write buffers]: staging buffers of one batch
+  kernels::DeviceArray<kernels::SlotId> batch_;   // [write buffers]: device slots of one batch
+  kernels::DeviceArray<std::uint64_t> dirty_count_;  // [1]
+  DirtyLists dirty_;                                 // of a flush; made by the first
   DirtyLists stale_;  // of reclaiming, which may come within a flush; made by the first
   // The first generation that the running flush writes: its slots are not stale, though their rows
   // are still marked dirty.
