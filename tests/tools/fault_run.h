@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -18,6 +19,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/run_files.h"
 #include "tests/engine/tiny_run.h"
 #include "tests/fault_injection/fault.h"
 #include "tests/tools/program.h"
@@ -54,6 +56,10 @@ class FaultRuns {
     write_config(whole);
     expect_success(whole, words(Command::kTrain, whole));
     whole_ = state(whole);
+    // What an export finds under the name that it is to give.
+    expect_success(whole, {"export", whole.directory, "--step", "2", "--output",
+                           run_.path("old.safetensors")});
+    EXPECT_NE(tensors_of(run_.path("old.safetensors")), whole_.exported);
     // A run that died right after its first checkpoint, for `resume`.
     fs::create_directory(run_.path("half"));
     const Folder half(run_.path("half"));
@@ -136,8 +142,8 @@ class FaultRuns {
   // What a whole run leaves behind.
   struct State {
     std::vector<std::pair<std::uint64_t, double>> losses;
-    std::string dense;     // the newest checkpoint's dense file
-    std::string exported;  // model and rows
+    std::string dense;     // the tensors of the newest checkpoint's dense file
+    std::string exported;  // those of the model and the rows
     bool operator==(const State&) const = default;
   };
 
@@ -182,7 +188,7 @@ class FaultRuns {
       const char* from = command == Command::kResume ? "half/run" : "whole/run";
       fs::copy(run_.path(from), folder.directory, fs::copy_options::recursive);
     }
-    if (command == Command::kExport) std::ofstream(folder.exported) << kOldFile;
+    if (command == Command::kExport) fs::copy(run_.path("old.safetensors"), folder.exported);
     return folder;
   }
 
@@ -196,15 +202,24 @@ class FaultRuns {
     return finished;
   }
 
+  // The tensors of a safetensors file; its header names the run.
+  static std::string tensors_of(const std::string& path) {
+    const std::string text = text_of(path);
+    std::uint64_t header = 0;
+    if (text.size() < sizeof(header)) return text;
+    std::memcpy(&header, text.data(), sizeof(header));
+    return header < text.size() ? text.substr(sizeof(header) + header) : text;
+  }
+
   State state(const Folder& folder) const {
     State found;
     found.losses = engine::testing::read_losses(folder.directory);
-    const std::string checkpoints = engine::Checkpointer::directory(folder.directory);
+    const std::string checkpoints = engine::checkpoints_directory(folder.directory);
     const auto disk = io::make_posix_disk();
     const engine::Manifest manifest = engine::read_manifest(*disk, checkpoints);
-    found.dense = text_of(checkpoints + "/" + manifest.checkpoints.back().dense);
+    found.dense = tensors_of(checkpoints + "/" + manifest.checkpoints.back().dense.name);
     const Finished exported = start(folder, words(Command::kExport, folder));
-    found.exported = exported.status == 0 ? text_of(folder.exported) : exported.error;
+    found.exported = exported.status == 0 ? tensors_of(folder.exported) : exported.error;
     return found;
   }
 
@@ -246,8 +261,8 @@ class FaultRuns {
       case Command::kResume:
         return find_loss(folder, finished.status != 0);
       case Command::kExport: {
-        const std::string left = text_of(folder.exported);
-        const bool old = finished.status != 0 && left == kOldFile;
+        const std::string left = tensors_of(folder.exported);
+        const bool old = finished.status != 0 && left == tensors_of(run_.path("old.safetensors"));
         return old || left == whole_.exported ? "" : "the exported file is in pieces";
       }
       default:
@@ -261,7 +276,7 @@ class FaultRuns {
     if (go_on) {
       const auto disk = io::make_posix_disk();
       const bool committed =
-          engine::manifest_exists(*disk, engine::Checkpointer::directory(folder.directory));
+          engine::manifest_exists(*disk, engine::checkpoints_directory(folder.directory));
       if (committed) {
         const Finished verified = start(folder, words(Command::kVerify, folder));
         if (verified.status != 0) return "then does not verify: " + verified.error;
@@ -272,8 +287,6 @@ class FaultRuns {
     }
     return state(folder) == whole_ ? "" : "ends with other bits than an undisturbed run";
   }
-
-  inline static const std::string kOldFile = "what was there before";
 
   engine::testing::TinyRun run_;
   State whole_;

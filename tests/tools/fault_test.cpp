@@ -54,8 +54,8 @@ TEST(Faults, APartOfATransferGoesOn) {
 TEST(Faults, AnInterruptedCallIsMadeAgain) {
   const std::string all =
       "open|openat|mkdir|read|write|pread|pwrite|fsync|fdatasync|ftruncate|fallocate|flock|rename|"
-      "remove|statx|statvfs";
-  for (const Command command : {Command::kTrain, Command::kExport}) {
+      "remove|stat|statx|statvfs";
+  for (const Command command : {Command::kTrain, Command::kResume, Command::kExport}) {
     expect_end({command, {.functions = all, .action = "EINTR*", .call = 2, .path = "*/trial/*"}},
                End::kRight);
   }
