@@ -11,7 +11,6 @@
 #include "io/check.h"
 #include "io/elapsed.h"
 #include "io/error.h"
-#include "io/kill_point.h"
 
 namespace mneme::offload {
 namespace {
@@ -175,7 +174,6 @@ std::uint32_t DiskTier::submit_write(std::uint32_t buffer, kernels::RowId row,
   writing_[slot] = buffer;
   submit(buffer);
   ++writes_in_flight_;
-  io::kill_point("write-submitted");
   counters.disk.rows_written += 1;
   counters.disk.bytes_written += file_->slot_bytes();
   if (previous) discard(*previous);

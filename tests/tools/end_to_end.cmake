@@ -1,25 +1,25 @@
 # Tests that run the built program as people do, and as power cuts do.
 if(TARGET mneme)
-  foreach(name bad_input damage kill run_access)
+  foreach(name bad_input damage run_access)
     mneme_test(tools_${name}_test SOURCES ${name}_test.cpp
                LIBRARIES mneme_engine nlohmann_json::nlohmann_json)
     target_compile_definitions(tools_${name}_test PRIVATE MNEME_PROGRAM="$<TARGET_FILE:mneme>")
     add_dependencies(tools_${name}_test mneme)
   endforeach()
-  mneme_test(tools_kill_campaign CAMPAIGN SOURCES kill_campaign.cpp
-             LIBRARIES mneme_engine nlohmann_json::nlohmann_json)
-  target_compile_definitions(tools_kill_campaign PRIVATE MNEME_PROGRAM="$<TARGET_FILE:mneme>")
-  add_dependencies(tools_kill_campaign mneme)
 endif()
-# The program on a system whose calls fail.
+# The program killed, and on a system whose calls fail.
 if(TARGET mneme AND TARGET mneme_fault_injection)
   mneme_test(tools_fault_test SOURCES fault_test.cpp
              LIBRARIES mneme_engine nlohmann_json::nlohmann_json)
-  foreach(name tools_fault_test)
+  mneme_test(tools_kill_test SOURCES kill_test.cpp
+             LIBRARIES mneme_engine nlohmann_json::nlohmann_json)
+  mneme_test(tools_kill_campaign CAMPAIGN SOURCES kill_campaign.cpp
+             LIBRARIES mneme_engine nlohmann_json::nlohmann_json)
+  foreach(name fault_test kill_test kill_campaign)
     target_compile_definitions(
-      ${name} PRIVATE MNEME_PROGRAM="$<TARGET_FILE:mneme>"
+      tools_${name} PRIVATE MNEME_PROGRAM="$<TARGET_FILE:mneme>"
       MNEME_FAULT_INJECTION="$<TARGET_FILE:mneme_fault_injection>")
-    add_dependencies(${name} mneme mneme_fault_injection)
+    add_dependencies(tools_${name} mneme mneme_fault_injection)
   endforeach()
 endif()
 # The benchmarks, on the CPU and on an emulated device.

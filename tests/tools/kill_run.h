@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdint>
 #include <fstream>
+#include <map>
 #include <random>
 #include <string>
 #include <thread>
@@ -14,11 +15,12 @@
 
 #include "engine/run_files.h"
 #include "tests/engine/tiny_run.h"
+#include "tests/tools/kill_points.h"
 #include "tests/tools/program.h"
 
 namespace mneme::test {
 
-// Where a run is killed: at a passing of a named point (io/kill_point.h), or after a delay.
+// Where a run is killed: at a passing of a point of kill_points.h, or after a delay.
 struct Kill {
   std::string point;  // empty: after delay_us
   std::uint64_t passing = 1;
@@ -46,49 +48,63 @@ class KillRun : public ::testing::Test {
     return config;
   }
 
-  // Kills one run where told, each time resuming it, and lets it end; true when every kill struck.
-  // A run without a checkpoint starts afresh.
-  bool survives(const std::string& name, const std::vector<Kill>& kills) {
+  // Kills one run where told, each time resuming it, and lets it end. Returns which of the kills
+  // struck: the others found a program that had ended by itself. A run without a checkpoint starts
+  // afresh.
+  std::vector<bool> struck(const std::string& name, const std::vector<Kill>& kills) {
     const engine::Config config = made(name);
     const std::string file = run_.path(name + ".toml");
     std::ofstream(file) << engine::to_toml(config);
-    bool all_struck = true;
-    for (std::size_t i = 0; i <= kills.size(); ++i) {
-      const Kill kill = i < kills.size() ? kills[i] : Kill{.point = "none", .passing = 1};
-      SCOPED_TRACE(::testing::Message() << name << ", kill " << i << " at " << kill.point << ":"
-                                        << kill.passing << " or after " << kill.delay_us << " us");
-      const bool committed =
-          engine::manifest_exists(run_.disk(), engine::checkpoints_directory(config.run.directory));
-      std::vector<std::string> settings;
-      if (!kill.point.empty()) {
-        settings.push_back("MNEME_KILL_AT=" + kill.point + ":" + std::to_string(kill.passing));
-      }
-      Program program(run_.path(""),
-                      committed ? mneme({"resume", config.run.directory}) : mneme({"train", file}),
-                      settings);
+    std::vector<bool> struck;
+    for (const Kill& kill : kills) {
+      SCOPED_TRACE(::testing::Message()
+                   << name << ", kill " << struck.size() << " at "
+                   << (kill.point.empty() ? std::to_string(kill.delay_us) + " us"
+                                          : kill.point + ":" + std::to_string(kill.passing)));
+      Program program(run_.path(""), words(config, file), settings_of(kill));
       if (kill.point.empty()) {
         std::this_thread::sleep_for(std::chrono::microseconds(kill.delay_us));
         program.send(SIGKILL);
       }
       const Finished finished = program.wait();
-      if (finished.status == -SIGKILL) {
-        (kill.point.empty() ? killed_at_random_ : killed_at_points_) += 1;
+      struck.push_back(finished.status == -SIGKILL);
+      if (struck.back()) {
         expect_intact(config);
-        continue;
+      } else {
+        EXPECT_EQ(finished.status, 0) << finished.error;
       }
-      EXPECT_EQ(finished.status, 0) << finished.error;
-      all_struck = all_struck && i == kills.size();
     }
+    const Finished finished = Program(run_.path(""), words(config, file)).wait();
+    EXPECT_EQ(finished.status, 0) << finished.error;
     expect_same(run_.outcome(config), expected_);
-    return all_struck;
+    return struck;
   }
 
+  // The same where every kill has to strike.
+  void survives(const std::string& name, const std::vector<Kill>& kills) {
+    EXPECT_EQ(struck(name, kills), std::vector<bool>(kills.size(), true));
+  }
+
+  std::int64_t length_us() const { return length_us_; }
+
+ private:
+  std::vector<std::string> words(const engine::Config& config, const std::string& file) {
+    return committed(config) ? mneme({"resume", config.run.directory}) : mneme({"train", file});
+  }
+  std::vector<std::string> settings_of(const Kill& kill) const {
+    if (kill.point.empty()) return {};
+    Fault fault = kill_points().at(kill.point);
+    fault.call = kill.passing;
+    return settings(fault, run_.path("report"));
+  }
+
+  bool committed(const engine::Config& config) {
+    return engine::manifest_exists(run_.disk(),
+                                   engine::checkpoints_directory(config.run.directory));
+  }
   // Whatever is committed verifies.
   void expect_intact(const engine::Config& config) {
-    if (!engine::manifest_exists(run_.disk(),
-                                 engine::checkpoints_directory(config.run.directory))) {
-      return;
-    }
+    if (!committed(config)) return;
     const Finished verified =
         Program(run_.path(""), mneme({"verify", config.run.directory})).wait();
     EXPECT_EQ(verified.status, 0) << verified.error;
@@ -97,8 +113,6 @@ class KillRun : public ::testing::Test {
   engine::testing::TinyRun run_;
   engine::testing::Outcome expected_;
   std::int64_t length_us_ = 0;  // of a run that nobody kills, from start to end of the program
-  std::uint64_t killed_at_points_ = 0;
-  std::uint64_t killed_at_random_ = 0;
 };
 
 }  // namespace mneme::test

@@ -5,26 +5,39 @@ namespace mneme::test {
 namespace {
 
 TEST_F(KillRun, AKillBeforeTheFirstCheckpointIsCommittedStartsAfresh) {
-  EXPECT_TRUE(survives("run", {{.point = "step"}, {.point = "manifest-written"}}));
+  survives("run",
+           {{.point = "step"}, {.point = "checkpoint-begin"}, {.point = "manifest-written"}});
 }
 
 TEST_F(KillRun, AKillAroundTheRenameOfTheManifestLosesNothing) {
-  EXPECT_TRUE(survives("run", {{.point = "manifest-renamed"},
-                               {.point = "checkpoint-committed", .passing = 2},
-                               {.point = "manifest-written"}}));
+  survives("run", {{.point = "manifest-renamed"},
+                   {.point = "checkpoint-committed"},
+                   {.point = "manifest-written"}});
 }
 
 TEST_F(KillRun, AKillWhileRecordsAreWrittenLosesNothing) {
-  EXPECT_TRUE(survives("run", {{.point = "write-submitted", .passing = 150},
-                               {.point = "checkpoint-flushed"},
-                               {.point = "write-submitted", .passing = 60}}));
+  survives("run", {{.point = "write-submitted", .passing = 150},
+                   {.point = "checkpoint-flushed"},
+                   {.point = "write-submitted", .passing = 60}});
+}
+
+TEST_F(KillRun, AKillBetweenTheFilesOfACheckpointLosesNothing) {
+  survives("run", {{.point = "checkpoint-table"},
+                   {.point = "checkpoint-dense", .passing = 2},
+                   {.point = "checkpoint-table"}});
 }
 
 TEST_F(KillRun, AKillAtAnyMomentLosesNothing) {
   std::mt19937_64 random(11);
-  std::vector<Kill> kills(3);
-  for (Kill& kill : kills) kill.delay_us = std::int64_t(random() % std::uint64_t(length_us_));
-  survives("run", kills);
+  std::uint64_t kills = 0;
+  for (int runs = 1; kills < 2; ++runs) {
+    ASSERT_LE(runs, 20) << "kills that never strike";
+    const auto delay = std::int64_t(random() % std::uint64_t(length_us()));
+    for (const bool killed :
+         struck("run-" + std::to_string(runs), {{.point = {}, .passing = 1, .delay_us = delay}})) {
+      kills += killed ? 1 : 0;
+    }
+  }
 }
 
 }  // namespace
