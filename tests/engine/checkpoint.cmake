@@ -1,5 +1,5 @@
 mneme_test(checkpoint_test DEVICES
-  SOURCES checkpoint_test.cpp checkpoint_crash_test.cpp
+  SOURCES checkpoint_test.cpp
   LIBRARIES mneme_engine)
 # Files and locks: the device does not matter.
 mneme_test(engine_run_directory_test
@@ -7,6 +7,12 @@ mneme_test(engine_run_directory_test
   LIBRARIES mneme_engine nlohmann_json::nlohmann_json)
 # The states of a disk: the device does not matter.
 mneme_test(row_table_file_test SOURCES row_table_file_test.cpp LIBRARIES mneme_engine)
-mneme_test(checkpoint_campaign CAMPAIGN
-  SOURCES checkpoint_campaign.cpp large_table_campaign.cpp
-  LIBRARIES mneme_test_backends mneme_engine)
+mneme_test(large_table_campaign CAMPAIGN
+  SOURCES large_table_campaign.cpp
+  LIBRARIES mneme_engine)
+mneme_test(engine_training_crash_test
+  SOURCES training_crash_test.cpp
+  LIBRARIES mneme_engine nlohmann_json::nlohmann_json)
+mneme_test(engine_training_crash_campaign CAMPAIGN
+  SOURCES training_crash_campaign.cpp
+  LIBRARIES mneme_engine nlohmann_json::nlohmann_json)

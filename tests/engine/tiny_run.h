@@ -3,17 +3,20 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "engine/run.h"
 #include "engine/run_directory.h"
+#include "engine/run_files.h"
 #include "engine/trainer.h"
 #include "io/disk.h"
 #include "tests/io/temporary_directory.h"
@@ -33,6 +36,14 @@ bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
 }
 
+// Whether they have the same bits, like expect_same() below, for threads that report by themselves.
+inline bool is_same(const Outcome& found, const Outcome& expected) {
+  return found.losses == expected.losses && same_bits(found.table, expected.table) &&
+         std::ranges::equal(found.dense, expected.dense, [](const auto& a, const auto& b) {
+           return a.first == b.first && same_bits(a.second, b.second);
+         });
+}
+
 inline void expect_same(const Outcome& found, const Outcome& expected) {
   ASSERT_EQ(found.losses.size(), expected.losses.size());
   for (std::size_t i = 0; i < expected.losses.size(); ++i) {
@@ -50,14 +61,20 @@ inline void expect_same(const Outcome& found, const Outcome& expected) {
 }
 
 // The steps and losses of metrics.jsonl, in the order in which they stand there.
-inline std::vector<std::pair<std::uint64_t, double>> read_losses(const std::string& directory) {
+inline std::vector<std::pair<std::uint64_t, double>> read_losses(const io::Disk& disk,
+                                                                 const std::string& directory) {
+  constexpr std::uint64_t kMostBytes = 64 << 20;
   std::vector<std::pair<std::uint64_t, double>> losses;
-  std::ifstream file(directory + "/metrics.jsonl");
+  const std::vector<std::byte> bytes = disk.read_file(metrics_path(directory), kMostBytes);
+  std::istringstream file(std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
   for (std::string line; std::getline(file, line);) {
     const nlohmann::json object = nlohmann::json::parse(line);
     losses.emplace_back(object.at("step"), object.at("loss"));
   }
   return losses;
+}
+inline std::vector<std::pair<std::uint64_t, double>> read_losses(const std::string& directory) {
+  return read_losses(*io::make_posix_disk(), directory);
 }
 
 class TinyRun {
@@ -139,18 +156,20 @@ class TinyRun {
   }
 
   // What the newest checkpoint of a run holds, read with everything on the device.
-  Outcome outcome(const Config& config) {
+  Outcome outcome(const Config& config) { return outcome(config, *disk_); }
+  Outcome outcome(const Config& config, io::Disk& disk) {
     Config whole = config;
     whole.tiers = this->config("").tiers;
-    const RunDirectory directory(*disk_, config.run.directory);
-    Run run(whole, *disk_,
+    const RunDirectory directory(disk, config.run.directory);
+    Run run(whole, disk,
             {.id = directory.manifest().run.id, .schedule = directory.manifest().run.schedule});
     const std::uint64_t step = run.load(directory.manifest()).step;
     Outcome outcome;
-    outcome.losses = read_losses(config.run.directory);
+    outcome.losses = read_losses(disk, config.run.directory);
     if (run.table() != nullptr) {
-      outcome.table.resize(kRows * std::size_t(config.value_width()));
-      run.table()->read_values(step, 0, kRows, outcome.table);
+      const std::int64_t rows = config.table_rows();
+      outcome.table.resize(std::size_t(rows) * std::size_t(config.value_width()));
+      run.table()->read_values(step, 0, rows, outcome.table);
     }
     const Parameters& parameters = run.model().parameters();
     for (const auto& [buffer, prefix] : {std::pair(ParameterBuffer::kValues, "value "),

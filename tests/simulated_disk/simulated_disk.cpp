@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
+#include <span>
 #include <utility>
 
 #include "io/check.h"
+#include "io/checksum.h"
 #include "io/errno_text.h"
 #include "io/error.h"
 #include "tests/simulated_disk/simulated_log.h"
@@ -355,6 +357,21 @@ std::unique_ptr<SimulatedDisk> SimulatedDisk::crash_state(std::size_t boundary,
   state_->replay->follow(state_->log, boundary);
   crashed->state_->current = state_->replay->crash(state_->log, policy);
   return crashed;
+}
+
+std::uint64_t SimulatedDisk::content_checksum() const {
+  const Lock lock(state_->mutex);
+  std::uint64_t sum = 0;
+  const auto add = [&](const std::string& name, std::uint64_t size, std::uint64_t content) {
+    const std::uint64_t parts[] = {sum, checksum64(std::as_bytes(std::span(name))), size, content};
+    sum = checksum64(std::as_bytes(std::span(parts)));
+  };
+  for (const std::string& directory : state_->current.directories) add(directory, 0, 0);
+  for (const auto& [name, inode] : state_->current.names) {
+    const SimulatedContent& file = state_->current.inodes[inode];
+    add(name, file.size, checksum64(file.bytes));
+  }
+  return sum;
 }
 
 void SimulatedDisk::corrupt(const std::string& path, std::uint64_t offset, unsigned bit) {

@@ -88,6 +88,9 @@ class SimulatedDisk final : public Disk {
   // boundaries are asked for in rising order. REQUIRES: record_log, boundary <= operation_count().
   std::unique_ptr<SimulatedDisk> crash_state(std::size_t boundary, const CrashPolicy& policy) const;
 
+  // A checksum of every name and all content: disks with equal sums look the same to their users.
+  std::uint64_t content_checksum() const;
+
   // Flips one bit of a file, behind the back of everyone: for tests of checksums.
   void corrupt(const std::string& path, std::uint64_t offset, unsigned bit);
 
