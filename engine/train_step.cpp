@@ -53,6 +53,8 @@ StepMetrics TrainStep::take(std::uint64_t t, const NextBatch& next_batch) {
                                   marks.forward_done.get());
     stream.record(*marks.backward_done);
   }
+  // While nothing has changed yet: the state after the step before can still be saved.
+  if (table != nullptr) table->check_disk_room(stream);
   run_.optimizer().step(stream, t);
   if (table != nullptr) {
     const memory::TableStep rows = table->finish_step(stream);

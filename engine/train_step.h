@@ -27,8 +27,8 @@ class TrainStep {
   // The run must outlive the object.
   explicit TrainStep(Run& run);
 
-  // Takes step t (1 for the first). Synchronises the stream. Throws LossNotFinite, besides what the
-  // parts throw.
+  // Takes step t (1 for the first). Synchronises the stream. Throws LossNotFinite, or
+  // offload::DiskBudgetError while nothing has changed yet, besides what the parts throw.
   StepMetrics take(std::uint64_t t, const NextBatch& next_batch);
 
  private:

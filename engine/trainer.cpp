@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "engine/config_reader.h"
 #include "engine/data.h"
 #include "engine/evaluate.h"
 #include "engine/preflight.h"
@@ -179,6 +180,12 @@ class Training {
   StepMetrics take_step(std::uint64_t t) {
     try {
       return step(t);
+    } catch (const offload::DiskBudgetError& error) {
+      if (completed_ == 0) io::fail("{}; raise it, or give the memory fewer rows", error.what());
+      if (saved_ != completed_) save();
+      io::fail("{}; step {} is saved, go on with: mneme resume {} --set tiers.disk_bytes={}",
+               error.what(), completed_, config_.run.directory,
+               format_bytes(2 * config_.tiers.store.disk_bytes));
     } catch (const LossNotFinite& error) {
       if (!manifest_exists(disk_, checkpoints_directory(config_.run.directory))) {
         io::fail(

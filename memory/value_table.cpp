@@ -82,6 +82,7 @@ class ValueTable::Implementation {
     step_ = step;
     mode_ = offload::LeaseMode::kTrain;
     gradient_.clear();
+    grouped_ = false;
     store_.begin_step(step);
     current_for_ = step - 1;
   }
@@ -128,11 +129,18 @@ class ValueTable::Implementation {
     gradient_.keep(stream, set, weights, d_y);
   }
 
+  void check_disk_room(kernels::Stream& stream) {
+    if (options_.tiers.disk_bytes == 0 || gradient_.tokens() == 0) return;
+    group_gradient(stream);
+    const Rows rows = rows_of(gradient_.lookups());
+    store_.require_disk_room(rows.rows, rows.count);
+  }
+
   TableStep finish_step(kernels::Stream& stream) {
     CHECK(mode_ == offload::LeaseMode::kTrain && step_ >= 1, "finish_step without begin_step");
     TableStep result;
     if (gradient_.tokens() == 0) return result;
-    gradient_.group(stream);
+    group_gradient(stream);
     result.distinct_rows = gradient_.distinct_rows();
     const kernels::RowGradient gradient = gradient_.gradient();
     set_grad_scale(stream, gradient, result);
@@ -145,6 +153,7 @@ class ValueTable::Implementation {
                      [](offload::Lease& lease, std::int64_t) { lease.mark_dirty(); });
     }
     gradient_.clear();
+    grouped_ = false;
     return result;
   }
 
@@ -166,6 +175,11 @@ class ValueTable::Implementation {
  private:
   offload::Currency currency(std::uint64_t step) {
     return {.kind = options_.optimizer.kind, .step = step, .catch_up = catch_up_.advance(step)};
+  }
+
+  void group_gradient(kernels::Stream& stream) {
+    if (!grouped_) gradient_.group(stream);
+    grouped_ = true;
   }
 
   // The distinct rows of an operation and the event after which they are in place.
@@ -257,6 +271,7 @@ class ValueTable::Implementation {
   kernels::DeviceArray<float> host_one_;          // [1], pinned host
 
   std::uint64_t step_ = 0;
+  bool grouped_ = false;  // gradient_, with all that was kept
   offload::LeaseMode mode_ = offload::LeaseMode::kTrain;
   std::uint64_t current_for_ = 0;  // the step whose result leases read
 };
@@ -293,6 +308,9 @@ void ValueTable::dot(kernels::Stream& stream, LookupSet& set, const float* d_y, 
 void ValueTable::keep_gradient(kernels::Stream& stream, const LookupSet& set, const float* weights,
                                const float* d_y) {
   implementation_->keep_gradient(stream, set, weights, d_y);
+}
+void ValueTable::check_disk_room(kernels::Stream& stream) {
+  implementation_->check_disk_room(stream);
 }
 TableStep ValueTable::finish_step(kernels::Stream& stream) {
   return implementation_->finish_step(stream);

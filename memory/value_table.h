@@ -76,6 +76,9 @@ class ValueTable {
   // Keeps (rows, weights, d_y) for the update; copied.
   void keep_gradient(kernels::Stream& stream, const LookupSet& set, const float* weights,
                      const float* d_y);
+  // Looks whether the rows file has room for what the step will change, as the store does
+  // (require_disk_room). Before finish_step, while nothing has changed; optional.
+  void check_disk_room(kernels::Stream& stream);
   // Norm, clip, optimiser step on the rows of the step. gradient_scale: e.g. 1 / micro-batches is
   // already in d_y and needs none.
   TableStep finish_step(kernels::Stream& stream);

@@ -180,6 +180,13 @@ std::uint32_t DiskTier::submit_write(std::uint32_t buffer, kernels::RowId row,
   return slot;
 }
 
+std::uint64_t DiskTier::slot_limit() {
+  if (options_.limit_bytes == 0 || !has_file()) return 0;
+  require_running();
+  ensure_open();
+  return std::max<std::uint64_t>(1, options_.limit_bytes / file_->slot_bytes());
+}
+
 bool DiskTier::reserve_slot() {
   require_running();
   if (slots_.free_slots() > 0) return true;

@@ -50,6 +50,9 @@ class DiskTier {
   // supersedes. Returns the new slot. Throws Error on a full disk, before anything changes.
   std::uint32_t submit_write(std::uint32_t buffer, kernels::RowId row,
                              std::optional<std::uint32_t> previous, StepCounters& counters);
+  // The most slots that the file may have; 0 for no limit. Makes the file where it is not there
+  // yet: only then the size of a slot is known.
+  std::uint64_t slot_limit();
   // Whether there is a slot for one more record, now that the file has grown as far as it needs to.
   bool reserve_slot();
   // Waits until every record that was submitted is in the file; not for its durability.

@@ -20,6 +20,9 @@ class SlotAllocator {
   std::uint64_t slots() const { return born_.size(); }
   std::uint64_t free_slots() const { return free_.size(); }
 
+  // Whether a checkpoint may refer to the slot, which then outlives its record.
+  bool is_sealed(std::uint32_t slot) const { return born_[slot] != sealed_; }
+
   // A slot that no live record and no kept checkpoint uses.
   std::uint32_t allocate();
   // The slot's record is superseded.

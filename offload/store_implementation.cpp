@@ -142,6 +142,37 @@ void TieredStore::Implementation::prefetch(std::span<const RowId> rows, std::uin
   guarded([&] { prefetch_.request(rows, byte_budget); });
 }
 
+void TieredStore::Implementation::require_disk_room(const RowId* rows, std::int64_t count) {
+  const std::uint64_t limit = tiers_.disk.slot_limit();
+  if (limit == 0) return;
+  if (!failure_.empty()) io::fail("{}", failure_);
+  const std::uint64_t used = tiers_.disk.slots().slots() - tiers_.disk.slots().free_slots();
+  most_dirty_ = std::min(most_dirty_ + static_cast<std::uint64_t>(count), placed_rows_);
+  if (used + most_dirty_ <= limit) return;
+  const WriteBack::Need need = write_back_.need_with(copy_rows(rows, count));
+  most_dirty_ = need.dirty_rows;
+  if (used + need.dirty_rows <= limit + need.given_up) return;
+  throw DiskBudgetError(
+      fmt::format("tiers.disk_bytes = {} is too small: {} would need {} bytes for the rows that "
+                  "have changed and "
+                  "those of the checkpoints that are kept",
+                  options_.tiers.disk_bytes, options_.path,
+                  (used + need.dirty_rows - need.given_up) * tiers_.disk.slot_bytes()));
+}
+
+std::vector<RowId> TieredStore::Implementation::copy_rows(const RowId* rows, std::int64_t count) {
+  std::vector<RowId> copied;
+  copied.reserve(static_cast<std::size_t>(count));
+  for (std::int64_t first = 0; first < count; first += scratch_length_) {
+    const std::int64_t batch = std::min(scratch_length_, count - first);
+    backend_.copy(*stream_, scratch_rows_.data(), rows + first,
+                  kernels::DeviceArray<RowId>::bytes(batch));
+    stream_->synchronize();
+    copied.insert(copied.end(), scratch_rows_.data(), scratch_rows_.data() + batch);
+  }
+  return copied;
+}
+
 kernels::HostRecords TieredStore::Implementation::scratch_records() const {
   return kernels::HostRecords::in_one_piece(scratch_.as<std::byte>(), tiers_.record_bytes);
 }
@@ -207,6 +238,7 @@ TableDelta TieredStore::Implementation::flush() {
     CHECK(leases_.empty() && !read_only_lease_live_, "flush while rows are leased");
     prefetch_.finish();
     write_back_.flush();
+    most_dirty_ = 0;
     tiers_.disk.slots().seal();
     const RowSet& changed = tiers_.changed_rows.report();
     TableDelta delta;

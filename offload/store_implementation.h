@@ -64,6 +64,7 @@ class TieredStore::Implementation {
   // failure is the next call's.
   void end(Lease::State& lease) noexcept;
   void mark_dirty(const Lease::State& lease);
+  void require_disk_room(const kernels::RowId* rows, std::int64_t count);
   void prefetch(std::span<const kernels::RowId> rows, std::uint64_t byte_budget);
   void write_records(std::span<const kernels::RowId> rows,
                      std::span<const std::byte* const> records);
@@ -101,6 +102,8 @@ class TieredStore::Implementation {
   void read_batch(kernels::RowId first, std::int64_t count, std::byte* out);
   kernels::HostRecords scratch_records() const;
   void place_on_disk(std::span<const TableEntry> entries);
+  // Ascending, from the device.
+  std::vector<kernels::RowId> copy_rows(const kernels::RowId* rows, std::int64_t count);
   void count_lease(std::int64_t count, const LeaseRows& missing);
   // Takes what the device has counted into the step's counters.
   void note_report(const kernels::LookupReport& report);
@@ -134,6 +137,7 @@ class TieredStore::Implementation {
   std::uint64_t dropped_ = 0, prefetch_used_ = 0;  // as of the last report
   std::uint64_t placed_rows_ = 0;  // untouched rows that found a place, since the start
   std::uint64_t retries_before_step_ = 0;
+  std::uint64_t most_dirty_ = 0;  // no fewer than the rows that are dirty
   StepCounters total_;
   std::string failure_;
 };

@@ -60,6 +60,10 @@ Lease TieredStore::acquire(kernels::Stream& compute, const RowId* rows, std::int
   return Lease(implementation_->acquire(compute, rows, count, mode, currency, rows_ready));
 }
 
+void TieredStore::require_disk_room(const RowId* rows, std::int64_t count) {
+  implementation_->require_disk_room(rows, count);
+}
+
 void TieredStore::prefetch(std::span<const RowId> rows, std::uint64_t byte_budget) {
   implementation_->prefetch(rows, byte_budget);
 }

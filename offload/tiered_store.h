@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "io/disk.h"
+#include "io/error.h"
 #include "kernels/backend.h"
 #include "offload/counters.h"
 #include "offload/row_table.h"
@@ -71,6 +72,12 @@ enum class LeaseMode {
   kReadOnly,  // rows are copied and caught up aside: nothing becomes dirty, nothing is displaced
 };
 
+// tiers.disk_bytes is too small for what a run has to write.
+class DiskBudgetError : public io::Error {
+ public:
+  using Error::Error;
+};
+
 class TieredStore;
 
 // Rows that are resident, current and not evictable until the lease ends. Move-only.
@@ -117,6 +124,11 @@ class TieredStore {
   // these rows under another lease.
   Lease acquire(kernels::Stream& compute, const kernels::RowId* rows, std::int64_t count,
                 LeaseMode mode, const Currency& currency, kernels::Event* rows_ready = nullptr);
+  // Looks whether every row that is dirty, or will be once these rows have been updated, finds a
+  // slot within tiers.disk_bytes when it has to be written. rows: device, [count], distinct,
+  // ascending, in place. Throws DiskBudgetError; nothing has changed then, and what is dirty can
+  // still be flushed. Costs next to nothing while the budget is far away, nothing without one.
+  void require_disk_room(const kernels::RowId* rows, std::int64_t count);
   // Hint: these rows (host memory) will be acquired soon. At most byte_budget bytes are moved; the
   // call returns without waiting for what it reads.
   void prefetch(std::span<const kernels::RowId> rows, std::uint64_t byte_budget);

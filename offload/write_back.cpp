@@ -124,6 +124,24 @@ void WriteBack::reclaim_stale_slots() {
   }
 }
 
+WriteBack::Need WriteBack::need_with(std::span<const RowId> rows) {
+  if (stale_.slots.count() == 0) stale_ = make_dirty_lists();
+  std::vector<RowId> dirty(rows.begin(), rows.end());
+  for (const kernels::SlotTable* table : {&tiers_.device.table(), &tiers_.host.table()}) {
+    if (table->slots == 0) continue;
+    const std::int64_t count = list_dirty(*table, stale_);
+    dirty.insert(dirty.end(), stale_.rows.data(), stale_.rows.data() + count);
+  }
+  std::sort(dirty.begin(), dirty.end());
+  dirty.erase(std::unique(dirty.begin(), dirty.end()), dirty.end());
+  Need need{dirty.size(), 0};
+  for (const RowId row : dirty) {
+    if (!tiers_.residency.has_disk_slot(row)) continue;
+    if (!tiers_.disk.slots().is_sealed(tiers_.residency.disk_slot(row))) ++need.given_up;
+  }
+  return need;
+}
+
 WriteBack::DirtyLists WriteBack::make_dirty_lists() const {
   const std::int64_t most = std::max(tiers_.device.slots(), tiers_.host.slots());
   return {kernels::pinned_array<SlotId>(tiers_.backend, most),

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <span>
 #include <vector>
 
 #include "kernels/device_array.h"
@@ -26,6 +27,13 @@ class WriteBack {
   std::int64_t write_device_victims(const VictimLists& lists);
   // Writes every dirty record to a fresh disk slot and makes it durable; copies stay.
   void flush();
+  // What it takes to write every dirty row if these rows (ascending) were dirty, too: so many
+  // slots, and so many are given up by it, since no checkpoint wants them. Synchronises with the
+  // plan.
+  struct Need {
+    std::uint64_t dirty_rows = 0, given_up = 0;
+  };
+  Need need_with(std::span<const kernels::RowId> rows);
 
  private:
   void write_host_record(kernels::SlotId slot, kernels::RowId row);

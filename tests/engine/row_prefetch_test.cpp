@@ -19,8 +19,9 @@ TEST(RowPrefetch, AsksOnlyBlocksThatAreMemoryLayers) {
   config.tiers.prefetch_bytes = 1 << 20;
   config.train.steps = 2;
   tiny.train(config);
-  engine::Run run(config, tiny.disk());
-  const std::uint64_t step = run.load();
+  const Manifest manifest = RunDirectory(tiny.disk(), config.run.directory).manifest();
+  engine::Run run(config, tiny.disk(), {.id = manifest.run.id, .schedule = {}});
+  const std::uint64_t step = run.load(manifest).step;
   Config other = config;
   other.memory.blocks = {0, 1, 2};
   other.train.steps = 3;

@@ -141,6 +141,48 @@ TEST_F(TrainerChanges, ChangedDataIsRefusedUnlessItIsAccepted) {
             std::string::npos);
 }
 
+// A budget that does not hold what a run has to write is found while everything can still be saved.
+TEST_F(TrainerChanges, NoStepIsLostToADiskBudgetThatIsTooSmall) {
+  const Outcome expected = [&] {
+    const Config whole = run_.tiered("uninterrupted");
+    run_.train(whole);
+    return run_.outcome(whole);
+  }();
+  int stopped_at_once = 0, stopped_later = 0, finished = 0;
+  for (const std::uint64_t slots : {4, 20, 60, 90, 110, 140, 200, 256, 400, 600}) {
+    SCOPED_TRACE(::testing::Message() << slots << " slots");
+    Config config = run_.tiered("run-" + std::to_string(slots));
+    config.tiers.store.disk_bytes = slots * 512;
+    config.checkpoint.every = slots % 3 == 0 ? 2 : 0;
+    std::uint64_t steps = 0;
+    TrainerOptions options;
+    options.on_step = [&](const StepMetrics& metrics) { steps = metrics.step; };
+    try {
+      run_.train(config, options);
+      ++finished;
+    } catch (const io::Error& error) {
+      EXPECT_NE(std::string(error.what()).find("tiers.disk_bytes"), std::string::npos)
+          << error.what();
+      if (steps == 0) {
+        ++stopped_at_once;
+        continue;
+      }
+      ++stopped_later;
+      EXPECT_NE(std::string(error.what()).find("mneme resume " + config.run.directory),
+                std::string::npos)
+          << error.what();
+      EXPECT_EQ(RunDirectory(run_.disk(), config.run.directory).checkpoint().step, steps);
+      EXPECT_NO_THROW(verify_run(run_.disk(), config.run.directory));
+      config.tiers.store.disk_bytes = 0;
+      run_.train(config, resumed());
+    }
+    expect_same(run_.outcome(config), expected);
+  }
+  EXPECT_GE(stopped_at_once, 1);
+  EXPECT_GE(stopped_later, 2);
+  EXPECT_GE(finished, 1);
+}
+
 // A stop that comes within an evaluation or a sample ends it, and the run is saved.
 TEST_F(TrainerChanges, AStopIsHeardWithinEvaluationsAndSamples) {
   for (const bool sampling : {false, true}) {
