@@ -1,8 +1,11 @@
 #include "kernels/cpu/cpu_stream.h"
 
+#include <system_error>
 #include <utility>
 
 #include "io/check.h"
+#include "io/errno_text.h"
+#include "io/error.h"
 #include "io/log.h"
 
 namespace mneme::kernels::cpu {
@@ -73,7 +76,12 @@ void StreamList::drain() {
 
 CpuStream::CpuStream(Backend& backend, StreamList& list, int threads)
     : list_(list), threads_(threads), arena_(threads, 1), scratch_(backend), ring_(kQueueLength) {
-  worker_ = std::thread([this] { run(); });
+  try {
+    worker_ = std::thread([this] { run(); });
+  } catch (const std::system_error& error) {
+    io::fail("cannot start the thread of a stream: {}; raise the limits (ulimit -u, ulimit -v)",
+             io::errno_text(error.code().value()));
+  }
   list_.add(*this);
 }
 
@@ -96,6 +104,14 @@ CpuStream::~CpuStream() {
 
 void CpuStream::enqueue(Work work) {
   push({std::move(work), true});
+}
+
+void CpuStream::enqueue_blas(Work work) {
+  {
+    std::lock_guard lock(mutex_);
+    if (!blas_callers_) blas_callers_.emplace(threads_);
+  }
+  enqueue(std::move(work));
 }
 
 void CpuStream::record(Event& event) {
