@@ -86,7 +86,7 @@ int run_bench_disk(const BenchDiskOptions& options) {
   const auto disk = io::make_posix_disk();
   const io::DiskBenchmarkResult result = io::run_disk_benchmark(*disk, benchmark);
   const std::string text = options.json ? json_text(options, result) : plain_text(options, result);
-  std::fputs(text.c_str(), stdout);
+  fmt::print("{}", text);
   return 0;
 }
 

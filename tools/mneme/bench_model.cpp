@@ -137,7 +137,7 @@ int run_bench_model(const BenchModelOptions& options) {
     benchmark.record_bytes = run.table()->store().options().layout.record_bytes();
   }
   const std::string text = options.json ? json_text(benchmark) : plain_text(benchmark);
-  std::fputs(text.c_str(), stdout);
+  fmt::print("{}", text);
   return 0;
 }
 
