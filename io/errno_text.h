@@ -21,6 +21,10 @@ inline std::string errno_text(int error) {
     case EMFILE:
     case ENFILE:
       return text + "; raise the limit of open files (ulimit -n)";
+    case ECANCELED:
+      return text +
+             "; the kernel could not start a thread for io_uring; raise the limit of "
+             "processes (ulimit -u) or choose the sync engine";
     case EROFS:
       return text + "; mount the file system writable or use another one";
     case EIO:

@@ -14,6 +14,7 @@
 #include "io/interrupted.h"
 #include "tools/mneme/arguments.h"
 #include "tools/mneme/commands.h"
+#include "tools/mneme/process_limits.h"
 #include "tools/mneme/standard_descriptors.h"
 
 namespace mneme::tools {
@@ -47,6 +48,7 @@ int fail(const char* what) {
 
 int run(const std::vector<std::string>& words) {
   open_standard_descriptors();
+  lift_process_limits();
   const Arguments arguments = parse_arguments(words);
   fmt::print("{}", arguments.output);
   std::fputs(arguments.error.c_str(), stderr);
