@@ -67,7 +67,7 @@ bool reader_is_gone(int descriptor) {
   if (::fstat(descriptor, &status) != 0) return false;
   if (!S_ISFIFO(status.st_mode) && !S_ISSOCK(status.st_mode)) return false;
   pollfd state = {.fd = descriptor, .events = 0, .revents = 0};
-  return ::poll(&state, 1, 0) == 1 && (state.revents & POLLERR) != 0;
+  return ::poll(&state, 1, 0) == 1 && (state.revents & (POLLERR | POLLHUP)) != 0;
 }
 
 bool is_writable(int descriptor) {
