@@ -17,8 +17,14 @@
 extern "C" {
 void* blas_memory_alloc(int position);
 void blas_memory_free(void* buffer);
-// Takes the place of the library's own function, which its constructor calls: no threads.
+// Takes the place of the library's own function, which its constructor calls: no threads, and no
+// products that would wait for them.
 [[gnu::visibility("default")]] int blas_thread_init() {
+  static bool entered = false;  // setting the number calls this function, too
+  if (!entered) {
+    entered = true;
+    openblas_set_num_threads(1);
+  }
   return 0;
 }
 }
@@ -77,7 +83,7 @@ int most_blas_callers() {
 BlasCallers::BlasCallers(int threads) : threads_(threads) {
   Pool& buffers = pool();
   const std::lock_guard lock(buffers.mutex);
-  openblas_set_num_threads(1);
+  openblas_set_num_threads(1);  // for a library that was linked to call its own functions only
   const int wanted = buffers.callers + threads;
   if (wanted > most_blas_callers()) {
     io::fail(

@@ -1,6 +1,7 @@
 // OpenBLAS has buffers for all that call it before they do, and no threads of its own.
 #include "kernels/cpu/blas.h"
 
+#include <cblas.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -23,6 +24,7 @@ std::ptrdiff_t threads_of_this_process() {
 TEST(Blas, StartsNoThreads) {
   const std::ptrdiff_t before = threads_of_this_process();
   EXPECT_EQ(before, 1);
+  EXPECT_EQ(openblas_get_num_threads(), 1);
   const BlasCallers callers(2);
   EXPECT_EQ(threads_of_this_process(), before);
 }
