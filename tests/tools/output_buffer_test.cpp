@@ -9,6 +9,7 @@
 
 #include <array>
 #include <cerrno>
+#include <cstdlib>
 #include <ostream>
 #include <string>
 #include <thread>
@@ -86,6 +87,22 @@ TEST(OutputBuffer, KnowsWhyOutputIsLost) {
   std::ostream(&disk) << "text" << std::flush;
   EXPECT_EQ(disk.error(), ENOSPC);
   ::close(full);
+}
+
+TEST(OutputBuffer, WritesToAClosedTerminalWithoutEffect) {
+  const int terminal = ::posix_openpt(O_RDWR | O_NOCTTY);
+  ASSERT_EQ(::grantpt(terminal), 0);
+  ASSERT_EQ(::unlockpt(terminal), 0);
+  const int program = ::open(::ptsname(terminal), O_RDWR | O_NOCTTY);
+  ASSERT_GE(program, 0);
+  OutputBuffer buffer(program, [] { return false; });
+  ::close(terminal);
+  std::ostream out(&buffer);
+  out << "text" << std::flush;
+  EXPECT_TRUE(out);
+  EXPECT_EQ(buffer.error(), 0);
+  EXPECT_FALSE(reader_is_gone(program));
+  ::close(program);
 }
 
 TEST(OutputBuffer, KnowsWhetherAReaderIsGone) {

@@ -20,7 +20,9 @@ constexpr int kPatienceMs = 100;  // between two questions whether to stop
 }  // namespace
 
 OutputBuffer::OutputBuffer(int descriptor, std::function<bool()> stop_requested)
-    : descriptor_(descriptor), stop_requested_(std::move(stop_requested)) {}
+    : descriptor_(descriptor),
+      is_terminal_(::isatty(descriptor) == 1),
+      stop_requested_(std::move(stop_requested)) {}
 
 OutputBuffer::int_type OutputBuffer::overflow(int_type letter) {
   if (traits_type::eq_int_type(letter, traits_type::eof())) return traits_type::not_eof(letter);
@@ -44,6 +46,7 @@ int OutputBuffer::sync() {
     const ssize_t written =
         ::write(descriptor_, text.data() + done, std::min(kPiece, text.size() - done));
     if (written < 0 && (errno == EINTR || errno == EAGAIN)) continue;
+    if (written < 0 && errno == EIO && is_terminal_) return 0;
     if (written <= 0) {
       error_ = written == 0 ? EIO : errno;
       return -1;

@@ -11,7 +11,8 @@ namespace mneme::tools {
 class OutputBuffer final : public std::streambuf {
  public:
   // stop_requested is asked again and again while the descriptor takes nothing; once it is true,
-  // what cannot be written now is given up. The descriptor stays open.
+  // what cannot be written now is given up. What is written to a terminal that has been closed is
+  // nobody's and no failure: whom that shall stop gets SIGHUP. The descriptor stays open.
   OutputBuffer(int descriptor, std::function<bool()> stop_requested);
   OutputBuffer(const OutputBuffer&) = delete;
   OutputBuffer& operator=(const OutputBuffer&) = delete;
@@ -29,6 +30,7 @@ class OutputBuffer final : public std::streambuf {
   bool wait_until_writable() const;
 
   int descriptor_;
+  bool is_terminal_;
   std::function<bool()> stop_requested_;
   std::string pending_;
   int error_ = 0;
