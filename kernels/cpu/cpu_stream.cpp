@@ -1,10 +1,10 @@
 #include "kernels/cpu/cpu_stream.h"
 
+#include <new>
 #include <system_error>
 #include <utility>
 
 #include "io/check.h"
-#include "io/errno_text.h"
 #include "io/error.h"
 #include "io/log.h"
 
@@ -79,8 +79,10 @@ CpuStream::CpuStream(Backend& backend, StreamList& list, int threads)
   try {
     worker_ = std::thread([this] { run(); });
   } catch (const std::system_error& error) {
-    io::fail("cannot start the thread of a stream: {}; raise the limits (ulimit -u, ulimit -v)",
-             io::errno_text(error.code().value()));
+    io::fail(
+        "cannot start a thread for a stream: {}; raise the limits on processes and memory "
+        "(ulimit -u, ulimit -v)",
+        error.code().message());
   }
   list_.add(*this);
 }
@@ -104,14 +106,6 @@ CpuStream::~CpuStream() {
 
 void CpuStream::enqueue(Work work) {
   push({std::move(work), true});
-}
-
-void CpuStream::enqueue_blas(Work work) {
-  {
-    std::lock_guard lock(mutex_);
-    if (!blas_callers_) blas_callers_.emplace(threads_);
-  }
-  enqueue(std::move(work));
 }
 
 void CpuStream::record(Event& event) {
@@ -167,6 +161,14 @@ void CpuStream::synchronize() {
 void CpuStream::drain() {
   std::unique_lock lock(mutex_);
   wait_until_run(lock);
+}
+
+void CpuStream::enqueue_blas(Work work) {
+  {
+    std::lock_guard lock(mutex_);
+    if (!blas_callers_) blas_callers_.emplace(threads_);
+  }
+  enqueue(std::move(work));
 }
 
 bool CpuStream::on_worker() {
