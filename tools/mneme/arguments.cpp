@@ -86,6 +86,11 @@ void add_step(CLI::App* app, std::optional<std::uint64_t>& step) {
       ->check(CLI::NonNegativeNumber);
 }
 
+void add_changed_data(CLI::App* app, bool& accept) {
+  app->add_flag("--accept-changed-data", accept,
+                "Take the data as it is, though it is not what the run was started on");
+}
+
 // An option that is a short form of --set `key`, which holds a number.
 void add_short_form(CLI::App* app, std::vector<std::string>& overrides, const char* name,
                     const char* key, const char* description, CLI::Validator check) {
@@ -125,7 +130,9 @@ void Grammar::add_runs() {
             "mneme resume runs/quickstart", resume);
   add_signals(app);
   add_directory(app, resume->directory);
+  add_step(app, resume->step);
   add_overrides(app, resume->overrides);
+  add_changed_data(app, resume->accept_changed_data);
 
   const auto eval = std::make_shared<EvalOptions>();
   app = add(app_, "eval", "Loss of a checkpoint on the validation data",
@@ -133,6 +140,7 @@ void Grammar::add_runs() {
   add_directory(app, eval->directory);
   add_step(app, eval->step);
   add_overrides(app, eval->overrides);
+  add_changed_data(app, eval->accept_changed_data);
   add_json(app, eval->json);
 
   const auto generate = std::make_shared<GenerateOptions>();

@@ -7,7 +7,6 @@
 #include <ostream>
 #include <string>
 
-#include "engine/trainer.h"
 #include "io/disk.h"
 #include "io/error.h"
 #include "tools/mneme/interrupt.h"
@@ -35,15 +34,13 @@ std::string last_words(const engine::Config& config, const engine::TrainResult& 
 
 }  // namespace
 
-int run_training(const engine::Config& config, bool resume) {
+int run_training(const engine::Config& config, engine::TrainerOptions options) {
   const auto disk = io::make_posix_disk();
   const InterruptGuard interrupt;
   OutputBuffer output_buffer(STDOUT_FILENO, [&] { return interrupt.interrupted(); });
   OutputBuffer error_buffer(STDERR_FILENO, [&] { return interrupt.interrupted(); });
   std::ostream output(&output_buffer);
   std::ostream error(&error_buffer);
-  engine::TrainerOptions options;
-  options.resume = resume;
   options.stop_requested = [&] {
     return interrupt.interrupted() || reader_is_gone(STDOUT_FILENO) ||
            reader_is_gone(STDERR_FILENO);

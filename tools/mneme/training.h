@@ -2,6 +2,7 @@
 #pragma once
 
 #include "engine/config.h"
+#include "engine/trainer.h"
 
 namespace mneme::tools {
 
@@ -9,6 +10,7 @@ namespace mneme::tools {
 // and a pipe for either of them that nobody reads any more end the run after a checkpoint. Returns
 // the exit status: 0, then too. Throws Error, after the last checkpoint, when samples were lost for
 // another reason, such as a full disk.
-int run_training(const engine::Config& config, bool resume);
+// `options` says what to resume; the rest of it is filled in here.
+int run_training(const engine::Config& config, engine::TrainerOptions options);
 
 }  // namespace mneme::tools
