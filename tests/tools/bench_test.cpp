@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "engine/run_files.h"
 #include "tests/tools/bad_input.h"
 
 namespace mneme::test {
@@ -149,7 +150,7 @@ TEST_F(Bench, OfARunLeavesItsRowsAlone) {
   const Config config = run_.tiered("run");
   run_.train(config);
   const auto expected = run_.outcome(config);
-  const std::string rows = engine::Checkpointer::rows_path(config.run.directory, 0);
+  const std::string rows = engine::rows_path(config.run.directory, 0);
   for (const char* through : {"--json", "--through-store"}) {
     const Finished finished =
         run(mneme({"bench", "disk", "--path", rows, "--reuse", "--file-bytes", "256KiB",

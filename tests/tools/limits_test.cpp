@@ -35,6 +35,7 @@ TEST_F(Limits, OfAddressSpaceNeverMakeItHang) {
     refused += expect_work_or_one_line(under(limit, {"train", file()}), {}) ? 0 : 1;
   }
   EXPECT_GT(refused, 0);
+  fs::remove_all(directory());
   const Finished small = under("ulimit -v 204800", {"train", file()});
   expect_error(small, 1, {"out of memory", "OpenBLAS", "ulimit -v"}, true);
 }

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <thread>
 
+#include "engine/run_files.h"
 #include "io/posix_file.h"
 #include "tests/tools/bad_input.h"
 #include "tests/tools/shell.h"
@@ -32,7 +33,7 @@ class Output : public BadInput {
     write_config();
   }
   bool is_saved() {
-    return engine::manifest_exists(run_.disk(), engine::Checkpointer::directory(directory()));
+    return engine::manifest_exists(run_.disk(), engine::checkpoints_directory(directory()));
   }
   std::size_t metrics_bytes() const { return text_of(directory() + "/metrics.jsonl").size(); }
   // A run that never gets there fails its test instead of holding it up.

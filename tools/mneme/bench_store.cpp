@@ -172,6 +172,35 @@ void print(const BenchDiskOptions& options, const std::string& device, const Pag
              bytes_per_second / 1e6, cpu_us);
 }
 
+struct Measurement {
+  std::string device;
+  PageInResult result;
+};
+
+Measurement measure(const BenchDiskOptions& options, io::Disk& disk, const std::string& rows_path,
+                    const InterruptGuard& interrupt) {
+  engine::RunConfig run;
+  run.device = options.device == "cpu"    ? engine::DeviceKind::kCpu
+               : options.device == "cuda" ? engine::DeviceKind::kCuda
+                                          : engine::DeviceKind::kAuto;
+  const auto backend = engine::make_backend(run);
+  const auto stream = backend->create_stream();
+  const std::uint64_t rows = options.file_bytes / options.record_bytes;
+  const std::int64_t lease_rows = std::min(options.lease_rows, static_cast<std::int64_t>(rows / 8));
+  offload::TieredStore store(*backend, disk, store_options(options, lease_rows, rows_path));
+  io::SplitMix random(options.seed);
+  write_rows(store, random, interrupt);
+  const Leases leases(*backend, *stream, random, rows, lease_rows);
+  const PageInResult result = page_in(store, *stream, leases, options.seconds, interrupt);
+  const offload::TierTraffic& traffic = result.counters.disk;
+  if (traffic.bytes_read != traffic.rows_read * options.record_bytes) {
+    io::fail(
+        "--record-bytes {}: the disk's alignment makes it slots of {} bytes; measure that size",
+        options.record_bytes, traffic.bytes_read / std::max<std::uint64_t>(traffic.rows_read, 1));
+  }
+  return {backend->name(), result};
+}
+
 }  // namespace
 
 int run_bench_store(const BenchDiskOptions& options) {
@@ -186,26 +215,9 @@ int run_bench_store(const BenchDiskOptions& options) {
   file.remove();
   const ScratchFolder folder(options.path + ".bench");
   const std::string rows_path = folder.path() + "/rows";
-  engine::RunConfig run;
-  run.device = options.device == "cpu"    ? engine::DeviceKind::kCpu
-               : options.device == "cuda" ? engine::DeviceKind::kCuda
-                                          : engine::DeviceKind::kAuto;
-  const auto backend = engine::make_backend(run);
-  const auto stream = backend->create_stream();
-  const std::int64_t lease_rows = std::min(options.lease_rows, static_cast<std::int64_t>(rows / 8));
-  offload::TieredStore store(*backend, *disk, store_options(options, lease_rows, rows_path));
-  io::SplitMix random(options.seed);
-  write_rows(store, random, interrupt);
-  const Leases leases(*backend, *stream, random, rows, lease_rows);
-  const PageInResult result = page_in(store, *stream, leases, options.seconds, interrupt);
-  const offload::TierTraffic& traffic = result.counters.disk;
-  if (traffic.bytes_read != traffic.rows_read * options.record_bytes) {
-    io::fail(
-        "--record-bytes {}: the disk's alignment makes it slots of {} bytes; measure that size",
-        options.record_bytes, traffic.bytes_read / std::max<std::uint64_t>(traffic.rows_read, 1));
-  }
+  const Measurement measured = measure(options, *disk, rows_path, interrupt);
   file.publish(rows_path);
-  print(options, backend->name(), result);
+  print(options, measured.device, measured.result);
   return 0;
 }
 
