@@ -123,7 +123,7 @@ class Data::Shards : public Data::Source {
   }
   std::uint64_t tokens() const override {
     std::uint64_t sum = 0;
-    for (const io::TokenShard& shard : shards_) sum += shard.tokens().size();
+    for (const io::TokenShard& shard : shards_) sum += shard.token_count();
     return sum;
   }
   std::uint64_t windows(std::int64_t length) const override {
@@ -138,47 +138,55 @@ class Data::Shards : public Data::Source {
       window -= windows_of(*shard, length);
       ++shard;
     }
-    const std::uint64_t begin = window * static_cast<std::uint64_t>(length);
-    const auto from = shard->tokens().subspan(begin, static_cast<std::size_t>(length) + 1);
-    for (std::size_t i = 0; i < from.size(); ++i) check(from[i], *shard, begin + i);
-    for (std::int64_t i = 0; i < length; ++i) {
-      tokens[i] = from[static_cast<std::size_t>(i)];
-      targets[i] = from[static_cast<std::size_t>(i) + 1];
-    }
+    const auto size = static_cast<std::size_t>(length);
+    std::vector<std::uint16_t> from(size + 1);
+    read(*shard, window * size, from);
+    std::copy(from.begin(), from.end() - 1, tokens);
+    std::copy(from.begin() + 1, from.end(), targets);
   }
   void count(std::uint64_t limit, std::vector<std::uint64_t>& histogram) const override {
+    std::vector<std::uint16_t> block(kBlockTokens);
     for (const io::TokenShard& shard : shards_) {
-      const auto tokens =
-          shard.tokens().first(std::min<std::uint64_t>(limit, shard.tokens().size()));
-      for (std::size_t i = 0; i < tokens.size(); ++i) {
-        check(tokens[i], shard, i);
-        ++histogram[tokens[i]];
+      const std::uint64_t end = std::min(limit, shard.token_count());
+      for (std::uint64_t first = 0; first < end; first += block.size()) {
+        block.resize(std::min<std::uint64_t>(kBlockTokens, end - first));
+        read(shard, first, block);
+        for (const std::uint16_t token : block) ++histogram[token];
       }
-      limit -= tokens.size();
+      limit -= end;
     }
   }
   DataFingerprint fingerprint() const override {
     DataFingerprint print;
-    for (const io::TokenShard& shard : shards_) print.bytes += 2 * shard.tokens().size();
+    print.bytes = sizeof(std::uint16_t) * tokens();
     // Every block, or one of each stretch of blocks.
     const std::uint64_t share = 1 + print.bytes / kFingerprintBytes;
+    constexpr std::uint64_t kBlock = kFingerprintBlock / sizeof(std::uint16_t);
+    std::vector<std::uint16_t> block(kBlock);
     for (const io::TokenShard& shard : shards_) {
-      const std::uint64_t size = shard.tokens().size();
+      const std::uint64_t size = shard.token_count();
       print.checksum =
           extend_checksum(print.checksum, std::as_bytes(std::span<const std::uint64_t>(&size, 1)));
-      const auto bytes = std::as_bytes(shard.tokens());
-      for (std::uint64_t at = 0; at < bytes.size(); at += share * kFingerprintBlock) {
-        const auto block = std::min<std::uint64_t>(kFingerprintBlock, bytes.size() - at);
-        print.checksum = extend_checksum(print.checksum, bytes.subspan(at, block));
+      for (std::uint64_t first = 0; first < size; first += share * kBlock) {
+        block.resize(std::min(kBlock, size - first));
+        shard.read(first, block);
+        print.checksum =
+            extend_checksum(print.checksum, std::as_bytes(std::span<const std::uint16_t>(block)));
       }
     }
     return print;
   }
 
  private:
+  static constexpr std::size_t kBlockTokens = std::size_t{1} << 16;
+
   // Windows do not cross from one shard into the next.
   static std::uint64_t windows_of(const io::TokenShard& shard, std::int64_t length) {
-    return (shard.tokens().size() - 1) / static_cast<std::uint64_t>(length);
+    return (shard.token_count() - 1) / static_cast<std::uint64_t>(length);
+  }
+  void read(const io::TokenShard& shard, std::uint64_t first, std::span<std::uint16_t> out) const {
+    shard.read(first, out);
+    for (std::size_t i = 0; i < out.size(); ++i) check(out[i], shard, first + i);
   }
   void check(std::uint16_t token, const io::TokenShard& shard, std::uint64_t position) const {
     if (token >= vocabulary_) [[unlikely]] {

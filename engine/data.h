@@ -40,14 +40,15 @@ struct Batch {
 
 class Data {
  public:
-  // Reads text into memory; maps shards. Throws Error naming data.path when it is missing, empty or
+  // Reads text into memory; opens shards. Throws Error naming data.path when it is missing, empty or
   // too short for one window (and one of validation), or does not fit data.vocabulary.
   explicit Data(const DataOptions& options);
   ~Data();
   Data(Data&&) noexcept;
 
   // Micro-batch `micro` (from 0) of training step `step` (from 1). Vectors are resized once and
-  // then reused. Throws Error naming the file for a token outside the vocabulary.
+  // then reused. Throws Error naming the file for a token outside the vocabulary, and for a shard
+  // that has become shorter.
   void train_batch(std::uint64_t step, std::int64_t micro, Batch& out) const;
 
   // Batches of the validation part, the same in every run with these options: windows spread evenly

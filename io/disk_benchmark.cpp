@@ -9,9 +9,11 @@
 #include <cstring>
 #include <memory>
 #include <numeric>
+#include <optional>
 #include <vector>
 
 #include "io/aligned_buffer.h"
+#include "io/benchmark_file.h"
 #include "io/check.h"
 #include "io/errno_text.h"
 #include "io/error.h"
@@ -25,13 +27,6 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::uint32_t kFillBytes = 1 << 20;
 constexpr std::uint32_t kFillDepth = 8;
-constexpr std::uint64_t kMarkerBytes = 4096;
-
-// Lies behind the records once all of them are written.
-struct Marker {
-  std::uint64_t magic = 0x48434e4542454d4e;  // "NMEBENCH"
-  std::uint64_t file_bytes = 0;
-};
 
 // Latencies in buckets 1/32 of a power of two wide, so that a quantile is within 3%.
 class LatencyHistogram {
@@ -87,54 +82,68 @@ void check_completion(const BlockFile& file, const BlockCompletion& completion) 
   }
 }
 
-bool is_complete(BlockFile& file, std::uint64_t file_bytes) {
-  if (file.size_bytes() != file_bytes + kMarkerBytes) return false;
-  AlignedBuffer block(kMarkerBytes, std::max<std::uint64_t>(file.alignment(), kMarkerBytes));
-  read_blocks(file, file_bytes, block.span());
-  Marker marker;
-  std::memcpy(&marker, block.data(), sizeof(marker));
-  return marker.magic == Marker().magic && marker.file_bytes == file_bytes;
+// A file with a mark: the one that is there, when a benchmark made it, or a new one.
+std::unique_ptr<BlockFile> open_marked(Disk& disk, const std::string& path, OpenOptions open) {
+  if (disk.exists(path)) {
+    auto file = disk.open(path, open);
+    if (!read_benchmark_mark(*file)) {
+      fail("{}: is there already and no file of this benchmark; name another path", path);
+    }
+    return file;
+  }
+  open.create = true;
+  open.exclusive = true;
+  auto file = disk.open(path, open);
+  try {
+    write_benchmark_mark(*file, {});
+  } catch (const Error&) {
+    disk.remove(path);
+    throw;
+  }
+  return file;
 }
 
-// Writes file_bytes of random data and the marker. Holes, reserved space and zeros would read
-// faster than data.
-void fill_file(Disk& disk, const DiskBenchmarkOptions& options, std::uint64_t file_bytes) {
-  AlignedBuffer memory(std::size_t{kFillBytes} * kFillDepth, kMarkerBytes);
-  OpenOptions open;
-  open.create = true;
-  open.depth = kFillDepth;
-  open.engine = options.engine;
-  const auto file = disk.open(options.path, open);
-  file->truncate(0);
-  file->reserve(file_bytes + kMarkerBytes);
+// Writes file_bytes of random data. Holes, reserved space and zeros would read faster than data.
+void fill_file(BlockFile& file, const DiskBenchmarkOptions& options, std::uint64_t file_bytes) {
+  AlignedBuffer memory(std::size_t{kFillBytes} * kFillDepth, kBenchmarkMarkBytes);
+  write_benchmark_mark(file, {file_bytes, false});
+  file.reserve(file_bytes + kBenchmarkMarkBytes);
   SplitMix random(options.seed);
   std::uint64_t offset = 0;
   std::vector<std::uint64_t> idle;
   for (std::uint64_t i = 0; i < kFillDepth; ++i) idle.push_back(i);
-  while (offset < file_bytes || file->in_flight() > 0) {
+  while (offset < file_bytes || file.in_flight() > 0) {
     while (offset < file_bytes && !idle.empty()) {
       std::byte* data = memory.data() + idle.back() * kFillBytes;
       const auto bytes =
           static_cast<std::uint32_t>(std::min<std::uint64_t>(kFillBytes, file_bytes - offset));
       random.fill({data, bytes});
-      CHECK(file->submit({BlockOperation::kWrite, offset, data, bytes, idle.back()}));
+      CHECK(file.submit({BlockOperation::kWrite, offset, data, bytes, idle.back()}));
       idle.pop_back();
       offset += bytes;
     }
     BlockCompletion done;
-    if (file->poll({&done, 1}, /*wait=*/true) == 0) continue;
-    check_completion(*file, done);
+    if (file.poll({&done, 1}, /*wait=*/true) == 0) continue;
+    check_completion(file, done);
     idle.push_back(done.tag);
     if (options.progress) {
       options.progress(static_cast<double>(offset) / static_cast<double>(file_bytes));
     }
   }
-  file->sync();
-  const Marker marker = {Marker().magic, file_bytes};
-  std::memset(memory.data(), 0, kMarkerBytes);
-  std::memcpy(memory.data(), &marker, sizeof(marker));
-  write_blocks(*file, file_bytes, memory.span().first(kMarkerBytes));
-  file->sync();
+  file.sync();
+  write_benchmark_mark(file, {file_bytes, true});
+}
+
+// Makes sure that the file is there, complete; whether it was already.
+bool provide_file(Disk& disk, const DiskBenchmarkOptions& options, std::uint64_t file_bytes) {
+  OpenOptions open;
+  open.depth = kFillDepth;
+  open.engine = options.engine;
+  const auto file = open_marked(disk, options.path, open);
+  const std::optional<BenchmarkMark> mark = read_benchmark_mark(*file);
+  if (mark && mark->complete && mark->content_bytes == file_bytes) return true;
+  fill_file(*file, options, file_bytes);
+  return false;
 }
 
 // Keeps `depth` random transfers in flight until the time is over.
@@ -155,6 +164,7 @@ class Load {
     std::vector<BlockCompletion> completions(options_.depth);
     bool open = true;
     while (file_.in_flight() > 0) {
+      if (options_.interruption) options_.interruption();
       const std::size_t count = file_.poll(completions, /*wait=*/true);
       const auto now = Clock::now();
       open = open && now < deadline;
@@ -203,22 +213,19 @@ DiskBenchmarkResult run_disk_benchmark(Disk& disk, const DiskBenchmarkOptions& o
     fail("{}: the benchmark needs record bytes, a depth, a read share of 0 to 1, and seconds",
          options.path);
   }
-  // Whole records and whole pages: the fill's blocks and the marker start at multiples of 4096.
-  const std::uint64_t unit = std::lcm(std::uint64_t{options.record_bytes}, kMarkerBytes);
+  // Whole records and whole pages: the fill's blocks and the mark start at multiples of 4096.
+  const std::uint64_t unit = std::lcm(std::uint64_t{options.record_bytes}, kBenchmarkMarkBytes);
   const std::uint64_t file_bytes = options.file_bytes / unit * unit;
   const std::uint64_t records = file_bytes / options.record_bytes;
   if (records == 0) fail("{}: a file of at least {} bytes is needed", options.path, unit);
 
   // Declared before the file, because registered memory must outlive it.
-  AlignedBuffer memory(std::size_t{options.depth} * options.record_bytes, kMarkerBytes);
+  AlignedBuffer memory(std::size_t{options.depth} * options.record_bytes, kBenchmarkMarkBytes);
   DiskBenchmarkResult result;
   OpenOptions open;
   open.depth = options.depth;
   open.engine = options.engine;
-  if (disk.exists(options.path)) {
-    result.reused_file = is_complete(*disk.open(options.path, open), file_bytes);
-  }
-  if (!result.reused_file) fill_file(disk, options, file_bytes);
+  result.reused_file = provide_file(disk, options, file_bytes);
 
   const auto file = disk.open(options.path, open);
   if (options.record_bytes % file->alignment() != 0) {

@@ -21,6 +21,9 @@ struct DiskBenchmarkOptions {
   IoEngine engine = IoEngine::kAuto;
   // Called while the file is written, with the share that is done, from 0 to 1. May be empty.
   std::function<void(double)> progress;
+  // Called between transfers of the measurement. What it or `progress` throws ends the benchmark.
+  // May be empty.
+  std::function<void()> interruption;
 };
 
 struct DiskBenchmarkLatency {
@@ -41,7 +44,8 @@ struct DiskBenchmarkResult {
 };
 
 // Writes the file, unless an earlier run has left it complete, and measures. The file stays: other
-// programs can be measured on it, and the caller removes it. Throws Error on any failed transfer.
+// programs can be measured on it, and the caller removes it. Throws Error on any failed transfer,
+// and for a file that no benchmark made (benchmark_file.h), which it leaves as it is.
 DiskBenchmarkResult run_disk_benchmark(Disk& disk, const DiskBenchmarkOptions& options);
 
 }  // namespace mneme::io

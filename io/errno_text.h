@@ -34,6 +34,10 @@ inline std::string errno_text(int error) {
       return text + "; raise the limit on open files (ulimit -n)";
     case ENFILE:
       return text + "; close other programs or raise the system's limit (fs.file-max)";
+    case ECANCELED:
+      return text +
+             "; the kernel could not start a thread for io_uring; raise the limit of "
+             "processes (ulimit -u) or choose the sync engine";
     case EAGAIN:
       return text + "; the system is short of something, try again while less is running";
     case ENOMEM:

@@ -76,6 +76,10 @@ TextSource read_text_source(const std::string& path, const TextSourceOptions& op
   for (std::size_t i = 0; i < paths.size(); ++i) {
     if (sizes[i] == 0) continue;
     const std::vector<std::byte> content = disk->read_file(paths[i], sizes[i]);
+    if (content.size() != sizes[i]) {
+      fail("{}: has become shorter while the text was read; try again when it is complete",
+           paths[i]);
+    }
     const std::uint64_t begin = source.bytes.size();
     source.bytes.insert(source.bytes.end(), content.begin(), content.end());
     source.files.push_back({paths[i], begin, source.bytes.size()});

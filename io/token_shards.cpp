@@ -1,7 +1,6 @@
 #include "io/token_shards.h"
 
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -10,7 +9,6 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <utility>
 
 #include "io/check.h"
 #include "io/disk.h"
@@ -31,65 +29,67 @@ Descriptor open_or_fail(const std::string& path, int flags) {
   return Descriptor(descriptor);
 }
 
+// A file that is there already is somebody's: another writer's, or one that was killed.
+Descriptor create_or_fail(const std::string& path) {
+  const int descriptor = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+  if (descriptor < 0 && errno == EEXIST) {
+    fail("{}: is there already; remove it when no other program is writing the shard", path);
+  }
+  if (descriptor < 0) fail("{}: cannot create: {}", path, errno_text(errno));
+  return Descriptor(descriptor);
+}
+
+// Fills `out` from the file's offset.
+void read_all(const Descriptor& file, const std::string& path, std::uint64_t offset,
+              std::span<std::byte> out) {
+  while (!out.empty()) {
+    const ssize_t result = ::pread(file.get(), out.data(), out.size(), static_cast<off_t>(offset));
+    if (result < 0 && errno == EINTR) continue;
+    if (result < 0) fail("{}: cannot read: {}", path, errno_text(errno));
+    if (result == 0) {
+      fail(
+          "{}: has become shorter while it was in use: it ends at byte {}; put back the whole "
+          "shard",
+          path, offset);
+    }
+    out = out.subspan(static_cast<std::size_t>(result));
+    offset += static_cast<std::uint64_t>(result);
+  }
+}
+
 }  // namespace
 
-TokenShard::TokenShard(const std::string& path) : path_(path) {
-  const Descriptor file = open_or_fail(path, O_RDONLY);
+TokenShard::TokenShard(const std::string& path)
+    : path_(path), file_(open_or_fail(path, O_RDONLY | O_NONBLOCK)) {
   struct stat status = {};
-  if (::fstat(file.get(), &status) != 0) fail("{}: {}", path, errno_text(errno));
+  if (::fstat(file_.get(), &status) != 0) fail("{}: {}", path, errno_text(errno));
   const auto bytes = static_cast<std::uint64_t>(status.st_size);
   if (!S_ISREG(status.st_mode) || bytes < sizeof(Header)) {
     fail("{}: not a token shard ({} bytes, the header alone has {})", path, bytes, sizeof(Header));
   }
   Header header;
-  if (::pread(file.get(), header.data(), sizeof(header), 0) != ssize_t{sizeof(header)}) {
-    fail("{}: cannot read its header", path);
-  }
+  read_all(file_, path, 0, std::as_writable_bytes(std::span(header)));
   if (header[0] != kMagic) fail("{}: not a token shard (magic {})", path, header[0]);
   if (header[1] != kVersion) {
     fail("{}: token shard of version {}, this program reads {}", path, header[1], kVersion);
   }
   if (header[2] <= 0) fail("{}: the shard holds no tokens", path);
-  const std::uint64_t wanted =
-      sizeof(Header) + static_cast<std::uint64_t>(header[2]) * sizeof(std::uint16_t);
+  count_ = static_cast<std::uint64_t>(header[2]);
+  const std::uint64_t wanted = sizeof(Header) + count_ * sizeof(std::uint16_t);
   if (bytes != wanted) {
     fail("{}: has {} bytes, its {} tokens need {}; the shard is cut short or damaged", path, bytes,
-         header[2], wanted);
+         count_, wanted);
   }
-  mapping_ = ::mmap(nullptr, bytes, PROT_READ, MAP_PRIVATE, file.get(), 0);
-  if (mapping_ == MAP_FAILED) {
-    mapping_ = nullptr;
-    fail("{}: cannot map: {}", path, errno_text(errno));
-  }
-  mapping_bytes_ = bytes;
 }
 
-TokenShard::TokenShard(TokenShard&& other) noexcept
-    : path_(std::move(other.path_)),
-      mapping_(std::exchange(other.mapping_, nullptr)),
-      mapping_bytes_(std::exchange(other.mapping_bytes_, 0)) {}
-
-TokenShard& TokenShard::operator=(TokenShard&& other) noexcept {
-  std::swap(path_, other.path_);
-  std::swap(mapping_, other.mapping_);
-  std::swap(mapping_bytes_, other.mapping_bytes_);
-  return *this;
-}
-
-TokenShard::~TokenShard() {
-  if (mapping_ != nullptr) ::munmap(mapping_, mapping_bytes_);
-}
-
-std::span<const std::uint16_t> TokenShard::tokens() const {
-  const auto* first = reinterpret_cast<const std::uint16_t*>(
-      static_cast<const std::byte*>(mapping_) + sizeof(Header));
-  return {first, (mapping_bytes_ - sizeof(Header)) / sizeof(std::uint16_t)};
+void TokenShard::read(std::uint64_t first, std::span<std::uint16_t> out) const {
+  CHECK(first <= count_ && out.size() <= count_ - first);
+  read_all(file_, path_, sizeof(Header) + first * sizeof(std::uint16_t),
+           std::as_writable_bytes(out));
 }
 
 TokenShardWriter::TokenShardWriter(const std::string& path)
-    : path_(path),
-      partial_path_(path + ".partial"),
-      file_(open_or_fail(partial_path_, O_WRONLY | O_CREAT | O_TRUNC)) {
+    : path_(path), partial_path_(path + ".partial"), file_(create_or_fail(partial_path_)) {
   buffer_.reserve(kBufferTokens);
 }
 

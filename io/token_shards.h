@@ -12,22 +12,23 @@
 
 namespace mneme::io {
 
-// A shard mapped into memory; pages are read when they are touched.
+// A shard that is open for reading. Its file is read when tokens are asked for, so that one that
+// has become shorter meanwhile is an Error and not the end of the program.
 class TokenShard {
  public:
   // Throws Error when the file is missing, empty, or its length contradicts its header.
   explicit TokenShard(const std::string& path);
-  TokenShard(TokenShard&& other) noexcept;
-  TokenShard& operator=(TokenShard&& other) noexcept;
-  ~TokenShard();
 
   const std::string& path() const { return path_; }
-  std::span<const std::uint16_t> tokens() const;
+  std::uint64_t token_count() const { return count_; }
+  // The tokens from `first` on, as many as fit `out`. REQUIRES first + out.size() <= token_count().
+  // Throws Error naming the file. May be called from several threads at once.
+  void read(std::uint64_t first, std::span<std::uint16_t> out) const;
 
  private:
   std::string path_;
-  void* mapping_ = nullptr;
-  std::size_t mapping_bytes_ = 0;
+  Descriptor file_;
+  std::uint64_t count_ = 0;
 };
 
 // Writes a shard. It appears under its path in finish(), complete and synced; until then it is

@@ -183,7 +183,7 @@ void check_attention(const AttentionArgs& args) {
 
 void CpuBackend::attention(Stream& stream, const AttentionArgs& args) {
   check_attention(args);
-  on(stream).enqueue([args](Scratch& scratch) {
+  on(stream).enqueue_blas([args](Scratch& scratch) {
     const std::int64_t rows = query_rows(args.sequence);
     const std::int64_t scores_size = rows * args.sequence;
     float* scores = scratch.take<float>(thread_slots() * scores_size);
@@ -200,7 +200,7 @@ void CpuBackend::attention(Stream& stream, const AttentionArgs& args) {
 
 void CpuBackend::attention_backward(Stream& stream, const AttentionBackwardArgs& args) {
   check_attention(args.forward);
-  on(stream).enqueue([args](Scratch& scratch) {
+  on(stream).enqueue_blas([args](Scratch& scratch) {
     const std::int64_t scores_size = query_rows(args.forward.sequence) * args.forward.sequence;
     float* scores = scratch.take<float>(2 * thread_slots() * scores_size);
     parallel_tasks(args.forward.batch * args.forward.kv_heads, [&](std::int64_t task) {

@@ -1,6 +1,5 @@
 #include "kernels/cpu/cpu_backend.h"
 
-#include <cblas.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
 #include <tbb/info.h>
@@ -12,6 +11,7 @@
 
 #include "io/check.h"
 #include "io/error.h"
+#include "kernels/cpu/blas.h"
 #include "kernels/cpu/dispatch.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/machine_memory.h"
@@ -42,7 +42,22 @@ std::size_t heap_bytes(std::size_t bytes) {
 
 int threads_for(const CpuOptions& options) {
   if (options.threads < 0) io::fail("threads is {}; it must be 0 (all) or more", options.threads);
-  return options.threads > 0 ? options.threads : tbb::info::default_concurrency();
+  if (options.threads == 0) return std::min(tbb::info::default_concurrency(), most_blas_callers());
+  if (options.threads > most_blas_callers()) {
+    io::fail(
+        "threads (run.threads) is {}; OpenBLAS has buffers for at most {} at once; use fewer, or 0 "
+        "for one on each core",
+        options.threads, most_blas_callers());
+  }
+  return options.threads;
+}
+
+// For what the machine has and the system still refuses.
+[[noreturn]] void fail_refused(std::size_t bytes) {
+  io::fail(
+      "out of memory: the system refuses {} bytes; raise the limit (ulimit -v), or use a smaller "
+      "tier budget, batch or model",
+      bytes);
 }
 
 // promised: what earlier allocations have yet to take.
@@ -63,13 +78,9 @@ CpuStream& on(Stream& stream) {
   return *cpu;
 }
 
-CpuBackend::CpuBackend(const CpuOptions& options) : threads_(threads_for(options)) {
-  // Operations cut their matrices into tiles themselves and call BLAS from every thread.
-  openblas_set_num_threads(1);
-  if (threads_ > tbb::info::default_concurrency()) {
-    more_threads_ = std::make_unique<tbb::global_control>(
-        tbb::global_control::max_allowed_parallelism, static_cast<std::size_t>(threads_));
-  }
+CpuBackend::CpuBackend(const CpuOptions& options)
+    : threads_(threads_for(options)), workers_(threads_) {
+  const BlasCallers tried(threads_);  // so that what is impossible fails here
 }
 
 std::string CpuBackend::name() const {
@@ -85,7 +96,7 @@ void* CpuBackend::map_memory(std::size_t bytes, MemoryKind kind) {
   if (bytes > free || promised > free - bytes) fail_out_of_memory(bytes, promised);
   void* data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (data == MAP_FAILED) fail_out_of_memory(bytes, promised);
+  if (data == MAP_FAILED) fail_refused(bytes);
   // Advice that the kernel does not know or want costs speed at most, so the results are not read.
   if (bytes >= kHugePageBytes) madvise(data, bytes, MADV_HUGEPAGE);
   if (kind == MemoryKind::kPinnedHost) madvise(data, bytes, MADV_DONTFORK);
@@ -97,7 +108,7 @@ Buffer CpuBackend::allocate(std::size_t bytes, MemoryKind kind) {
   if (bytes == 0) return {};
   if (is_mapped(bytes, kind)) return {this, map_memory(bytes, kind), bytes, kind};
   void* data = std::aligned_alloc(kAlignment, heap_bytes(bytes));
-  if (data == nullptr) fail_out_of_memory(bytes, 0);
+  if (data == nullptr) fail_refused(bytes);
   std::memset(data, 0, heap_bytes(bytes));
   return {this, data, bytes, kind};
 }

@@ -4,8 +4,6 @@
 // and queues its work on the stream.
 #pragma once
 
-#include <tbb/global_control.h>
-
 #include <atomic>
 #include <cstddef>
 #include <memory>
@@ -14,6 +12,7 @@
 #include "io/check.h"
 #include "kernels/backend.h"
 #include "kernels/cpu/cpu_stream.h"
+#include "kernels/cpu/worker_threads.h"
 
 namespace mneme::kernels::cpu {
 
@@ -114,8 +113,7 @@ class CpuBackend final : public Backend {
   const int threads_;
   StreamList streams_;
   std::atomic<std::size_t> mapped_bytes_{0};
-  // Lets TBB start more threads than the machine has cores when the options ask for them.
-  std::unique_ptr<tbb::global_control> more_threads_;
+  WorkerThreads workers_;
 };
 
 // The stream as the type that takes closures; an operation's first line. The work runs later, on

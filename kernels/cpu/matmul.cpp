@@ -68,7 +68,7 @@ void check_matmul(const MatmulArgs& args) {
 void CpuBackend::matmul(Stream& stream, const MatmulArgs& args) {
   check_matmul(args);
   if (args.m == 0 || args.n == 0 || args.batch == 0) return;
-  on(stream).enqueue([args](Scratch&) {
+  on(stream).enqueue_blas([args](Scratch&) {
     const Tiling tiling = tiling_of(args);
     const std::int64_t tiles_m = chunk_count(args.m, tiling.m);
     const std::int64_t tiles_n = chunk_count(args.n, tiling.n);

@@ -44,7 +44,11 @@ TEST(TokenShards, tokens_come_back_as_written) {
   writer.finish();
 
   const TokenShard shard(path);
-  EXPECT_TRUE(std::ranges::equal(shard.tokens(), tokens));
+  ASSERT_EQ(shard.token_count(), tokens.size());
+  std::vector<std::uint16_t> found(tokens.size());
+  shard.read(0, std::span(found).first(5));
+  shard.read(5, std::span(found).subspan(5));
+  EXPECT_EQ(found, tokens);
   EXPECT_EQ(std::filesystem::file_size(path), 1024 + 2 * tokens.size());
   std::int32_t header[3] = {};
   const auto bytes = make_posix_disk()->read_file(path, 1 << 24);
@@ -60,6 +64,36 @@ TEST(TokenShards, an_abandoned_shard_leaves_nothing) {
   EXPECT_TRUE(std::filesystem::is_empty(directory.path()));
   TokenShardWriter empty(directory.file("shard.bin"));
   EXPECT_THROW(empty.finish(), Error) << "a shard without tokens is of no use";
+}
+
+TEST(TokenShards, a_writer_leaves_a_file_alone_that_is_not_its_own) {
+  test::TemporaryDirectory directory;
+  const auto disk = make_posix_disk();
+  const std::string partial = directory.file("shard.bin.partial");
+  disk->write_file(partial, std::as_bytes(std::span("precious")));
+  EXPECT_THROW(TokenShardWriter(directory.file("shard.bin")), Error);
+  EXPECT_EQ(disk->read_file(partial, 100).size(), sizeof("precious"));
+}
+
+TEST(TokenShards, a_shard_that_becomes_shorter_in_use_is_an_error_naming_it) {
+  test::TemporaryDirectory directory;
+  const std::string path = directory.file("shard.bin");
+  TokenShardWriter writer(path);
+  writer.append(numbers(10'000));
+  writer.finish();
+  const TokenShard shard(path);
+  std::filesystem::resize_file(path, 1024 + 2 * 100 + 1);
+  std::vector<std::uint16_t> out(100);
+  shard.read(0, out);
+  EXPECT_EQ(out, numbers(100));
+  for (const std::uint64_t first : {1u, 100u, 9'900u}) {
+    try {
+      shard.read(first, out);
+      ADD_FAILURE() << "read tokens that are gone";
+    } catch (const Error& error) {
+      EXPECT_NE(std::string(error.what()).find(path), std::string::npos) << error.what();
+    }
+  }
 }
 
 TEST(TokenShards, a_broken_shard_is_an_error_naming_it) {

@@ -1,7 +1,10 @@
 // The benchmarks of whole programs at toy sizes: what they report, and that tiers are full when
 // they should be.
+#include <chrono>
 #include <nlohmann/json.hpp>
+#include <thread>
 
+#include "engine/run_files.h"
 #include "tests/tools/bad_input.h"
 
 namespace mneme::test {
@@ -63,7 +66,9 @@ TEST_F(Bench, ModelFillsTheTiersBeforeItMeasures) {
   EXPECT_LT(fresh["table"]["touched_rows"], kRows);
   EXPECT_EQ(fresh["fill_s"], 0.0);
   EXPECT_EQ(fresh["last_loss"], filled["last_loss"]) << "filling changed what was trained";
-  EXPECT_FALSE(has("tiered.bench")) << "the rows file stayed";
+  for (const auto& entry : fs::directory_iterator(run_.path(""))) {
+    EXPECT_EQ(entry.path().string().find(".bench"), std::string::npos) << entry << " stayed";
+  }
 }
 
 TEST_F(Bench, ModelReportsAllOfItToPeople) {
@@ -109,28 +114,100 @@ TEST_F(Bench, DiskThroughTheStoreReadsRowsOfTheSizeThatWasAsked) {
   EXPECT_FALSE(has("rows")) << "the rows file stayed";
 }
 
-TEST_F(Bench, DiskThroughTheStoreOverwritesAndKeepsWhatItWasToldTo) {
-  put(run_.path("rows"), "precious");
-  Words words = {"bench",
-                 "disk",
-                 "--through-store",
-                 "--device",
-                 MNEME_BENCH_DEVICE,
-                 "--path",
-                 run_.path("rows"),
-                 "--file-bytes",
-                 "256KiB",
-                 "--record-bytes",
-                 "4096",
-                 "--seconds",
-                 "0.01"};
+TEST_F(Bench, DiskThroughTheStoreKeepsItsFileAndOverwritesNoOther) {
+  const std::string path = run_.path("rows");
+  const Words words = {"bench",
+                       "disk",
+                       "--through-store",
+                       "--device",
+                       MNEME_BENCH_DEVICE,
+                       "--path",
+                       path,
+                       "--file-bytes",
+                       "256KiB",
+                       "--record-bytes",
+                       "4096",
+                       "--seconds",
+                       "0.01",
+                       "--keep"};
+  Words reusing = words;
+  reusing.emplace_back("--reuse");
+  put(path, "precious");
   EXPECT_EQ(run(mneme(words)).status, 1);
-  EXPECT_EQ(text_of(run_.path("rows")), "precious");
-  words.insert(words.end(), {"--reuse", "--keep"});
-  const Finished finished = run(mneme(words));
-  ASSERT_EQ(finished.status, 0) << finished.error;
-  EXPECT_NE(finished.output.find("records/s"), std::string::npos) << finished.output;
-  EXPECT_GT(fs::file_size(run_.path("rows")), std::uintmax_t{256} << 10);
+  EXPECT_EQ(run(mneme(reusing)).status, 1);
+  EXPECT_EQ(text_of(path), "precious");
+  fs::remove(path);
+  for (const Words& command : {words, reusing}) {
+    const Finished finished = run(mneme(command));
+    ASSERT_EQ(finished.status, 0) << finished.error;
+    EXPECT_NE(finished.output.find("records/s"), std::string::npos) << finished.output;
+    EXPECT_GT(fs::file_size(path), std::uintmax_t{256} << 10);
+  }
+  EXPECT_EQ(run(mneme(words)).status, 1) << "overwritten without --reuse";
+}
+
+TEST_F(Bench, OfARunLeavesItsRowsAlone) {
+  const Config config = run_.tiered("run");
+  run_.train(config);
+  const auto expected = run_.outcome(config);
+  const std::string rows = engine::rows_path(config.run.directory, 0);
+  for (const char* through : {"--json", "--through-store"}) {
+    const Finished finished =
+        run(mneme({"bench", "disk", "--path", rows, "--reuse", "--file-bytes", "256KiB",
+                   "--record-bytes", "4096", "--seconds", "0.01", through}));
+    EXPECT_EQ(finished.status, 1);
+    EXPECT_NE(finished.error.find("no file of this benchmark"), std::string::npos)
+        << finished.error;
+  }
+  expect_same(run_.outcome(config), expected);
+}
+
+TEST_F(Bench, FoldersAndFilesOfOthersStay) {
+  const std::string file = file_of("tiered", true);
+  const std::string other = run_.path("tiered.bench");
+  fs::create_directories(other);
+  put(other + "/precious", "precious");
+  put(run_.path("bench.rows"), "precious");
+  bench_model(file, {});
+  json_of({"bench", "rows", "--path", run_.path(""), "--rows", "64", "--steps", "1", "--device",
+           MNEME_BENCH_DEVICE, "--threads", "1", "--json"});
+  EXPECT_EQ(text_of(other + "/precious"), "precious");
+  EXPECT_EQ(text_of(run_.path("bench.rows")), "precious");
+}
+
+TEST_F(Bench, TakesAwayTheFoldersThatItMade) {
+  json_of({"bench", "rows", "--path", run_.path("new/folder"), "--rows", "64", "--steps", "1",
+           "--device", MNEME_BENCH_DEVICE, "--threads", "1", "--json"});
+  EXPECT_FALSE(has("new"));
+}
+
+TEST_F(Bench, ASignalEndsEachOfThemWithoutLeavingAnything) {
+  const std::string folder = run_.path("scratch");
+  fs::create_directories(folder);
+  const std::string file = file_of("scratch/run", true);
+  const Words disk = {"bench",  "disk",           "--path", folder + "/file", "--file-bytes",
+                      "256KiB", "--record-bytes", "4096",   "--seconds",      "60"};
+  Words store = disk;
+  store.insert(store.end(), {"--through-store", "--device", MNEME_BENCH_DEVICE});
+  const auto entries = [&] {
+    return std::distance(fs::directory_iterator(folder), fs::directory_iterator());
+  };
+  const auto before = entries();
+  for (const Words& words :
+       {disk, store, Words{"bench", "model", file, "--steps", "1000000"},
+        Words{"bench", "rows", "--path", folder, "--rows", "64", "--steps", "100000000", "--device",
+              MNEME_BENCH_DEVICE, "--threads", "1", "--tokens", "2", "--rows-per-token", "2"}}) {
+    for (const int signal : {SIGINT, SIGHUP}) {
+      SCOPED_TRACE(words[1] + " " + std::to_string(signal));
+      Program program(run_.path(""), mneme(words));
+      for (int waits = 0; entries() == before && waits < 20000; ++waits) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      }
+      program.send(signal);
+      EXPECT_EQ(program.wait().status, 128 + signal);
+      EXPECT_EQ(entries(), before);
+    }
+  }
 }
 
 TEST_F(Bench, DiskThroughTheStoreRefusesWhatIsNoSlotSize) {

@@ -68,6 +68,15 @@ class Grammar {
   std::optional<Command> command_;
 };
 
+// What ends a run of `train` and `resume`, for their help.
+void add_signals(CLI::App* app) {
+  app->footer(
+      app->get_footer() +
+      "\n\nSIGINT (Ctrl-C), SIGTERM, SIGHUP and a pipe for the output that nobody reads any\n"
+      "more end the run after a checkpoint, with exit status 0. A second SIGINT or SIGTERM\n"
+      "ends it at once. Under nohup SIGHUP is ignored.");
+}
+
 void add_directory(CLI::App* app, std::string& directory) {
   app->add_option("DIR", directory, "Folder of the run")->required();
 }
@@ -98,6 +107,7 @@ void Grammar::add_runs() {
   const auto train = std::make_shared<TrainOptions>();
   CLI::App* app = add(app_, "train", "Train a model from a configuration file",
                       "mneme train configs/quickstart.toml --set train.steps=50", train);
+  add_signals(app);
   auto help = std::make_shared<std::string>();
   app->add_option("CONFIG", train->config, "Configuration, a TOML file");
   add_overrides(app, train->overrides);
@@ -118,6 +128,7 @@ void Grammar::add_runs() {
   const auto resume = std::make_shared<ResumeOptions>();
   app = add(app_, "resume", "Continue a run from its newest checkpoint",
             "mneme resume runs/quickstart", resume);
+  add_signals(app);
   add_directory(app, resume->directory);
   add_step(app, resume->step);
   add_overrides(app, resume->overrides);

@@ -101,7 +101,8 @@ void add_disk(CLI::App& bench, std::optional<Command>& command) {
       ->capture_default_str()
       ->check(CLI::Range(0.01, 86400.0));
   app->add_flag("--keep", disk->keep, "Leave the file there");
-  app->add_flag("--reuse", disk->reuse, "Take or overwrite a file that is there");
+  app->add_flag("--reuse", disk->reuse,
+                "Take or overwrite the file that an earlier benchmark left there");
   CLI::Option* through_store =
       app->add_flag("--through-store", disk->through_store,
                     "Page value rows of that size into the device's memory, as training does: "

@@ -11,6 +11,7 @@
 #include "io/disk.h"
 #include "io/disk_benchmark.h"
 #include "tools/mneme/commands.h"
+#include "tools/mneme/interrupt.h"
 #include "tools/mneme/scratch_file.h"
 
 namespace mneme::tools {
@@ -65,7 +66,9 @@ std::string plain_text(const BenchDiskOptions& options, const io::DiskBenchmarkR
 }  // namespace
 
 int run_bench_disk(const BenchDiskOptions& options) {
-  const ScratchFile file(options);
+  const auto disk = io::make_posix_disk();
+  const InterruptGuard interrupt;
+  const ScratchFile file(*disk, options);
   engine::Progress progress(std::cerr, engine::standard_error_progress(25));
   io::DiskBenchmarkOptions benchmark{.path = options.path,
                                      .file_bytes = options.file_bytes,
@@ -75,18 +78,19 @@ int run_bench_disk(const BenchDiskOptions& options) {
                                      .seconds = options.seconds,
                                      .seed = options.seed,
                                      .engine = engine_of(options.io_engine),
-                                     .progress = {}};
+                                     .progress = {},
+                                     .interruption = [&] { interrupt.check(); }};
   std::uint64_t shown = 0;
   benchmark.progress = [&](double share) {
+    interrupt.check();
     const auto percent = static_cast<std::uint64_t>(std::floor(share * 100));
     if (percent == shown) return;
     shown = percent;
     progress.update(percent, 100, fmt::format("writing {}: {}%", options.path, percent));
   };
-  const auto disk = io::make_posix_disk();
   const io::DiskBenchmarkResult result = io::run_disk_benchmark(*disk, benchmark);
   const std::string text = options.json ? json_text(options, result) : plain_text(options, result);
-  std::fputs(text.c_str(), stdout);
+  fmt::print("{}", text);
   return 0;
 }
 

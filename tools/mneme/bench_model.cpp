@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <filesystem>
 #include <iostream>
 #include <vector>
 
@@ -16,30 +15,14 @@
 #include "tools/mneme/bench_model_report.h"
 #include "tools/mneme/commands.h"
 #include "tools/mneme/fill_rows.h"
+#include "tools/mneme/interrupt.h"
 #include "tools/mneme/popularity.h"
+#include "tools/mneme/scratch_folder.h"
 
 namespace mneme::tools {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-// The folder of the rows file, beside the run's own directory; gone afterwards.
-class ScratchDirectory {
- public:
-  explicit ScratchDirectory(const std::string& run) : path_(run + ".bench") {
-    std::filesystem::remove_all(path_);
-  }
-  ~ScratchDirectory() {
-    std::error_code ignored;  // the numbers matter more than a folder that stayed
-    std::filesystem::remove_all(path_, ignored);
-  }
-  ScratchDirectory(const ScratchDirectory&) = delete;
-  ScratchDirectory& operator=(const ScratchDirectory&) = delete;
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
 
 // The same run with a table of 1/scale^2 as many rows, and in proportion its tiers, the tokens of a
 // step and the vocabulary: each step touches about the same share of the table. The disk's limit
@@ -63,7 +46,7 @@ engine::Config scaled(engine::Config config, std::int64_t scale) {
   return config;
 }
 
-double fill(engine::Run& run) {
+double fill(engine::Run& run, const InterruptGuard& interrupt) {
   if (run.table() == nullptr)
     io::fail("--fill-rows: the configuration has no memory.kind, so no rows");
   engine::Progress progress(std::cerr, engine::standard_error_progress(25));
@@ -71,6 +54,7 @@ double fill(engine::Run& run) {
   std::uint64_t shown = 0;
   const auto start = Clock::now();
   fill_rows(run.backend(), run.stream(), run.table()->store(), [&](std::uint64_t done) {
+    interrupt.check();
     const std::uint64_t percent = 100 * done / rows;
     if (percent == shown) return;
     shown = percent;
@@ -90,7 +74,8 @@ std::vector<engine::Batch> draw_step(const engine::Config& config, Popularity& t
   return batches;
 }
 
-void take_steps(engine::Run& run, const BenchModelOptions& options, ModelBenchmark& benchmark) {
+void take_steps(engine::Run& run, const BenchModelOptions& options, const InterruptGuard& interrupt,
+                ModelBenchmark& benchmark) {
   engine::TrainStep step(run);
   const engine::Config& config = run.config();
   Popularity tokens(static_cast<std::uint64_t>(config.data.vocabulary), options.token_skew,
@@ -98,6 +83,7 @@ void take_steps(engine::Run& run, const BenchModelOptions& options, ModelBenchma
   engine::Progress progress(std::cerr, engine::standard_error_progress(100));
   const std::int64_t all = options.warm_up + options.steps;
   for (std::int64_t t = 1; t <= all; ++t) {
+    interrupt.check();
     // Drawn before the step's time starts.
     const std::vector<engine::Batch> batches = draw_step(config, tokens);
     engine::StepMetrics metrics =
@@ -115,7 +101,9 @@ void take_steps(engine::Run& run, const BenchModelOptions& options, ModelBenchma
 int run_bench_model(const BenchModelOptions& options) {
   engine::Config config =
       scaled(engine::load_config(options.config, options.overrides), options.scale);
-  const ScratchDirectory scratch(config.run.directory);
+  const InterruptGuard interrupt;
+  // The folder of the rows file, beside the run's own directory.
+  const ScratchFolder scratch(config.run.directory + ".bench");
   config.run.directory = scratch.path();
   const auto disk = io::make_posix_disk();
   const auto start = Clock::now();
@@ -130,14 +118,14 @@ int run_bench_model(const BenchModelOptions& options) {
                            .open_seconds = 1e-3 * io::elapsed_ms(start),
                            .steps = {},
                            .use = {}};
-  if (options.fill_rows) benchmark.fill_seconds = fill(run);
-  take_steps(run, options, benchmark);
+  if (options.fill_rows) benchmark.fill_seconds = fill(run, interrupt);
+  take_steps(run, options, interrupt, benchmark);
   if (run.table() != nullptr) {
     benchmark.use = run.table()->store().tier_use();
     benchmark.record_bytes = run.table()->store().options().layout.record_bytes();
   }
   const std::string text = options.json ? json_text(benchmark) : plain_text(benchmark);
-  std::fputs(text.c_str(), stdout);
+  fmt::print("{}", text);
   return 0;
 }
 

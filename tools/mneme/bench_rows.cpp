@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <random>
 #include <vector>
@@ -19,7 +18,9 @@
 #include "memory/row_optimizer.h"
 #include "memory/value_table.h"
 #include "tools/mneme/commands.h"
+#include "tools/mneme/interrupt.h"
 #include "tools/mneme/popularity.h"
+#include "tools/mneme/scratch_folder.h"
 
 namespace mneme::tools {
 namespace {
@@ -72,7 +73,8 @@ double median(const std::vector<StepTimes>& steps, double StepTimes::*member) {
   return values[values.size() / 2];
 }
 
-memory::ValueTableOptions table_options(const BenchRowsOptions& options) {
+memory::ValueTableOptions table_options(const BenchRowsOptions& options,
+                                        const std::string& folder) {
   const auto type =
       options.value_type == "bfloat16" ? kernels::FloatType::kBF16 : kernels::FloatType::kF32;
   memory::ValueTableOptions table;
@@ -98,7 +100,7 @@ memory::ValueTableOptions table_options(const BenchRowsOptions& options) {
   table.tiers.io_engine = options.io_engine == "uring"  ? io::IoEngine::kUring
                           : options.io_engine == "sync" ? io::IoEngine::kSync
                                                         : io::IoEngine::kAuto;
-  table.path = options.path + "/bench.rows";
+  table.path = folder + "/rows";
   table.tokens_per_call = options.tokens;
   table.lookups_per_token = options.rows_per_token;
   table.gradient_calls_per_step = 1;
@@ -117,10 +119,12 @@ engine::RunConfig run_config(const BenchRowsOptions& options) {
 }  // namespace
 
 int run_bench_rows(const BenchRowsOptions& options) {
+  const InterruptGuard interrupt;
+  const ScratchFolder folder(options.path + "/bench");
   const auto backend = engine::make_backend(run_config(options));
   const auto stream = backend->create_stream();
   const auto disk = io::make_posix_disk();
-  memory::ValueTable table(*backend, *disk, table_options(options));
+  memory::ValueTable table(*backend, *disk, table_options(options, folder.path()));
   const std::int64_t lookups = options.tokens * options.rows_per_token;
   using kernels::DeviceArray;
   const std::int64_t values = options.tokens * options.width;
@@ -149,6 +153,7 @@ int run_bench_rows(const BenchRowsOptions& options) {
                                 static_cast<std::uint64_t>(lookups));
   const std::int64_t unmeasured = first_pass + kWarmupSteps;
   for (std::int64_t t = 1; t <= unmeasured + options.steps; ++t) {
+    interrupt.check();
     for (std::int64_t i = 0; i < lookups; ++i) {
       host_rows.data()[i] = t <= first_pass
                                 ? source.row(static_cast<std::uint64_t>((t - 1) * lookups + i))
@@ -180,8 +185,6 @@ int run_bench_rows(const BenchRowsOptions& options) {
     steps.push_back(times);
     counters += table.store().step_counters();
   }
-  std::error_code ignored;
-  std::filesystem::remove(options.path + "/bench.rows", ignored);
 
   const double total_ms = median(steps, &StepTimes::total_ms);
   const double distinct = median(steps, &StepTimes::distinct_rows);

@@ -21,7 +21,9 @@
 #include "kernels/device_array.h"
 #include "offload/tiered_store.h"
 #include "tools/mneme/commands.h"
+#include "tools/mneme/interrupt.h"
 #include "tools/mneme/scratch_file.h"
+#include "tools/mneme/scratch_folder.h"
 
 namespace mneme::tools {
 namespace {
@@ -42,13 +44,14 @@ kernels::RecordLayout layout_of(std::uint32_t slot_bytes) {
   return layout;
 }
 
-offload::StoreOptions store_options(const BenchDiskOptions& options, std::int64_t lease_rows) {
+offload::StoreOptions store_options(const BenchDiskOptions& options, std::int64_t lease_rows,
+                                    const std::string& path) {
   offload::StoreOptions store;
   store.rows = options.file_bytes / options.record_bytes;
   store.layout = layout_of(options.record_bytes);
   store.initial_standard_deviation = 1;
   store.seed = options.seed;
-  store.path = options.path;
+  store.path = path;
   // Room for a lease or two, which later ones evict; nothing in host memory.
   const std::uint64_t minimum = offload::TieredStore::minimum_device_bytes(store.layout);
   store.tiers.device_bytes = minimum + minimum / 8 * static_cast<std::uint64_t>(lease_rows);
@@ -62,7 +65,8 @@ offload::StoreOptions store_options(const BenchDiskOptions& options, std::int64_
 }
 
 // Writes random records of every row to the disk.
-void write_rows(offload::TieredStore& store, io::SplitMix& random) {
+void write_rows(offload::TieredStore& store, io::SplitMix& random,
+                const InterruptGuard& interrupt) {
   constexpr std::uint64_t kChunk = 1024;
   engine::Progress progress(std::cerr, engine::standard_error_progress(25));
   const std::uint64_t rows = store.options().rows;
@@ -71,6 +75,7 @@ void write_rows(offload::TieredStore& store, io::SplitMix& random) {
   std::vector<RowId> ids;
   std::vector<const std::byte*> records;
   for (std::uint64_t first = 0; first < rows; first += kChunk) {
+    interrupt.check();
     random.fill(memory);
     ids.clear();
     records.clear();
@@ -122,11 +127,12 @@ struct PageInResult {
 };
 
 PageInResult page_in(offload::TieredStore& store, kernels::Stream& stream, const Leases& leases,
-                     double least_seconds) {
+                     double least_seconds, const InterruptGuard& interrupt) {
   PageInResult result;
   const std::clock_t cpu_before = std::clock();
   const auto start = Clock::now();
   for (std::uint64_t turn = 0; result.seconds < least_seconds; ++turn) {
+    interrupt.check();
     store.begin_step(turn + 1);
     store.acquire(stream, leases.ids(turn), leases.count(turn), offload::LeaseMode::kTrain, {});
     stream.synchronize();
@@ -166,6 +172,35 @@ void print(const BenchDiskOptions& options, const std::string& device, const Pag
              bytes_per_second / 1e6, cpu_us);
 }
 
+struct Measurement {
+  std::string device;
+  PageInResult result;
+};
+
+Measurement measure(const BenchDiskOptions& options, io::Disk& disk, const std::string& rows_path,
+                    const InterruptGuard& interrupt) {
+  engine::RunConfig run;
+  run.device = options.device == "cpu"    ? engine::DeviceKind::kCpu
+               : options.device == "cuda" ? engine::DeviceKind::kCuda
+                                          : engine::DeviceKind::kAuto;
+  const auto backend = engine::make_backend(run);
+  const auto stream = backend->create_stream();
+  const std::uint64_t rows = options.file_bytes / options.record_bytes;
+  const std::int64_t lease_rows = std::min(options.lease_rows, static_cast<std::int64_t>(rows / 8));
+  offload::TieredStore store(*backend, disk, store_options(options, lease_rows, rows_path));
+  io::SplitMix random(options.seed);
+  write_rows(store, random, interrupt);
+  const Leases leases(*backend, *stream, random, rows, lease_rows);
+  const PageInResult result = page_in(store, *stream, leases, options.seconds, interrupt);
+  const offload::TierTraffic& traffic = result.counters.disk;
+  if (traffic.bytes_read != traffic.rows_read * options.record_bytes) {
+    io::fail(
+        "--record-bytes {}: the disk's alignment makes it slots of {} bytes; measure that size",
+        options.record_bytes, traffic.bytes_read / std::max<std::uint64_t>(traffic.rows_read, 1));
+  }
+  return {backend->name(), result};
+}
+
 }  // namespace
 
 int run_bench_store(const BenchDiskOptions& options) {
@@ -174,27 +209,15 @@ int run_bench_store(const BenchDiskOptions& options) {
     io::fail("--file-bytes {} holds {} records of {} bytes; there must be at least 16",
              options.file_bytes, rows, options.record_bytes);
   }
-  const ScratchFile file(options);
-  engine::RunConfig run;
-  run.device = options.device == "cpu"    ? engine::DeviceKind::kCpu
-               : options.device == "cuda" ? engine::DeviceKind::kCuda
-                                          : engine::DeviceKind::kAuto;
-  const auto backend = engine::make_backend(run);
-  const auto stream = backend->create_stream();
   const auto disk = io::make_posix_disk();
-  const std::int64_t lease_rows = std::min(options.lease_rows, static_cast<std::int64_t>(rows / 8));
-  offload::TieredStore store(*backend, *disk, store_options(options, lease_rows));
-  io::SplitMix random(options.seed);
-  write_rows(store, random);
-  const Leases leases(*backend, *stream, random, rows, lease_rows);
-  const PageInResult result = page_in(store, *stream, leases, options.seconds);
-  const offload::TierTraffic& traffic = result.counters.disk;
-  if (traffic.bytes_read != traffic.rows_read * options.record_bytes) {
-    io::fail(
-        "--record-bytes {}: the disk's alignment makes it slots of {} bytes; measure that size",
-        options.record_bytes, traffic.bytes_read / std::max<std::uint64_t>(traffic.rows_read, 1));
-  }
-  print(options, backend->name(), result);
+  const InterruptGuard interrupt;
+  ScratchFile file(*disk, options);
+  file.remove();
+  const ScratchFolder folder(options.path + ".bench");
+  const std::string rows_path = folder.path() + "/rows";
+  const Measurement measured = measure(options, *disk, rows_path, interrupt);
+  file.publish(rows_path);
+  print(options, measured.device, measured.result);
   return 0;
 }
 

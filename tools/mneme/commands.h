@@ -3,7 +3,8 @@
 // arguments.cpp turns a command line into one of the option structs; main.cpp hands it to the run
 // function of the same name, which lives in a file of its own (train.cpp, bench_disk.cpp, ...).
 // A run function writes its result to standard output and progress to standard error, throws
-// io::Error for everything that goes wrong, and returns the exit status.
+// io::Error for everything that goes wrong and io::Interrupted when a signal has ended it, and
+// returns the exit status. main() finds out whether the result arrived.
 #pragma once
 
 #include <cstdint>
@@ -96,7 +97,7 @@ struct BenchDiskOptions {
   std::string io_engine = "auto";
   std::uint64_t seed = 1;
   bool keep = false;   // leave the test file there
-  bool reuse = false;  // the file may be there already, and may be overwritten
+  bool reuse = false;  // an earlier benchmark's file may be there already, and be overwritten
   // Read through the tiered store, into the device's memory.
   bool through_store = false;
   std::int64_t lease_rows = 8192;  // of one lease

@@ -1,18 +1,16 @@
 // mneme train --help-config: the configuration's keys, from the table that reads them.
-#include <cstdio>
+#include <fmt/format.h>
+
 #include <string>
 
 #include "engine/config.h"
-#include "io/error.h"
 #include "tools/mneme/commands.h"
 
 namespace mneme::tools {
 
 int run_config_help(const ConfigHelpOptions& options) {
   const std::string text = options.markdown ? engine::config_markdown() : engine::config_help();
-  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
-    io::fail("cannot write to standard output");
-  }
+  fmt::print("{}", text);
   return 0;
 }
 

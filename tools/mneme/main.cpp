@@ -1,15 +1,21 @@
 // The `mneme` program. Exit status: 0, 1 for an error (one line on standard error), 2 for wrong
 // usage, 128 + signal when a signal stopped it.
+#include <fmt/format.h>
+
 #include <csignal>
 #include <cstdio>
 #include <exception>
 #include <new>
 #include <string>
+#include <system_error>
 #include <variant>
 #include <vector>
 
+#include "io/interrupted.h"
 #include "tools/mneme/arguments.h"
 #include "tools/mneme/commands.h"
+#include "tools/mneme/process_limits.h"
+#include "tools/mneme/standard_descriptors.h"
 
 namespace mneme::tools {
 namespace {
@@ -41,23 +47,41 @@ int fail(const char* what) {
 }
 
 int run(const std::vector<std::string>& words) {
+  open_standard_descriptors();
+  lift_process_limits();
   const Arguments arguments = parse_arguments(words);
-  std::fputs(arguments.output.c_str(), stdout);
+  fmt::print("{}", arguments.output);
   std::fputs(arguments.error.c_str(), stderr);
-  return arguments.command ? std::visit(Run{}, *arguments.command) : arguments.exit_code;
+  const int status =
+      arguments.command ? std::visit(Run{}, *arguments.command) : arguments.exit_code;
+  finish_standard_output();
+  return status;
+}
+
+// Turns what a command throws into a line of error and an exit status.
+int run_guarded(const std::vector<std::string>& words) {
+  try {
+    return run(words);
+  } catch (const io::Interrupted& interrupted) {
+    return 128 + interrupted.signal();
+  } catch (const std::bad_alloc&) {
+    return fail("out of memory; smaller tiers, batches or models need less");
+  } catch (const std::system_error& error) {
+    // Printing through fmt throws this; standard output knows when it was the one that failed.
+    return fail(std::ferror(stdout) == 0 ? error.what()
+                                         : lost_output(error.code().value()).c_str());
+  } catch (const std::exception& error) {
+    return fail(error.what());
+  }
 }
 
 }  // namespace
 }  // namespace mneme::tools
 
 int main(int argc, char** argv) {
-  // A write beyond the limit on file sizes then fails as on a full disk, with an error to read.
+  // A write beyond the limit on file sizes then fails as on a full disk, and one without a reader
+  // as any other, with an error to read.
   std::signal(SIGXFSZ, SIG_IGN);
-  try {
-    return mneme::tools::run(std::vector<std::string>(argv + 1, argv + argc));
-  } catch (const std::bad_alloc&) {
-    return mneme::tools::fail("out of memory; smaller tiers, batches or models need less");
-  } catch (const std::exception& error) {
-    return mneme::tools::fail(error.what());
-  }
+  std::signal(SIGPIPE, SIG_IGN);
+  return mneme::tools::run_guarded(std::vector<std::string>(argv + 1, argv + argc));
 }

@@ -1,30 +1,32 @@
-// A file that a benchmark writes and removes at the end, whatever the end is.
+// The file that `mneme bench disk` writes, which it removes at the end unless it is to be kept. No
+// other file is ever overwritten or removed: whatever has no mark of a benchmark
+// (io/benchmark_file.h), folders, devices and links are refused and left alone.
 #pragma once
 
-#include <filesystem>
 #include <string>
 
-#include "io/error.h"
+#include "io/disk.h"
 #include "tools/mneme/commands.h"
 
 namespace mneme::tools {
 
 class ScratchFile {
  public:
-  // Throws Error when the file is there and may not be reused.
-  explicit ScratchFile(const BenchDiskOptions& options) : path_(options.path), keep_(options.keep) {
-    if (!options.reuse && std::filesystem::exists(path_)) {
-      io::fail("{}: is there already; --reuse overwrites it, --path names another file", path_);
-    }
-  }
-  ~ScratchFile() {
-    std::error_code ignored;  // the result matters more than a file that stayed
-    if (!keep_) std::filesystem::remove(path_, ignored);
-  }
+  // Throws Error when the path is taken: by a file of a benchmark that may not be reused, or by
+  // anything else. `disk` must outlive the object.
+  ScratchFile(io::Disk& disk, const BenchDiskOptions& options);
+  // Removes the file, if a benchmark made it and it is not to be kept.
+  ~ScratchFile();
   ScratchFile(const ScratchFile&) = delete;
   ScratchFile& operator=(const ScratchFile&) = delete;
 
+  // Removes the reused file, to make room for another one.
+  void remove();
+  // Gives a complete file of a benchmark this one's path and a mark, when it is to be kept.
+  void publish(const std::string& finished);
+
  private:
+  io::Disk& disk_;
   std::string path_;
   bool keep_;
 };

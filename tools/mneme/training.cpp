@@ -1,34 +1,57 @@
 #include "tools/mneme/training.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
-#include <cmath>
-#include <cstdio>
-#include <iostream>
+#include <cerrno>
+#include <ostream>
+#include <string>
 
 #include "io/disk.h"
+#include "io/error.h"
 #include "tools/mneme/interrupt.h"
+#include "tools/mneme/output_buffer.h"
+#include "tools/mneme/standard_descriptors.h"
 
 namespace mneme::tools {
+namespace {
+
+// How a run ended, as a line for people.
+std::string last_words(const engine::Config& config, const engine::TrainResult& result) {
+  if (result.interrupted) {
+    return fmt::format("stopped after step {} of {}; go on with: mneme resume {}\n",
+                       result.last_step, config.train.steps, config.run.directory);
+  }
+  std::string text =
+      fmt::format("done: step {}, {:.0f} tokens/s", result.last_step, result.tokens_per_s);
+  if (result.validation_loss) {
+    text +=
+        fmt::format(", validation loss {:.4f} nats a token (unigram entropy of the data {:.4f})",
+                    *result.validation_loss, result.unigram_entropy);
+  }
+  return text + "\n";
+}
+
+}  // namespace
 
 int run_training(const engine::Config& config, engine::TrainerOptions options) {
   const auto disk = io::make_posix_disk();
   const InterruptGuard interrupt;
-  options.stop_requested = [&] { return interrupt.interrupted(); };
-  options.samples = &std::cout;
-  options.progress = &std::cerr;
+  OutputBuffer output_buffer(STDOUT_FILENO, [&] { return interrupt.interrupted(); });
+  OutputBuffer error_buffer(STDERR_FILENO, [&] { return interrupt.interrupted(); });
+  std::ostream output(&output_buffer);
+  std::ostream error(&error_buffer);
+  options.stop_requested = [&] {
+    return interrupt.interrupted() || reader_is_gone(STDOUT_FILENO) ||
+           reader_is_gone(STDERR_FILENO);
+  };
+  // A run's result is its directory: it goes on without samples when standard output is closed.
+  options.samples = is_writable(STDOUT_FILENO) ? &output : nullptr;
+  options.progress = &error;
   const engine::TrainResult result = engine::train(config, *disk, options);
-  if (result.interrupted) {
-    fmt::print(stderr, "stopped after step {} of {}; go on with: mneme resume {}\n",
-               result.last_step, config.train.steps, config.run.directory);
-    return 0;
-  }
-  fmt::print(stderr, "done: step {}, {:.0f} tokens/s", result.last_step, result.tokens_per_s);
-  if (result.validation_loss) {
-    fmt::print(stderr, ", validation loss {:.4f} nats a token (unigram entropy of the data {:.4f})",
-               *result.validation_loss, result.unigram_entropy);
-  }
-  fmt::print(stderr, "\n");
+  error << last_words(config, result) << std::flush;
+  const int lost = output_buffer.error();
+  if (lost != 0 && lost != EPIPE && lost != EAGAIN) io::fail("{}", lost_output(lost));
   return 0;
 }
 
