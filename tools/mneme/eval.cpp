@@ -12,6 +12,7 @@
 #include "io/disk.h"
 #include "io/error.h"
 #include "tools/mneme/commands.h"
+#include "tools/mneme/interrupt.h"
 
 namespace mneme::tools {
 namespace {
@@ -40,12 +41,16 @@ engine::Data open_data(const EvalOptions& options, const engine::RunDirectory& d
 }  // namespace
 
 int run_eval(const EvalOptions& options) {
+  const InterruptGuard interrupt;
   const auto disk = io::make_posix_disk();
   const engine::RunClaim claim = engine::RunClaim::read(*disk, options.directory);
   const engine::RunDirectory directory(*disk, options.directory);
   const engine::Data data = open_data(options, directory, directory.config(options.overrides));
   const engine::ReadRun read = engine::read_run(directory, options.overrides, options.step);
-  const engine::EvaluationResult result = *engine::evaluate(*read.run, data, read.step);
+  const auto evaluated =
+      engine::evaluate(*read.run, data, read.step, [&] { return interrupt.interrupted(); });
+  interrupt.check();
+  const engine::EvaluationResult& result = *evaluated;
   const double bits = result.loss / std::log(2.0);
   if (options.json) {
     const nlohmann::ordered_json object = {

@@ -13,6 +13,7 @@
 #include "io/error.h"
 #include "io/safetensors.h"
 #include "tools/mneme/commands.h"
+#include "tools/mneme/interrupt.h"
 
 namespace mneme::tools {
 namespace {
@@ -59,11 +60,13 @@ void check_output(io::Disk& disk, const std::string& path) {
 
 // Appends the values of runs of consecutive rows as dense AdamW would have them after `step`.
 void append_rows(memory::ValueTable& table, std::uint64_t step,
-                 const std::vector<kernels::RowId>& rows, io::SafetensorsWriter& writer) {
+                 const std::vector<kernels::RowId>& rows, const InterruptGuard& interrupt,
+                 io::SafetensorsWriter& writer) {
   const auto width = static_cast<std::size_t>(table.options().width);
   std::vector<float> values;
   engine::Progress progress(std::cerr, engine::standard_error_progress(1 << 20));
   for (std::size_t first = 0; first < rows.size();) {
+    interrupt.check();
     std::size_t count = 1;
     while (first + count < rows.size() && count < static_cast<std::size_t>(kRowsAtOnce) &&
            rows[first + count] == rows[first] + count) {
@@ -80,6 +83,7 @@ void append_rows(memory::ValueTable& table, std::uint64_t step,
 }  // namespace
 
 int run_export(const ExportOptions& options) {
+  const InterruptGuard interrupt;
   const auto disk = io::make_posix_disk();
   const engine::RunClaim claim = engine::RunClaim::read(*disk, options.directory);
   const engine::RunDirectory directory(*disk, options.directory);
@@ -112,6 +116,7 @@ int run_export(const ExportOptions& options) {
   io::SafetensorsWriter writer(*disk, options.output, std::move(tensors),
                                {{"format", "mneme"}, {"step", std::to_string(step)}});
   for (const engine::Parameter& parameter : parameters.directory()) {
+    interrupt.check();
     writer.append(std::as_bytes(std::span<const float>(
         parameters.read(run.stream(), engine::ParameterBuffer::kValues, parameter))));
   }
@@ -120,7 +125,7 @@ int run_export(const ExportOptions& options) {
       const std::vector<std::int64_t> ids(rows.begin(), rows.end());
       writer.append(std::as_bytes(std::span<const std::int64_t>(ids)));
     }
-    append_rows(*run.table(), step, rows, writer);
+    append_rows(*run.table(), step, rows, interrupt, writer);
   }
   writer.finish();
   fmt::print(stderr, "{}: step {}, {} dense parameters{}\n", options.output, step,

@@ -1,23 +1,30 @@
 // mneme generate: continues a prompt with a checkpoint's model.
 #include <fmt/format.h>
 
+#include <string>
+
 #include "engine/evaluate.h"
 #include "engine/run.h"
 #include "engine/run_claim.h"
 #include "io/disk.h"
 #include "tools/mneme/commands.h"
+#include "tools/mneme/interrupt.h"
 
 namespace mneme::tools {
 
 int run_generate(const GenerateOptions& options) {
+  const InterruptGuard interrupt;
   const auto disk = io::make_posix_disk();
   const engine::RunClaim claim = engine::RunClaim::read(*disk, options.directory);
   const engine::RunDirectory directory(*disk, options.directory);
   const engine::ReadRun read = engine::read_run(directory, options.overrides, options.step);
   const engine::Config& config = read.run->config();
-  fmt::print("{}\n", engine::sample_text(*read.run, read.step,
-                                         options.prompt.value_or(config.sample.prompt),
-                                         options.seed.value_or(config.run.seed)));
+  const std::string text = engine::sample_text(
+      *read.run, read.step, options.prompt.value_or(config.sample.prompt),
+      options.seed.value_or(config.run.seed), [&] { return interrupt.interrupted(); });
+  // What there is of it when a signal came.
+  fmt::print("{}\n", text);
+  interrupt.check();
   return 0;
 }
 

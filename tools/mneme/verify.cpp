@@ -8,16 +8,19 @@
 #include "engine/run_directory.h"
 #include "io/disk.h"
 #include "tools/mneme/commands.h"
+#include "tools/mneme/interrupt.h"
 
 namespace mneme::tools {
 
 int run_verify(const VerifyOptions& options) {
+  const InterruptGuard interrupt;
   const auto disk = io::make_posix_disk();
   engine::VerifiedRun verified;
   {
     engine::Progress progress(std::cerr, engine::standard_error_progress(64));
     verified =
         engine::verify_run(*disk, options.directory, [&](std::uint64_t done, std::uint64_t all) {
+          interrupt.check();
           progress.update(done, all, fmt::format("{} of {} records", done, all));
         });
   }
