@@ -58,11 +58,10 @@ class Assignment {
   void operator()(const TextValue& value) const { *value.field = text(); }
   void operator()(const ChoiceValue& value) const {
     const std::string name = text();
-    const auto known = std::find(value.names.begin(), value.names.end(), name);
-    if (known == value.names.end()) {
+    if (std::ranges::find(value.names, name) == value.names.end()) {
       fail("must be one of {}, not \"{}\"", describe_type(value), name);
     }
-    value.set(static_cast<std::size_t>(known - value.names.begin()));
+    value.set(name);
   }
   void operator()(const TextListValue& value) const {
     std::vector<std::string> list;

@@ -46,8 +46,8 @@ struct IntegerListValue {
 };
 struct ChoiceValue {  // one of a few names
   std::vector<std::string> names;
-  std::function<std::size_t()> get;  // index into names
-  std::function<void(std::size_t)> set;
+  std::function<std::string()> get;
+  std::function<void(const std::string& name)> set;
 };
 using KeyValue = std::variant<IntegerValue, BytesValue, RealValue, FlagValue, TextValue,
                               TextListValue, IntegerListValue, ChoiceValue>;

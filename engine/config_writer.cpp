@@ -79,9 +79,7 @@ struct Formatter {
     const auto plain = [](std::int64_t number) { return fmt::format("{}", number); };
     return fmt::format("[{}]", joined(*value.field, ", ", plain));
   }
-  std::string operator()(const ChoiceValue& value) const {
-    return quoted(value.names[value.get()]);
-  }
+  std::string operator()(const ChoiceValue& value) const { return quoted(value.get()); }
 };
 
 // "1 to 64", or "at least 1" where the end is no real limit.

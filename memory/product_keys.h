@@ -5,12 +5,17 @@
 
 #include <cstdint>
 
+#include "io/enum_names.h"
 #include "kernels/backend.h"
 #include "memory/device_array.h"
 
 namespace mneme::memory {
 
 enum class QueryKeyNorm { kNone, kRms, kL2 };
+constexpr auto enum_names(QueryKeyNorm) {
+  return std::to_array<io::EnumName<QueryKeyNorm>>(
+      {{"none", QueryKeyNorm::kNone}, {"rms", QueryKeyNorm::kRms}, {"l2", QueryKeyNorm::kL2}});
+}
 
 struct ProductKeyOptions {
   std::int64_t width = 0;      // C

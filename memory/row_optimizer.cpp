@@ -2,40 +2,10 @@
 
 #include <cmath>
 
+#include "io/enum_names.h"
 #include "io/error.h"
 
 namespace mneme::memory {
-namespace {
-
-struct NamedKind {
-  const char* name;
-  kernels::RowOptimizerKind kind;
-};
-constexpr NamedKind kKinds[] = {
-    {"adamw", kernels::RowOptimizerKind::kAdamW},
-    {"adamw-lazy", kernels::RowOptimizerKind::kAdamWLazy},
-    {"adagrad-rowwise", kernels::RowOptimizerKind::kAdagradRowwise},
-    {"sgd", kernels::RowOptimizerKind::kSgd},
-};
-
-}  // namespace
-
-kernels::RowOptimizerKind row_optimizer_from_name(const std::string& name) {
-  std::string known;
-  for (const NamedKind& entry : kKinds) {
-    if (name == entry.name) return entry.kind;
-    known += known.empty() ? entry.name : std::string(", ") + entry.name;
-  }
-  io::fail("row optimizer: \"{}\" is not known; use one of {}", name, known);
-}
-
-std::string row_optimizer_name(kernels::RowOptimizerKind kind) {
-  for (const NamedKind& entry : kKinds) {
-    if (kind == entry.kind) return entry.name;
-  }
-  io::fail("row optimizer: kind {} has no name", static_cast<int>(kind));
-}
-
 bool has_moments(kernels::RowOptimizerKind kind) {
   return kind == kernels::RowOptimizerKind::kAdamW || kind == kernels::RowOptimizerKind::kAdamWLazy;
 }
@@ -51,12 +21,11 @@ kernels::RecordLayout record_layout(kernels::RowOptimizerKind kind, std::int64_t
 
 void check_options(const RowOptimizerOptions& options) {
   const auto refuse = [&](const char* field, double value, const char* range) {
-    io::fail("row optimizer {}: {} is {}; it must be {}", row_optimizer_name(options.kind), field,
-             value, range);
+    io::fail("row optimizer {}: {} is {}; it must be {}", io::name_of(options.kind), field, value,
+             range);
   };
   if (!options.learning_rate) {
-    io::fail("row optimizer {}: there is no learning rate schedule",
-             row_optimizer_name(options.kind));
+    io::fail("row optimizer {}: there is no learning rate schedule", io::name_of(options.kind));
   }
   if (!(options.beta2 > 0 && options.beta2 < 1)) refuse("beta2", options.beta2, "in (0, 1)");
   // The terms of the catch-up sum go by beta1 / sqrt(beta2) a step; they have to fall.

@@ -1,9 +1,8 @@
-// The row optimisers by name, their options, and the per-step scalars that device operations need.
+// The options of row optimisers, and the per-step scalars that device operations need.
 #pragma once
 
 #include <cstdint>
 #include <functional>
-#include <string>
 
 #include "kernels/row_ops.h"
 
@@ -19,9 +18,6 @@ struct RowOptimizerOptions {
   double clip_norm = 1.0;  // of the table's own gradient; 0 for none
 };
 
-// "adamw", "adamw-lazy", "adagrad-rowwise", "sgd"; throws Error with the known names.
-kernels::RowOptimizerKind row_optimizer_from_name(const std::string& name);
-std::string row_optimizer_name(kernels::RowOptimizerKind kind);
 bool has_moments(kernels::RowOptimizerKind kind);
 // Throws Error naming the field that is out of range, and the range.
 void check_options(const RowOptimizerOptions& options);

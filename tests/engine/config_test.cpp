@@ -12,8 +12,8 @@
 
 #include "engine/config_keys.h"
 #include "engine/config_reader.h"
+#include "io/enum_names.h"
 #include "io/error.h"
-#include "memory/row_optimizer.h"
 
 namespace mneme::engine {
 namespace {
@@ -95,7 +95,7 @@ TEST(Config, RowOptimizersHaveTheNamesOfTheMemory) {
   for (const char* name : {"adamw", "adamw-lazy", "adagrad-rowwise", "sgd"}) {
     const std::vector<std::string> overrides = {std::string("memory.optimizer.kind=") + name};
     EXPECT_EQ(parse_config("", "empty", overrides).memory.optimizer.kind,
-              memory::row_optimizer_from_name(name));
+              io::value_named<kernels::RowOptimizerKind>(name));
   }
 }
 

@@ -82,7 +82,7 @@ TEST(Arguments, BenchDiskReadsSizesWithUnits) {
   EXPECT_EQ(options.depth, 64u);
   EXPECT_EQ(options.read_share, 0.5);
   EXPECT_EQ(options.seconds, 0.5);
-  EXPECT_EQ(options.io_engine, "sync");
+  EXPECT_EQ(options.io_engine, io::IoEngine::kSync);
   EXPECT_TRUE(options.json);
   EXPECT_TRUE(options.keep);
   EXPECT_FALSE(options.reuse);
@@ -94,7 +94,7 @@ TEST(Arguments, BenchDiskReadsThroughTheStore) {
       {"bench", "disk", "--through-store", "--lease-rows", "64", "--device", "cpu"});
   EXPECT_TRUE(options.through_store);
   EXPECT_EQ(options.lease_rows, 64);
-  EXPECT_EQ(options.device, "cpu");
+  EXPECT_EQ(options.device, engine::DeviceKind::kCpu);
 }
 
 TEST(Arguments, WrongUsageIsOneLineAndExitStatusTwo) {

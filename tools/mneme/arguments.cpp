@@ -30,8 +30,8 @@ void add_overrides(CLI::App* app, std::vector<std::string>& overrides) {
   app->add_option_function<std::string>(
          "--device",
          [&overrides](const std::string& device) { overrides.push_back("run.device=" + device); },
-         "Where to run: auto, cpu or cuda")
-      ->check(CLI::IsMember({"auto", "cpu", "cuda"}));
+         "Where to run")
+      ->check(CLI::IsMember(io::names_of<engine::DeviceKind>()));
 }
 
 void add_bytes(CLI::App* app, const char* name, std::uint64_t& bytes, const char* description) {

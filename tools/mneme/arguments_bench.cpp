@@ -6,19 +6,15 @@
 namespace mneme::tools {
 namespace {
 
-void add_device(CLI::App* app, std::string& device) {
-  app->add_option("--device", device, "Where to run: auto, cpu or cuda")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"auto", "cpu", "cuda"}));
+void add_device(CLI::App* app, engine::DeviceKind& device) {
+  add_choice(app, "--device", device, "Where to run");
 }
 
-void add_disk_access(CLI::App* app, std::uint32_t& depth, std::string& engine) {
+void add_disk_access(CLI::App* app, std::uint32_t& depth, io::IoEngine& engine) {
   app->add_option("--depth", depth, "Disk transfers in flight")
       ->capture_default_str()
       ->check(CLI::Range(1, 4096));
-  app->add_option("--engine", engine, "Disk interface")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"auto", "uring", "sync"}));
+  add_choice(app, "--engine", engine, "Disk interface");
 }
 
 void add_seed(CLI::App* app, std::uint64_t& seed, const char* description) {
@@ -49,15 +45,11 @@ void add_rows(CLI::App& bench, std::optional<Command>& command) {
   app->add_option("--distinct-rows", rows->distinct_rows,
                   "Look-ups fall on this many rows, spread over the table; 0 for all")
       ->capture_default_str();
-  app->add_option("--optimizer", rows->optimizer, "Row optimiser")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"adamw", "adamw-lazy", "adagrad-rowwise", "sgd"}));
+  add_choice(app, "--optimizer", rows->optimizer, "Row optimiser");
   app->add_option("--clip-norm", rows->clip_norm, "Clip the row gradient's norm; 0 for no clipping")
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber);
-  app->add_option("--value-type", rows->value_type, "Type of values and moments")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"float32", "bfloat16"}));
+  add_choice(app, "--value-type", rows->value_type, "Type of values and moments");
   app->add_option("--steps", rows->steps, "Steps to measure")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
@@ -67,9 +59,7 @@ void add_rows(CLI::App& bench, std::optional<Command>& command) {
   add_bytes(app, "--device-bytes", rows->device_bytes,
             "Budget of the device tier; 0 for room for every row");
   add_bytes(app, "--host-bytes", rows->host_bytes, "Budget of the host tier");
-  app->add_option("--policy", rows->policy, "Replacement policy of both tiers")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"lru", "lfu", "clock", "sieve", "static-hot", "random"}));
+  add_choice(app, "--policy", rows->policy, "Replacement policy of both tiers");
   add_disk_access(app, rows->io_depth, rows->io_engine);
   app->add_option("--threads", rows->threads, "CPU threads; 0 for all")
       ->capture_default_str()
@@ -111,10 +101,8 @@ void add_disk(CLI::App& bench, std::optional<Command>& command) {
       ->capture_default_str()
       ->needs(through_store)
       ->check(CLI::Range(1, 1 << 24));
-  app->add_option("--device", disk->device, "With --through-store: auto, cpu or cuda")
-      ->capture_default_str()
-      ->needs(through_store)
-      ->check(CLI::IsMember({"auto", "cpu", "cuda"}));
+  add_choice(app, "--device", disk->device, "With --through-store: where to run")
+      ->needs(through_store);
   add_seed(app, disk->seed, "Seed of the data and the order");
   add_json(app, disk->json);
 }

@@ -55,9 +55,7 @@ offload::StoreOptions store_options(const BenchDiskOptions& options, std::int64_
   store.tiers.evaluation_share = 0;
   store.tiers.host_bytes = 0;
   store.tiers.io_depth = options.depth;
-  store.tiers.io_engine = options.io_engine == "uring"  ? io::IoEngine::kUring
-                          : options.io_engine == "sync" ? io::IoEngine::kSync
-                                                        : io::IoEngine::kAuto;
+  store.tiers.io_engine = options.io_engine;
   return store;
 }
 
@@ -146,7 +144,7 @@ void print(const BenchDiskOptions& options, const std::string& device, const Pag
   if (options.json) {
     const nlohmann::ordered_json object = {{"path", options.path},
                                            {"device", device},
-                                           {"engine", options.io_engine},
+                                           {"engine", io::name_of(options.io_engine)},
                                            {"file_bytes", options.file_bytes},
                                            {"record_bytes", options.record_bytes},
                                            {"depth", options.depth},
@@ -176,9 +174,7 @@ int run_bench_store(const BenchDiskOptions& options) {
   }
   const ScratchFile file(options);
   engine::RunConfig run;
-  run.device = options.device == "cpu"    ? engine::DeviceKind::kCpu
-               : options.device == "cuda" ? engine::DeviceKind::kCuda
-                                          : engine::DeviceKind::kAuto;
+  run.device = options.device;
   const auto backend = engine::make_backend(run);
   const auto stream = backend->create_stream();
   const auto disk = io::make_posix_disk();

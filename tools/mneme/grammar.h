@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "io/enum_names.h"
 #include "tools/mneme/commands.h"
 
 namespace mneme::tools {
@@ -30,6 +31,16 @@ CLI::App* add_command(CLI::App& parent, std::optional<Command>& command, const C
   return app;
 }
 
+// An option with a value that is one of an enum's names.
+template <typename Enum>
+CLI::Option* add_choice(CLI::App* app, const char* name, Enum& field, const char* description) {
+  return app
+      ->add_option_function<std::string>(
+          name, [&field](const std::string& text) { field = *io::value_named<Enum>(text); },
+          description)
+      ->default_str(io::name_of(field))
+      ->check(CLI::IsMember(io::names_of<Enum>()));
+}
 void add_json(CLI::App* app, bool& json);
 // --set KEY=VALUE, and --device as a short form of one of them.
 void add_overrides(CLI::App* app, std::vector<std::string>& overrides);
