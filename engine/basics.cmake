@@ -1,6 +1,7 @@
 target_sources(mneme_engine PRIVATE
   config.cpp
   config_check.cpp
+  config_file.cpp
   config_keys.cpp
   config_reader.cpp
   config_writer.cpp

@@ -28,7 +28,7 @@ ChoiceValue choice(Enum& field) {
 }
 
 void add_run(RunConfig& run, std::vector<Key>& keys) {
-  keys.push_back({"run.directory", TextValue{&run.directory},
+  keys.push_back({"run.directory", TextValue{&run.directory, TextKind::kPath},
                   "Folder of the run: resolved configuration, metrics, rows, checkpoints."});
   keys.push_back({"run.seed", integer(run.seed, 0, std::numeric_limits<std::int64_t>::max()),
                   "Seed of every initial value, of the order of the data and of samples."});
@@ -51,9 +51,9 @@ void add_run(RunConfig& run, std::vector<Key>& keys) {
 }
 
 void add_data(DataConfig& data, std::vector<Key>& keys) {
-  keys.push_back({"data.path", TextValue{&data.path},
+  keys.push_back({"data.path", TextValue{&data.path, TextKind::kPath},
                   "Text file, folder of text files, or token shards (*.bin)."});
-  keys.push_back({"data.extensions", TextListValue{&data.extensions},
+  keys.push_back({"data.extensions", TextListValue{&data.extensions, TextKind::kPath},
                   "Endings of the files taken from a folder of text; empty for all files."});
   keys.push_back(
       {"data.format", choice(data.format),
@@ -129,13 +129,13 @@ void add_memory_optimizer(MemoryOptimizerConfig& optimizer, std::vector<Key>& ke
 
 void add_tiers(TiersConfig& tiers, std::vector<Key>& keys) {
   offload::TierOptions& store = tiers.store;
-  keys.push_back({"tiers.device_bytes", BytesValue{&store.device_bytes, 0},
+  keys.push_back({"tiers.device_bytes", BytesValue{&store.device_bytes},
                   "Budget of the hot rows: device memory (RAM on the CPU backend)."});
   keys.push_back(
-      {"tiers.host_bytes", BytesValue{&store.host_bytes, 0},
+      {"tiers.host_bytes", BytesValue{&store.host_bytes},
        "Budget of the warm rows: pinned host memory; 0, or less than 16 rows take, for no "
        "host tier."});
-  keys.push_back({"tiers.disk_bytes", BytesValue{&store.disk_bytes, 0},
+  keys.push_back({"tiers.disk_bytes", BytesValue{&store.disk_bytes},
                   "Largest size of the rows file; 0 for no limit."});
   keys.push_back({"tiers.device_policy", choice(store.device_policy),
                   "Which rows leave the device tier first."});
@@ -149,7 +149,7 @@ void add_tiers(TiersConfig& tiers, std::vector<Key>& keys) {
                   "Read and write past the page cache (O_DIRECT)."});
   keys.push_back({"tiers.prefetch", choice(tiers.prefetch),
                   "Which rows are moved before they are asked for."});
-  keys.push_back({"tiers.prefetch_bytes", BytesValue{&tiers.prefetch_bytes, 0},
+  keys.push_back({"tiers.prefetch_bytes", BytesValue{&tiers.prefetch_bytes},
                   "Most bytes that prefetches move in one step."});
   keys.push_back({"tiers.evaluation_share", real(store.evaluation_share, 0.001, 0.9),
                   "Share of the device budget set aside for evaluation and sampling."});

@@ -161,14 +161,14 @@ TEST(Config, ErrorsNameFileLineAndKey) {
             "run.toml:2: tiers.device_policy: must be one of lru | lfu | clock | sieve | "
             "static-hot | random, not \"lur\"");
   EXPECT_EQ(error_of("[tiers]\nhost_bytes = \"12 parsecs\""),
-            "run.toml:2: tiers.host_bytes: must be a size such as 4096 or \"64MiB\", not \"12 "
-            "parsecs\"");
+            "run.toml:2: tiers.host_bytes: expected bytes, 0 to 4194304TiB, as 4096 or \"64MiB\", "
+            "not \"12 parsecs\"");
   EXPECT_EQ(error_of("", {"train.stesp=4"}),
             "--set train.stesp=4: unknown key train.stesp; did you mean train.steps?");
   EXPECT_EQ(error_of("", {"train.steps"}),
             "--set train.steps: must be KEY=VALUE, as in --set train.steps=100");
   EXPECT_EQ(error_of("", {"train.steps=many"}),
-            "--set train.steps=many: train.steps: expected integer, at least 1, not \"many\"");
+            "--set train.steps=many: train.steps: expected integer, 1 to 2147483647, not \"many\"");
   EXPECT_EQ(error_of("[model]\nwidth = \n").substr(0, 11), "run.toml:2:");
 }
 
@@ -207,6 +207,23 @@ TEST(Config, ImpossibleSizesAreRejectedWhereTheyWereSet) {
             "268435456; use more train.micro_batches");
   EXPECT_EQ(error_of("[data]\nvocabulary = 255\nformat = \"bytes\""),
             "run.toml:2: data.vocabulary: bytes need a vocabulary of 256, not 255");
+}
+
+TEST(Config, MessagesNameBothLimits) {
+  EXPECT_EQ(error_of("", {"train.steps=3000000000"}),
+            "--set train.steps=3000000000: train.steps: expected integer, 1 to 2147483647, not "
+            "3000000000");
+  EXPECT_EQ(error_of("run.seed = -1"),
+            "run.toml:1: run.seed: expected integer, 0 to 9223372036854775807, not -1");
+  EXPECT_EQ(error_of("model.rope_theta = 1e31"),
+            "run.toml:1: model.rope_theta: expected number, 1 to 1e+30, not 1e+31");
+  EXPECT_EQ(error_of("tiers.disk_bytes = -1"),
+            "run.toml:1: tiers.disk_bytes: expected bytes, 0 to 4194304TiB, as 4096 or \"64MiB\", "
+            "not -1");
+  EXPECT_EQ(error_of("tiers.disk_bytes = 4611686018427387905").substr(0, 60),
+            "run.toml:1: tiers.disk_bytes: expected bytes, 0 to 4194304Ti");
+  EXPECT_EQ(error_of("memory.blocks = [1024]"),
+            "run.toml:1: memory.blocks: expected list of integers, each 0 to 1023, not 1024");
 }
 
 TEST(Config, NoTextMakesMoreThanOneLineOfError) {
