@@ -10,6 +10,7 @@
 #include "engine/progress.h"
 #include "io/disk.h"
 #include "io/disk_benchmark.h"
+#include "io/utf8.h"
 #include "tools/mneme/commands.h"
 #include "tools/mneme/scratch_file.h"
 
@@ -21,7 +22,7 @@ nlohmann::ordered_json json_of(const io::DiskBenchmarkLatency& latency) {
 }
 
 std::string json_text(const BenchDiskOptions& options, const io::DiskBenchmarkResult& result) {
-  const nlohmann::ordered_json object = {{"path", options.path},
+  const nlohmann::ordered_json object = {{"path", io::bytes_to_utf8(options.path)},
                                          {"engine", io::name_of(options.io_engine)},
                                          {"file_bytes", options.file_bytes},
                                          {"record_bytes", options.record_bytes},

@@ -18,6 +18,7 @@
 #include "io/error.h"
 #include "io/random.h"
 #include "io/record_file.h"
+#include "io/utf8.h"
 #include "memory/device_array.h"
 #include "offload/tiered_store.h"
 #include "tools/mneme/commands.h"
@@ -142,7 +143,7 @@ void print(const BenchDiskOptions& options, const std::string& device, const Pag
   const double bytes_per_second =
       static_cast<double>(result.counters.disk.bytes_read) / result.seconds;
   if (options.json) {
-    const nlohmann::ordered_json object = {{"path", options.path},
+    const nlohmann::ordered_json object = {{"path", io::bytes_to_utf8(options.path)},
                                            {"device", device},
                                            {"engine", io::name_of(options.io_engine)},
                                            {"file_bytes", options.file_bytes},

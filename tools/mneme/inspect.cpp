@@ -9,6 +9,7 @@
 #include "engine/progress.h"
 #include "engine/run.h"
 #include "io/disk.h"
+#include "io/utf8.h"
 #include "tools/mneme/commands.h"
 #include "tools/mneme/run_directory.h"
 
@@ -49,7 +50,7 @@ int run_inspect(const InspectOptions& options) {
       config.has_memory() ? run.table()->store().options().layout.record_bytes() : 0;
   if (options.json) {
     nlohmann::ordered_json object = {
-        {"directory", options.directory},
+        {"directory", io::bytes_to_utf8(options.directory)},
         {"dense_parameters", parameters},
         {"table_rows", table_rows},
         {"value_width", config.has_memory() ? config.value_width() : 0},
