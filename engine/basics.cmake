@@ -8,5 +8,6 @@ target_sources(mneme_engine PRIVATE
   data.cpp
   metrics.cpp
   progress.cpp
+  prompt.cpp
   schedule.cpp)
 target_link_libraries(mneme_engine PRIVATE PkgConfig::TOMLPLUSPLUS nlohmann_json::nlohmann_json)

@@ -181,6 +181,9 @@ Config parse_config(std::string_view text, const std::string& name,
 // Checks a configuration made in code as one read from a file is checked. Throws Error.
 void check_config(const Config& config);
 
+// The override that sets a key to exactly this text, whatever it looks like.
+std::string text_override(const std::string& key, const std::string& text);
+
 // The resolved configuration as TOML, every key present. parse_config reads it back unchanged.
 std::string to_toml(const Config& config);
 // The keys as text for a terminal (`mneme train --help-config`), and as docs/configuration.md.

@@ -1,6 +1,7 @@
 #include <string>
 
 #include "engine/config_keys.h"
+#include "engine/prompt.h"
 #include "io/error.h"
 
 namespace mneme::engine {
@@ -100,6 +101,14 @@ void check_train(const Config& config, const KeyPlaces& places) {
   }
 }
 
+void check_sample(const Config& config, const KeyPlaces& places) {
+  if (config.sample.tokens == 0) return;
+  const std::string problem = prompt_problem(config.sample.prompt, config.data.vocabulary);
+  if (!problem.empty()) {
+    reject(places, {"sample.prompt", "data.vocabulary", "sample.tokens"}, "{}", problem);
+  }
+}
+
 }  // namespace
 
 void check_relations(const Config& config, const KeyPlaces& places) {
@@ -111,6 +120,7 @@ void check_relations(const Config& config, const KeyPlaces& places) {
   check_model(config.model, places);
   check_memory(config, places);
   check_train(config, places);
+  check_sample(config, places);
 }
 
 }  // namespace mneme::engine

@@ -204,7 +204,8 @@ void add_rest(Config& config, std::vector<Key>& keys) {
   keys.push_back({"checkpoint.keep", integer(config.checkpoint.keep, 1, 1000),
                   "Newest checkpoints that are kept."});
   keys.push_back(
-      {"sample.prompt", TextValue{&config.sample.prompt}, "Beginning of the sample text."});
+      {"sample.prompt", TextValue{&config.sample.prompt},
+       "Beginning of the sample text; each of its bytes is a token below data.vocabulary."});
   keys.push_back({"sample.tokens", integer(config.sample.tokens, 0, 1 << 20),
                   "Tokens of a sample; 0 for no samples."});
   keys.push_back({"sample.temperature", real(config.sample.temperature, 0, 100),

@@ -11,9 +11,10 @@
 namespace mneme::engine {
 namespace {
 
-std::string quoted(const std::string& text) {
+// A string of TOML. Bytes that are not UTF-8 stay as they are.
+std::string quoted_bytes(const std::string& text) {
   std::string out = "\"";
-  for (const char letter : io::bytes_to_utf8(text)) {
+  for (const char letter : text) {
     switch (letter) {
       case '"':
         out += "\\\"";
@@ -36,6 +37,10 @@ std::string quoted(const std::string& text) {
     }
   }
   return out + "\"";
+}
+
+std::string quoted(const std::string& text) {
+  return quoted_bytes(io::bytes_to_utf8(text));
 }
 
 template <typename List, typename Format>
@@ -141,6 +146,10 @@ std::string format_bytes(std::uint64_t bytes) {
     if (bytes != 0 && bytes % factor == 0) return fmt::format("{}{}", bytes / factor, name);
   }
   return fmt::format("{}", bytes);
+}
+
+std::string text_override(const std::string& key, const std::string& text) {
+  return fmt::format("{}={}", key, quoted_bytes(text));
 }
 
 std::string to_toml(const Config& config) {

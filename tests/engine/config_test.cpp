@@ -12,6 +12,7 @@
 
 #include "engine/config_keys.h"
 #include "engine/config_reader.h"
+#include "engine/prompt.h"
 #include "io/enum_names.h"
 #include "io/error.h"
 
@@ -224,6 +225,23 @@ TEST(Config, MessagesNameBothLimits) {
             "run.toml:1: tiers.disk_bytes: expected bytes, 0 to 4194304Ti");
   EXPECT_EQ(error_of("memory.blocks = [1024]"),
             "run.toml:1: memory.blocks: expected list of integers, each 0 to 1023, not 1024");
+}
+
+TEST(Config, APromptThatTheModelCannotReadIsFoundAtOnce) {
+  EXPECT_EQ(error_of("[data]\nvocabulary = 65\n"),
+            "run.toml:2: data.vocabulary: byte 1 of the prompt \"The \" is token 84, outside "
+            "data.vocabulary 65; set sample.prompt to bytes below 65 (\"\\u0001\" is the byte 1), "
+            "or sample.tokens = 0 for no samples");
+  EXPECT_EQ(error_of("data.vocabulary = 70\nsample.prompt = \"A\u00e9\"").substr(0, 66),
+            "run.toml:2: sample.prompt: byte 2 of the prompt \"A\u00e9\" is token 195");
+  EXPECT_EQ(error_of("[sample]\nprompt = \"\""),
+            "run.toml:2: sample.prompt: a sample needs a prompt of at least one character; set "
+            "sample.prompt, or sample.tokens = 0 for no samples");
+  // The advice works.
+  EXPECT_EQ(error_of("data.vocabulary = 65\nsample.prompt = \"\\u0001\""), "no error");
+  EXPECT_EQ(error_of("data.vocabulary = 65\nsample.tokens = 0\nsample.prompt = \"\""), "no error");
+  EXPECT_THROW(prompt_tokens("", 256), io::Error);
+  EXPECT_EQ(prompt_tokens("\xff ", 256), (std::vector<std::int32_t>{255, 32}));
 }
 
 TEST(Config, NoTextMakesMoreThanOneLineOfError) {

@@ -40,8 +40,7 @@ struct EvalOptions {
 struct GenerateOptions {
   std::string directory;
   std::optional<std::uint64_t> step;
-  std::vector<std::string> overrides;  // --tokens, --temperature, --top-p among them
-  std::optional<std::string> prompt;   // instead of the run's sample.prompt
+  std::vector<std::string> overrides;  // --prompt, --tokens, --temperature, --top-p among them
   std::optional<std::uint64_t> seed;   // instead of the run's
 };
 

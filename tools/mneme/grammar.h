@@ -41,6 +41,15 @@ CLI::Option* add_choice(CLI::App* app, const char* name, Enum& field, const char
       ->default_str(io::name_of(field))
       ->check(CLI::IsMember(io::names_of<Enum>()));
 }
+// Steps of a run are counted in 31 bits, as in its configuration.
+inline constexpr std::uint64_t kMostSteps = 2147483647;
+// As run.seed.
+inline constexpr std::uint64_t kMostSeed = 9223372036854775807;
+
+// For transform(): refuses what is no whole number, or one outside these limits, and names them.
+CLI::Validator whole_number(std::uint64_t least, std::uint64_t most);
+// The same for any finite number.
+CLI::Validator number(double least, double most);
 void add_json(CLI::App* app, bool& json);
 // --set KEY=VALUE, and --device as a short form of one of them.
 void add_overrides(CLI::App* app, std::vector<std::string>& overrides);
