@@ -69,7 +69,7 @@ void add_model(ModelConfig& model, std::vector<Key>& keys) {
   keys.push_back({"model.width", integer(model.width, 2, 65536), "Width of the model (C)."});
   keys.push_back({"model.blocks", integer(model.blocks, 1, 1024), "Transformer blocks."});
   keys.push_back({"model.attention_heads", integer(model.attention_heads, 1, 1024),
-                  "Attention heads; the width must be an even multiple of them."});
+                  "Attention heads; each has an even width of at most 256."});
   keys.push_back({"model.kv_heads", integer(model.kv_heads, 1, 1024),
                   "Key and value heads; must divide model.attention_heads."});
   keys.push_back({"model.feed_forward_hidden", integer(model.feed_forward_hidden, 1, 1 << 20),
@@ -114,9 +114,10 @@ void add_memory_optimizer(MemoryOptimizerConfig& optimizer, std::vector<Key>& ke
                   "adamw equals dense AdamW over the whole table; the others move only the rows "
                   "that a step touches."});
   keys.push_back({"memory.optimizer.learning_rate", real(optimizer.learning_rate, 0, 100),
-                  "Highest learning rate of values; follows the schedule of [train]."});
-  keys.push_back(
-      {"memory.optimizer.beta1", real(optimizer.beta1, 0, 0.99999), "Decay of the first moment."});
+                  "Highest learning rate of values; follows the schedule of [train]. Times "
+                  "weight_decay, below 1."});
+  keys.push_back({"memory.optimizer.beta1", real(optimizer.beta1, 0, 0.99999),
+                  "Decay of the first moment; with adamw, below the square root of beta2."});
   keys.push_back({"memory.optimizer.beta2", real(optimizer.beta2, 0, 0.999999),
                   "Decay of the second moment."});
   keys.push_back({"memory.optimizer.epsilon", real(optimizer.epsilon, 1e-15, 1),
@@ -181,7 +182,8 @@ void add_train(TrainConfig& train, std::vector<Key>& keys) {
 
 void add_optimizer(OptimizerConfig& optimizer, std::vector<Key>& keys) {
   keys.push_back({"optimizer.learning_rate", real(optimizer.learning_rate, 0, 100),
-                  "Highest learning rate of everything but the memory's values."});
+                  "Highest learning rate of everything but the memory's values. Times "
+                  "weight_decay, below 1."});
   keys.push_back(
       {"optimizer.beta1", real(optimizer.beta1, 0, 0.99999), "Decay of the first moment."});
   keys.push_back(

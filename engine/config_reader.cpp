@@ -56,7 +56,7 @@ class Assignment {
   }
   void operator()(const FlagValue& value) const {
     const auto flag = found_.node->value_exact<bool>();
-    if (!flag) fail("must be true or false, not {}", shown());
+    if (!flag) fail("expected {}, not {}", describe_type(value), shown());
     *value.field = *flag;
   }
   void operator()(const TextValue& value) const { *value.field = checked_text(text(), value.kind); }

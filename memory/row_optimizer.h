@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
+#include <string>
 
 #include "kernels/row_ops.h"
 
@@ -19,7 +21,15 @@ struct RowOptimizerOptions {
 };
 
 bool has_moments(kernels::RowOptimizerKind kind);
-// Throws Error naming the field that is out of range, and the range.
+
+// An option that an optimiser cannot work with.
+struct OptionProblem {
+  const char* field;  // of RowOptimizerOptions
+  std::string text;   // what is wrong, and the range
+};
+// Looks at the options that the kind uses, not at the schedule.
+std::optional<OptionProblem> find_problem(const RowOptimizerOptions& options);
+// Throws Error for what find_problem finds, and for a missing schedule.
 void check_options(const RowOptimizerOptions& options);
 // What a row's record holds under an optimiser.
 kernels::RecordLayout record_layout(kernels::RowOptimizerKind kind, std::int64_t width,

@@ -61,7 +61,7 @@ value_type = "bfloat16"
 kind = "adamw-lazy"
 epsilon = 1e-6
 [tiers]
-device_bytes = "1.5KiB"
+device_bytes = "1.5MiB"
 host_bytes = 4096
 host_policy = "static-hot"
 io_depth = 7
@@ -82,7 +82,7 @@ prefetch = "oracle-next-step"
   EXPECT_EQ(config.memory.value_type, kernels::FloatType::kBF16);
   EXPECT_EQ(config.memory.optimizer.kind, kernels::RowOptimizerKind::kAdamWLazy);
   EXPECT_EQ(config.memory.optimizer.epsilon, 1e-6);
-  EXPECT_EQ(config.tiers.store.device_bytes, 1536u);
+  EXPECT_EQ(config.tiers.store.device_bytes, 1536u << 10);
   EXPECT_EQ(config.tiers.store.host_bytes, 4096u);
   EXPECT_EQ(config.tiers.store.host_policy, kernels::ReplacementKind::kStaticHot);
   EXPECT_EQ(config.tiers.store.io_depth, 7u);
@@ -200,7 +200,7 @@ TEST(Config, ImpossibleSizesAreRejectedWhereTheyWereSet) {
             "run.toml:2: memory.blocks: blocks are listed but memory.kind is \"none\"");
   EXPECT_EQ(error_of(memory, {"tiers.device_bytes=0"}),
             "--set tiers.device_bytes=0: tiers.device_bytes: a memory needs a device tier; give "
-            "it a budget such as \"64MiB\"");
+            "it a budget such as \"64MiB\", at least 25200 bytes");
   EXPECT_EQ(error_of("[train]\nsteps = 3"),
             "run.toml:2: train.steps: 20 warm-up steps in a run of 3 steps");
   EXPECT_EQ(error_of("[train]\nbatch = 1048576\nsequence = 1048576"),
