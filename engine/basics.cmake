@@ -6,6 +6,7 @@ target_sources(mneme_engine PRIVATE
   config_reader.cpp
   config_writer.cpp
   data.cpp
+  data_files.cpp
   metrics.cpp
   progress.cpp
   prompt.cpp

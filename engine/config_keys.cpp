@@ -58,7 +58,7 @@ void add_data(DataConfig& data, std::vector<Key>& keys) {
   keys.push_back(
       {"data.format", choice(data.format),
        "bytes: one token a byte; shards: uint16 tokens in the llm.c layout; auto: shards "
-       "for *.bin, bytes otherwise."});
+       "for a file that starts as one and for a folder with *.bin files, bytes otherwise."});
   keys.push_back({"data.validation_share", real(data.validation_share, 0, 0.9),
                   "Share of the data, at its end, kept for validation."});
   keys.push_back({"data.vocabulary", integer(data.vocabulary, 2, 65536),

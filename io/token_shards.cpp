@@ -33,6 +33,17 @@ Descriptor open_or_fail(const std::string& path, int flags) {
 
 }  // namespace
 
+bool is_token_shard(const std::string& path) {
+  struct stat status = {};
+  if (::stat(path.c_str(), &status) != 0) fail("{}: cannot open: {}", path, errno_text(errno));
+  if (!S_ISREG(status.st_mode)) return false;  // opening a pipe would wait
+  const Descriptor file = open_or_fail(path, O_RDONLY);
+  std::int32_t magic = 0;
+  const ssize_t bytes = ::pread(file.get(), &magic, sizeof(magic), 0);
+  if (bytes < 0) fail("{}: cannot read: {}", path, errno_text(errno));
+  return bytes == ssize_t{sizeof(magic)} && magic == kMagic;
+}
+
 TokenShard::TokenShard(const std::string& path) : path_(path) {
   const Descriptor file = open_or_fail(path, O_RDONLY);
   struct stat status = {};

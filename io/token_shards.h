@@ -12,6 +12,10 @@
 
 namespace mneme::io {
 
+// Whether a file begins as a token shard does. False for what is no regular file. Throws Error when
+// it cannot be read.
+bool is_token_shard(const std::string& path);
+
 // A shard mapped into memory; pages are read when they are touched.
 class TokenShard {
  public:
