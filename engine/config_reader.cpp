@@ -103,7 +103,7 @@ class Assignment {
       case toml::node_type::integer:
         return fmt::format("{}", *found_.node->value<std::int64_t>());
       case toml::node_type::floating_point:
-        return fmt::format("{}", *found_.node->value<double>());
+        return fmt::format("{:#}", *found_.node->value<double>());
       case toml::node_type::boolean:
         return *found_.node->value<bool>() ? "true" : "false";
       default:
@@ -185,7 +185,7 @@ void read_table(std::span<const Key> keys, const toml::table& table, const std::
   for (const auto& [part, node] : table) {
     const std::string word(part.str());
     const std::string place = fmt::format("{}:{}", name, part.source().begin.line);
-    if (word.find('.') != word.npos) {
+    if (word.empty() || word.find('.') != word.npos) {
       io::fail(
           "{}: unknown key {}\"{}\"; a name in quotes is one name, not a path: write it "
           "without them",

@@ -223,6 +223,8 @@ TEST(Config, MessagesNameBothLimits) {
             "not -1");
   EXPECT_EQ(error_of("tiers.disk_bytes = 4611686018427387905").substr(0, 60),
             "run.toml:1: tiers.disk_bytes: expected bytes, 0 to 4194304Ti");
+  EXPECT_EQ(error_of("train.steps = 5.0"),
+            "run.toml:1: train.steps: expected integer, 1 to 2147483647, not 5.0");
   EXPECT_EQ(error_of("memory.blocks = [1024]"),
             "run.toml:1: memory.blocks: expected list of integers, each 0 to 1023, not 1024");
 }

@@ -37,6 +37,7 @@ TEST(ConfigText, AQuotedNameIsOneNameAndNoPath) {
             "run.toml:1: unknown key \"memory.optimizer\"" + way_out);
   EXPECT_EQ(error_of("memory = {\"optimizer.kind\" = \"sgd\"}"),
             "run.toml:1: unknown key memory.\"optimizer.kind\"" + way_out);
+  EXPECT_EQ(error_of("\"\".train.steps = 3"), "run.toml:1: unknown key \"\"" + way_out);
   EXPECT_EQ(parse_config("memory.optimizer.\"kind\" = \"sgd\"", "f").memory.optimizer.kind,
             kernels::RowOptimizerKind::kSgd);
 }

@@ -40,8 +40,7 @@ TEST_F(BadInput, NamesThatAreNotUtf8WorkEverywhere) {
                                 "run.directory=" + folder, "--set", "checkpoint.every=2"});
   ASSERT_EQ(trained.status, 0) << trained.error;
   for (const Words& words :
-       {Words{"verify", folder}, Words{"verify", folder, "--json"}, Words{"eval", folder, "--json"},
-        Words{"inspect", folder}, Words{"resume", folder},
+       {Words{"verify", folder, "--json"}, Words{"eval", folder, "--json"}, Words{"resume", folder},
         Words{"generate", folder, "--tokens", "3", "--prompt", "\xe9"},
         Words{"export", folder, "-o", run_.path("e\xe9.safetensors")},
         Words{"bench", "model", file(), "--steps", "1", "--warm-up", "0", "--json"},
