@@ -1,4 +1,10 @@
 target_sources(mneme_engine PRIVATE
   checkpoint.cpp
   manifest.cpp
-  row_table_file.cpp)
+  row_table_file.cpp
+  run_claim.cpp
+  run_config_file.cpp
+  run_directory.cpp
+  run_files.cpp
+  run_identity.cpp
+  run_options.cpp)

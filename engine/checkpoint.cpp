@@ -3,14 +3,17 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <utility>
 
 #include "engine/row_table_file.h"
+#include "engine/run_files.h"
+#include "io/advice.h"
 #include "io/check.h"
 #include "io/checksum.h"
 #include "io/error.h"
-#include "io/kill_point.h"
+#include "io/log.h"
 #include "io/safetensors.h"
 
 namespace mneme::engine {
@@ -20,7 +23,7 @@ namespace {
 constexpr std::uint64_t kMaximumTableBytes = std::uint64_t{1} << 36;
 constexpr std::size_t kMaximumChain = 64;
 
-constexpr std::pair<ParameterBuffer, const char*> kSavedBuffers[] = {
+constexpr std::pair<ParameterBuffer, std::string_view> kSavedBuffers[] = {
     {ParameterBuffer::kValues, ""},
     {ParameterBuffer::kMoment1, "adam.moment1."},
     {ParameterBuffer::kMoment2, "adam.moment2."}};
@@ -31,17 +34,26 @@ std::uint64_t extend_checksum(std::uint64_t sum, std::span<const float> tensor) 
   return io::checksum64(std::as_bytes(std::span(parts)));
 }
 
+// One tensor that a dense file must have.
+struct DenseTensor {
+  ParameterBuffer buffer = ParameterBuffer::kValues;
+  const ParameterDeclaration* parameter = nullptr;
+};
+
+std::map<std::string, DenseTensor, std::less<>> dense_tensors(
+    std::span<const ParameterDeclaration> parameters) {
+  std::map<std::string, DenseTensor, std::less<>> tensors;
+  for (const auto& [buffer, prefix] : kSavedBuffers) {
+    for (const ParameterDeclaration& parameter : parameters) {
+      tensors[std::string(prefix) + parameter.name] = {buffer, &parameter};
+    }
+  }
+  return tensors;
+}
+
 }  // namespace
 
-std::string Checkpointer::directory(const std::string& run_directory) {
-  return run_directory + "/checkpoints";
-}
-
-std::string Checkpointer::rows_path(const std::string& run_directory, std::uint32_t table) {
-  return fmt::format("{}/rows/table-{}.rows", run_directory, table);
-}
-
-Checkpointer::Checkpointer(io::Disk& disk, kernels::Stream& stream, Parameters* parameters,
+Checkpointer::Checkpointer(io::Disk& disk, kernels::Stream& stream, Parameters& parameters,
                            std::vector<offload::TieredStore*> stores,
                            const CheckpointOptions& options)
     : disk_(disk),
@@ -49,82 +61,68 @@ Checkpointer::Checkpointer(io::Disk& disk, kernels::Stream& stream, Parameters* 
       parameters_(parameters),
       stores_(std::move(stores)),
       options_(options),
-      directory_(directory(options.run_directory)) {
+      directory_(checkpoints_directory(options.run_directory)) {
   CHECK(options_.keep >= 1);
-  manifest_.identity = options_.identity;
 }
 
-bool Checkpointer::exists() const {
-  return manifest_exists(disk_, directory_);
-}
-
-void Checkpointer::check_identity() const {
-  const auto value_of = [](const std::map<std::string, std::string>& map, const std::string& key) {
-    const auto found = map.find(key);
-    return found == map.end() ? std::string("(absent)") : found->second;
-  };
-  std::set<std::string> keys;
-  for (const auto& [key, value] : options_.identity) keys.insert(key);
-  for (const auto& [key, value] : manifest_.identity) keys.insert(key);
-  for (const std::string& key : keys) {
-    const std::string ours = value_of(options_.identity, key);
-    const std::string theirs = value_of(manifest_.identity, key);
-    if (ours != theirs) {
-      io::fail(
-          "{} belongs to another configuration: {} is {} there and {} here; use the "
-          "configuration of that run",
-          manifest_path(directory_), key, theirs, ours);
-    }
-  }
-}
-
-CheckpointEntry Checkpointer::load(std::optional<std::uint64_t> step) {
-  manifest_ = read_manifest(disk_, directory_);
-  check_identity();
+CheckpointEntry Checkpointer::load(const Manifest& manifest, std::optional<std::uint64_t> step) {
+  CHECK(!manifest.checkpoints.empty());
+  const std::uint64_t wanted = step.value_or(manifest.checkpoints.back().step);
   std::string steps;
-  std::size_t chosen = step ? manifest_.checkpoints.size() : manifest_.checkpoints.size() - 1;
-  for (std::size_t i = 0; i < manifest_.checkpoints.size(); ++i) {
-    if (manifest_.checkpoints[i].step == step) chosen = i;
-    steps += fmt::format("{}{}", i == 0 ? "" : ", ", manifest_.checkpoints[i].step);
+  for (const CheckpointEntry& entry : manifest.checkpoints) {
+    (entry.step <= wanted ? kept_ : abandoned_).push_back(entry);
+    steps += fmt::format("{}{}", steps.empty() ? "" : ", ", entry.step);
   }
-  if (chosen == manifest_.checkpoints.size()) {
-    io::fail("{} keeps no checkpoint of step {}; kept are {}", manifest_path(directory_), *step,
+  if (kept_.empty() || kept_.back().step != wanted) {
+    io::fail("{} keeps no checkpoint of step {}; kept are {}", manifest_path(directory_), wanted,
              steps);
   }
-  const CheckpointEntry& entry = manifest_.checkpoints[chosen];
-  if (entry.tables.size() != stores_.size()) {
+  const CheckpointEntry current = kept_.back();
+  if (current.tables.size() != stores_.size()) {
     io::fail("{} has {} value tables, this configuration {}", manifest_path(directory_),
-             entry.tables.size(), stores_.size());
+             current.tables.size(), stores_.size());
   }
-  if (parameters_ != nullptr) load_dense(entry);
-  for (std::uint32_t table = 0; table < stores_.size(); ++table) {
-    const std::vector<offload::CheckpointTable> kept = tables(manifest_, table);
-    stores_[table]->restore(std::span(kept).first(chosen + 1));
-  }
-  return entry;
+  load_dense(current);
+  for (std::uint32_t table = 0; table < stores_.size(); ++table) restore_rows(table, current);
+  return current;
 }
 
-std::vector<offload::CheckpointTable> Checkpointer::tables(const Manifest& manifest,
-                                                           std::uint32_t table) const {
-  std::vector<offload::CheckpointTable> kept;
-  for (const CheckpointEntry& entry : manifest.checkpoints) {
-    CHECK(table < entry.tables.size());
-    kept.push_back(read_chain(table, entry.step, entry.tables[table]));
+void Checkpointer::restore_rows(std::uint32_t table, const CheckpointEntry& current) {
+  std::vector<CheckpointEntry> entries = kept_;
+  entries.insert(entries.end(), abandoned_.begin(), abandoned_.end());
+  std::vector<offload::CheckpointTable> tables;
+  std::size_t position = 0;
+  for (const CheckpointEntry& entry : entries) {
+    try {
+      tables.push_back(read_row_table(disk_, directory_, table, entry));
+    } catch (const io::Error& error) {
+      if (entry.step == current.step) throw;
+      // Nobody knows which slots it needs. Its files stay until the next save.
+      io::warn("the checkpoint of step {} is lost and will be dropped: {}", entry.step,
+               error.what());
+      const auto is_lost = [&](const CheckpointEntry& one) { return one.step == entry.step; };
+      if (std::erase_if(kept_, is_lost) > 0) abandoned_.push_back(entry);
+      continue;
+    }
+    if (entry.step == current.step) position = tables.size() - 1;
   }
-  return kept;
+  stores_[table]->restore(tables, position);
 }
 
-offload::CheckpointTable Checkpointer::read_chain(std::uint32_t table, std::uint64_t epoch,
-                                                  std::span<const std::string> chain) const {
+offload::CheckpointTable read_row_table(io::Disk& disk, const std::string& directory,
+                                        std::uint32_t table, const CheckpointEntry& entry) {
+  CHECK(table < entry.tables.size());
+  const std::vector<NamedFile>& chain = entry.tables[table];
   offload::CheckpointTable merged;
-  merged.epoch = epoch;
+  merged.epoch = entry.step;
   for (std::size_t i = 0; i < chain.size(); ++i) {
-    const std::string file_path = path(chain[i]);
-    const RowTableFile file =
-        decode_row_table(disk_.read_file(file_path, kMaximumTableBytes), file_path);
+    const std::string path = directory + "/" + chain[i].name;
+    const RowTableFile file = decode_row_table(disk.read_file(path, kMaximumTableBytes), path);
+    if (file.checksum != chain[i].checksum) {
+      io::fail("{}: is not the row table that the manifest names; restore it from a backup", path);
+    }
     if (file.table != table || file.base != (i == 0)) {
-      io::fail("{}: not the {} of table {} that the manifest names; restore it from a backup",
-               file_path, i == 0 ? "base" : "delta", table);
+      io::fail("{}: not the row table that the manifest means; restore it from a backup", path);
     }
     apply_delta(merged.entries, file.entries);
     merged.next_generation = std::max(merged.next_generation, file.next_generation);
@@ -132,12 +130,50 @@ offload::CheckpointTable Checkpointer::read_chain(std::uint32_t table, std::uint
   return merged;
 }
 
-void Checkpointer::save(std::uint64_t step, const std::map<std::string, std::string>& state) {
+void read_dense(io::Disk& disk, const std::string& directory, const CheckpointEntry& entry,
+                std::span<const ParameterDeclaration> parameters, const UseTensor& use) {
+  const io::SafetensorsReader reader(disk, directory + "/" + entry.dense.name);
+  const auto wanted = dense_tensors(parameters);
+  for (const auto& [name, tensor] : wanted) {
+    if (reader.info(name).shape != tensor.parameter->shape) {
+      io::fail("{}: tensor {} has another shape than the configuration's", reader.path(), name);
+    }
+  }
+  if (reader.tensors().size() != wanted.size()) {
+    io::fail("{}: has {} tensors, the configuration's model {}", reader.path(),
+             reader.tensors().size(), wanted.size());
+  }
+  std::uint64_t checksum = 0;
+  for (const io::TensorInfo& info : reader.tensors()) {
+    const std::vector<float> values = reader.read_f32(info.name);
+    checksum = extend_checksum(checksum, values);
+    const DenseTensor& tensor = wanted.find(info.name)->second;
+    if (use) use(tensor.buffer, *tensor.parameter, values);
+  }
+  if (checksum != entry.dense.checksum) {
+    io::fail("{}: its tensors do not match the checksum in the manifest; {}", reader.path(),
+             io::kOlderCheckpoint);
+  }
+}
+
+void Checkpointer::load_dense(const CheckpointEntry& entry) {
+  std::vector<ParameterDeclaration> declarations;
+  for (const Parameter& parameter : parameters_.directory()) {
+    declarations.push_back(parameter.declaration);
+  }
+  read_dense(disk_, directory_, entry, declarations,
+             [&](ParameterBuffer buffer, const ParameterDeclaration& declaration,
+                 std::span<const float> values) {
+               parameters_.write(stream_, buffer, parameters_.find(declaration.name), values);
+             });
+}
+
+void Checkpointer::save(std::uint64_t step, const RunRecord& run, const MetricsMark& metrics) {
   if (!failure_.empty()) {
-    io::fail("{}; no checkpoint is written after that: resume from the last one", failure_);
+    io::fail("an earlier checkpoint failed ({}); resume from the last one", failure_);
   }
   try {
-    write_checkpoint(step, state);
+    write_checkpoint(step, run, metrics);
   } catch (const std::exception& error) {
     // The disk may hold the new manifest already: writing on would remove what it names.
     failure_ = error.what();
@@ -145,34 +181,29 @@ void Checkpointer::save(std::uint64_t step, const std::map<std::string, std::str
   }
 }
 
-void Checkpointer::write_checkpoint(std::uint64_t step,
-                                    const std::map<std::string, std::string>& state) {
+void Checkpointer::write_checkpoint(std::uint64_t step, const RunRecord& run,
+                                    const MetricsMark& metrics) {
   disk_.make_directories(directory_);
   CheckpointEntry entry;
   entry.step = step;
-  entry.state = state;
+  entry.metrics = metrics;
   // What an interrupted save left behind goes first: it may be what fills the disk.
   remove_unnamed_files();
   for (std::uint32_t table = 0; table < stores_.size(); ++table) {
-    const offload::TableDelta delta = stores_[table]->flush();
-    io::kill_point("checkpoint-flushed");
-    entry.tables.push_back(save_table(table, step, delta));
-    io::kill_point("checkpoint-table");
+    entry.tables.push_back(save_table(table, step, stores_[table]->flush()));
   }
-  entry.dense = unused_name(fmt::format("dense-{:010}.safetensors", step));
-  if (parameters_ != nullptr) entry.dense_checksum = save_dense(entry.dense);
-  io::kill_point("checkpoint-dense");
+  entry.dense = save_dense(step);
   if (!stores_.empty()) {
-    const std::string rows = options_.run_directory + "/rows";
+    const std::string rows = rows_directory(options_.run_directory);
     disk_.make_directories(rows);
     disk_.sync_directory(rows);
   }
-  disk_.sync_directory(directory_);
   disk_.sync_directory(options_.run_directory);
 
-  Manifest next = manifest_;
+  Manifest next = {run, kept_};
   // Saving the same step again (after a resume without progress) replaces its entry.
   std::vector<std::uint64_t> dropped;
+  for (const CheckpointEntry& old : abandoned_) dropped.push_back(old.step);
   std::erase_if(next.checkpoints, [&](const CheckpointEntry& old) {
     if (old.step >= step) dropped.push_back(old.step);
     return old.step >= step;
@@ -183,34 +214,36 @@ void Checkpointer::write_checkpoint(std::uint64_t step,
     next.checkpoints.erase(next.checkpoints.begin());
   }
   write_manifest(disk_, directory_, next);
-  manifest_ = std::move(next);
+  kept_ = std::move(next.checkpoints);
+  abandoned_.clear();
   for (offload::TieredStore* store : stores_) {
     for (const std::uint64_t epoch : dropped) store->release_checkpoint(epoch);
     store->commit_checkpoint(step);
   }
-  io::kill_point("checkpoint-committed");
   remove_unnamed_files();
 }
 
-std::string Checkpointer::unused_name(std::string name) const {
-  // A step saved again must not overwrite a file that the standing manifest names.
-  const auto named = [&](const std::string& candidate) {
-    for (const CheckpointEntry& entry : manifest_.checkpoints) {
-      if (entry.dense == candidate) return true;
-      for (const auto& names : entry.tables) {
-        if (std::find(names.begin(), names.end(), candidate) != names.end()) return true;
-      }
+bool Checkpointer::is_named(const std::string& name) const {
+  for (const std::vector<CheckpointEntry>* entries : {&kept_, &abandoned_}) {
+    for (const CheckpointEntry& entry : *entries) {
+      const std::vector<std::string> files = entry.files();
+      if (std::find(files.begin(), files.end(), name) != files.end()) return true;
     }
-    return false;
-  };
-  while (named(name)) name = "again-" + name;
+  }
+  return false;
+}
+
+std::string Checkpointer::unused_name(std::string name) const {
+  // A step saved again must not overwrite a file that the standing manifest names, nor one that is
+  // not the run's.
+  while (is_named(name) || disk_.exists(path(name))) name = "again-" + name;
   return name;
 }
 
-std::vector<std::string> Checkpointer::save_table(std::uint32_t table, std::uint64_t step,
-                                                  const offload::TableDelta& delta) {
-  std::vector<std::string> chain;
-  if (!manifest_.checkpoints.empty()) chain = manifest_.checkpoints.back().tables.at(table);
+std::vector<NamedFile> Checkpointer::save_table(std::uint32_t table, std::uint64_t step,
+                                                const offload::TableDelta& delta) {
+  std::vector<NamedFile> chain;
+  if (!kept_.empty()) chain = kept_.back().tables.at(table);
   RowTableFile file{table, false, delta.next_generation, delta.entries};
   // The chain so far, in bytes: rewritten as one base once its deltas outweigh the base.
   std::uint64_t base_bytes = 0;
@@ -218,76 +251,54 @@ std::vector<std::string> Checkpointer::save_table(std::uint32_t table, std::uint
   for (std::size_t i = 0; i < chain.size(); ++i) {
     (i == 0 ? base_bytes : delta_bytes) +=
         disk_
-            .open(path(chain[i]),
+            .open(path(chain[i].name),
                   {.read_only = true, .direct = false, .depth = 1, .engine = io::IoEngine::kSync})
             ->size_bytes();
   }
   if (chain.empty() || delta_bytes > base_bytes || chain.size() >= kMaximumChain) {
-    offload::CheckpointTable merged = read_chain(table, step, chain);
-    apply_delta(merged.entries, delta.entries);
-    file.entries = std::move(merged.entries);
+    std::vector<offload::TableEntry> merged;
+    if (!chain.empty()) {
+      merged = read_row_table(disk_, directory_, table, kept_.back()).entries;
+    }
+    apply_delta(merged, delta.entries);
+    file.entries = std::move(merged);
     file.base = true;
     chain.clear();
   }
-  std::string name =
-      fmt::format("table-{}-{:010}{}.rows-table", table, step, file.base ? "-base" : "");
-  name = unused_name(std::move(name));
-  disk_.write_file(path(name), encode_row_table(file));
-  chain.push_back(name);
+  const std::string name = unused_name(
+      fmt::format("table-{}-{:010}{}.rows-table", table, step, file.base ? "-base" : ""));
+  const std::vector<std::byte> bytes = encode_row_table(file);
+  io::replace_file(disk_, path(name), bytes);
+  chain.push_back({name, row_table_checksum(bytes)});
   return chain;
 }
 
-std::uint64_t Checkpointer::save_dense(const std::string& name) {
+NamedFile Checkpointer::save_dense(std::uint64_t step) {
+  NamedFile file{unused_name(fmt::format("dense-{:010}.safetensors", step)), 0};
   std::vector<io::SafetensorsWriter::Declaration> tensors;
   for (const auto& [buffer, prefix] : kSavedBuffers) {
-    for (const Parameter& parameter : parameters_->directory()) {
-      tensors.push_back({prefix + parameter.declaration.name, io::ElementType::kF32,
+    for (const Parameter& parameter : parameters_.directory()) {
+      tensors.push_back({std::string(prefix) + parameter.declaration.name, io::ElementType::kF32,
                          parameter.declaration.shape});
     }
   }
-  io::SafetensorsWriter writer(disk_, path(name), std::move(tensors), {{"format", "mneme"}});
-  std::uint64_t checksum = 0;
+  io::SafetensorsWriter writer(disk_, path(file.name), std::move(tensors),
+                               {{"format", "mneme"}, {"run", run_id_text(options_.run_id)}});
   for (const auto& [buffer, prefix] : kSavedBuffers) {
-    for (const Parameter& parameter : parameters_->directory()) {
-      const std::vector<float> values = parameters_->read(stream_, buffer, parameter);
+    for (const Parameter& parameter : parameters_.directory()) {
+      const std::vector<float> values = parameters_.read(stream_, buffer, parameter);
       writer.append(std::as_bytes(std::span(values)));
-      checksum = extend_checksum(checksum, values);
+      file.checksum = extend_checksum(file.checksum, values);
     }
   }
   writer.finish();
-  return checksum;
-}
-
-void Checkpointer::load_dense(const CheckpointEntry& entry) {
-  const io::SafetensorsReader reader(disk_, path(entry.dense));
-  std::uint64_t checksum = 0;
-  for (const auto& [buffer, prefix] : kSavedBuffers) {
-    for (const Parameter& parameter : parameters_->directory()) {
-      const std::string tensor = prefix + parameter.declaration.name;
-      const std::vector<float> values = reader.read_f32(tensor);
-      if (reader.info(tensor).shape != parameter.declaration.shape) {
-        io::fail("{}: tensor {} has another shape than the configuration's", reader.path(), tensor);
-      }
-      checksum = extend_checksum(checksum, values);
-      parameters_->write(stream_, buffer, parameter, values);
-    }
-  }
-  if (checksum != entry.dense_checksum) {
-    io::fail(
-        "{}: its tensors do not match the checksum in the manifest; resume from an older "
-        "checkpoint or restore the file",
-        reader.path());
-  }
+  return file;
 }
 
 void Checkpointer::remove_unnamed_files() {
-  std::set<std::string> named = {"manifest.json"};
-  for (const CheckpointEntry& entry : manifest_.checkpoints) {
-    named.insert(entry.dense);
-    for (const auto& chain : entry.tables) named.insert(chain.begin(), chain.end());
-  }
   for (const std::string& name : disk_.list(directory_)) {
-    if (!named.contains(name)) disk_.remove(path(name));
+    if (name == "manifest.json" || is_named(name)) continue;
+    if (is_own_checkpoint_file(disk_, directory_, name, options_.run_id)) disk_.remove(path(name));
   }
 }
 

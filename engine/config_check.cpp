@@ -2,7 +2,7 @@
 
 #include "engine/config_keys.h"
 #include "engine/prompt.h"
-#include "engine/run.h"
+#include "engine/run_options.h"
 #include "io/error.h"
 #include "kernels/catch_up_table.h"
 #include "memory/lookup_set.h"
@@ -146,7 +146,7 @@ void check_decay(const std::string& section, double peak, double decay, const Ke
 void check_optimizers(const Config& config, const KeyPlaces& places) {
   check_decay("optimizer", config.optimizer.learning_rate, config.optimizer.weight_decay, places);
   if (!config.has_memory()) return;
-  const memory::RowOptimizerOptions rows = value_table_options(config).optimizer;
+  const memory::RowOptimizerOptions rows = value_table_options(config, 0).optimizer;
   check_decay("memory.optimizer", config.memory.optimizer.learning_rate, rows.weight_decay, places);
   if (const auto problem = memory::find_problem(rows)) {
     const std::string key = std::string("memory.optimizer.") + problem->field;

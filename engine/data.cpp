@@ -7,6 +7,7 @@
 
 #include "engine/data_files.h"
 #include "io/check.h"
+#include "io/checksum.h"
 #include "io/error.h"
 #include "io/log.h"
 #include "io/text_source.h"
@@ -16,6 +17,16 @@ namespace mneme::engine {
 namespace {
 
 constexpr std::uint64_t kEntropyTokens = std::uint64_t{1} << 26;
+
+// The bytes that a fingerprint reads.
+constexpr std::uint64_t kFingerprintBytes = std::uint64_t{1} << 30;
+constexpr std::uint64_t kFingerprintBlock = std::uint64_t{1} << 16;
+
+// The checksum of a sequence of blocks: that of (the sum so far, the next block's checksum).
+std::uint64_t extend_checksum(std::uint64_t sum, std::span<const std::byte> block) {
+  const std::uint64_t parts[] = {sum, io::checksum64(block)};
+  return io::checksum64(std::as_bytes(std::span(parts)));
+}
 
 // A word that depends on every bit of both (the finaliser of SplitMix64).
 std::uint64_t mix(std::uint64_t a, std::uint64_t b) {
@@ -38,6 +49,7 @@ class Data::Source {
                     std::int32_t* targets) const = 0;
   // Adds the first `limit` tokens at most to a histogram.
   virtual void count(std::uint64_t limit, std::vector<std::uint64_t>& histogram) const = 0;
+  virtual DataFingerprint fingerprint() const = 0;
 };
 
 class Data::Bytes : public Data::Source {
@@ -66,6 +78,9 @@ class Data::Bytes : public Data::Source {
   void count(std::uint64_t limit, std::vector<std::uint64_t>& histogram) const override {
     const std::uint64_t end = std::min<std::uint64_t>(limit, text_.bytes.size());
     for (std::uint64_t i = 0; i < end; ++i) ++histogram[static_cast<std::size_t>(text_.bytes[i])];
+  }
+  DataFingerprint fingerprint() const override {
+    return {tokens(), io::checksum64(std::span<const std::byte>(text_.bytes))};
   }
 
  private:
@@ -113,6 +128,23 @@ class Data::Shards : public Data::Source {
       limit -= tokens.size();
     }
   }
+  DataFingerprint fingerprint() const override {
+    DataFingerprint print;
+    for (const io::TokenShard& shard : shards_) print.bytes += 2 * shard.tokens().size();
+    // Every block, or one of each stretch of blocks.
+    const std::uint64_t share = 1 + print.bytes / kFingerprintBytes;
+    for (const io::TokenShard& shard : shards_) {
+      const std::uint64_t size = shard.tokens().size();
+      print.checksum =
+          extend_checksum(print.checksum, std::as_bytes(std::span<const std::uint64_t>(&size, 1)));
+      const auto bytes = std::as_bytes(shard.tokens());
+      for (std::uint64_t at = 0; at < bytes.size(); at += share * kFingerprintBlock) {
+        const auto block = std::min<std::uint64_t>(kFingerprintBlock, bytes.size() - at);
+        print.checksum = extend_checksum(print.checksum, bytes.subspan(at, block));
+      }
+    }
+    return print;
+  }
 
  private:
   // Windows do not cross from one shard into the next.
@@ -137,6 +169,16 @@ DataOptions data_options(const Config& config) {
           .micro_batches = config.train.micro_batches,
           .validation_batches = config.evaluation.batches,
           .seed = config.run.seed};
+}
+
+void check_fingerprint(const DataFingerprint& recorded, const DataFingerprint& found,
+                       const std::string& path, const std::string& command) {
+  if (found == recorded) return;
+  io::fail(
+      "data.path {}: has changed since the run was started on it ({} bytes then, {} now{}); name "
+      "the run's data with --set data.path=PATH, or take it as it is with {} --accept-changed-data",
+      path, recorded.bytes, found.bytes,
+      found.bytes == recorded.bytes ? ", and another checksum" : "", command);
 }
 
 Data::Data(const DataOptions& options) : options_(options) {
@@ -225,6 +267,10 @@ double Data::epochs_before(std::uint64_t step) const {
   return static_cast<double>(step - 1) *
          static_cast<double>(options_.micro_batches * options_.batch) /
          static_cast<double>(train_windows_);
+}
+
+DataFingerprint Data::fingerprint() const {
+  return source_->fingerprint();
 }
 
 double Data::unigram_entropy() const {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "engine/config.h"
+#include "engine/manifest.h"
 
 namespace mneme::engine {
 
@@ -25,6 +26,11 @@ struct DataOptions {
   std::uint64_t seed = 0;
 };
 DataOptions data_options(const Config& config);
+
+// The checksum or size that differs makes other data of it; what to do about that is in the error.
+// `path` is the configuration's, `command` the one that would accept the data as it is.
+void check_fingerprint(const DataFingerprint& recorded, const DataFingerprint& found,
+                       const std::string& path, const std::string& command);
 
 // One micro-batch. targets[i] is the token that follows tokens[i].
 struct Batch {
@@ -54,6 +60,10 @@ class Data {
   std::uint64_t validation_windows() const;
   // Passes over the training part that are complete before `step` starts.
   double epochs_before(std::uint64_t step) const;
+
+  // What tells this data from any other: the size, and a checksum of every byte up to 1 GiB; of
+  // more, of the sizes of the files and of blocks of 64 KiB spread evenly over them, 1 GiB in all.
+  DataFingerprint fingerprint() const;
 
   // Entropy of single tokens in nats, over the first 2^26 tokens at most: the loss of the best
   // model that sees no context.

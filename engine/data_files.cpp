@@ -169,7 +169,9 @@ DataFiles find_data_files(const DataConfig& config) {
   std::error_code error;
   const fs::file_status status = fs::status(config.path, error);
   if (status.type() == fs::file_type::not_found) {
-    io::fail("data.path {}: there is no such file or folder", config.path);
+    io::fail(
+        "data.path {}: there is no such file or folder; name the data with --set data.path=PATH",
+        config.path);
   }
   if (status.type() == fs::file_type::none) {
     io::fail("data.path {}: {}", config.path, io::errno_text(error.value()));

@@ -10,12 +10,14 @@
 
 namespace mneme::engine {
 
-EvaluationResult evaluate(Run& run, const Data& data, std::uint64_t completed_step) {
+std::optional<EvaluationResult> evaluate(Run& run, const Data& data, std::uint64_t completed_step,
+                                         const std::function<bool()>& stop) {
   CHECK(data.validation_batches() > 0);
   if (run.table() != nullptr) run.table()->begin_evaluation(completed_step);
   EvaluationResult result;
   Batch batch;
   for (std::int64_t i = 0; i < data.validation_batches(); ++i) {
+    if (stop && stop()) return {};
     data.validation_batch(i, batch);
     result.loss += run.model().evaluate(run.stream(), {.tokens = batch.tokens,
                                                        .targets = batch.targets,
@@ -28,7 +30,7 @@ EvaluationResult evaluate(Run& run, const Data& data, std::uint64_t completed_st
 }
 
 std::string sample_text(Run& run, std::uint64_t completed_step, const std::string& prompt,
-                        std::uint64_t seed) {
+                        std::uint64_t seed, const std::function<bool()>& stop) {
   const bool bytes = run.config().data.vocabulary == 256;
   const std::vector<std::int32_t> tokens = prompt_tokens(prompt, run.config().data.vocabulary);
   if (run.table() != nullptr) run.table()->begin_evaluation(completed_step);
@@ -37,7 +39,8 @@ std::string sample_text(Run& run, std::uint64_t completed_step, const std::strin
                                                   {.temperature = sample.temperature,
                                                    .top_p = sample.top_p,
                                                    .seed = seed,
-                                                   .tokens = sample.tokens});
+                                                   .tokens = sample.tokens},
+                                                  stop);
   std::string text = bytes ? prompt : std::string();
   for (const std::int32_t token : made) {
     if (bytes) {

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <optional>
 #include <string>
 
 #include "engine/data.h"
@@ -14,13 +16,15 @@ struct EvaluationResult {
   std::int64_t tokens = 0;
 };
 
-// The loss on the validation batches with the weights after `completed_step`.
-// REQUIRES data.validation_batches() > 0.
-EvaluationResult evaluate(Run& run, const Data& data, std::uint64_t completed_step);
+// The loss on the validation batches with the weights after `completed_step`; nothing when `stop`,
+// asked before each batch, says so. REQUIRES data.validation_batches() > 0.
+std::optional<EvaluationResult> evaluate(Run& run, const Data& data, std::uint64_t completed_step,
+                                         const std::function<bool()>& stop = {});
 
 // The prompt and its continuation under config.sample, as text (one byte a token; vocabularies
-// beyond bytes give token ids separated by spaces).
+// beyond bytes give token ids separated by spaces); less of it when `stop`, asked before each
+// token, says so.
 std::string sample_text(Run& run, std::uint64_t completed_step, const std::string& prompt,
-                        std::uint64_t seed);
+                        std::uint64_t seed, const std::function<bool()>& stop = {});
 
 }  // namespace mneme::engine

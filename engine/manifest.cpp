@@ -6,14 +6,71 @@
 
 #include "io/checksum.h"
 #include "io/error.h"
-#include "io/kill_point.h"
 
 namespace mneme::engine {
-namespace {
 
 using Json = nlohmann::json;
+
+// Found by the JSON library: both directions of each part stand beside each other.
+static void to_json(Json& json, const NamedFile& file) {
+  json = {{"name", file.name}, {"checksum", file.checksum}};
+}
+static void from_json(const Json& json, NamedFile& file) {
+  json.at("name").get_to(file.name);
+  json.at("checksum").get_to(file.checksum);
+}
+
+static void to_json(Json& json, const MetricsMark& mark) {
+  json = {{"bytes", mark.bytes}, {"checksum", mark.checksum}};
+}
+static void from_json(const Json& json, MetricsMark& mark) {
+  json.at("bytes").get_to(mark.bytes);
+  json.at("checksum").get_to(mark.checksum);
+}
+
+static void to_json(Json& json, const CheckpointEntry& entry) {
+  json = {{"step", entry.step},
+          {"dense", entry.dense},
+          {"tables", entry.tables},
+          {"metrics", entry.metrics}};
+}
+static void from_json(const Json& json, CheckpointEntry& entry) {
+  json.at("step").get_to(entry.step);
+  json.at("dense").get_to(entry.dense);
+  json.at("tables").get_to(entry.tables);
+  json.at("metrics").get_to(entry.metrics);
+}
+
+static void to_json(Json& json, const DataFingerprint& data) {
+  json = {{"bytes", data.bytes}, {"checksum", data.checksum}};
+}
+static void from_json(const Json& json, DataFingerprint& data) {
+  json.at("bytes").get_to(data.bytes);
+  json.at("checksum").get_to(data.checksum);
+}
+
+static void to_json(Json& json, const ScheduleSegment& segment) {
+  json = {{"first_step", segment.first_step}, {"keys", segment.keys}};
+}
+static void from_json(const Json& json, ScheduleSegment& segment) {
+  json.at("first_step").get_to(segment.first_step);
+  json.at("keys").get_to(segment.keys);
+}
+
+static void to_json(Json& json, const RunRecord& run) {
+  json = {{"id", run.id}, {"config", run.config}, {"data", run.data}, {"schedule", run.schedule}};
+}
+static void from_json(const Json& json, RunRecord& run) {
+  json.at("id").get_to(run.id);
+  json.at("config").get_to(run.config);
+  json.at("data").get_to(run.data);
+  json.at("schedule").get_to(run.schedule);
+}
+
+namespace {
+
 constexpr std::uint64_t kMaximumBytes = std::uint64_t{16} << 20;
-constexpr int kFormat = 1;
+constexpr int kFormat = 2;
 
 std::string checksum_of(const Json& body) {
   return fmt::format("{:016x}", io::checksum64(body.dump()));
@@ -21,10 +78,35 @@ std::string checksum_of(const Json& body) {
 
 // A name that stays inside the checkpoints directory.
 bool plain_name(const std::string& name) {
-  return !name.empty() && name.find('/') == std::string::npos && name != "." && name != "..";
+  return !name.empty() && name.find_first_of(std::string("/\0", 2)) == std::string::npos &&
+         name != "." && name != "..";
+}
+
+// What is wrong with a manifest that says what it was written to say; nothing for a good one.
+std::string contradiction(const Manifest& manifest) {
+  if (manifest.checkpoints.empty()) return "it names no checkpoint";
+  if (manifest.run.schedule.empty() || manifest.run.schedule.front().first_step != 1) {
+    return "its schedule does not start at step 1";
+  }
+  for (std::size_t i = 0; i < manifest.checkpoints.size(); ++i) {
+    const CheckpointEntry& entry = manifest.checkpoints[i];
+    if (i > 0 && entry.step <= manifest.checkpoints[i - 1].step) return "steps do not ascend";
+    for (const std::string& name : entry.files()) {
+      if (!plain_name(name)) return "a file name leaves its directory";
+    }
+  }
+  return {};
 }
 
 }  // namespace
+
+std::vector<std::string> CheckpointEntry::files() const {
+  std::vector<std::string> names = {dense.name};
+  for (const auto& chain : tables) {
+    for (const NamedFile& file : chain) names.push_back(file.name);
+  }
+  return names;
+}
 
 std::string manifest_path(const std::string& directory) {
   return directory + "/manifest.json";
@@ -42,56 +124,32 @@ Manifest read_manifest(const io::Disk& disk, const std::string& directory) {
     io::fail("{}: damaged manifest ({}); restore it from a backup, it is never edited by hand",
              path, why);
   };
+  // The parser would take it for the end.
+  if (text.find('\0') != std::string::npos) damaged("a zero byte");
   Manifest manifest;
   try {
     const Json root = Json::parse(text);
     const Json& body = root.at("body");
     if (root.at("checksum").get<std::string>() != checksum_of(body)) damaged("wrong checksum");
-    if (body.at("format").get<int>() != kFormat) {
-      damaged(
-          fmt::format("format {}, this program knows {}", body.at("format").get<int>(), kFormat));
+    const int format = body.at("format").get<int>();
+    if (format != kFormat) {
+      io::fail("{}: has format {}, this program reads {}; use the version that wrote it", path,
+               format, kFormat);
     }
-    manifest.identity = body.at("identity").get<std::map<std::string, std::string>>();
-    for (const Json& item : body.at("checkpoints")) {
-      CheckpointEntry entry;
-      entry.step = item.at("step").get<std::uint64_t>();
-      entry.dense = item.at("dense").get<std::string>();
-      entry.dense_checksum = item.at("dense_checksum").get<std::uint64_t>();
-      entry.tables = item.at("tables").get<std::vector<std::vector<std::string>>>();
-      entry.state = item.at("state").get<std::map<std::string, std::string>>();
-      bool names_ok = plain_name(entry.dense);
-      for (const auto& chain : entry.tables) {
-        for (const std::string& name : chain) names_ok = names_ok && plain_name(name);
-      }
-      if (!names_ok) damaged("a file name leaves its directory");
-      manifest.checkpoints.push_back(std::move(entry));
-    }
+    body.at("run").get_to(manifest.run);
+    body.at("checkpoints").get_to(manifest.checkpoints);
   } catch (const Json::exception& error) {
     damaged(error.what());
   }
-  if (manifest.checkpoints.empty()) damaged("it names no checkpoint");
+  if (const std::string why = contradiction(manifest); !why.empty()) damaged(why);
   return manifest;
 }
 
 void write_manifest(io::Disk& disk, const std::string& directory, const Manifest& manifest) {
-  Json body;
-  body["format"] = kFormat;
-  body["identity"] = manifest.identity;
-  body["checkpoints"] = Json::array();
-  for (const CheckpointEntry& entry : manifest.checkpoints) {
-    body["checkpoints"].push_back({{"step", entry.step},
-                                   {"dense", entry.dense},
-                                   {"dense_checksum", entry.dense_checksum},
-                                   {"tables", entry.tables},
-                                   {"state", entry.state}});
-  }
+  const Json body = {
+      {"format", kFormat}, {"run", manifest.run}, {"checkpoints", manifest.checkpoints}};
   const std::string text = Json{{"checksum", checksum_of(body)}, {"body", body}}.dump(1) + "\n";
-  const std::string path = manifest_path(directory);
-  disk.write_file(path + ".new", std::as_bytes(std::span(text)));
-  io::kill_point("manifest-written");
-  disk.rename(path + ".new", path);
-  io::kill_point("manifest-renamed");
-  disk.sync_directory(directory);
+  io::replace_file(disk, manifest_path(directory), std::as_bytes(std::span(text)));
 }
 
 }  // namespace mneme::engine

@@ -1,4 +1,5 @@
-// The root of a run's checkpoints: one JSON file, checksummed, replaced by an atomic rename.
+// The root of a run's checkpoints: one JSON file, checksummed, replaced by an atomic rename. What a
+// run is and which checkpoints it has stand here and nowhere else.
 #pragma once
 
 #include <cstdint>
@@ -10,18 +11,56 @@
 
 namespace mneme::engine {
 
+// A file of a checkpoint and its checksum, so that no other file passes for it.
+struct NamedFile {
+  std::string name;            // in the checkpoints directory
+  std::uint64_t checksum = 0;  // of a dense file: its tensors' (checkpoint.h); of a table: its own
+  bool operator==(const NamedFile&) const = default;
+};
+
+// The leading part of metrics.jsonl that belongs to a checkpoint.
+struct MetricsMark {
+  std::uint64_t bytes = 0;
+  std::uint64_t checksum = 0;  // metrics.h: MetricsChecksum
+  bool operator==(const MetricsMark&) const = default;
+};
+
 struct CheckpointEntry {
   std::uint64_t step = 0;
-  std::string dense;                             // file name in the checkpoints directory
-  std::uint64_t dense_checksum = 0;              // of its tensors' bytes, see checkpoint.cpp
-  std::vector<std::vector<std::string>> tables;  // per value table: base, then deltas in order
-  std::map<std::string, std::string> state;      // what else resuming needs, by name
+  NamedFile dense;
+  std::vector<std::vector<NamedFile>> tables;  // per value table: base, then deltas in order
+  MetricsMark metrics;
+  bool operator==(const CheckpointEntry&) const = default;
+
+  // Every file that the checkpoint needs, besides the rows files.
+  std::vector<std::string> files() const;
+};
+
+// What a run trains on, so that other data is noticed.
+struct DataFingerprint {
+  std::uint64_t bytes = 0;
+  std::uint64_t checksum = 0;  // engine/data.h
+  bool operator==(const DataFingerprint&) const = default;
+};
+
+// The keys of the learning-rate schedule and their values (TOML) from a step on. Rows that were not
+// read since an earlier step still move at the rates of their time (SPEC.md, catch-up).
+struct ScheduleSegment {
+  std::uint64_t first_step = 1;
+  std::map<std::string, std::string> keys;
+  bool operator==(const ScheduleSegment&) const = default;
+};
+
+// What a run is, besides its checkpoints.
+struct RunRecord {
+  std::uint64_t id = 0;  // drawn at random when the run started; part of its tables' identities
+  std::string config;    // the configuration of the newest checkpoint, as config.toml has it
+  DataFingerprint data;
+  std::vector<ScheduleSegment> schedule;  // ascending, the first one from step 1 on
 };
 
 struct Manifest {
-  // What the run is: a checkpoint of another model cannot be loaded. Key -> value, as in the
-  // configuration.
-  std::map<std::string, std::string> identity;
+  RunRecord run;
   std::vector<CheckpointEntry> checkpoints;  // oldest first
 };
 

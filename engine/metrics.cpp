@@ -1,21 +1,17 @@
 #include "engine/metrics.h"
 
-#include <cerrno>
-#include <filesystem>
-#include <fstream>
+#include <limits>
 #include <nlohmann/json.hpp>
-#include <system_error>
+#include <span>
 
+#include "io/checksum.h"
 #include "io/error.h"
+#include "io/log.h"
 
 namespace mneme::engine {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-std::string reason() {
-  return std::generic_category().message(errno);
-}
 
 Json tier(const offload::TierTraffic& traffic) {
   return {{"rows_read", traffic.rows_read},
@@ -59,7 +55,7 @@ Json prefetch(const offload::StepCounters& rows) {
 }
 
 // True when the line is whole and belongs to a step that is kept.
-bool is_kept(const std::string& line, std::uint64_t completed_steps) {
+bool is_kept(std::string_view line, std::uint64_t completed_steps) {
   const Json object = Json::parse(line, nullptr, false);
   if (!object.is_object()) return false;
   const auto step = object.find("step");
@@ -67,24 +63,30 @@ bool is_kept(const std::string& line, std::uint64_t completed_steps) {
          step->get<std::uint64_t>() <= completed_steps;
 }
 
-// Rewrites the file with the kept lines alone.
-void drop_later_lines(const std::string& path, std::uint64_t completed_steps) {
-  std::ifstream in(path, std::ios::binary);
-  if (!in) {
-    if (!std::filesystem::exists(path)) return;
-    io::fail("{}: cannot read the metrics: {}", path, reason());
+std::string text_of(const io::Disk& disk, const std::string& path) {
+  if (!disk.exists(path)) return {};
+  const auto bytes = disk.read_file(path, std::numeric_limits<std::uint64_t>::max());
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+// Calls use(line) for each line that has its end, the end included.
+template <typename Use>
+void for_each_line(std::string_view text, const Use& use) {
+  for (std::size_t end; (end = text.find('\n')) != std::string_view::npos;) {
+    use(text.substr(0, end + 1));
+    text.remove_prefix(end + 1);
   }
-  const std::string aside = path + ".tmp";
-  std::ofstream out(aside, std::ios::binary | std::ios::trunc);
-  for (std::string line; std::getline(in, line);) {
-    // A last line without its end was torn, even if what is there happens to parse.
-    if (!in.eof() && is_kept(line, completed_steps)) out << line << '\n';
-  }
-  out.flush();
-  if (in.bad() || !out) io::fail("{}: cannot rewrite the metrics: {}", aside, reason());
-  std::error_code error;
-  std::filesystem::rename(aside, path, error);
-  if (error) io::fail("{}: cannot rewrite the metrics: {}", path, error.message());
+}
+
+MetricsMark mark_of(std::string_view text) {
+  MetricsMark mark;
+  for_each_line(text, [&](std::string_view line) { mark = extend_mark(mark, line); });
+  return mark;
+}
+
+MetricsState compare(std::string_view text, const MetricsMark& mark) {
+  const bool whole = text.size() >= mark.bytes && mark_of(text.substr(0, mark.bytes)) == mark;
+  return whole ? MetricsState::kIntact : MetricsState::kChanged;
 }
 
 }  // namespace
@@ -112,18 +114,45 @@ std::string metrics_line(const StepMetrics& metrics) {
   return line.dump();
 }
 
-MetricsWriter::MetricsWriter(const std::string& path, std::uint64_t completed_steps) : path_(path) {
-  drop_later_lines(path, completed_steps);
-  file_.reset(std::fopen(path.c_str(), "ab"));
-  if (!file_) io::fail("{}: cannot write the metrics: {}", path, reason());
+MetricsMark extend_mark(const MetricsMark& mark, std::string_view line) {
+  const std::uint64_t parts[] = {mark.checksum, io::checksum64(line)};
+  return {mark.bytes + line.size(), io::checksum64(std::as_bytes(std::span(parts)))};
+}
+
+MetricsState check_metrics(const io::Disk& disk, const std::string& path, const MetricsMark& mark) {
+  return compare(text_of(disk, path), mark);
+}
+
+MetricsWriter::MetricsWriter(io::Disk& disk, const std::string& path, const MetricsMark& mark,
+                             std::uint64_t completed_steps)
+    : path_(path), mark_(mark) {
+  const std::string text = text_of(disk, path);
+  if (compare(text, mark) == MetricsState::kChanged) {
+    io::warn("{}: is not as the checkpoint of step {} left it; lines may be missing or changed",
+             path, completed_steps);
+    std::string kept;
+    for_each_line(text, [&](std::string_view line) {
+      if (is_kept(line, completed_steps)) kept += line;
+    });
+    io::replace_file(disk, path, std::as_bytes(std::span(kept)));
+    mark_ = mark_of(kept);
+  }
+  file_ = disk.append(path, mark_.bytes);
 }
 
 void MetricsWriter::write(const StepMetrics& metrics) {
   const std::string line = metrics_line(metrics) + "\n";
-  if (std::fwrite(line.data(), 1, line.size(), file_.get()) != line.size() ||
-      std::fflush(file_.get()) != 0) {
-    io::fail("{}: cannot write the metrics of step {}: {}", path_, metrics.step, reason());
+  try {
+    file_->append(std::as_bytes(std::span(line)));
+  } catch (const io::Error& error) {
+    io::fail("the metrics of step {} cannot be written: {}", metrics.step, error.what());
   }
+  mark_ = extend_mark(mark_, line);
+}
+
+MetricsMark MetricsWriter::sync() {
+  file_->sync();
+  return mark_;
 }
 
 }  // namespace mneme::engine

@@ -2,11 +2,13 @@
 #pragma once
 
 #include <cstdint>
-#include <cstdio>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
+#include "engine/manifest.h"
+#include "io/disk.h"
 #include "offload/counters.h"
 
 namespace mneme::engine {
@@ -40,22 +42,35 @@ struct StepMetrics {
 // One line of metrics.jsonl, without the line's end. Numbers that are not finite become null.
 std::string metrics_line(const StepMetrics& metrics);
 
+// The mark of a metrics file whose lines, each with its end, are added in order.
+MetricsMark extend_mark(const MetricsMark& mark, std::string_view line);
+
+// What stands in a metrics file up to `mark`, as far as it is there.
+enum class MetricsState {
+  kIntact,
+  kChanged,  // lines are missing or other than they were
+};
+// Throws Error when the file cannot be read; a missing one is empty.
+MetricsState check_metrics(const io::Disk& disk, const std::string& path, const MetricsMark& mark);
+
 class MetricsWriter {
  public:
-  // Opens the file for appending after the lines of steps 1 .. completed_steps; lines of later
-  // steps, and a line torn by a crash, are dropped (atomically: the file is rewritten aside and
-  // renamed). Throws Error naming path.
-  MetricsWriter(const std::string& path, std::uint64_t completed_steps);
+  // Opens the file for appending behind the lines that `mark` covers, those of the steps up to
+  // completed_steps; what follows them is cut off. Where they are not as they were, a warning says
+  // so, and the lines that are whole and of those steps are kept, the file being replaced. Throws
+  // Error naming path.
+  MetricsWriter(io::Disk& disk, const std::string& path, const MetricsMark& mark,
+                std::uint64_t completed_steps);
 
   // Appends a line and hands it to the system. Throws Error naming path, as on a full disk.
   void write(const StepMetrics& metrics);
+  // Makes every line durable; the mark of them all.
+  MetricsMark sync();
 
  private:
-  struct Close {
-    void operator()(std::FILE* file) const { std::fclose(file); }
-  };
   std::string path_;
-  std::unique_ptr<std::FILE, Close> file_;
+  std::unique_ptr<io::AppendFile> file_;
+  MetricsMark mark_;
 };
 
 }  // namespace mneme::engine

@@ -5,8 +5,11 @@
 #include <cstring>
 #include <iterator>
 
+#include "io/advice.h"
+#include "io/aligned_buffer.h"
 #include "io/checksum.h"
 #include "io/error.h"
+#include "io/file_io.h"
 
 namespace mneme::engine {
 namespace {
@@ -55,7 +58,7 @@ std::vector<std::byte> encode_row_table(const RowTableFile& file) {
 
 RowTableFile decode_row_table(std::span<const std::byte> bytes, const std::string& path) {
   const auto damaged = [&](const char* why) {
-    io::fail("{}: not a row table of mneme ({}); resume from an older checkpoint", path, why);
+    io::fail("{}: not a row table of mneme ({}); {}", path, why, io::kOlderCheckpoint);
   };
   if (bytes.size() < kRowTableFileOverhead) damaged("truncated");
   const std::byte* tail = bytes.data() + bytes.size() - 8;
@@ -67,6 +70,7 @@ RowTableFile decode_row_table(std::span<const std::byte> bytes, const std::strin
   at += sizeof kMagic;
   if (get<std::uint32_t>(at) != kVersion) damaged("unknown version");
   RowTableFile file;
+  file.checksum = row_table_checksum(bytes);
   file.table = get<std::uint32_t>(at);
   file.base = (get<std::uint64_t>(at) & 1) != 0;
   file.next_generation = get<std::uint64_t>(at);
@@ -86,6 +90,20 @@ RowTableFile decode_row_table(std::span<const std::byte> bytes, const std::strin
                          [](const auto& left, const auto& right) { return left.row >= right.row; });
   if (out_of_order != file.entries.end()) damaged("rows out of order");
   return file;
+}
+
+std::uint64_t row_table_checksum(std::span<const std::byte> bytes) {
+  const std::byte* tail = bytes.data() + bytes.size() - sizeof(std::uint64_t);
+  return get<std::uint64_t>(tail);
+}
+
+bool is_row_table_file(io::Disk& disk, const std::string& path) {
+  const auto file = disk.open(
+      path, {.read_only = true, .direct = false, .depth = 1, .engine = io::IoEngine::kSync});
+  if (file->size_bytes() < kRowTableFileOverhead) return false;
+  io::AlignedBuffer block(file->alignment(), file->alignment());
+  io::read_blocks(*file, 0, block.span());
+  return std::memcmp(block.data(), kMagic, sizeof kMagic) == 0;
 }
 
 void apply_delta(std::vector<offload::TableEntry>& table,

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "io/disk.h"
 #include "offload/row_table.h"
 
 namespace mneme::engine {
@@ -20,6 +21,7 @@ struct RowTableFile {
   bool base = false;
   std::uint64_t next_generation = 0;
   std::vector<offload::TableEntry> entries;
+  std::uint64_t checksum = 0;  // of the file that it was read from
 };
 
 inline constexpr std::uint64_t kRowTableFileOverhead = 48;  // bytes besides the entries
@@ -28,6 +30,11 @@ inline constexpr std::uint64_t kRowTableEntryBytes = 16;
 std::vector<std::byte> encode_row_table(const RowTableFile& file);
 // Throws Error naming path for anything that encode_row_table would not have written.
 RowTableFile decode_row_table(std::span<const std::byte> bytes, const std::string& path);
+
+// The checksum that stands at the end of an encoded file.
+std::uint64_t row_table_checksum(std::span<const std::byte> bytes);
+// Whether a file starts as a row table does.
+bool is_row_table_file(io::Disk& disk, const std::string& path);
 
 // Applies a newer delta: its entries replace those of the same row.
 void apply_delta(std::vector<offload::TableEntry>& table,

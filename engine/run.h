@@ -3,40 +3,43 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "engine/checkpoint.h"
 #include "engine/config.h"
 #include "engine/model.h"
 #include "engine/optimizer.h"
+#include "engine/run_directory.h"
 #include "io/disk.h"
 #include "kernels/backend.h"
 #include "memory/value_table.h"
 
 namespace mneme::engine {
 
-// The keys of a configuration that decide what a checkpoint holds and how training goes on from it;
-// a run may be resumed with other tiers, threads, intervals and numbers of steps kept.
-std::map<std::string, std::string> checkpoint_identity(const Config& config);
-
-ModelOptions model_options(const Config& config);
-memory::ValueTableOptions value_table_options(const Config& config);
+struct RunOptions {
+  std::uint64_t id = 0;
+  // Of the values' learning rates; empty: the configuration's from step 1 on.
+  std::vector<ScheduleSegment> schedule;
+  // Checkpoints are loaded and not written; the rows file is opened for reading.
+  bool read_only = false;
+};
 
 class Run {
  public:
   // Allocates everything; parameters are zero until initialize() or load(). `disk` must outlive the
-  // run. Throws Error.
-  Run(const Config& config, io::Disk& disk);
+  // run. Writes nothing. Throws Error.
+  Run(const Config& config, io::Disk& disk, const RunOptions& options = {});
   ~Run();
 
   // A fresh start: parameters drawn from the seed.
   void initialize();
-  // The state of a checkpoint, the newest unless a step is given; the step it is of.
-  std::uint64_t load(std::optional<std::uint64_t> step = {});
-  void save(std::uint64_t step);
+  // The state of a checkpoint, the newest unless a step is given; its entry.
+  CheckpointEntry load(const Manifest& manifest, std::optional<std::uint64_t> step = {});
+  void save(std::uint64_t step, const RunRecord& record, const MetricsMark& metrics);
 
   const Config& config() const { return config_; }
   kernels::Backend& backend() { return *backend_; }
@@ -44,7 +47,6 @@ class Run {
   Model& model() { return *model_; }
   DenseOptimizer& optimizer() { return *optimizer_; }
   memory::ValueTable* table() { return table_.get(); }  // null without memory
-  Checkpointer& checkpoints() { return *checkpoints_; }
 
  private:
   Config config_;
@@ -55,5 +57,16 @@ class Run {
   std::unique_ptr<DenseOptimizer> optimizer_;
   std::unique_ptr<Checkpointer> checkpoints_;
 };
+
+// A checkpoint opened to be read, with everything that its configuration asks of the machine but a
+// reader does not need left out: the device of the run where this machine has none, and its tiers.
+struct ReadRun {
+  std::unique_ptr<Run> run;
+  std::uint64_t step = 0;
+};
+// The overrides may change what a checkpoint does not hold. Throws Error as RunDirectory does, and
+// naming the key that an override must not change.
+ReadRun read_run(const RunDirectory& directory, std::span<const std::string> overrides = {},
+                 std::optional<std::uint64_t> step = {});
 
 }  // namespace mneme::engine

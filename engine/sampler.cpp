@@ -71,13 +71,14 @@ std::int32_t sample_token(std::span<const float> logits, const SampleOptions& op
 std::vector<std::int32_t> generate(Model& model, kernels::Stream& stream,
                                    std::span<const std::int32_t> prompt,
                                    const SampleOptions& options,
-                                   const std::function<void(std::int32_t)>& on_token) {
+                                   const std::function<bool()>& stop) {
   check_options(options);
   if (prompt.empty()) io::fail("cannot generate from an empty prompt; give at least one token");
   const auto window = static_cast<std::size_t>(model.options().sequence);
   std::vector<std::int32_t> tokens(prompt.begin(), prompt.end());
   std::vector<float> logits(static_cast<std::size_t>(model.options().vocabulary));
   for (std::int64_t i = 0; i < options.tokens; ++i) {
+    if (stop && stop()) break;
     const std::size_t length = std::min(window, tokens.size());
     const std::span<const std::int32_t> seen(tokens.data() + tokens.size() - length, length);
     model.logits(stream,
@@ -85,7 +86,6 @@ std::vector<std::int32_t> generate(Model& model, kernels::Stream& stream,
                  logits);
     tokens.push_back(
         sample_token(logits, options, uniform(options.seed, static_cast<std::uint64_t>(i))));
-    if (on_token) on_token(tokens.back());
   }
   return {tokens.begin() + static_cast<std::ptrdiff_t>(prompt.size()), tokens.end()};
 }

@@ -21,14 +21,14 @@ struct SampleOptions {
 std::int32_t sample_token(std::span<const float> logits, const SampleOptions& options,
                           double uniform);
 
-// Continues a prompt, which must not be empty, and returns the new tokens; `on_token`, when given,
-// sees each as it is made. The model sees the last options().sequence tokens. Token i is decided by
-// a random number that depends on (seed, i) alone. With memory blocks, the caller has called
-// begin_evaluation on the table. Throws Error for an empty prompt or a token outside the
+// Continues a prompt, which must not be empty, and returns the new tokens: fewer than asked for
+// when `stop`, asked before each, says so. The model sees the last options().sequence tokens. Token
+// i is decided by a random number that depends on (seed, i) alone. With memory blocks, the caller
+// has called begin_evaluation on the table. Throws Error for an empty prompt or a token outside the
 // vocabulary.
 std::vector<std::int32_t> generate(Model& model, kernels::Stream& stream,
                                    std::span<const std::int32_t> prompt,
                                    const SampleOptions& options,
-                                   const std::function<void(std::int32_t)>& on_token = {});
+                                   const std::function<bool()>& stop = {});
 
 }  // namespace mneme::engine

@@ -63,10 +63,7 @@ StepMetrics TrainStep::take(std::uint64_t t, const NextBatch& next_batch) {
   metrics.loss = run_.model().take_loss(stream);
   stream.synchronize();
   if (!std::isfinite(metrics.loss)) {
-    io::fail(
-        "the loss of step {} is {}; lower optimizer.learning_rate or "
-        "memory.optimizer.learning_rate and resume from the last checkpoint",
-        t, metrics.loss);
+    throw LossNotFinite(fmt::format("the loss of step {} is {}", t, metrics.loss));
   }
   metrics.dense_gradient_norm = run_.optimizer().gradient_norm();
   for (const Marks& marks : marks_) {

@@ -9,8 +9,15 @@
 #include "engine/data.h"
 #include "engine/metrics.h"
 #include "engine/run.h"
+#include "io/error.h"
 
 namespace mneme::engine {
+
+// The training has diverged.
+class LossNotFinite : public io::Error {
+ public:
+  using Error::Error;
+};
 
 class TrainStep {
  public:
@@ -20,8 +27,8 @@ class TrainStep {
   // The run must outlive the object.
   explicit TrainStep(Run& run);
 
-  // Takes step t (1 for the first). Synchronises the stream. Throws Error when the loss is not
-  // finite, besides what the parts throw.
+  // Takes step t (1 for the first). Synchronises the stream. Throws LossNotFinite, besides what the
+  // parts throw.
   StepMetrics take(std::uint64_t t, const NextBatch& next_batch);
 
  private:

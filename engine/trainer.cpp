@@ -3,19 +3,25 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <random>
+#include <span>
 #include <vector>
 
 #include "engine/data.h"
 #include "engine/evaluate.h"
+#include "engine/preflight.h"
 #include "engine/progress.h"
 #include "engine/row_prefetch.h"
 #include "engine/run.h"
-#include "engine/sampler.h"
+#include "engine/run_claim.h"
+#include "engine/run_config_file.h"
+#include "engine/run_directory.h"
+#include "engine/run_files.h"
+#include "engine/run_identity.h"
 #include "engine/train_step.h"
 #include "io/elapsed.h"
 #include "io/error.h"
-#include "io/file_lock.h"
-#include "io/kill_point.h"
+#include "io/log.h"
 
 namespace mneme::engine {
 namespace {
@@ -26,30 +32,49 @@ std::string percent(std::uint64_t part, std::uint64_t whole) {
   return fmt::format("{:.0f}%", whole == 0 ? 0.0 : 100.0 * double(part) / double(whole));
 }
 
+// A number that no other run has.
+std::uint64_t draw_run_id() {
+  std::random_device device;
+  return (std::uint64_t{device()} << 32) | device();
+}
+
+// The median of the last values added, in a bounded number of them.
+class RecentMedian {
+ public:
+  void add(double value) {
+    if (values_.size() < kMost) {
+      values_.push_back(value);
+    } else {
+      values_[next_] = value;
+    }
+    next_ = (next_ + 1) % kMost;
+  }
+  double median() const {
+    if (values_.empty()) return 0;
+    std::vector<double> sorted = values_;
+    const auto middle = sorted.begin() + std::ptrdiff_t(sorted.size() / 2);
+    std::nth_element(sorted.begin(), middle, sorted.end());
+    return *middle;
+  }
+
+ private:
+  static constexpr std::size_t kMost = 1000;
+  std::vector<double> values_;
+  std::size_t next_ = 0;
+};
+
 class Training {
  public:
   Training(const Config& config, io::Disk& disk, const TrainerOptions& options)
-      : config_(config),
-        options_(options),
-        lock_(lock_directory(config, disk)),
-        data_(data_options(config)),
-        run_(config, disk),
-        step_(run_),
-        prefetch_(config, data_, run_) {
+      : config_(config), disk_(disk), options_(options) {
     if (options.resume) {
-      completed_ = run_.load();
+      resume();
     } else {
-      if (run_.checkpoints().exists()) {
-        io::fail(
-            "{} already holds a run; resume it (mneme resume {}), or choose another "
-            "run.directory",
-            config.run.directory, config.run.directory);
-      }
-      run_.initialize();
-      const std::string text = to_toml(config);
-      disk.write_file(config.run.directory + "/config.toml", std::as_bytes(std::span(text)));
+      start();
     }
-    metrics_.emplace(config.run.directory + "/metrics.jsonl", completed_);
+    check_outputs(disk, *run_);
+    step_.emplace(*run_);
+    prefetch_.emplace(config_, *data_, *run_);
     if (options.progress != nullptr) {
       progress_.emplace(*options.progress,
                         standard_error_progress(std::uint64_t(config.train.log_every)));
@@ -57,85 +82,148 @@ class Training {
   }
 
   TrainResult train() {
-    TrainResult result;
-    result.first_step = completed_;
-    result.unigram_entropy = data_.unigram_entropy();
+    result_.first_step = completed_;
+    result_.unigram_entropy = data_->unigram_entropy();
     const auto steps = static_cast<std::uint64_t>(config_.train.steps);
-    std::uint64_t saved = options_.resume ? completed_ : ~std::uint64_t{0};
-    while (completed_ < steps) {
-      if (options_.stop_requested && options_.stop_requested()) {
-        result.interrupted = true;
-        break;
-      }
-      StepMetrics metrics = step(completed_ + 1);
+    while (completed_ < steps && !stopped()) {
+      StepMetrics metrics = take_step(completed_ + 1);
       ++completed_;
-      result.last_loss = metrics.loss;
-      speeds_.push_back(metrics.tokens_per_s);
-      if (due(config_.evaluation.every)) metrics.validation_loss = validate(result);
+      result_.last_loss = metrics.loss;
+      speeds_.add(metrics.tokens_per_s);
+      if (due(config_.evaluation.every)) metrics.validation_loss = validate();
       metrics_->write(metrics);
-      io::kill_point("step");
       if (options_.on_step) options_.on_step(metrics);
       show(metrics);
       if (due(config_.sample.every)) sample();
-      if (due(config_.checkpoint.every)) {
-        run_.save(completed_);
-        saved = completed_;
-      }
+      if (due(config_.checkpoint.every)) save();
     }
-    if (saved != completed_) run_.save(completed_);
+    if (saved_ != completed_) save();
     if (progress_)
       progress_->note(fmt::format("checkpoint of step {} in {}", completed_,
-                                  Checkpointer::directory(config_.run.directory)));
-    if (!result.interrupted) {
-      if (!due(config_.evaluation.every)) validate(result);
-      if (!due(config_.sample.every)) sample();
-    }
-    result.last_step = completed_;
-    if (!speeds_.empty()) {
-      std::nth_element(speeds_.begin(), speeds_.begin() + std::ptrdiff_t(speeds_.size() / 2),
-                       speeds_.end());
-      result.tokens_per_s = speeds_[speeds_.size() / 2];
-    }
-    return result;
+                                  checkpoints_directory(config_.run.directory)));
+    if (!stopped() && !due(config_.evaluation.every)) validate();
+    if (!stopped() && !due(config_.sample.every)) sample();
+    result_.interrupted = completed_ < steps;
+    result_.last_step = completed_;
+    result_.tokens_per_s = speeds_.median();
+    return result_;
   }
 
  private:
-  static io::FileLock lock_directory(const Config& config, io::Disk& disk) {
-    disk.make_directories(config.run.directory);
-    return io::FileLock(config.run.directory);
+  // What fails for a new run fails before anything is made in its directory, where that can be.
+  void start() {
+    check_new_run_directory(disk_, config_.run.directory);
+    data_.emplace(data_options(config_));
+    record_.id = draw_run_id();
+    record_.config = to_toml(config_);
+    record_.data = data_->fingerprint();
+    record_.schedule = continue_schedule({}, 0, config_);
+    run_.emplace(config_, disk_, run_options());
+    claim_ = RunClaim::start(disk_, config_.run.directory, record_.id, record_.config);
+    run_->initialize();
+    metrics_.emplace(disk_, metrics_path(config_.run.directory), MetricsMark{}, 0);
+  }
+
+  void resume() {
+    const std::string& path = config_.run.directory;
+    const RunDirectory unlocked(disk_, path);  // there is a run to go on with
+    claim_ = RunClaim::resume(disk_, path);
+    const RunDirectory directory(disk_, path);
+    const Manifest& manifest = directory.manifest();
+    const CheckpointEntry& from = directory.checkpoint(options_.step);
+    check_identity(directory.config(), config_, RunUse::kTrain, directory.manifest_file());
+    data_.emplace(data_options(config_));
+    record_ = manifest.run;
+    const DataFingerprint found = data_->fingerprint();
+    if (!options_.accept_changed_data) {
+      check_fingerprint(record_.data, found, config_.data.path, "mneme resume " + path);
+    }
+    record_.data = found;
+    record_.config = to_toml(config_);
+    record_.schedule = continue_schedule(manifest.run.schedule, from.step, config_);
+    run_.emplace(config_, disk_, run_options());
+    completed_ = run_->load(manifest, from.step).step;
+    saved_ = completed_;
+    write_config_file(directory);
+    metrics_.emplace(disk_, metrics_path(path), from.metrics, completed_);
+  }
+
+  RunOptions run_options() const { return {.id = record_.id, .schedule = record_.schedule}; }
+
+  // Keeps config.toml up to date, unless it is no longer what mneme has written.
+  void write_config_file(const RunDirectory& directory) const {
+    const std::string path = config_path(config_.run.directory);
+    const std::string problem = disk_.exists(path) ? directory.config_file_problem() : "";
+    if (!problem.empty()) {
+      io::warn("{}", problem);
+      return;
+    }
+    const std::string text = run_config_text(record_.id, record_.config);
+    io::replace_file(disk_, path, std::as_bytes(std::span(text)));
   }
 
   bool due(std::int64_t every) const {
     return every > 0 && completed_ > 0 && completed_ % std::uint64_t(every) == 0;
   }
 
+  bool stopped() const { return options_.stop_requested && options_.stop_requested(); }
+  std::function<bool()> stop() const {
+    return [this] { return stopped(); };
+  }
+
+  void save() {
+    run_->save(completed_, record_, metrics_->sync());
+    saved_ = completed_;
+  }
+
+  StepMetrics take_step(std::uint64_t t) {
+    try {
+      return step(t);
+    } catch (const LossNotFinite& error) {
+      if (!manifest_exists(disk_, checkpoints_directory(config_.run.directory))) {
+        io::fail(
+            "{}; train again with smaller learning rates (optimizer.learning_rate is {}, "
+            "memory.optimizer.learning_rate {})",
+            error.what(), config_.optimizer.learning_rate, config_.memory.optimizer.learning_rate);
+      }
+      io::fail(
+          "{}; go on from a checkpoint with smaller rates: mneme resume {} --set "
+          "optimizer.learning_rate={} --set memory.optimizer.learning_rate={} (--step takes an "
+          "older one)",
+          error.what(), config_.run.directory, config_.optimizer.learning_rate / 10,
+          config_.memory.optimizer.learning_rate / 10);
+    }
+  }
+
   StepMetrics step(std::uint64_t t) {
-    StepMetrics metrics = step_.take(
-        t, [&](std::int64_t micro, Batch& batch) { data_.train_batch(t, micro, batch); });
+    StepMetrics metrics = step_->take(
+        t, [&](std::int64_t micro, Batch& batch) { data_->train_batch(t, micro, batch); });
     const auto start = Clock::now();
-    prefetch_.hint(t + 1);
-    if (run_.table() != nullptr) metrics.rows = run_.table()->store().step_counters();
+    prefetch_->hint(t + 1);
+    if (run_->table() != nullptr) metrics.rows = run_->table()->store().step_counters();
     metrics.times.step_ms += io::elapsed_ms(start);
     metrics.tokens_per_s = 1e3 * double(config_.tokens_per_step()) / metrics.times.step_ms;
     return metrics;
   }
 
-  std::optional<double> validate(TrainResult& result) {
-    if (data_.validation_batches() == 0) return {};
-    const EvaluationResult evaluated = evaluate(run_, data_, completed_);
-    result.validation_loss = evaluated.loss;
+  std::optional<double> validate() {
+    if (data_->validation_batches() == 0) return {};
+    const auto evaluated = evaluate(*run_, *data_, completed_, stop());
+    if (!evaluated) return {};
+    result_.validation_loss = evaluated->loss;
     if (progress_) {
       progress_->note(fmt::format(
           "step {}: validation loss {:.4f} ({:.2f} bits a token, "
           "perplexity {:.2f})",
-          completed_, evaluated.loss, evaluated.loss / std::log(2.0), std::exp(evaluated.loss)));
+          completed_, evaluated->loss, evaluated->loss / std::log(2.0), std::exp(evaluated->loss)));
     }
-    return evaluated.loss;
+    return evaluated->loss;
   }
 
   void sample() {
     if (options_.samples == nullptr || config_.sample.tokens == 0) return;
-    *options_.samples << sample_text(run_, completed_, config_.sample.prompt, config_.run.seed)
+    *options_.samples << sample_text(*run_, completed_, config_.sample.prompt, config_.run.seed,
+                                     stop())
                       << "\n"
                       << std::flush;
   }
@@ -145,7 +233,7 @@ class Training {
     const auto steps = static_cast<std::uint64_t>(config_.train.steps);
     std::string text = fmt::format("step {}/{}  loss {:.4f}  {:.0f} tokens/s", metrics.step, steps,
                                    metrics.loss, metrics.tokens_per_s);
-    if (run_.table() != nullptr) {
+    if (run_->table() != nullptr) {
       const offload::StepCounters& rows = metrics.rows;
       const std::uint64_t all = rows.rows_leased;
       text += fmt::format("  rows from device {} host {} disk {} new {}",
@@ -156,16 +244,20 @@ class Training {
   }
 
   const Config& config_;
+  io::Disk& disk_;
   const TrainerOptions& options_;
-  io::FileLock lock_;
-  Data data_;
-  Run run_;
-  TrainStep step_;
-  RowPrefetch prefetch_;
+  RunClaim claim_;
+  RunRecord record_;
+  std::optional<Data> data_;
+  std::optional<Run> run_;
+  std::optional<TrainStep> step_;
+  std::optional<RowPrefetch> prefetch_;
   std::uint64_t completed_ = 0;
+  std::optional<std::uint64_t> saved_;  // the step of the newest checkpoint
   std::optional<MetricsWriter> metrics_;
   std::optional<Progress> progress_;
-  std::vector<double> speeds_;
+  RecentMedian speeds_;
+  TrainResult result_;
 };
 
 }  // namespace

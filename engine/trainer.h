@@ -16,7 +16,9 @@ namespace mneme::engine {
 
 struct TrainerOptions {
   bool resume = false;
-  // Asked between steps: true ends the run after a checkpoint.
+  std::optional<std::uint64_t> step;  // to resume from; the newest checkpoint unless given
+  bool accept_changed_data = false;   // of a resumed run
+  // Asked between steps, and within evaluations and samples: true ends the run after a checkpoint.
   std::function<bool()> stop_requested;
   // Sees every step's metrics, after metrics.jsonl has them.
   std::function<void(const StepMetrics&)> on_step;
@@ -34,9 +36,10 @@ struct TrainResult {
   double tokens_per_s = 0;                // median over the steps
 };
 
-// Trains to config.train.steps. Fresh runs need a directory without checkpoints; resumed ones go on
-// from the newest. Holds the lock of the directory throughout. Throws Error; whatever it throws,
-// the last committed checkpoint stands.
+// Trains to config.train.steps. Fresh runs need a directory of their own (run_files.h); resumed
+// ones go on from a checkpoint. What can be known before the first step to fail later fails then
+// (preflight.h). Holds the locks of the directory throughout. Throws Error; whatever it throws, the
+// last committed checkpoint stands.
 TrainResult train(const Config& config, io::Disk& disk, const TrainerOptions& options);
 
 }  // namespace mneme::engine

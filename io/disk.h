@@ -1,6 +1,6 @@
 // The seam to the file system: opens block files and does the few namespace operations that
-// checkpoints need. PosixDisk is the real one; SimulatedDisk (simulated_disk.h) keeps everything in
-// memory, injects faults, and can produce every state that a crash may leave behind.
+// checkpoints need. PosixDisk is the real one; SimulatedDisk (tests/simulated_disk/) is a disk in
+// memory that injects faults and can produce every state that a crash may leave behind.
 #pragma once
 
 #include <cstddef>
@@ -34,13 +34,39 @@ struct OpenOptions {
   IoEngine engine = IoEngine::kAuto;
 };
 
+// Whoever holds the lock of a directory works in it until the object is destroyed or its process
+// ends.
+class DirectoryLock {
+ public:
+  virtual ~DirectoryLock() = default;
+};
+
+enum class LockKind {
+  kExclusive,  // one holder, and no shared ones
+  kShared,     // any number of holders that only read
+};
+
+// A file that only grows.
+class AppendFile {
+ public:
+  virtual ~AppendFile() = default;
+  // The bytes are with the system when it returns: they outlive the process, not the machine.
+  // Throws Error naming the path, as on a full disk.
+  virtual void append(std::span<const std::byte> bytes) = 0;
+  // Makes everything appended durable.
+  virtual void sync() = 0;
+};
+
 // May be used from several threads at once.
 class Disk {
  public:
   virtual ~Disk() = default;
 
+  // Throws Error naming the path; for writing also when another process has it open for writing.
   virtual std::unique_ptr<BlockFile> open(const std::string& path, const OpenOptions& options) = 0;
   virtual bool exists(const std::string& path) const = 0;
+  // False also for a path that is not there.
+  virtual bool is_directory(const std::string& path) const = 0;
   // Names (not paths) of the entries of a directory, sorted.
   virtual std::vector<std::string> list(const std::string& directory) const = 0;
   // Makes a directory and the missing ones above it, durable on return.
@@ -52,6 +78,17 @@ class Disk {
   // Makes creations, renames and removals inside `path` durable.
   virtual void sync_directory(const std::string& path) = 0;
 
+  // Locks a directory that is there, against other processes and against other locks of this one.
+  // An exclusive lock notes its holder in the file LOCK; a shared one writes nothing, and holds
+  // nothing where there is no such file to lock. Throws Error: who holds it, or why it cannot be
+  // locked (a LOCK that is not mneme's own among the reasons).
+  virtual std::unique_ptr<DirectoryLock> lock(const std::string& directory, LockKind kind) = 0;
+  // Opens a file for appending behind its first `keep_bytes` bytes; what follows them is cut off.
+  // Makes the file when it is missing. REQUIRES keep_bytes <= its size.
+  virtual std::unique_ptr<AppendFile> append(const std::string& path, std::uint64_t keep_bytes) = 0;
+  // What the process may still write to the file system of a directory.
+  virtual std::uint64_t available_bytes(const std::string& directory) const = 0;
+
   // Whole small files (manifests, deltas). write_file creates or truncates, writes and syncs the
   // file's content (not its directory). read_file throws Error when larger than max_bytes.
   virtual void write_file(const std::string& path, std::span<const std::byte> content) = 0;
@@ -61,5 +98,17 @@ class Disk {
 
 // The real file system.
 std::unique_ptr<Disk> make_posix_disk();
+
+// How a file is called until it is whole: NAME + kAsideSuffix. Files of such names are mneme's own.
+inline constexpr const char* kAsideSuffix = ".mneme-partial";
+
+// Replaces a file, or makes it: written aside, synced and renamed, so that at any moment the old
+// content or the new stands under the name. Durable on return.
+void replace_file(Disk& disk, const std::string& path, std::span<const std::byte> content);
+// Gives a file that is written and synced aside its name. Durable on return.
+void take_name(Disk& disk, const std::string& path);
+
+// The directory that a path lies in; "." for a bare name.
+std::string directory_of(const std::string& path);
 
 }  // namespace mneme::io

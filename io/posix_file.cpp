@@ -1,6 +1,7 @@
 #include "io/posix_file.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -8,12 +9,15 @@
 #include <atomic>
 #include <bit>
 #include <cerrno>
+#include <chrono>
+#include <thread>
 #include <utility>
 
 #include "io/check.h"
 #include "io/errno_text.h"
 #include "io/error.h"
 #include "io/log.h"
+#include "io/retry.h"
 
 namespace mneme::io {
 namespace {
@@ -29,11 +33,7 @@ int open_flags(const OpenOptions& options) {
 }
 
 int open_retrying(const std::string& path, int flags) {
-  int descriptor;
-  do {
-    descriptor = ::open(path.c_str(), flags, 0644);
-  } while (descriptor < 0 && errno == EINTR);
-  return descriptor;
+  return retry_interrupted([&] { return ::open(path.c_str(), flags, 0644); });
 }
 
 // Some file systems (tmpfs of older kernels, some FUSE ones) refuse O_DIRECT with EINVAL.
@@ -56,11 +56,30 @@ Descriptor open_descriptor(const std::string& path, const OpenOptions& options) 
   return Descriptor(descriptor);
 }
 
-std::uint32_t direct_io_alignment(int descriptor) {
+// Two writers of one file would make a mixture of both. A killed process's lock may outlive it by
+// some milliseconds. File systems without locks have to do without.
+void lock_for_writing(int descriptor, const std::string& path) {
+  constexpr std::chrono::seconds kPatience{1};
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  while (::flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK && errno != EINTR) return;
+    if (std::chrono::steady_clock::now() >= deadline) {
+      fail("{}: another process writes it; wait for it or stop it", path);
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+}
+
+std::uint32_t direct_io_alignment(int descriptor, const std::string& path) {
 #ifdef STATX_DIOALIGN
   struct statx status = {};
-  if (::statx(descriptor, "", AT_EMPTY_PATH, STATX_DIOALIGN, &status) == 0 &&
-      (status.stx_mask & STATX_DIOALIGN) != 0 && status.stx_dio_offset_align != 0) {
+  const int result = retry_interrupted(
+      [&] { return ::statx(descriptor, "", AT_EMPTY_PATH, STATX_DIOALIGN, &status); });
+  // Kernels before 4.11 have no statx(), those before 6.1 do not know the alignment.
+  if (result != 0 && errno != ENOSYS && errno != EINVAL) {
+    fail("{}: cannot ask for its direct-I/O alignment: {}", path, errno_text(errno));
+  }
+  if (result == 0 && (status.stx_mask & STATX_DIOALIGN) != 0 && status.stx_dio_offset_align != 0) {
     const std::uint32_t asked =
         std::max({status.stx_dio_offset_align, status.stx_dio_mem_align, kMinAlignment});
     return std::bit_ceil(asked);
@@ -86,19 +105,24 @@ Descriptor::~Descriptor() {
 PosixFile::PosixFile(const std::string& path, const OpenOptions& options)
     : descriptor_(open_descriptor(path, options)), path_(path) {
   struct stat status = {};
-  if (::fstat(descriptor_.get(), &status) != 0) fail("{}: {}", path_, errno_text(errno));
+  if (::fstat(descriptor_.get(), &status) != 0)
+    fail("{}: cannot open: {}", path_, errno_text(errno));
   if (!S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode)) {
     fail("{}: not a regular file; give the path of a file", path_);
   }
-  alignment_ = direct_io_alignment(descriptor_.get());
+  if (!options.read_only) lock_for_writing(descriptor_.get(), path_);
+  // The page cache takes any offset.
+  alignment_ = options.direct ? direct_io_alignment(descriptor_.get(), path_) : kMinAlignment;
 }
 
 std::uint64_t PosixFile::size_bytes() const {
   struct stat status = {};
-  if (::fstat(descriptor_.get(), &status) != 0) fail("{}: {}", path_, errno_text(errno));
+  if (::fstat(descriptor_.get(), &status) != 0) {
+    fail("{}: cannot ask for its size: {}", path_, errno_text(errno));
+  }
   if (!S_ISBLK(status.st_mode)) return static_cast<std::uint64_t>(status.st_size);
   const off_t end = ::lseek(descriptor_.get(), 0, SEEK_END);
-  if (end < 0) fail("{}: {}", path_, errno_text(errno));
+  if (end < 0) fail("{}: cannot ask for its size: {}", path_, errno_text(errno));
   return static_cast<std::uint64_t>(end);
 }
 
@@ -106,12 +130,11 @@ void PosixFile::reserve(std::uint64_t bytes) {
   check_writable();
   if (bytes <= reserved_bytes_) return;
   const std::uint64_t old_size = size_bytes();
-  int error;
-  do {
-    const int result = ::fallocate(descriptor_.get(), 0, static_cast<off_t>(reserved_bytes_),
-                                   static_cast<off_t>(bytes - reserved_bytes_));
-    error = result == 0 ? 0 : errno;
-  } while (error == EINTR);
+  const int result = retry_interrupted([&] {
+    return ::fallocate(descriptor_.get(), 0, static_cast<off_t>(reserved_bytes_),
+                       static_cast<off_t>(bytes - reserved_bytes_));
+  });
+  int error = result == 0 ? 0 : errno;
   if (error == EOPNOTSUPP || error == ENOSYS) {
     static std::atomic<bool> warned = false;
     if (!warned.exchange(true)) {
@@ -122,7 +145,7 @@ void PosixFile::reserve(std::uint64_t bytes) {
   }
   if (error != 0) {
     // A reservation that failed half-way may have grown the file; give the space back.
-    if (size_bytes() > old_size && ::ftruncate(descriptor_.get(), static_cast<off_t>(old_size))) {
+    if (size_bytes() > old_size && set_length(old_size) != 0) {
       warn("{}: cannot give back a failed reservation: {}", path_, errno_text(errno));
     }
     fail("{}: cannot reserve {} bytes (the file has {}): {}", path_, bytes, old_size,
@@ -133,17 +156,20 @@ void PosixFile::reserve(std::uint64_t bytes) {
 
 void PosixFile::truncate(std::uint64_t bytes) {
   check_writable();
-  int error;
-  do {
-    error = ::ftruncate(descriptor_.get(), static_cast<off_t>(bytes)) == 0 ? 0 : errno;
-  } while (error == EINTR);
-  if (error != 0) fail("{}: cannot set its length to {}: {}", path_, bytes, errno_text(error));
+  if (set_length(bytes) != 0) {
+    fail("{}: cannot set its length to {}: {}", path_, bytes, errno_text(errno));
+  }
   reserved_bytes_ = std::min(reserved_bytes_, bytes);
+}
+
+int PosixFile::set_length(std::uint64_t bytes) {
+  return retry_interrupted(
+      [&] { return ::ftruncate(descriptor_.get(), static_cast<off_t>(bytes)); });
 }
 
 void PosixFile::sync() {
   check_writable();
-  if (::fdatasync(descriptor_.get()) == 0) return;
+  if (retry_interrupted([&] { return ::fdatasync(descriptor_.get()); }) == 0) return;
   const int error = errno;
   failed_ = true;
   fail("{}: cannot make its data durable: {}; reopen from the last checkpoint", path_,

@@ -42,6 +42,9 @@ class PosixFile {
   void check_writable() const;
 
  private:
+  // 0, or -1 with errno set.
+  int set_length(std::uint64_t bytes);
+
   Descriptor descriptor_;
   std::string path_;
   std::uint32_t alignment_ = 0;

@@ -14,6 +14,7 @@
 #include "io/errno_text.h"
 #include "io/error.h"
 #include "io/file_io.h"
+#include "io/log.h"
 
 namespace mneme::io {
 namespace {
@@ -97,10 +98,6 @@ FileHeader read_header(BlockFile& file, const RecordFileShape& shape) {
   if (header.version != kVersion) {
     fail("{}: has format version {}, this program reads {}", file.path(), header.version, kVersion);
   }
-  if (header.alignment < file.alignment()) {
-    fail("{}: was made for {}-byte blocks, but the disk needs {}; copy the run with export",
-         file.path(), header.alignment, file.alignment());
-  }
   if (header.payload_bytes != shape.payload_bytes) {
     fail("{}: holds records of {} bytes, {} expected; it belongs to another configuration",
          file.path(), header.payload_bytes, shape.payload_bytes);
@@ -124,9 +121,12 @@ RecordFile::RecordFile(std::unique_ptr<BlockFile> file, const RecordFileShape& s
 
 RecordFile RecordFile::create(Disk& disk, const std::string& path, const RecordFileShape& shape,
                               const OpenOptions& options) {
+  // Under its own name from the moment on at which it has a header: what a crash leaves before
+  // that is recognised by its name, afterwards by its content.
   OpenOptions creating = options;
   creating.create = true;
-  auto file = disk.open(path, creating);
+  const std::string aside = path + kAsideSuffix;
+  auto file = disk.open(aside, creating);
   const std::uint32_t alignment = std::max(file->alignment(), 512u);
   const std::uint32_t header_bytes = header_bytes_for(alignment);
   const std::uint32_t slot_bytes = slot_bytes_for(path, shape.payload_bytes, alignment);
@@ -140,13 +140,25 @@ RecordFile RecordFile::create(Disk& disk, const std::string& path, const RecordF
   std::memcpy(block.data(), &header, sizeof(header));
   write_blocks(*file, 0, block.span());
   file->sync();
-  return RecordFile(std::move(file), shape, slot_bytes, header_bytes);
+  file.reset();
+  if (disk.exists(path)) fail("{}: is there already; move it away", path);
+  take_name(disk, path);
+  return open(disk, path, shape, options);
 }
 
 RecordFile RecordFile::open(Disk& disk, const std::string& path, const RecordFileShape& shape,
                             const OpenOptions& options) {
   auto file = disk.open(path, options);
   const FileHeader header = read_header(*file, shape);
+  if (header.alignment < file->alignment()) {
+    // Moved here from a disk of smaller blocks: the page cache can read and write its slots.
+    warn("{}: has blocks of {} bytes, the disk {}; it is used without direct I/O", path,
+         header.alignment, file->alignment());
+    OpenOptions buffered = options;
+    buffered.direct = false;
+    file.reset();
+    file = disk.open(path, buffered);
+  }
   return RecordFile(std::move(file), shape, header.slot_bytes, header_bytes_for(header.alignment));
 }
 
@@ -163,6 +175,23 @@ std::uint64_t RecordFile::capacity_slots() const {
 
 void RecordFile::reserve(std::uint64_t slots) {
   file_->reserve(offset_of(slots));
+}
+
+bool is_record_file(Disk& disk, const std::string& path, std::uint64_t* table_id) {
+  OpenOptions options;
+  options.read_only = true;
+  options.direct = false;
+  options.depth = 1;
+  options.engine = IoEngine::kSync;
+  const auto file = disk.open(path, options);
+  if (file->size_bytes() < kMinHeaderBytes) return false;
+  AlignedBuffer block(kMinHeaderBytes, file->alignment());
+  read_blocks(*file, 0, block.span());
+  FileHeader header;
+  std::memcpy(&header, block.data(), sizeof(header));
+  if (header.magic != kFileMagic || header.checksum != header_checksum(header)) return false;
+  if (table_id != nullptr) *table_id = header.table_id;
+  return true;
 }
 
 void RecordFile::seal(std::byte* buffer, const RecordKey& key) const {

@@ -34,7 +34,8 @@ struct RecordFileShape {
 
 class RecordFile {
  public:
-  // Creates the file with its header (synced), or opens and checks it. Throws Error naming path.
+  // Creates the file with its header, durable with its name, or opens and checks it. A file of that
+  // name is never replaced. Throws Error naming path.
   static RecordFile create(Disk& disk, const std::string& path, const RecordFileShape& shape,
                            const OpenOptions& options);
   static RecordFile open(Disk& disk, const std::string& path, const RecordFileShape& shape,
@@ -72,5 +73,8 @@ class RecordFile {
   std::uint32_t slot_bytes_ = 0;
   std::uint32_t header_bytes_ = 0;
 };
+
+// Whether the file starts with the header of a record file, and the table that it is of.
+bool is_record_file(Disk& disk, const std::string& path, std::uint64_t* table_id = nullptr);
 
 }  // namespace mneme::io

@@ -225,6 +225,8 @@ std::vector<std::int64_t> SafetensorsReader::read_i64(std::string_view name) con
 }
 
 struct SafetensorsWriter::State {
+  Disk* disk = nullptr;
+  std::string path;  // that the finished file gets
   std::unique_ptr<BlockFile> file;
   AlignedBuffer staging;
   std::size_t staged = 0;         // bytes in staging
@@ -232,9 +234,19 @@ struct SafetensorsWriter::State {
   std::uint64_t total_bytes = 0;  // of the finished file
   bool finished = false;
 
+  ~State() {
+    if (file == nullptr || finished) return;
+    try {
+      file.reset();
+      disk->remove(path + kAsideSuffix);
+    } catch (const Error&) {
+      // Whoever gave up the file knows why; what stays is recognised by its name.
+    }
+  }
+
   void append(std::span<const std::byte> bytes) {
     CHECK(!finished && written + staged + bytes.size() <= total_bytes,
-          "{}: more bytes than were declared", file->path());
+          "{}: more bytes than were declared", path);
     while (!bytes.empty()) {
       const std::size_t piece = std::min(bytes.size(), staging.size() - staged);
       std::memcpy(staging.data() + staged, bytes.data(), piece);
@@ -270,8 +282,10 @@ SafetensorsWriter::SafetensorsWriter(Disk& disk, const std::string& path,
   if (start.size() - sizeof(std::uint64_t) > kMaxSafetensorsHeaderBytes) {
     fail("{}: a header of {} bytes; write fewer tensors into one file", path, start.size());
   }
+  state_->disk = &disk;
+  state_->path = path;
   state_->total_bytes = start.size() + end;
-  state_->file = disk.open(path, plain_options(/*create=*/true));
+  state_->file = disk.open(path + kAsideSuffix, plain_options(/*create=*/true));
   state_->file->truncate(0);
   state_->file->reserve(round_up(state_->total_bytes, state_->file->alignment()));
   state_->staging = AlignedBuffer(kStagingBytes, state_->file->alignment());
@@ -287,9 +301,8 @@ void SafetensorsWriter::append(std::span<const std::byte> bytes) {
 void SafetensorsWriter::finish() {
   State& state = *state_;
   CHECK(!state.finished && state.written + state.staged == state.total_bytes,
-        "{}: {} of {} bytes were appended", state.file->path(), state.written + state.staged,
+        "{}: {} of {} bytes were appended", state.path, state.written + state.staged,
         state.total_bytes);
-  state.finished = true;
   if (state.staged > 0) {
     const std::size_t padded = round_up(state.staged, state.file->alignment());
     std::memset(state.staging.data() + state.staged, 0, padded - state.staged);
@@ -297,6 +310,8 @@ void SafetensorsWriter::finish() {
   }
   state.file->truncate(state.total_bytes);
   state.file->sync();
+  take_name(*state.disk, state.path);
+  state.finished = true;
 }
 
 }  // namespace mneme::io

@@ -54,7 +54,9 @@ class SafetensorsReader {
 };
 
 // Writes a file in one forward pass: declare every tensor first, then append their bytes in order.
-// finish() pads, writes the tail and syncs the content. Without finish() the file is incomplete.
+// The file appears under its path in finish(), whole and durable; until then it is written aside,
+// and it is removed when the writer goes without finish(). A file that had the name stays until
+// then, and for good when something fails.
 class SafetensorsWriter {
  public:
   struct Declaration {

@@ -207,6 +207,10 @@ SafetensorsHeader parse_safetensors_header(const std::string& path, std::string_
   if (json.empty() || json.front() != '{') {
     fail("{}: its header does not start with '{{'; not a safetensors file", path);
   }
+  // The parser would take it for the end of the header.
+  if (const auto at = json.find('\0'); at != std::string_view::npos) {
+    fail("{}: its header holds a zero byte at {}; not a safetensors file, or damaged", path, at);
+  }
   HeaderParser parser(path);
   CHECK(nlohmann::json::sax_parse(json.begin(), json.end(), &parser));
   SafetensorsHeader header = parser.take();

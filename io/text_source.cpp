@@ -7,6 +7,7 @@
 #include "io/disk.h"
 #include "io/errno_text.h"
 #include "io/error.h"
+#include "io/retry.h"
 
 namespace mneme::io {
 namespace {
@@ -19,9 +20,9 @@ bool has_extension(const std::string& path, const std::vector<std::string>& exte
          });
 }
 
-std::vector<std::string> files_below(const std::string& folder, const TextSourceOptions& options) {
+std::vector<std::string> files_below(const std::string& folder, const TextSourceOptions& options,
+                                     std::error_code& error) {
   std::vector<std::string> paths;
-  std::error_code error;
   fs::recursive_directory_iterator entry(folder, error);
   for (; !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
     std::error_code ignored;  // a link to nothing is no regular file
@@ -30,7 +31,6 @@ std::vector<std::string> files_below(const std::string& folder, const TextSource
       paths.push_back(path);
     }
   }
-  if (error) fail("{}: cannot list: {}", folder, errno_text(error.value()));
   std::ranges::sort(paths);
   return paths;
 }
@@ -39,14 +39,21 @@ std::vector<std::string> files_below(const std::string& folder, const TextSource
 
 TextSource read_text_source(const std::string& path, const TextSourceOptions& options) {
   std::error_code error;
-  const bool is_folder = fs::is_directory(path, error);
-  const std::vector<std::string> paths =
-      is_folder ? files_below(path, options) : std::vector<std::string>{path};
+  const bool is_folder =
+      retry_interrupted(error, [&](std::error_code& code) { return fs::is_directory(path, code); });
+  if (error) fail("{}: cannot read: {}", path, errno_text(error.value()));
+  std::vector<std::string> paths = {path};
+  if (is_folder) {
+    paths = retry_interrupted(
+        error, [&](std::error_code& code) { return files_below(path, options, code); });
+    if (error) fail("{}: cannot list: {}", path, errno_text(error.value()));
+  }
 
   std::uint64_t total = 0;
   std::vector<std::uint64_t> sizes;
   for (const std::string& file : paths) {
-    sizes.push_back(fs::file_size(file, error));
+    sizes.push_back(
+        retry_interrupted(error, [&](std::error_code& code) { return fs::file_size(file, code); }));
     if (error) fail("{}: cannot read: {}", file, errno_text(error.value()));
     total += sizes.back();
   }

@@ -3,7 +3,8 @@
 // file names. A Backend knows nothing of tiers, layers or models.
 //
 // Operations are queued on a stream and run later; errors of queued work surface at
-// Stream::synchronize(). Scratch memory that an operation needs belongs to its stream and is kept.
+// Stream::synchronize() and travel with events (memory.h). Scratch memory that an operation needs
+// belongs to its stream and is kept.
 #pragma once
 
 #include <cstddef>

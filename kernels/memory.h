@@ -1,4 +1,13 @@
 // Device memory, streams and events: how work is ordered on one device.
+//
+// Errors. Nothing may read what failed work has not written. Where work behind a failure is skipped
+// (the CPU backend), an event recorded there carries the failure: it comes out of the event's
+// synchronize() and seconds_since(), and a stream that waits for the event fails with it, as if its
+// own work had. Each failed stream works again once its own synchronize() has thrown, and what it
+// records from then on is clean. Where work behind a failure still runs (CUDA), operations that
+// meet bad input report it to their own stream and write values that all others can take; memory
+// that they need is taken when they are queued, so that its want is the caller's exception; and a
+// fault of the device fails everything that follows on it.
 #pragma once
 
 #include <cstddef>
@@ -60,7 +69,8 @@ class Event {
   virtual double seconds_since(const Event& earlier) const = 0;
   // Whether the last record has been reached; true when there was none. Does not wait.
   virtual bool reached() const = 0;
-  // Blocks the caller until it has been. Errors of the stream stay with the stream.
+  // Blocks the caller until it has been. Throws Error when the last record carries a failure, which
+  // stays with its stream.
   virtual void synchronize() = 0;
 };
 
@@ -71,9 +81,11 @@ class Stream {
   virtual ~Stream() = default;
   // Marks the work queued so far.
   virtual void record(Event& event) = 0;
-  // Work queued after this call starts only once the event's last record is reached.
+  // Work queued after this call starts only once the event's last record is reached, and is skipped
+  // when that carries a failure.
   virtual void wait(Event& event) = 0;
-  // Blocks the caller until everything queued has run. Throws Error when some of it failed.
+  // Blocks the caller until everything queued has run. Throws Error when some of it failed, once
+  // for all that failed before.
   virtual void synchronize() = 0;
 };
 

@@ -36,7 +36,7 @@ struct SlotTable {
   std::uint32_t* last_used = nullptr;  // lease counter of the last use
   std::uint32_t* leased = nullptr;     // lease counter of the newest lease that holds the slot
   std::uint32_t* step_used = nullptr;  // training step of the last use
-  float* frequency = nullptr;          // decaying use count, as of last_used
+  float* frequency = nullptr;          // use count, as of last_used; decays if the calls say so
   std::uint8_t* referenced = nullptr;  // clock, sieve
   std::uint8_t* occupied = nullptr;    // 1 when the slot holds a row
   std::uint32_t slots = 0;             // at most 2^29; 0: there is no such tier
@@ -44,6 +44,8 @@ struct SlotTable {
                                        // null: the queue is in the order of slots
   SlotId* free_slots = nullptr;        // [slots]: see SlotTableState
   SlotTableState* totals = nullptr;    // [1]
+  float* uses = nullptr;               // use count that never decays, for static-hot beside counts
+                                       // that do; null: not kept, and static-hot goes by frequency
 };
 
 struct LookupReport {
@@ -104,12 +106,13 @@ constexpr auto enum_names(ReplacementKind) {
 }
 
 // Picks the `wanted` slots that are worth least: least recently used (lru); smallest decayed use
-// count (lfu); smallest use count, newest first (static-hot); next unreferenced from the hand on in
-// order of slots (clock) or of insertion (sieve), clearing `referenced` of what the hand passes;
-// a random number of (seed, use_counter, slot) (random). Ties by lower slot. Never a slot with
-// leased >= first_live_lease; slots with step_used >= step only when nothing else is left. Slots
-// are unbound from their rows (which are on disk now, or untouched if neither kDirty nor kOnDisk is
-// set) and handed out as lists in ascending score. They do not become free by that.
+// count (lfu); smallest use count, `uses` if it is kept, newest first (static-hot); next
+// unreferenced from the hand on in order of slots (clock) or of insertion (sieve), clearing
+// `referenced` of what the hand passes; a random number of (seed, use_counter, slot) (random). Ties
+// by lower slot. Never a slot with leased >= first_live_lease; slots with step_used >= step only
+// when nothing else is left. Slots are unbound from their rows (which are on disk now, or untouched
+// if neither kDirty nor kOnDisk is set) and handed out as lists in ascending score. They do not
+// become free by that.
 struct SelectVictimsArgs {
   ReplacementKind kind = ReplacementKind::kLru;
   std::int64_t wanted = 0;
@@ -124,6 +127,7 @@ struct SelectVictimsArgs {
   // Replacement data of the victims, [wanted], device or pinned host; or null: not wanted.
   std::uint32_t* last_used = nullptr;
   float* frequency = nullptr;
+  float* uses = nullptr;           // not null: REQUIRES the table keeps them
   std::uint64_t* count = nullptr;  // [1], device or pinned host: how many were found
   std::uint32_t* hand = nullptr;   // [1], device or pinned host: clock and sieve hand, kept by the
                                    // caller
@@ -140,6 +144,7 @@ struct DemoteVictimsArgs {
   const std::uint8_t* state = nullptr;
   const std::uint32_t* last_used = nullptr;
   const float* frequency = nullptr;
+  const float* uses = nullptr;  // null exactly when the host tier does not keep them
   const std::uint64_t* count = nullptr;
   std::int64_t most = 0;  // the most victims there may be: *count <= most
   std::uint32_t use_counter = 0;

@@ -98,7 +98,7 @@ struct Entry {
   std::uint8_t state = 0;
   std::uint8_t referenced = 0;
   std::uint32_t last_used = 0, step_used = 0, inserted = 0;
-  float frequency = 0;
+  float frequency = 0, uses = 0;
 };
 
 MNEME_HOST_DEVICE Violation bind(const SlotTable& table, SlotId slot, const Entry& entry) {
@@ -115,6 +115,7 @@ MNEME_HOST_DEVICE Violation bind(const SlotTable& table, SlotId slot, const Entr
   table.referenced[slot] = entry.referenced;
   table.occupied[slot] = 1;
   if (table.inserted != nullptr) table.inserted[slot] = entry.inserted;
+  if (table.uses != nullptr) table.uses[slot] = entry.uses;
   return {};
 }
 
@@ -150,6 +151,7 @@ MNEME_HOST_DEVICE Entry entry_from_host(const SlotTable& host, SlotId slot,
   entry.frequency =
       host.frequency[slot] *
       slot_updates::kept_share(args.frequency_decay, args.use_counter - host.last_used[slot]);
+  if (host.uses != nullptr) entry.uses = host.uses[slot];
   return entry;
 }
 
@@ -242,6 +244,7 @@ MNEME_HOST_DEVICE Violation demote(const SlotTable& device, const SlotTable& hos
   entry.last_used = args.last_used[i];
   entry.inserted = args.use_counter;
   entry.frequency = args.frequency[i];
+  if (args.uses != nullptr) entry.uses = args.uses[i];
   const SlotId target = free_slot(host, rank);
   const Violation violation = bind(host, target, entry);
   if (violation.kind != Violation::Kind::kNone) return violation;

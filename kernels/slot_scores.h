@@ -57,8 +57,10 @@ MNEME_HOST_DEVICE std::uint64_t worth(const SlotTable& table, ReplacementKind ki
       const float frequency = table.frequency[slot] * powf(args.frequency_decay, passed);
       return std::uint64_t{float_bits(frequency)} << 32 | last_used;
     }
-    case ReplacementKind::kStaticHot:
-      return std::uint64_t{float_bits(table.frequency[slot])} << 32 | ~table.last_used[slot];
+    case ReplacementKind::kStaticHot: {
+      const float uses = table.uses != nullptr ? table.uses[slot] : table.frequency[slot];
+      return std::uint64_t{float_bits(uses)} << 32 | ~table.last_used[slot];
+    }
     case ReplacementKind::kClock:
     case ReplacementKind::kSieve:
       return hand_score(table, kind, slot, hand_place);

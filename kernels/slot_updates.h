@@ -34,6 +34,7 @@ MNEME_HOST_DEVICE void reset(const SlotTable& table, SlotId slot) {
   table.referenced[slot] = 0;
   table.occupied[slot] = 0;
   if (table.inserted != nullptr) table.inserted[slot] = 0;
+  if (table.uses != nullptr) table.uses[slot] = 0;
   table.free_slots[slot] = slot;
 }
 
@@ -53,6 +54,7 @@ MNEME_HOST_DEVICE void count_use(const SlotTable& table, const MarkUsedArgs& arg
   const std::uint32_t passed = args.use_counter - table.last_used[slot];
   table.frequency[slot] =
       fused_multiply_add(table.frequency[slot], kept_share(args.frequency_decay, passed), 1.0f);
+  if (table.uses != nullptr) table.uses[slot] += 1;
   // The use for which a row was brought in says nothing about later uses.
   if (passed != 0) table.referenced[slot] = 1;
   table.last_used[slot] = args.use_counter;
@@ -77,7 +79,7 @@ struct IsDirty {
   }
 };
 
-// Whether all arrays are there, `inserted` apart.
+// Whether all arrays are there, `inserted` and `uses` apart.
 inline bool is_complete(const SlotTable& table) {
   return table.locations != nullptr && table.row_of_slot != nullptr && table.state != nullptr &&
          table.last_used != nullptr && table.leased != nullptr && table.step_used != nullptr &&
@@ -95,7 +97,8 @@ inline bool is_table(const SlotTable& table) {
 inline bool are_tiers(const SlotTable& device, const SlotTable& host) {
   return is_table(device) && device.place == Place::kDevice &&
          (host.slots == 0 ||
-          (is_table(host) && host.place == Place::kHost && host.locations == device.locations));
+          (is_table(host) && host.place == Place::kHost && host.locations == device.locations &&
+           (host.uses != nullptr) == (device.uses != nullptr)));
 }
 
 }  // namespace mneme::kernels::slot_updates

@@ -31,6 +31,13 @@ const ValueTableOptions& checked(const ValueTableOptions& options) {
   return options;
 }
 
+// Tables of one run share a seed; their rounding must not be the same.
+std::uint64_t rounding_seed(const ValueTableOptions& options) {
+  return options.seed ^ (options.table * 0x9e3779b97f4a7c15ull);
+}
+
+}  // namespace
+
 offload::StoreOptions store_options(const ValueTableOptions& options) {
   return {.table = options.table,
           .rows = options.rows,
@@ -39,16 +46,11 @@ offload::StoreOptions store_options(const ValueTableOptions& options) {
           .initial_standard_deviation =
               static_cast<float>(1 / std::sqrt(static_cast<double>(options.width))),
           .seed = options.seed,
+          .run_id = options.run_id,
           .tiers = options.tiers,
-          .path = options.path};
+          .path = options.path,
+          .read_only = options.read_only};
 }
-
-// Tables of one run share a seed; their rounding must not be the same.
-std::uint64_t rounding_seed(const ValueTableOptions& options) {
-  return options.seed ^ (options.table * 0x9e3779b97f4a7c15ull);
-}
-
-}  // namespace
 
 class ValueTable::Implementation {
  public:

@@ -27,12 +27,18 @@ struct ValueTableOptions {
   std::uint64_t seed = 0;
   RowOptimizerOptions optimizer;
   offload::TierOptions tiers;
+  // As in offload::StoreOptions.
+  std::uint64_t run_id = 0;
   std::string path;  // rows file
+  bool read_only = false;
   // Sizes of buffers, fixed at construction.
   std::int64_t tokens_per_call = 0;          // tokens of one micro-batch
   std::int64_t lookups_per_token = 0;        // heads * knn; the same for all layers of a table
   std::int64_t gradient_calls_per_step = 0;  // layers * micro-batches
 };
+
+// The options of a table's store.
+offload::StoreOptions store_options(const ValueTableOptions& options);
 
 // The rows that one layer reads in one micro-batch; filled by ValueTable::group.
 class LookupSet;

@@ -8,14 +8,14 @@ namespace mneme::offload {
 
 using kernels::MemoryKind;
 
-std::uint64_t DeviceTier::slot_bytes(const kernels::RecordLayout& layout) {
+std::uint64_t DeviceTier::slot_bytes(const kernels::RecordLayout& layout, bool keeps_uses) {
   constexpr std::uint64_t kMissingEntry = 4;
   return layout.value_bytes() + 2 * layout.moment_bytes() + (layout.row_state ? 4 : 0) + 4 +
-         TierSlots::kBytesPerSlot + kMissingEntry;
+         TierSlots::bytes_per_slot(keeps_uses) + kMissingEntry;
 }
 
 DeviceTier::Sizes DeviceTier::sizes_for(const DeviceTierOptions& options) {
-  const std::uint64_t record = slot_bytes(options.layout);
+  const std::uint64_t record = slot_bytes(options.layout, options.counts.keeps_uses);
   const std::uint64_t minimum = 2 * kMinimumSlots * record;
   if (options.bytes < minimum) {
     io::fail("tiers.device_bytes = {} is too small: rows of width {} need at least {} bytes",
@@ -37,7 +37,8 @@ DeviceTier::DeviceTier(kernels::Backend& backend, kernels::Stream& stream,
       stream_(stream),
       options_(options),
       sizes_(sizes_for(options)),
-      slots_(backend, stream, kernels::Place::kDevice, options.locations, sizes_.training),
+      slots_(backend, stream, kernels::Place::kDevice, options.locations, sizes_.training,
+             options.counts.keeps_uses),
       arena_(make_arena(sizes_.training)),
       evaluation_arena_(make_arena(sizes_.evaluation)),
       hand_(backend.allocate(sizeof(std::uint32_t), MemoryKind::kDevice)) {}
@@ -60,12 +61,6 @@ kernels::RowArena DeviceTier::make_arena(std::uint64_t slots) {
   return arena;
 }
 
-float DeviceTier::frequency_decay() const {
-  // One unit is one lease; use halves over a few hundred leases, so that lfu follows a drifting hot
-  // set. static-hot never forgets, and no other policy asks.
-  return options_.policy == kernels::ReplacementKind::kLfu ? 0.998f : 1.0f;
-}
-
 void DeviceTier::select_victims(std::int64_t wanted, std::uint32_t use_counter, std::uint32_t step,
                                 std::uint32_t first_live_lease, const VictimLists& lists) {
   backend_.select_victims(stream_, slots_.table(),
@@ -81,6 +76,7 @@ void DeviceTier::select_victims(std::int64_t wanted, std::uint32_t use_counter, 
                            .state = lists.state,
                            .last_used = lists.last_used,
                            .frequency = lists.frequency,
+                           .uses = lists.uses,
                            .count = lists.count,
                            .hand = hand_.as<std::uint32_t>()});
 }

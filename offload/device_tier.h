@@ -8,6 +8,7 @@
 
 #include "kernels/backend.h"
 #include "offload/tier_slots.h"
+#include "offload/use_counts.h"
 
 namespace mneme::offload {
 
@@ -18,6 +19,7 @@ struct DeviceTierOptions {
   double evaluation_share = 0;
   kernels::RecordLayout layout;
   kernels::ReplacementKind policy = kernels::ReplacementKind::kLru;
+  UseCounts counts;
   std::uint64_t seed = 0;
 };
 
@@ -28,6 +30,7 @@ struct VictimLists {
   std::uint8_t* state = nullptr;
   std::uint32_t* last_used = nullptr;  // or null
   float* frequency = nullptr;          // or null
+  float* uses = nullptr;               // or null
   std::uint64_t* count = nullptr;      // [1]
 };
 
@@ -36,7 +39,7 @@ class DeviceTier {
   static constexpr std::uint32_t kMinimumSlots = 8;  // for training, and as many for evaluation
   // Device memory of one slot: value, moments, state, step, the slot table, and its place in the
   // plan's list of missing rows.
-  static std::uint64_t slot_bytes(const kernels::RecordLayout& layout);
+  static std::uint64_t slot_bytes(const kernels::RecordLayout& layout, bool keeps_uses = false);
 
   // Throws Error when the budget is below the minimum.
   DeviceTier(kernels::Backend& backend, kernels::Stream& stream, const DeviceTierOptions& options);
@@ -46,7 +49,7 @@ class DeviceTier {
   std::uint32_t evaluation_slots() const { return sizes_.evaluation; }
   const kernels::RowArena& arena() const { return arena_; }
   const kernels::RowArena& evaluation_arena() const { return evaluation_arena_; }
-  float frequency_decay() const;
+  float frequency_decay() const { return options_.counts.decay; }
 
   // Queues the choice of up to `wanted` victims that no live lease holds. Their records stay
   // readable until their slots are bound to other rows.

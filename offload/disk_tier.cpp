@@ -7,6 +7,7 @@
 #include <random>
 #include <utility>
 
+#include "io/advice.h"
 #include "io/check.h"
 #include "io/elapsed.h"
 #include "io/error.h"
@@ -66,25 +67,27 @@ void DiskTier::ensure_open() {
         "rows do not fit the device and host tiers and no rows file was given; raise "
         "tiers.device_bytes or tiers.host_bytes, or give the run a directory");
   }
-  // Without a checkpoint that refers to it an older file of this name holds nothing of value.
   const std::size_t slash = options_.path.rfind('/');
   if (slash != std::string::npos && slash > 0) {
     disk_.make_directories(options_.path.substr(0, slash));
   }
-  disk_.remove(options_.path);
-  io::OpenOptions open = options_.open;
-  open.create = true;
+  // Without a checkpoint that refers to it this table's own file holds nothing of value.
+  std::uint64_t there = 0;
+  if (disk_.exists(options_.path) && io::is_record_file(disk_, options_.path, &there) &&
+      there == options_.table_id) {
+    disk_.remove(options_.path);
+  }
   file_ = io::RecordFile::create(disk_, options_.path, {options_.record_bytes, options_.table_id},
-                                 open);
+                                 options_.open);
   allocate_staging();
 }
 
-void DiskTier::restore(const std::vector<const CheckpointTable*>& kept) {
+void DiskTier::restore(const std::vector<const CheckpointTable*>& kept, std::size_t current) {
   CHECK(!file_);
   file_ = io::RecordFile::open(disk_, options_.path, {options_.record_bytes, options_.table_id},
                                options_.open);
   allocate_staging();
-  slots_.restore(kept);
+  slots_.restore(kept, current);
   generations_.assign(slots_.slots(), 0);
   for (const CheckpointTable* table : kept) {
     next_generation_ = std::max(next_generation_, table->next_generation);
@@ -282,10 +285,8 @@ void DiskTier::verify(std::uint32_t buffer) const {
   const auto reason =
       file_->mismatch(buffer_data(buffer), {staging.row, staging.slot, generations_[staging.slot]});
   if (reason) {
-    io::fail(
-        "{}: row {} in disk slot {} is damaged ({}); resume from an older checkpoint or "
-        "restore the file",
-        options_.path, staging.row, staging.slot, *reason);
+    io::fail("{}: row {} in disk slot {} is damaged ({}); {}", options_.path, staging.row,
+             staging.slot, *reason, io::kOlderCheckpoint);
   }
 }
 

@@ -78,8 +78,8 @@ class DiskTier {
   SlotAllocator& slots() { return slots_; }
   std::uint64_t generation(std::uint32_t slot) const { return generations_[slot]; }
   std::uint64_t next_generation() const { return next_generation_; }
-  // Opens the existing file with these tables, oldest first.
-  void restore(const std::vector<const CheckpointTable*>& kept);
+  // Opens the existing file with these tables, oldest first; kept[current] is the one in force.
+  void restore(const std::vector<const CheckpointTable*>& kept, std::size_t current);
 
   bool is_open() const { return file_.has_value(); }
   std::uint64_t file_bytes() const { return file_ ? file_->file().size_bytes() : 0; }

@@ -21,7 +21,8 @@ HostTier::HostTier(kernels::Backend& backend, kernels::Stream& stream,
     : backend_(backend),
       stream_(stream),
       options_(options),
-      slots_(backend, stream, kernels::Place::kHost, options.locations, slots_for(options)),
+      slots_(backend, stream, kernels::Place::kHost, options.locations, slots_for(options),
+             options.counts.keeps_uses),
       arena_(backend, slots_.count(), slot_bytes(options.record_bytes)) {
   if (slots() == 0) return;
   hand_ = backend.allocate(sizeof(std::uint32_t), kernels::MemoryKind::kDevice);
@@ -41,6 +42,7 @@ HostVictims HostTier::select_victims(std::int64_t wanted, std::uint32_t lease, s
                            .use_counter = lease,
                            .step = step,
                            .first_live_lease = lease,
+                           .frequency_decay = options_.counts.decay,
                            .seed = options_.seed,
                            .slots = victims_.slots,
                            .rows = victims_.rows,

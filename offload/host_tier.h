@@ -11,6 +11,7 @@
 #include "offload/device_tier.h"
 #include "offload/host_arena.h"
 #include "offload/tier_slots.h"
+#include "offload/use_counts.h"
 
 namespace mneme::offload {
 
@@ -20,6 +21,7 @@ struct HostTierOptions {
   std::uint64_t bytes = 0;
   std::size_t record_bytes = 0;
   kernels::ReplacementKind policy = kernels::ReplacementKind::kLru;
+  UseCounts counts;
   std::uint64_t seed = 0;
 };
 

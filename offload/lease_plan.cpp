@@ -33,7 +33,10 @@ void LeasePlan::make_lists(Lists& lists) {
   };
   // The count, words of four bytes, then the victims' state: all of them aligned.
   constexpr std::size_t kWord = sizeof(SlotId), kCount = sizeof(std::uint64_t);
-  lists.memory = tiers_.backend.allocate(kCount + length * (9 * kWord + 1), MemoryKind::kDevice);
+  const bool keeps_uses = tiers_.host.table().uses != nullptr;
+  const std::size_t words = keeps_uses ? 10 : 9;
+  lists.memory =
+      tiers_.backend.allocate(kCount + length * (words * kWord + 1), MemoryKind::kDevice);
   lists.host_memory =
       tiers_.backend.allocate(kCount + length * (3 * kWord + 1), MemoryKind::kPinnedHost);
   std::byte* next = lists.memory.as<std::byte>() + sizeof(std::uint64_t);
@@ -52,6 +55,7 @@ void LeasePlan::make_lists(Lists& lists) {
   if (has_host()) {
     take(next, lists.victims.last_used);
     take(next, lists.victims.frequency);
+    if (keeps_uses) take(next, lists.victims.uses);
   }
   take(victims_next, lists.victims.state);
   lists.read_in = tiers_.backend.create_event();
@@ -196,6 +200,7 @@ void LeasePlan::demote(Round& round) {
                                  .state = lists.victims.state,
                                  .last_used = lists.victims.last_used,
                                  .frequency = lists.victims.frequency,
+                                 .uses = lists.victims.uses,
                                  .count = lists.victims.count,
                                  .most = round.victims,
                                  .use_counter = tiers_.use_counter,

@@ -8,31 +8,12 @@
 #pragma once
 
 #include <cstdint>
-#include <utility>
 #include <vector>
 
 #include "kernels/backend.h"
+#include "offload/lazy_array.h"
 
 namespace mneme::offload {
-
-// Zero pages of the size of a table. Move-only.
-template <typename T>
-class LazyArray {
- public:
-  LazyArray() = default;
-  explicit LazyArray(std::uint64_t count);
-  ~LazyArray();
-  LazyArray(LazyArray&& other) noexcept
-      : data_(std::exchange(other.data_, nullptr)), count_(std::exchange(other.count_, 0)) {}
-  LazyArray& operator=(LazyArray&&) = delete;
-
-  T& operator[](std::uint64_t index) { return data_[index]; }
-  const T& operator[](std::uint64_t index) const { return data_[index]; }
-
- private:
-  T* data_ = nullptr;
-  std::uint64_t count_ = 0;
-};
 
 class Residency {
  public:

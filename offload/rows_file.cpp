@@ -5,6 +5,7 @@
 #include <cstring>
 #include <vector>
 
+#include "io/advice.h"
 #include "io/aligned_buffer.h"
 #include "io/error.h"
 #include "offload/mix.h"
@@ -13,7 +14,7 @@ namespace mneme::offload {
 io::RecordFileShape rows_file_shape(const StoreOptions& options) {
   std::uint64_t id = 0;
   for (const std::uint64_t part :
-       {std::uint64_t{options.table}, options.rows, options.seed,
+       {options.run_id, std::uint64_t{options.table}, options.rows, options.seed,
         std::uint64_t{options.layout.width}, std::uint64_t{options.layout.record_bytes()},
         static_cast<std::uint64_t>(options.layout.value_type),
         static_cast<std::uint64_t>(options.layout.moment_type),
@@ -78,10 +79,8 @@ VerifiedRows verify_rows_file(io::Disk& disk, const StoreOptions& options,
                                {entry.row, entry.slot, entry.generation});
       }
       if (reason && failure.empty()) {
-        failure = fmt::format(
-            "{}: row {} in disk slot {} is damaged ({}); resume from an older checkpoint or "
-            "restore the file",
-            options.path, entry.row, entry.slot, *reason);
+        failure = fmt::format("{}: row {} in disk slot {} is damaged ({}); {}", options.path,
+                              entry.row, entry.slot, *reason, io::kOlderCheckpoint);
       }
       free_buffers.push_back(buffer);
       ++done;

@@ -12,7 +12,7 @@
 
 namespace mneme::offload {
 
-// Two files of one shape hold rows of the same table under the same seed and layout.
+// Two files of one shape hold rows of the same table of one run.
 io::RecordFileShape rows_file_shape(const StoreOptions& options);
 
 struct VerifiedRows {

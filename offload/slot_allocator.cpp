@@ -49,7 +49,7 @@ void SlotAllocator::reclaim() {
   }
 }
 
-void SlotAllocator::restore(const std::vector<const CheckpointTable*>& kept) {
+void SlotAllocator::restore(const std::vector<const CheckpointTable*>& kept, std::size_t current) {
   *this = SlotAllocator{};
   std::uint64_t slots = 0;
   for (const CheckpointTable* table : kept) {
@@ -59,15 +59,17 @@ void SlotAllocator::restore(const std::vector<const CheckpointTable*>& kept) {
   }
   born_.assign(slots, 0);
   std::vector<std::uint64_t> last_use(slots, 0);  // seal number of the newest table with the slot
+  std::vector<bool> live(slots, false);
   for (const CheckpointTable* table : kept) {
     ++sealed_;
     kept_[table->epoch] = sealed_;
     for (const TableEntry& entry : table->entries) last_use[entry.slot] = sealed_;
   }
+  for (const TableEntry& entry : kept[current]->entries) live[entry.slot] = true;
   for (std::uint64_t slot = slots; slot-- > 0;) {
     if (last_use[slot] == 0) {
       free_.push_back(static_cast<std::uint32_t>(slot));
-    } else if (last_use[slot] < sealed_) {
+    } else if (!live[slot]) {
       retired_[last_use[slot]].push_back(static_cast<std::uint32_t>(slot));
     }
   }

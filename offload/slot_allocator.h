@@ -31,8 +31,9 @@ class SlotAllocator {
   void commit(std::uint64_t epoch);
   void release(std::uint64_t epoch);
 
-  // Starts over from the tables of the kept checkpoints, oldest first.
-  void restore(const std::vector<const CheckpointTable*>& kept);
+  // Starts over from the tables of the kept checkpoints, oldest first; the slots of kept[current]
+  // are live, those of the others stay as long as these are kept.
+  void restore(const std::vector<const CheckpointTable*>& kept, std::size_t current);
 
  private:
   void reclaim();

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
+#include <numeric>
 #include <utility>
 
 #include "io/check.h"
@@ -19,8 +21,10 @@ namespace {
 // Rows that are read or written as records in one go.
 constexpr std::int64_t kScratchRows = 4096;
 
-io::OpenOptions open_options(const TierOptions& tiers) {
+io::OpenOptions open_options(const StoreOptions& options) {
+  const TierOptions& tiers = options.tiers;
   io::OpenOptions open;
+  open.read_only = options.read_only;
   open.direct = tiers.direct_io;
   open.depth = tiers.io_depth;
   open.engine = tiers.io_engine;
@@ -39,6 +43,7 @@ Tiers make_tiers(kernels::Backend& backend, kernels::Stream& stream, io::Disk& d
                  const StoreOptions& options) {
   const TierOptions& tiers = options.tiers;
   const std::size_t record_bytes = options.layout.record_bytes();
+  const UseCounts counts = use_counts(tiers.device_policy, tiers.host_policy);
   Residency residency(backend, options.rows);
   kernels::Location* locations = residency.locations();
   return {.backend = backend,
@@ -51,6 +56,7 @@ Tiers make_tiers(kernels::Backend& backend, kernels::Stream& stream, io::Disk& d
                                 .evaluation_share = tiers.evaluation_share,
                                 .layout = options.layout,
                                 .policy = tiers.device_policy,
+                                .counts = counts,
                                 .seed = options.seed}),
           .host = HostTier(backend, stream,
                            {.table_rows = options.rows,
@@ -58,17 +64,18 @@ Tiers make_tiers(kernels::Backend& backend, kernels::Stream& stream, io::Disk& d
                             .bytes = tiers.host_bytes,
                             .record_bytes = record_bytes,
                             .policy = tiers.host_policy,
+                            .counts = counts,
                             .seed = options.seed}),
           .disk = DiskTier(backend, disk,
                            {.path = options.path,
                             .record_bytes = static_cast<std::uint32_t>(record_bytes),
                             .table_id = rows_file_shape(options).table_id,
                             .limit_bytes = tiers.disk_bytes,
-                            .open = open_options(tiers)}),
+                            .open = open_options(options)}),
           .transfers = RowTransfers(backend, chunk_rows(options.layout)),
           .counters = {},
           .record_bytes = record_bytes,
-          .changed_rows = {}};
+          .changed_rows = ChangedRows(options.rows)};
 }
 
 }  // namespace
@@ -142,47 +149,58 @@ kernels::HostRecords TieredStore::Implementation::scratch_records() const {
 void TieredStore::Implementation::write_records(std::span<const RowId> rows,
                                                 std::span<const std::byte* const> records) {
   CHECK(rows.size() == records.size());
-  auto* batch_rows = scratch_rows_.as<RowId>();
-  std::size_t first = 0;
-  while (first < rows.size()) {
-    const auto count = static_cast<std::size_t>(
-        std::min<std::int64_t>({scratch_length_, capacity(LeaseMode::kTrain),
-                                static_cast<std::int64_t>(rows.size() - first)}));
-    CHECK(count > 0);
-    for (std::size_t i = 0; i < count; ++i) {
-      std::memcpy(scratch_.as<std::byte>() + i * tiers_.record_bytes, records[first + i],
-                  tiers_.record_bytes);
-      batch_rows[i] = rows[first + i];
+  guarded([&] {
+    for (std::size_t first = 0; first < rows.size();) {
+      const auto count = static_cast<std::size_t>(
+          std::min<std::int64_t>({scratch_length_, capacity(LeaseMode::kTrain),
+                                  static_cast<std::int64_t>(rows.size() - first)}));
+      CHECK(count > 0);
+      write_batch(rows.subspan(first, count), records.subspan(first, count));
+      first += count;
     }
-    {
-      Lease lease(
-          acquire(*stream_, batch_rows, static_cast<std::int64_t>(count), LeaseMode::kTrain, {}));
-      backend_.unpack_records(*stream_, lease.arena(), scratch_records(), nullptr, lease.slots(),
-                              lease.count());
-      lease.mark_dirty();
-    }
-    stream_->synchronize();
-    first += count;
+  });
+}
+
+void TieredStore::Implementation::write_batch(std::span<const RowId> rows,
+                                              std::span<const std::byte* const> records) {
+  std::copy(rows.begin(), rows.end(), scratch_rows_.as<RowId>());
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    std::memcpy(scratch_.as<std::byte>() + i * tiers_.record_bytes, records[i],
+                tiers_.record_bytes);
   }
+  {
+    Lease lease(
+        acquire(*stream_, scratch_rows_.as<RowId>(), std::ssize(rows), LeaseMode::kTrain, {}));
+    backend_.unpack_records(*stream_, lease.arena(), scratch_records(), nullptr, lease.slots(),
+                            lease.count());
+    lease.mark_dirty();
+  }
+  stream_->synchronize();
 }
 
 void TieredStore::Implementation::read_records(RowId first, std::int64_t count, std::byte* out) {
-  auto* rows = scratch_rows_.as<RowId>();
-  for (std::int64_t done = 0; done < count;) {
-    const std::int64_t batch =
-        std::min({scratch_length_, capacity(LeaseMode::kReadOnly), count - done});
-    CHECK(batch > 0);
-    for (std::int64_t i = 0; i < batch; ++i) rows[i] = first + static_cast<RowId>(done + i);
-    {
-      const Lease lease(acquire(*stream_, rows, batch, LeaseMode::kReadOnly, {}));
-      backend_.pack_records(*stream_, lease.arena(), scratch_records(), nullptr, lease.slots(),
-                            batch);
+  guarded([&] {
+    for (std::int64_t done = 0; done < count;) {
+      const std::int64_t batch =
+          std::min({scratch_length_, capacity(LeaseMode::kReadOnly), count - done});
+      CHECK(batch > 0);
+      read_batch(first + static_cast<RowId>(done), batch,
+                 out + done * std::int64_t(tiers_.record_bytes));
+      done += batch;
     }
-    stream_->synchronize();
-    std::memcpy(out + done * std::int64_t(tiers_.record_bytes), scratch_.as<std::byte>(),
-                static_cast<std::size_t>(batch) * tiers_.record_bytes);
-    done += batch;
+  });
+}
+
+void TieredStore::Implementation::read_batch(RowId first, std::int64_t count, std::byte* out) {
+  auto* rows = scratch_rows_.as<RowId>();
+  std::iota(rows, rows + count, first);
+  {
+    const Lease lease(acquire(*stream_, rows, count, LeaseMode::kReadOnly, {}));
+    backend_.pack_records(*stream_, lease.arena(), scratch_records(), nullptr, lease.slots(),
+                          count);
   }
+  stream_->synchronize();
+  std::memcpy(out, scratch_.as<std::byte>(), static_cast<std::size_t>(count) * tiers_.record_bytes);
 }
 
 TableDelta TieredStore::Implementation::flush() {
@@ -191,16 +209,13 @@ TableDelta TieredStore::Implementation::flush() {
     prefetch_.finish();
     write_back_.flush();
     tiers_.disk.slots().seal();
-    auto& changed = tiers_.changed_rows;
-    std::sort(changed.begin(), changed.end());
-    changed.erase(std::unique(changed.begin(), changed.end()), changed.end());
-    flushed_rows_ = changed.size();
+    const RowSet& changed = tiers_.changed_rows.report();
     TableDelta delta;
-    delta.entries.reserve(changed.size());
-    for (const RowId row : changed) {
+    delta.entries.reserve(changed.count());
+    changed.for_each([&](RowId row) {
       const std::uint32_t slot = tiers_.residency.disk_slot(row);
       delta.entries.push_back({row, slot, tiers_.disk.generation(slot)});
-    }
+    });
     delta.next_generation = tiers_.disk.next_generation();
     delta.file_slots = tiers_.disk.slots().slots();
     return delta;
@@ -209,23 +224,24 @@ TableDelta TieredStore::Implementation::flush() {
 
 void TieredStore::Implementation::commit(std::uint64_t epoch) {
   guarded([&] {
-    // What the last flush reported is in a checkpoint now; later changes are not.
-    auto& changed = tiers_.changed_rows;
-    changed.erase(changed.begin(), changed.begin() + static_cast<std::ptrdiff_t>(flushed_rows_));
-    flushed_rows_ = 0;
+    tiers_.changed_rows.commit();
     tiers_.disk.slots().commit(epoch);
   });
 }
 
-void TieredStore::Implementation::restore(std::span<const CheckpointTable> kept) {
-  CHECK(!kept.empty() && total_.leases == 0 && tiers_.counters.leases == 0);
-  const bool any = std::any_of(kept.begin(), kept.end(),
-                               [](const CheckpointTable& table) { return !table.entries.empty(); });
-  if (!any) return;  // nothing was ever written: there is no file
-  std::vector<const CheckpointTable*> tables;
-  for (const CheckpointTable& table : kept) tables.push_back(&table);
-  tiers_.disk.restore(tables);
-  place_on_disk(kept.back().entries);
+void TieredStore::Implementation::restore(std::span<const CheckpointTable> kept,
+                                          std::size_t current) {
+  guarded([&] {
+    CHECK(current < kept.size() && total_.leases == 0 && tiers_.counters.leases == 0);
+    const bool any = std::any_of(kept.begin(), kept.end(), [](const CheckpointTable& table) {
+      return !table.entries.empty();
+    });
+    if (!any) return;  // nothing was ever written: there is no file
+    std::vector<const CheckpointTable*> tables;
+    for (const CheckpointTable& table : kept) tables.push_back(&table);
+    tiers_.disk.restore(tables, current);
+    place_on_disk(kept[current].entries);
+  });
 }
 
 void TieredStore::Implementation::place_on_disk(std::span<const TableEntry> entries) {
@@ -269,29 +285,37 @@ const kernels::LookupReport& TieredStore::Implementation::settle_counters() {
 }
 
 const StepCounters& TieredStore::Implementation::counters() {
-  settle_counters();
-  stalls_.collect(tiers_.counters);
-  tiers_.counters.io_retries = tiers_.disk.io_retries() - retries_before_step_;
+  guarded([&] {
+    settle_counters();
+    stalls_.collect(tiers_.counters);
+    tiers_.counters.io_retries = tiers_.disk.io_retries() - retries_before_step_;
+  });
   return tiers_.counters;
 }
 
+std::vector<RowId> TieredStore::Implementation::touched_rows() {
+  return guarded([&] { return tiers_.residency.touched(backend_, *stream_); });
+}
+
 TierUse TieredStore::Implementation::tier_use() {
-  prefetch_.publish();
-  const kernels::LookupReport& report = settle_counters();
-  TierUse use;
-  use.device_slots = tiers_.device.slots();
-  use.device_rows = use.device_slots - report.device.free;
-  use.device_bytes = use.device_rows * tiers_.record_bytes;
-  use.host_slots = tiers_.host.slots();
-  use.host_rows =
-      use.host_slots - report.host.free - static_cast<std::uint64_t>(prefetch_.held_slots());
-  use.host_bytes = use.host_rows * tiers_.record_bytes;
-  use.disk_slots = tiers_.disk.slots().slots();
-  use.disk_live_slots = use.disk_slots - tiers_.disk.slots().free_slots();
-  use.disk_bytes = tiers_.disk.file_bytes();
-  use.touched_rows = placed_rows_ - dropped_ - plan_.forgotten();
-  use.table_rows = options_.rows;
-  return use;
+  return guarded([&] {
+    prefetch_.publish();
+    const kernels::LookupReport& report = settle_counters();
+    TierUse use;
+    use.device_slots = tiers_.device.slots();
+    use.device_rows = use.device_slots - report.device.free;
+    use.device_bytes = use.device_rows * tiers_.record_bytes;
+    use.host_slots = tiers_.host.slots();
+    use.host_rows =
+        use.host_slots - report.host.free - static_cast<std::uint64_t>(prefetch_.held_slots());
+    use.host_bytes = use.host_rows * tiers_.record_bytes;
+    use.disk_slots = tiers_.disk.slots().slots();
+    use.disk_live_slots = use.disk_slots - tiers_.disk.slots().free_slots();
+    use.disk_bytes = tiers_.disk.file_bytes();
+    use.touched_rows = placed_rows_ - dropped_ - plan_.forgotten();
+    use.table_rows = options_.rows;
+    return use;
+  });
 }
 
 }  // namespace mneme::offload

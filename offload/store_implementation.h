@@ -40,7 +40,8 @@ class TieredStore::Implementation {
   void begin_step(std::uint64_t step);
 
   // Anything that fails between binding rows to slots and filling them leaves slots without their
-  // records: nothing may be read or written after that.
+  // records: nothing may be read or written after that. Every public function that touches a
+  // stream or the disk goes through here, since any of them may be the one that hears of a failure.
   template <typename Body>
   auto guarded(Body body) {
     if (!failure_.empty()) io::fail("{}", failure_);
@@ -68,7 +69,7 @@ class TieredStore::Implementation {
   void read_records(kernels::RowId first, std::int64_t count, std::byte* out);
   TableDelta flush();
   void commit(std::uint64_t epoch);
-  void restore(std::span<const CheckpointTable> kept);
+  void restore(std::span<const CheckpointTable> kept, std::size_t current);
 
   const kernels::SlotId* lease_slots(const Lease::State& lease) const {
     return lease.mode == LeaseMode::kTrain ? lease.slots.as<kernels::SlotId>()
@@ -78,9 +79,7 @@ class TieredStore::Implementation {
   TierUse tier_use();
 
   const StepCounters& counters();
-  std::vector<kernels::RowId> touched_rows() const {
-    return tiers_.residency.touched(backend_, *stream_);
-  }
+  std::vector<kernels::RowId> touched_rows();
 
   const StoreOptions& options() const { return options_; }
   Tiers& tiers() { return tiers_; }
@@ -97,6 +96,9 @@ class TieredStore::Implementation {
                     std::uint64_t& disk_us);
   void catch_up(const Lease::State& lease, const kernels::RowId* rows, const Currency& currency);
   void number_evaluation_slots();
+  // REQUIRE: one batch of scratch memory and one lease hold the rows.
+  void write_batch(std::span<const kernels::RowId> rows, std::span<const std::byte* const> records);
+  void read_batch(kernels::RowId first, std::int64_t count, std::byte* out);
   kernels::HostRecords scratch_records() const;
   void place_on_disk(std::span<const TableEntry> entries);
   void count_lease(std::int64_t count, const LeaseRows& missing);
@@ -132,7 +134,6 @@ class TieredStore::Implementation {
   std::uint64_t dropped_ = 0, prefetch_used_ = 0;  // as of the last report
   std::uint64_t placed_rows_ = 0;  // untouched rows that found a place, since the start
   std::uint64_t retries_before_step_ = 0;
-  std::size_t flushed_rows_ = 0;  // leading entries of changed_rows that the last flush reported
   StepCounters total_;
   std::string failure_;
 };

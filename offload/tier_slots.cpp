@@ -3,7 +3,7 @@
 namespace mneme::offload {
 
 TierSlots::TierSlots(kernels::Backend& backend, kernels::Stream& stream, kernels::Place place,
-                     kernels::Location* locations, std::uint32_t slots) {
+                     kernels::Location* locations, std::uint32_t slots, bool keeps_uses) {
   const auto make = [&]<typename T>(T*& array, std::uint64_t count) {
     buffers_.push_back(backend.allocate(static_cast<std::size_t>(count) * sizeof(T),
                                         kernels::MemoryKind::kDevice));
@@ -23,6 +23,7 @@ TierSlots::TierSlots(kernels::Backend& backend, kernels::Stream& stream, kernels
   make(table_.state, slots);
   make(table_.referenced, slots);
   make(table_.occupied, slots);
+  if (keeps_uses) make(table_.uses, slots);
   make(table_.totals, 1);
   backend.reset_slots(stream, table_);
 }

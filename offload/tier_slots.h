@@ -12,14 +12,14 @@ namespace mneme::offload {
 class TierSlots {
  public:
   // Device memory that one slot takes here, whichever tier it belongs to.
-  static constexpr std::uint64_t kBytesPerSlot = 31;
+  static constexpr std::uint64_t bytes_per_slot(bool keeps_uses) { return keeps_uses ? 35 : 31; }
   // The most slots that backends can count.
   static constexpr std::uint64_t kMost = std::uint64_t{1} << 29;
 
   // All slots are free once the stream has run. locations: device, [table rows], shared by the
-  // tiers of a table. slots may be 0: there is no such tier.
+  // tiers of a table. slots may be 0: there is no such tier. keeps_uses: of UseCounts.
   TierSlots(kernels::Backend& backend, kernels::Stream& stream, kernels::Place place,
-            kernels::Location* locations, std::uint32_t slots);
+            kernels::Location* locations, std::uint32_t slots, bool keeps_uses);
 
   std::uint32_t count() const { return table_.slots; }
   const kernels::SlotTable& table() const { return table_; }

@@ -89,8 +89,8 @@ void TieredStore::release_checkpoint(std::uint64_t epoch) {
   implementation_->tiers().disk.slots().release(epoch);
 }
 
-void TieredStore::restore(std::span<const CheckpointTable> kept) {
-  implementation_->restore(kept);
+void TieredStore::restore(std::span<const CheckpointTable> kept, std::size_t current) {
+  implementation_->restore(kept, current);
 }
 
 const StepCounters& TieredStore::step_counters() const {

@@ -55,8 +55,12 @@ struct StoreOptions {
   kernels::RecordLayout layout;
   float initial_standard_deviation = 0;
   std::uint64_t seed = 0;
+  // Of the run that the table belongs to: rows files of two runs cannot stand in for each other.
+  std::uint64_t run_id = 0;
   TierOptions tiers;
   std::string path;  // of the rows file; made when rows first go to disk
+  // Nothing is trained or flushed: the rows file is opened for reading.
+  bool read_only = false;
 };
 
 // How rows are brought up to the step in which they are read.
@@ -138,9 +142,10 @@ class TieredStore {
   // until release_checkpoint. Epochs ascend.
   void commit_checkpoint(std::uint64_t epoch);
   void release_checkpoint(std::uint64_t epoch);
-  // Opens the rows file with a table from checkpoints (oldest first, the last one is current).
+  // Opens the rows file with the tables of checkpoints, oldest first: kept[current] is the table
+  // to go on from, and no slot of the others is written before they are released.
   // REQUIRES: nothing acquired yet.
-  void restore(std::span<const CheckpointTable> kept);
+  void restore(std::span<const CheckpointTable> kept, std::size_t current);
 
   const StepCounters& step_counters() const;
   const StepCounters& total_counters() const;

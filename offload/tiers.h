@@ -2,9 +2,9 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 #include "kernels/backend.h"
+#include "offload/changed_rows.h"
 #include "offload/counters.h"
 #include "offload/device_tier.h"
 #include "offload/disk_tier.h"
@@ -27,9 +27,7 @@ struct Tiers {
   std::uint64_t step = 0;
   std::uint32_t use_counter = 0;  // leases so far
   std::uint64_t room_us = 0;      // that the caller spent making room, since the start
-  // Rows whose disk slot changed since the last committed checkpoint; with
-  // repetitions.
-  std::vector<kernels::RowId> changed_rows;
+  ChangedRows changed_rows;
 };
 
 }  // namespace mneme::offload

@@ -32,7 +32,7 @@ void WriteBack::submit(std::uint32_t buffer, RowId row) {
                             : std::nullopt;
   const std::uint32_t slot = tiers_.disk.submit_write(buffer, row, previous, tiers_.counters);
   residency.set_disk_slot(row, slot);
-  tiers_.changed_rows.push_back(row);
+  tiers_.changed_rows.note(row);
 }
 
 std::int64_t WriteBack::make_host_room(std::int64_t wanted, std::uint32_t lease) {

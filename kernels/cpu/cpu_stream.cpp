@@ -1,8 +1,11 @@
 #include "kernels/cpu/cpu_stream.h"
 
+#include <new>
+#include <system_error>
 #include <utility>
 
 #include "io/check.h"
+#include "io/error.h"
 #include "io/log.h"
 
 namespace mneme::kernels::cpu {
@@ -14,6 +17,12 @@ constexpr std::size_t kQueueLength = 1024;
 constexpr int kSpins = 400;
 
 thread_local bool is_worker = false;
+
+// Of work that asked the heap, not the backend: thread tasks, temporary arrays of algorithms.
+std::exception_ptr out_of_memory() {
+  return std::make_exception_ptr(
+      io::Error("out of memory in queued work; use a smaller tier budget, batch or model"));
+}
 
 void pause_briefly() {
 #if defined(__x86_64__)
@@ -40,6 +49,7 @@ double CpuEvent::seconds_since(const Event& earlier) const {
   const auto reached_at = [](const CpuEvent& event) {
     std::lock_guard lock(event.mutex_);
     CHECK(event.recorded_ > 0 && event.reached_ == event.recorded_, "an event not yet reached");
+    if (const auto error = event.failure_of(event.recorded_)) std::rethrow_exception(error);
     return event.reached_at_;
   };
   return std::chrono::duration<double>(reached_at(*this) - reached_at(*other)).count();
@@ -51,9 +61,53 @@ bool CpuEvent::reached() const {
 }
 
 void CpuEvent::synchronize() {
-  std::unique_lock lock(mutex_);
-  const std::uint64_t ticket = recorded_;
-  changed_.wait(lock, [&] { return reached_ >= ticket; });
+  std::uint64_t record = 0;
+  {
+    std::lock_guard lock(mutex_);
+    record = recorded_;
+    ++references_;
+  }
+  await(record);
+}
+
+std::uint64_t CpuEvent::start_record() {
+  std::lock_guard lock(mutex_);
+  if (references_ == 0) failures_.clear();
+  ++references_;
+  // reach() runs on a worker and must not fail for want of memory.
+  failures_.reserve(failures_.size() + static_cast<std::size_t>(references_));
+  return ++recorded_;
+}
+
+// Notifies under the lock: once it is released, the event may be destroyed.
+void CpuEvent::reach(std::uint64_t record, std::exception_ptr error) {
+  std::lock_guard lock(mutex_);
+  if (error) failures_.push_back({record, std::move(error)});
+  if (reached_ < record) {
+    reached_ = record;
+    reached_at_ = std::chrono::steady_clock::now();
+  }
+  --references_;
+  changed_.notify_all();
+}
+
+void CpuEvent::await(std::uint64_t record) {
+  std::exception_ptr error;
+  {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return reached_ >= record; });
+    error = failure_of(record);
+    --references_;
+    changed_.notify_all();
+  }
+  if (error) std::rethrow_exception(error);
+}
+
+std::exception_ptr CpuEvent::failure_of(std::uint64_t record) const {
+  for (const Failure& failure : failures_) {
+    if (failure.record == record) return failure.error;
+  }
+  return nullptr;
 }
 
 void StreamList::add(CpuStream& stream) {
@@ -73,7 +127,14 @@ void StreamList::drain() {
 
 CpuStream::CpuStream(Backend& backend, StreamList& list, int threads)
     : list_(list), threads_(threads), arena_(threads, 1), scratch_(backend), ring_(kQueueLength) {
-  worker_ = std::thread([this] { run(); });
+  try {
+    worker_ = std::thread([this] { run(); });
+  } catch (const std::system_error& error) {
+    io::fail(
+        "cannot start a thread for a stream: {}; raise the limits on processes and memory "
+        "(ulimit -u, ulimit -v)",
+        error.code().message());
+  }
   list_.add(*this);
 }
 
@@ -85,7 +146,7 @@ CpuStream::~CpuStream() {
   not_empty_.notify_one();
   worker_.join();
   list_.remove(*this);
-  if (error_) {
+  if (error_ && !inherited_) {
     try {
       std::rethrow_exception(error_);
     } catch (const std::exception& error) {
@@ -95,46 +156,24 @@ CpuStream::~CpuStream() {
 }
 
 void CpuStream::enqueue(Work work) {
-  push({std::move(work), true});
+  push({.work = std::move(work)});
 }
 
 void CpuStream::record(Event& event) {
   CpuEvent& cpu = as_cpu_event(event);
-  std::uint64_t ticket = 0;
-  {
-    std::lock_guard lock(cpu.mutex_);
-    ticket = ++cpu.recorded_;
-    ++cpu.references_;
-  }
-  push({[&cpu, ticket](Scratch&) {
-          // Notified under the lock: once it is released, the event may be destroyed.
-          std::lock_guard lock(cpu.mutex_);
-          if (cpu.reached_ < ticket) {
-            cpu.reached_ = ticket;
-            cpu.reached_at_ = std::chrono::steady_clock::now();
-          }
-          --cpu.references_;
-          cpu.changed_.notify_all();
-        },
-        false});
+  push({.work = {}, .reached = &cpu, .record = cpu.start_record()});
 }
 
 void CpuStream::wait(Event& event) {
   CpuEvent& cpu = as_cpu_event(event);
-  std::uint64_t ticket = 0;
+  std::uint64_t record = 0;
   {
     std::lock_guard lock(cpu.mutex_);
-    ticket = cpu.recorded_;
-    if (cpu.reached_ >= ticket) return;
+    record = cpu.recorded_;
+    if (cpu.reached_ >= record && !cpu.failure_of(record)) return;
     ++cpu.references_;
   }
-  push({[&cpu, ticket](Scratch&) {
-          std::unique_lock lock(cpu.mutex_);
-          cpu.changed_.wait(lock, [&] { return cpu.reached_ >= ticket; });
-          --cpu.references_;
-          cpu.changed_.notify_all();
-        },
-        false});
+  push({.work = {}, .awaited = &cpu, .record = record});
 }
 
 void CpuStream::synchronize() {
@@ -143,6 +182,7 @@ void CpuStream::synchronize() {
     std::unique_lock lock(mutex_);
     wait_until_run(lock);
     error = std::exchange(error_, nullptr);
+    inherited_ = false;
     failed_.store(false, std::memory_order_relaxed);
   }
   if (error) std::rethrow_exception(error);
@@ -199,26 +239,41 @@ void CpuStream::run() {
   while (pop(item)) {
     std::exception_ptr error;
     try {
-      if (!item.in_arena) {
-        item.work(scratch_);
-      } else if (!failed_.load(std::memory_order_relaxed)) {
-        scratch_.reset();
-        arena_.execute([&] { item.work(scratch_); });
-      }
+      run(item);
+    } catch (const std::bad_alloc&) {
+      error = out_of_memory();
     } catch (...) {
       error = std::current_exception();
     }
+    const bool inherited = item.awaited != nullptr;
     item = {};  // what the closure captured goes before the work counts as finished
-    finish(error);
+    finish(std::move(error), inherited);
   }
 }
 
-void CpuStream::finish(std::exception_ptr error) {
+void CpuStream::run(Item& item) {
+  if (item.reached != nullptr) {
+    item.reached->reach(item.record, error());
+  } else if (item.awaited != nullptr) {
+    item.awaited->await(item.record);
+  } else if (!failed_.load(std::memory_order_relaxed)) {
+    scratch_.reset();
+    arena_.execute([&] { item.work(scratch_); });
+  }
+}
+
+std::exception_ptr CpuStream::error() {
+  std::lock_guard lock(mutex_);
+  return error_;
+}
+
+void CpuStream::finish(std::exception_ptr error, bool inherited) {
   {
     std::lock_guard lock(mutex_);
     ++finished_;
     if (error && !error_) {
       error_ = std::move(error);
+      inherited_ = inherited;
       failed_.store(true, std::memory_order_relaxed);
     }
   }

@@ -1,6 +1,10 @@
 // A CPU stream is a worker thread that runs queued closures in order. Each closure runs inside the
 // stream's TBB arena, so that its parallel loops use the backend's number of threads; two streams
 // never steal each other's work.
+//
+// Work behind a failure is skipped, on the stream that failed and on every stream that waits for an
+// event recorded behind it: what failed work should have written is never read. So each record of
+// an event carries the failure that its stream had when it got there.
 #pragma once
 
 #include <tbb/task_arena.h>
@@ -21,6 +25,7 @@
 namespace mneme::kernels::cpu {
 
 // Work that refers to an event keeps it alive: the destructor waits until none is queued.
+// synchronize() and seconds_since() throw the failure that the last record carries.
 class CpuEvent final : public Event {
  public:
   ~CpuEvent() override;
@@ -30,11 +35,27 @@ class CpuEvent final : public Event {
 
  private:
   friend class CpuStream;
+  // One call of record(), by its number.
+  struct Failure {
+    std::uint64_t record = 0;
+    std::exception_ptr error;
+  };
+
+  // The number of a new record, which reach() ends.
+  std::uint64_t start_record();
+  void reach(std::uint64_t record, std::exception_ptr error);
+  // Blocks until the record is reached; throws the failure that it carries. Gives up a reference.
+  void await(std::uint64_t record);
+  // Null when the record's stream had not failed. REQUIRES the lock.
+  std::exception_ptr failure_of(std::uint64_t record) const;
+
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::uint64_t recorded_ = 0;  // record() calls
   std::uint64_t reached_ = 0;   // the newest of them that a stream has reached
-  int references_ = 0;          // queued records and waits
+  // Queued records and waits, and callers that wait.
+  int references_ = 0;
+  std::vector<Failure> failures_;  // of the last record and those that somebody still waits for
   std::chrono::steady_clock::time_point reached_at_;
 };
 
@@ -64,8 +85,8 @@ class CpuStream final : public Stream {
   CpuStream(const CpuStream&) = delete;
   CpuStream& operator=(const CpuStream&) = delete;
 
-  // Queues work; blocks while the queue is full. After work has thrown, later work is skipped until
-  // synchronize() has rethrown the exception.
+  // Queues work; blocks while the queue is full. After work has thrown, or a wait has met an event
+  // that carries a failure, later work is skipped until synchronize() has rethrown the exception.
   void enqueue(Work work);
 
   void record(Event& event) override;
@@ -79,15 +100,21 @@ class CpuStream final : public Stream {
   int threads() const { return threads_; }
 
  private:
+  // Work, which runs in the arena, or an event to reach or to wait for, which may block.
   struct Item {
     Work work;
-    bool in_arena = true;  // false for events, which must run (and may block) outside of the arena
+    CpuEvent* reached = nullptr;
+    CpuEvent* awaited = nullptr;
+    std::uint64_t record = 0;  // of the event
   };
 
   void push(Item item);
   bool pop(Item& item);
   void run();
-  void finish(std::exception_ptr error);
+  void run(Item& item);
+  // inherited: the error came with an event.
+  void finish(std::exception_ptr error, bool inherited);
+  std::exception_ptr error();
   void wait_until_run(std::unique_lock<std::mutex>& lock);
 
   StreamList& list_;
@@ -105,6 +132,7 @@ class CpuStream final : public Stream {
   bool worker_sleeps_ = false;
   bool stopping_ = false;
   std::exception_ptr error_;
+  bool inherited_ = false;           // error_ came with an event: another stream tells of it, too
   std::atomic<bool> failed_{false};  // error_ is set
   std::thread worker_;               // last: starts when everything else is there
 };

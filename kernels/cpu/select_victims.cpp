@@ -143,6 +143,7 @@ void select(const SlotTable& table, const SelectVictimsArgs& args, Scratch& scra
     args.state[i] = table.state[slot];
     if (args.last_used != nullptr) args.last_used[i] = table.last_used[slot];
     if (args.frequency != nullptr) args.frequency[i] = table.frequency[slot];
+    if (args.uses != nullptr) args.uses[i] = table.uses[slot];
     slot_updates::unbind(table, row, slot, table.state[slot]);
   }
   *args.count = static_cast<std::uint64_t>(wanted);
@@ -156,6 +157,7 @@ void CpuBackend::select_victims(Stream& stream, const SlotTable& table,
   CHECK(table.slots >= 1 && slot_updates::is_table(table));
   CHECK(args.wanted >= 0 && args.slots != nullptr && args.rows != nullptr &&
         args.state != nullptr && args.count != nullptr);
+  CHECK(args.uses == nullptr || table.uses != nullptr);
   CHECK(args.hand != nullptr || !slot_scores::has_hand(args.kind));
   on(stream).enqueue([=](Scratch& scratch) { select(table, args, scratch); });
 }

@@ -69,6 +69,7 @@ void CpuBackend::demote_victims(Stream& stream, const SlotTable& device, const S
   CHECK(args.slots != nullptr && args.rows != nullptr && args.state != nullptr &&
         args.last_used != nullptr && args.frequency != nullptr && args.count != nullptr &&
         args.from != nullptr && args.to != nullptr);
+  CHECK((args.uses != nullptr) == (host.uses != nullptr));
   on(stream).enqueue([=](Scratch& scratch) { demote(device, host, args, scratch); });
 }
 

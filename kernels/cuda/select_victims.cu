@@ -91,6 +91,7 @@ __global__ void unbind_kernel(SlotTable table, SelectVictimsArgs args,
   args.state[i] = state;
   if (args.last_used != nullptr) args.last_used[i] = table.last_used[slot];
   if (args.frequency != nullptr) args.frequency[i] = table.frequency[slot];
+  if (args.uses != nullptr) args.uses[i] = table.uses[slot];
   slot_updates::unbind(table, row, slot, state);
 }
 
@@ -150,6 +151,7 @@ void CudaBackend::select_victims(Stream& stream, const SlotTable& table,
   CHECK(table.slots >= 1 && slot_updates::is_table(table));
   CHECK(args.wanted >= 0 && args.slots != nullptr && args.rows != nullptr &&
         args.state != nullptr && args.count != nullptr);
+  CHECK(args.uses == nullptr || table.uses != nullptr);
   CHECK(args.hand != nullptr || !slot_scores::has_hand(args.kind));
   Operation operation(stream, "select_victims");
   switch (args.kind) {

@@ -114,6 +114,7 @@ void CudaBackend::demote_victims(Stream& stream, const SlotTable& device, const 
   CHECK(args.slots != nullptr && args.rows != nullptr && args.state != nullptr &&
         args.last_used != nullptr && args.frequency != nullptr && args.count != nullptr &&
         args.from != nullptr && args.to != nullptr);
+  CHECK((args.uses != nullptr) == (host.uses != nullptr));
   Operation operation(stream, "demote_victims");
   const std::uint64_t* const kept = sums_of(operation, slot_moves::CountVictims{args}, args.most);
   operation.launch(one_thread_each(args.most), demote_kernel, device, host, args, kept,

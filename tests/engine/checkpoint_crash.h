@@ -26,7 +26,7 @@ class CheckpointCrash : public ::testing::Test {
       if (step % 2 != 0) continue;
       SavedState state = run.state(step);
       const std::size_t before = disk.operation_count();
-      run.checkpoints().save(step, {});
+      run.save(step);
       state.saved_operation = disk.operation_count();
       state.rename_operation = state.saved_operation;
       for (std::size_t op = before; op < disk.operation_count(); ++op) {
@@ -47,11 +47,11 @@ class CheckpointCrash : public ::testing::Test {
       if (state.rename_operation <= boundary) possible = &state;
     }
     CheckpointRun run(backend_, crashed, 17);
-    if (!run.checkpoints().exists()) {
+    if (!run.has_checkpoint()) {
       EXPECT_EQ(certain, nullptr) << "the committed checkpoint is gone";
       return;
     }
-    const std::uint64_t step = run.checkpoints().load().step;
+    const std::uint64_t step = run.load();
     ASSERT_NE(possible, nullptr);
     const SavedState* shown = step == possible->step ? possible : certain;
     ASSERT_NE(shown, nullptr);
@@ -62,9 +62,9 @@ class CheckpointCrash : public ::testing::Test {
     if (!go_on) return;
     for (std::uint64_t next = step + 1; next <= step + 3; ++next) run.step(next);
     const SavedState later = run.state(step + 3);
-    run.checkpoints().save(step + 3, {});
+    run.save(step + 3);
     CheckpointRun again(backend_, crashed, 17);
-    EXPECT_EQ(again.checkpoints().load().step, step + 3);
+    EXPECT_EQ(again.load(), step + 3);
     EXPECT_EQ(again.state(step + 3).records, later.records);
   }
 

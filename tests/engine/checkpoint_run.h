@@ -3,11 +3,12 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "engine/checkpoint.h"
-#include "io/simulated_disk.h"
 #include "tests/offload/store_run.h"
+#include "tests/simulated_disk/simulated_disk.h"
 
 namespace mneme::engine::testing {
 
@@ -23,6 +24,7 @@ struct SavedState {
 class CheckpointRun {
  public:
   static constexpr std::uint64_t kRows = 48;
+  static constexpr const char* kDirectory = "/run/checkpoints";
 
   CheckpointRun(kernels::Backend& backend, io::Disk& disk, std::uint64_t seed)
       : backend_(backend),
@@ -31,8 +33,11 @@ class CheckpointRun {
         store_(backend, disk, options_),
         run_(backend, store_, seed),
         parameters_(backend, {{.name = "w", .shape = {5, 3}, .init = {}}}),
-        checkpoints_(disk, *stream_, &parameters_, {&store_},
-                     {.run_directory = "/run", .keep = 2, .identity = {{"model.width", "5"}}}) {}
+        disk_(disk),
+        checkpoints_(disk, *stream_, parameters_, {&store_},
+                     {.run_directory = "/run", .keep = 2, .run_id = 9}) {
+    disk.make_directories("/run/checkpoints");
+  }
 
   static offload::StoreOptions store_options() {
     offload::StoreOptions options = offload::testing::small_store(kRows);
@@ -51,7 +56,12 @@ class CheckpointRun {
     return {step, run_.all_records(),
             parameters_.read(*stream_, ParameterBuffer::kValues, parameters_.find("w")), 0, 0};
   }
-  Checkpointer& checkpoints() { return checkpoints_; }
+  bool has_checkpoint() const { return manifest_exists(disk_, kDirectory); }
+  std::uint64_t load(std::optional<std::uint64_t> step = {}) {
+    return checkpoints_.load(read_manifest(disk_, kDirectory), step).step;
+  }
+  void save(std::uint64_t step) { checkpoints_.save(step, record(), {}); }
+  static RunRecord record() { return {.id = 9, .config = "", .data = {}, .schedule = {{1, {}}}}; }
   offload::TieredStore& store() { return store_; }
 
  private:
@@ -61,6 +71,7 @@ class CheckpointRun {
   offload::TieredStore store_;
   offload::testing::StoreRun run_;
   Parameters parameters_;
+  io::Disk& disk_;
   Checkpointer checkpoints_;
 };
 

@@ -11,7 +11,7 @@
 #include "engine/config.h"
 #include "engine/config_keys.h"
 #include "engine/model_options.h"
-#include "engine/run.h"
+#include "engine/run_options.h"
 #include "engine/schedule.h"
 #include "io/error.h"
 #include "kernels/catch_up_table.h"
@@ -59,7 +59,7 @@ struct Ends {
 void check_as_owners_do(const Config& config) {
   resolve(model_options(config));
   if (!config.has_memory()) return;
-  const memory::RowOptimizerOptions rows = value_table_options(config).optimizer;
+  const memory::RowOptimizerOptions rows = value_table_options(config, 0).optimizer;
   memory::check_options(rows);
   if (rows.kind != kernels::RowOptimizerKind::kAdamW) return;
   kernels::CatchUpTable table({.beta1 = rows.beta1,

@@ -235,7 +235,8 @@ TEST_F(DataTest, UnusableDataIsAnErrorThatNamesIt) {
   EXPECT_EQ(error_of(options_of("")),
             "data.path is not set; name a text file, a folder of text or token shards");
   EXPECT_EQ(error_of(options_of("/nowhere/at/all")),
-            "data.path /nowhere/at/all: there is no such file or folder");
+            "data.path /nowhere/at/all: there is no such file or folder; name the data with --set "
+            "data.path=PATH");
   EXPECT_NE(error_of(options_of(write("empty", ""))).find("empty"), std::string::npos);
   EXPECT_NE(error_of(options_of(folder_.string())).find(folder_.string()), std::string::npos);
   const std::string shorter = write("short", "sixteen letters!");

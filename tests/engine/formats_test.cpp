@@ -10,13 +10,15 @@
 #include <vector>
 
 #include "engine/manifest.h"
+#include "engine/metrics.h"
 #include "engine/row_table_file.h"
+#include "engine/run_config_file.h"
 #include "io/aligned_buffer.h"
 #include "io/error.h"
 #include "io/record_file.h"
-#include "io/simulated_disk.h"
 #include "kernels/backend.h"
 #include "offload/rows_file.h"
+#include "tests/simulated_disk/simulated_disk.h"
 
 #include "tests/support/test_backend.h"
 
@@ -47,25 +49,48 @@ const std::string kManifest = R"({
  "body": {
   "checkpoints": [
    {
-    "dense": "dense-0000000020.safetensors",
-    "dense_checksum": 18364758544493064720,
-    "state": {},
+    "dense": {
+     "checksum": 18364758544493064720,
+     "name": "dense-0000000020.safetensors"
+    },
+    "metrics": {
+     "bytes": 4711,
+     "checksum": 99
+    },
     "step": 20,
     "tables": [
      [
-      "table-0-0000000010-base.rows-table",
-      "table-0-0000000020.rows-table"
+      {
+       "checksum": 7,
+       "name": "table-0-0000000010-base.rows-table"
+      },
+      {
+       "checksum": 8,
+       "name": "table-0-0000000020.rows-table"
+      }
      ]
     ]
    }
   ],
-  "format": 1,
-  "identity": {
-   "model.width": "128",
-   "run.seed": "1"
+  "format": 2,
+  "run": {
+   "config": "[run]\n",
+   "data": {
+    "bytes": 12000,
+    "checksum": 5
+   },
+   "id": 1311768467463790320,
+   "schedule": [
+    {
+     "first_step": 1,
+     "keys": {
+      "train.steps": "200"
+     }
+    }
+   ]
   }
  },
- "checksum": "58f3c41ebc0d2343"
+ "checksum": "5ba812c6c7bd3c1e"
 }
 )";
 
@@ -171,8 +196,9 @@ TEST(Formats, ARowsFileBelongsToTheTableOfThisIdentity) {
   options.table = 2;
   options.rows = 1ull << 26;
   options.seed = 17;
+  options.run_id = 5;
   options.layout = layout_of_width(3);
-  EXPECT_EQ(offload::rows_file_shape(options).table_id, 0x675c0997d2d419b2u);
+  EXPECT_EQ(offload::rows_file_shape(options).table_id, 0x1c9569d04cffeb68u);
   EXPECT_EQ(offload::rows_file_shape(options).payload_bytes, 128u);
 }
 
@@ -189,13 +215,15 @@ TEST(Formats, ARowTableFileHasTheseBytes) {
 
 TEST(Formats, AManifestHasTheseBytes) {
   Manifest manifest;
-  manifest.identity = {{"run.seed", "1"}, {"model.width", "128"}};
-  manifest.checkpoints = {
-      {.step = 20,
-       .dense = "dense-0000000020.safetensors",
-       .dense_checksum = 0xfedcba9876543210,
-       .tables = {{"table-0-0000000010-base.rows-table", "table-0-0000000020.rows-table"}},
-       .state = {}}};
+  manifest.run = {.id = 0x123456789abcdef0,
+                  .config = "[run]\n",
+                  .data = {12000, 5},
+                  .schedule = {{1, {{"train.steps", "200"}}}}};
+  manifest.checkpoints = {{.step = 20,
+                           .dense = {"dense-0000000020.safetensors", 0xfedcba9876543210},
+                           .tables = {{{"table-0-0000000010-base.rows-table", 7},
+                                       {"table-0-0000000020.rows-table", 8}}},
+                           .metrics = {4711, 99}}};
   io::SimulatedDisk disk({.record_log = false});
   disk.make_directories("/run");
   write_manifest(disk, "/run", manifest);
@@ -204,10 +232,34 @@ TEST(Formats, AManifestHasTheseBytes) {
 
   disk.write_file("/run/manifest.json", std::as_bytes(std::span(kManifest)));
   const Manifest read = read_manifest(disk, "/run");
-  EXPECT_EQ(read.identity, manifest.identity);
-  ASSERT_EQ(read.checkpoints.size(), 1u);
-  EXPECT_EQ(read.checkpoints[0].tables, manifest.checkpoints[0].tables);
-  EXPECT_EQ(read.checkpoints[0].dense_checksum, 0xfedcba9876543210u);
+  EXPECT_EQ(read.checkpoints, manifest.checkpoints);
+  EXPECT_EQ(read.run.id, manifest.run.id);
+  EXPECT_EQ(read.run.config, manifest.run.config);
+  EXPECT_EQ(read.run.data, manifest.run.data);
+  EXPECT_EQ(read.run.schedule, manifest.run.schedule);
+}
+
+TEST(Formats, AConfigurationFileStartsWithThisLine) {
+  const std::string config = "[run]\nseed = 1\n";
+  const std::string text = run_config_text(0x123456789abcdef0, config);
+  EXPECT_EQ(text,
+            "# mneme run 123456789abcdef0, checksum 0718e8430ed94cbd; change keys with --set, not "
+            "in this file\n" +
+                config);
+  EXPECT_EQ(run_of_config_text(text), 0x123456789abcdef0u);
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    std::string damaged = text;
+    damaged[i] ^= 1;
+    EXPECT_NE(run_of_config_text(damaged), run_of_config_text(text)) << i;
+    EXPECT_EQ(run_of_config_text(text.substr(0, i)), std::nullopt) << i;
+  }
+}
+
+TEST(Formats, AMarkOfTheMetricsIsThisOne) {
+  MetricsMark mark = extend_mark({}, "{\"step\":1}\n");
+  mark = extend_mark(mark, "{\"step\":2}\n");
+  EXPECT_EQ(mark.bytes, 22u);
+  EXPECT_EQ(mark.checksum, 0xc2352e9ade881966u);
 }
 
 }  // namespace

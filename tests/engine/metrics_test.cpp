@@ -9,14 +9,24 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "io/disk.h"
 #include "io/error.h"
 
 namespace mneme::engine {
 namespace {
+
+StepMetrics metrics_of(std::uint64_t step) {
+  StepMetrics metrics;
+  metrics.step = step;
+  metrics.loss = 5.5 / static_cast<double>(step);
+  return metrics;
+}
 
 class Metrics : public ::testing::Test {
  protected:
@@ -35,17 +45,21 @@ class Metrics : public ::testing::Test {
     for (std::string line; std::getline(file, line);) all.push_back(nlohmann::json::parse(line));
     return all;
   }
-  void append(const std::string& text) const { std::ofstream(path(), std::ios::app) << text; }
+  void append(const std::string& more) const { std::ofstream(path(), std::ios::app) << more; }
+  void write(const std::string& text) const { std::ofstream(path(), std::ios::trunc) << text; }
+  std::string text() const {
+    std::ifstream file(path());
+    return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  }
+  MetricsMark write_steps(std::uint64_t steps) {
+    MetricsWriter writer(*disk_, path(), {}, 0);
+    for (std::uint64_t step = 1; step <= steps; ++step) writer.write(metrics_of(step));
+    return writer.sync();
+  }
 
   std::filesystem::path folder_;
+  std::unique_ptr<io::Disk> disk_ = io::make_posix_disk();
 };
-
-StepMetrics metrics_of(std::uint64_t step) {
-  StepMetrics metrics;
-  metrics.step = step;
-  metrics.loss = 5.5 / static_cast<double>(step);
-  return metrics;
-}
 
 TEST_F(Metrics, ALineHoldsEverythingThatWasMeasured) {
   StepMetrics metrics = metrics_of(7);
@@ -100,7 +114,7 @@ TEST_F(Metrics, ALossThatIsNotANumberIsStillJson) {
 }
 
 TEST_F(Metrics, EachLineIsInTheFileWhenWriteReturns) {
-  MetricsWriter writer(path(), 0);
+  MetricsWriter writer(*disk_, path(), {}, 0);
   writer.write(metrics_of(1));
   ASSERT_EQ(lines().size(), 1u);
   writer.write(metrics_of(2));
@@ -109,31 +123,53 @@ TEST_F(Metrics, EachLineIsInTheFileWhenWriteReturns) {
 }
 
 TEST_F(Metrics, ResumingDropsTheStepsAfterTheCheckpoint) {
-  {
-    MetricsWriter writer(path(), 0);
-    for (std::uint64_t step = 1; step <= 5; ++step) writer.write(metrics_of(step));
-  }
-  MetricsWriter writer(path(), 3);
+  const MetricsMark third = write_steps(3);
+  append(metrics_line(metrics_of(4)) + "\n" + "{\"step\":5,\"lo");  // torn
+  MetricsWriter writer(*disk_, path(), third, 3);
   EXPECT_EQ(lines().size(), 3u);
   writer.write(metrics_of(4));
   ASSERT_EQ(lines().size(), 4u);
   EXPECT_EQ(lines()[3]["step"], 4);
+  EXPECT_EQ(check_metrics(*disk_, path(), writer.sync()), MetricsState::kIntact);
 }
 
-TEST_F(Metrics, ATornLineIsDropped) {
-  { MetricsWriter(path(), 0).write(metrics_of(1)); }
-  append("{\"step\":2}");  // whole, but its end was not written
-  MetricsWriter writer(path(), 9);
-  EXPECT_EQ(lines().size(), 1u);
-  append("{\"step\":2,\"lo\n");
-  MetricsWriter again(path(), 9);
-  EXPECT_EQ(lines().size(), 1u);
+TEST_F(Metrics, LinesThatChangedOrVanishedAreNoticed) {
+  const MetricsMark mark = write_steps(4);
+  const std::string whole = text();
+  EXPECT_EQ(check_metrics(*disk_, path(), mark), MetricsState::kIntact);
+  const std::size_t second = whole.find('\n') + 1;
+  const std::size_t third = whole.find('\n', second) + 1;
+  std::string flipped = whole;
+  flipped[second + 12] ^= 1;
+  for (const std::string& changed :
+       {flipped, whole.substr(0, second) + whole.substr(third), whole.substr(0, whole.size() - 1),
+        whole.substr(second), std::string()}) {
+    write(changed);
+    EXPECT_EQ(check_metrics(*disk_, path(), mark), MetricsState::kChanged);
+  }
+  std::filesystem::remove(path());
+  EXPECT_EQ(check_metrics(*disk_, path(), mark), MetricsState::kChanged);
+}
+
+TEST_F(Metrics, WhatIsLeftOfChangedLinesIsKeptWithAWarning) {
+  const MetricsMark mark = write_steps(4);
+  const std::string whole = text();
+  const std::size_t second = whole.find('\n') + 1;
+  write(whole.substr(second) + "{\"step\":9}\n" + "no json\n");
+  ::testing::internal::CaptureStderr();
+  MetricsWriter writer(*disk_, path(), mark, 4);
+  EXPECT_NE(::testing::internal::GetCapturedStderr().find(path()), std::string::npos);
+  writer.write(metrics_of(5));
+  ASSERT_EQ(lines().size(), 4u);
+  EXPECT_EQ(lines()[0]["step"], 2);
+  EXPECT_EQ(lines()[3]["step"], 5);
+  EXPECT_EQ(check_metrics(*disk_, path(), writer.sync()), MetricsState::kIntact);
 }
 
 TEST_F(Metrics, AnUnwritablePlaceIsAnErrorThatNamesIt) {
   const std::string missing = (folder_ / "missing" / "metrics.jsonl").string();
   try {
-    MetricsWriter writer(missing, 0);
+    MetricsWriter writer(*disk_, missing, {}, 0);
     FAIL() << "no error";
   } catch (const io::Error& error) {
     EXPECT_NE(std::string(error.what()).find(missing), std::string::npos) << error.what();
@@ -145,7 +181,7 @@ TEST_F(Metrics, AFailedWriteIsAnErrorThatNamesTheStep) {
   rlimit before{};
   ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
   const auto handler = std::signal(SIGXFSZ, SIG_IGN);
-  MetricsWriter writer(path(), 0);
+  MetricsWriter writer(*disk_, path(), {}, 0);
   rlimit limit = before;
   limit.rlim_cur = 100;
   ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &limit), 0);
@@ -158,6 +194,7 @@ TEST_F(Metrics, AFailedWriteIsAnErrorThatNamesTheStep) {
   ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
   std::signal(SIGXFSZ, handler);
   EXPECT_NE(message.find("metrics of step 12"), std::string::npos) << message;
+  EXPECT_NE(message.find(path()), std::string::npos) << message;
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "engine/run.h"
+#include "engine/run_directory.h"
 #include "engine/trainer.h"
 #include "io/disk.h"
 #include "tests/io/temporary_directory.h"
@@ -141,8 +142,10 @@ class TinyRun {
   Outcome outcome(const Config& config) {
     Config whole = config;
     whole.tiers = this->config("").tiers;
-    Run run(whole, *disk_);
-    const std::uint64_t step = run.load();
+    const RunDirectory directory(*disk_, config.run.directory);
+    Run run(whole, *disk_,
+            {.id = directory.manifest().run.id, .schedule = directory.manifest().run.schedule});
+    const std::uint64_t step = run.load(directory.manifest()).step;
     Outcome outcome;
     outcome.losses = read_losses(config.run.directory);
     if (run.table() != nullptr) {

@@ -1,4 +1,4 @@
 # Whole training runs: the promises end to end.
 mneme_test(trainer_test DEVICES
-  SOURCES trainer_tiering_test.cpp trainer_resume_test.cpp
+  SOURCES trainer_tiering_test.cpp trainer_resume_test.cpp trainer_changes_test.cpp
   LIBRARIES mneme_engine nlohmann_json::nlohmann_json)

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/run_files.h"
 #include "io/error.h"
 #include "tests/engine/tiny_run.h"
 
@@ -133,17 +134,16 @@ TEST_F(TrainerResume, KeepsAsManyCheckpointsAsAskedAndEachOfThemLoads) {
   config.checkpoint.every = 1;
   config.checkpoint.keep = 3;
   run_.train(config);
-  const Manifest manifest =
-      read_manifest(run_.disk(), Checkpointer::directory(config.run.directory));
+  const Manifest manifest = read_manifest(run_.disk(), checkpoints_directory(config.run.directory));
   ASSERT_EQ(manifest.checkpoints.size(), 3u);
   for (const CheckpointEntry& entry : manifest.checkpoints) {
     // A run of that many steps of the same schedule ends with the same table.
     Config part = run_.tiered("part-" + std::to_string(entry.step));
     train_until(part, entry.step, false);
-    engine::Run run(config, run_.disk());
-    EXPECT_EQ(run.load(entry.step), entry.step);
+    const ReadRun read = read_run(RunDirectory(run_.disk(), config.run.directory), {}, entry.step);
+    EXPECT_EQ(read.step, entry.step);
     std::vector<float> values(TinyRun::kRows * 16);
-    run.table()->read_values(entry.step, 0, TinyRun::kRows, values);
+    read.run->table()->read_values(entry.step, 0, TinyRun::kRows, values);
     EXPECT_TRUE(testing::same_bits(values, run_.outcome(part).table)) << "step " << entry.step;
   }
 }
@@ -166,9 +166,8 @@ TEST_F(TrainerResume, ACheckpointOfAnotherConfigurationIsRefusedByKey) {
       {"model.feed_forward_hidden", [](Config& c) { c.model.feed_forward_hidden = 32; }},
       {"memory.half_keys", [](Config& c) { c.memory.half_keys = 17; }},
       {"memory.optimizer.beta2", [](Config& c) { c.memory.optimizer.beta2 = 0.9; }},
-      {"optimizer.learning_rate", [](Config& c) { c.optimizer.learning_rate = 1; }},
+      {"optimizer.beta1", [](Config& c) { c.optimizer.beta1 = 0.5; }},
       {"train.micro_batches", [](Config& c) { c.train.micro_batches = 1; }},
-      {"train.steps", [](Config& c) { c.train.steps = 99; }},
       {"run.seed", [](Config& c) { c.run.seed = 8; }}};
   for (const auto& [key, change] : changes) {
     SCOPED_TRACE(key);

@@ -16,10 +16,10 @@
 #include "io/error.h"
 #include "io/file_io.h"
 #include "io/random.h"
-#include "io/simulated_disk.h"
 #include "io/uring_file.h"
 #include "tests/io/temporary_directory.h"
 #include "tests/io/uring_support.h"
+#include "tests/simulated_disk/simulated_disk.h"
 
 namespace mneme::io {
 namespace {

@@ -6,8 +6,8 @@
 #include <algorithm>
 
 #include "io/error.h"
-#include "io/simulated_disk.h"
 #include "tests/io/temporary_directory.h"
+#include "tests/simulated_disk/simulated_disk.h"
 
 namespace mneme::io {
 namespace {

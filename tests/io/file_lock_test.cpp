@@ -6,7 +6,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <optional>
+#include <string>
 #include <thread>
 
 #include "io/error.h"
@@ -58,7 +62,7 @@ TEST(FileLock, another_process_is_named_while_it_holds_the_lock) {
   test::TemporaryDirectory directory;
   Holder holder(directory.path());
   try {
-    FileLock lock(directory.path(), milliseconds(30));
+    FileLock lock(directory.path(), LockKind::kExclusive, milliseconds(30));
     FAIL() << "two holders";
   } catch (const Error& error) {
     const std::string message = error.what();
@@ -85,11 +89,33 @@ TEST(FileLock, waits_for_a_holder_that_ends_soon) {
   release.join();
 }
 
+TEST(FileLock, readers_share_it_and_write_nothing) {
+  test::TemporaryDirectory directory;
+  { FileLock nothing_to_lock(directory.path(), LockKind::kShared); }
+  EXPECT_FALSE(std::filesystem::exists(directory.file("LOCK")));
+  std::optional<FileLock> writer(directory.path());
+  EXPECT_THROW(FileLock(directory.path(), LockKind::kShared, milliseconds(20)), Error);
+  writer.reset();
+  const FileLock first(directory.path(), LockKind::kShared);
+  const FileLock second(directory.path(), LockKind::kShared);
+  EXPECT_THROW(FileLock(directory.path(), LockKind::kExclusive, milliseconds(20)), Error);
+}
+
+TEST(FileLock, a_file_of_that_name_that_somebody_else_wrote_is_left_alone) {
+  for (const std::string text : {"my keys", "12 notes\n", "12", "\n", "-3x\n"}) {
+    test::TemporaryDirectory directory;
+    std::ofstream(directory.file("LOCK")) << text;
+    EXPECT_THROW(FileLock(directory.path()), Error) << text;
+    std::ifstream file(directory.file("LOCK"));
+    EXPECT_EQ(std::string(std::istreambuf_iterator<char>(file), {}), text);
+  }
+}
+
 TEST(FileLock, excludes_a_second_lock_of_the_same_process_and_needs_its_directory) {
   test::TemporaryDirectory directory;
   FileLock first(directory.path());
-  EXPECT_THROW(FileLock(directory.path(), milliseconds(20)), Error);
-  EXPECT_THROW(FileLock(directory.file("none"), milliseconds(20)), Error);
+  EXPECT_THROW(FileLock(directory.path(), LockKind::kExclusive, milliseconds(20)), Error);
+  EXPECT_THROW(FileLock(directory.file("none"), LockKind::kExclusive, milliseconds(20)), Error);
 }
 
 }  // namespace

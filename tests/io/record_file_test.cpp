@@ -10,7 +10,7 @@
 #include "io/error.h"
 #include "io/file_io.h"
 #include "io/random.h"
-#include "io/simulated_disk.h"
+#include "tests/simulated_disk/simulated_disk.h"
 
 namespace mneme::io {
 namespace {
@@ -158,13 +158,22 @@ TEST_F(RecordFileTest, a_foreign_or_damaged_file_is_an_error) {
   }
 }
 
-TEST_F(RecordFileTest, a_disk_with_larger_blocks_than_the_files_is_an_error) {
+TEST_F(RecordFileTest, is_read_and_written_on_a_disk_of_larger_blocks) {
+  write({5, 3, 9}, 3);
   const auto content = disk_.read_file("rows", 1 << 20);
   SimulatedDiskOptions options;
   options.alignment = 4096;
   SimulatedDisk larger(options);
   larger.write_file("rows", content);
-  EXPECT_THROW(RecordFile::open(larger, "rows", kShape, {}), Error);
+  RecordFile moved = RecordFile::open(larger, "rows", kShape, {});
+  EXPECT_EQ(moved.slot_bytes(), 1536u);
+  read_blocks(moved.file(), moved.offset_of(3), buffer_.span());
+  EXPECT_EQ(reason({5, 3, 9}), "");
+  fill(6);
+  moved.seal(buffer_.data(), {6, 4, 10});
+  write_blocks(moved.file(), moved.offset_of(4), buffer_.span());
+  read_blocks(moved.file(), moved.offset_of(4), buffer_.span());
+  EXPECT_EQ(reason({6, 4, 10}), "");
 
   auto made = RecordFile::create(larger, "new", kShape, {});
   EXPECT_EQ(made.slot_bytes(), 4096u);
@@ -173,13 +182,23 @@ TEST_F(RecordFileTest, a_disk_with_larger_blocks_than_the_files_is_an_error) {
   EXPECT_EQ(RecordFile::open(smaller, "new", kShape, {}).slot_bytes(), 4096u);
 }
 
-TEST_F(RecordFileTest, creating_over_an_old_file_starts_anew) {
+TEST_F(RecordFileTest, creating_replaces_no_file_of_that_name) {
   write({5, 3, 9}, 3);
-  auto again = RecordFile::create(disk_, "rows", kShape, {});
-  EXPECT_EQ(again.capacity_slots(), 0u);
-  again.reserve(4);
-  read_blocks(again.file(), again.offset_of(3), buffer_.span());
-  EXPECT_NE(reason({5, 3, 9}), "");
+  const auto content = disk_.read_file("rows", 1 << 20);
+  EXPECT_THROW(RecordFile::create(disk_, "rows", kShape, {}), Error);
+  EXPECT_EQ(disk_.read_file("rows", 1 << 20), content);
+}
+
+TEST_F(RecordFileTest, is_known_by_its_header) {
+  std::uint64_t table_id = 0;
+  EXPECT_TRUE(is_record_file(disk_, "rows", &table_id));
+  EXPECT_EQ(table_id, kShape.table_id);
+  disk_.write_file("short", std::vector<std::byte>(100));
+  disk_.write_file("zeros", std::vector<std::byte>(8192));
+  EXPECT_FALSE(is_record_file(disk_, "short"));
+  EXPECT_FALSE(is_record_file(disk_, "zeros"));
+  disk_.corrupt("rows", 25, 1);
+  EXPECT_FALSE(is_record_file(disk_, "rows"));
 }
 
 }  // namespace

@@ -15,8 +15,8 @@
 #include "io/error.h"
 #include "io/random.h"
 #include "io/safetensors_header.h"
-#include "io/simulated_disk.h"
 #include "tests/io/temporary_directory.h"
+#include "tests/simulated_disk/simulated_disk.h"
 
 namespace mneme::io {
 namespace {
@@ -301,14 +301,45 @@ TEST(Safetensors, mutated_headers_are_refused_or_describe_the_file_exactly) {
   EXPECT_LT(accepted, 10'000);
 }
 
-TEST(Safetensors, an_unfinished_file_does_not_open) {
+TEST(Safetensors, an_unfinished_file_leaves_the_old_one_or_none) {
   SimulatedDisk disk;
   const std::vector<std::byte> bytes(4096);
-  {
-    SafetensorsWriter writer(disk, "f", {{"a", ElementType::kU8, {4096}}}, {});
-    writer.append(bytes);
+  for (const bool finished : {false, true, false}) {
+    const auto before = disk.exists("f") ? disk.read_file("f", 1 << 20) : std::vector<std::byte>();
+    {
+      SafetensorsWriter writer(disk, "f", {{"a", ElementType::kU8, {4096}}}, {});
+      writer.append(bytes);
+      if (finished) writer.finish();
+    }
+    if (!finished && before.empty()) {
+      EXPECT_FALSE(disk.exists("f"));
+    } else if (!finished) {
+      EXPECT_EQ(disk.read_file("f", 1 << 20), before);
+    } else {
+      EXPECT_NO_THROW(SafetensorsReader(disk, "f"));
+    }
+    EXPECT_EQ(disk.list(".").size(), disk.exists("f") ? 1u : 0u) << "nothing stays aside";
   }
-  EXPECT_THROW(SafetensorsReader(disk, "f"), Error);
+}
+
+TEST(Safetensors, a_header_ends_with_its_object) {
+  SimulatedDisk disk;
+  {
+    SafetensorsWriter writer(disk, "f", {{"a", ElementType::kU8, {8}}}, {});
+    writer.append(std::vector<std::byte>(8));
+    writer.finish();
+  }
+  const auto whole = disk.read_file("f", 1 << 20);
+  const std::size_t header_end = whole.size() - 8;
+  for (const std::string& tail : {std::string("\0", 1), std::string("\0{}", 3), std::string("x"),
+                                  std::string("{}"), std::string(" \0 ", 3)}) {
+    auto changed = whole;
+    const auto bytes = std::as_bytes(std::span(tail));
+    changed.insert(changed.begin() + std::ptrdiff_t(header_end), bytes.begin(), bytes.end());
+    changed[0] = std::byte(header_end - 8 + tail.size());
+    disk.write_file("g", changed);
+    EXPECT_THROW(SafetensorsReader(disk, "g"), Error) << tail;
+  }
 }
 
 TEST(Safetensors, a_finished_file_survives_a_crash_and_a_full_disk_is_an_error) {
@@ -320,7 +351,6 @@ TEST(Safetensors, a_finished_file_survives_a_crash_and_a_full_disk_is_an_error) 
     writer.append(bytes);
     writer.finish();
   }
-  disk.sync_directory(".");
   auto after = disk.crash_state(disk.operation_count(), {CrashPolicy::Kind::kDropUnsynced});
   SafetensorsReader reader(*after, "f");
   std::vector<std::byte> back(5000);

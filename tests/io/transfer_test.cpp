@@ -10,7 +10,7 @@
 #include "io/error.h"
 #include "io/file_io.h"
 #include "io/random.h"
-#include "io/simulated_disk.h"
+#include "tests/simulated_disk/simulated_disk.h"
 
 namespace mneme::io {
 namespace {

@@ -20,8 +20,9 @@ using kernels::SlotId;
 // Rows in the slots of a device tier, without a host tier.
 class Plan {
  public:
-  Plan(kernels::Backend& backend, std::uint32_t rows, std::uint32_t slots)
-      : tiers_(backend, rows, slots, 0) {}
+  Plan(kernels::Backend& backend, std::uint32_t rows, std::uint32_t slots,
+       const OptionalArrays& arrays = {})
+      : tiers_(backend, rows, slots, 0, arrays) {}
 
   const kernels::SlotTable& table() const { return tiers_.device(); }
   TestTiers& tiers() { return tiers_; }
@@ -114,8 +115,8 @@ TEST_P(Residency, LeasedSlotsStayAndSlotsOfThisStepGoLast) {
 
 TEST_P(Residency, LfuForgetsAndStaticHotDoesNot) {
   kernels::Backend& backend = shared_backend(GetParam());
-  const auto worst = [&](ReplacementKind kind, float decay) {
-    Plan plan(backend, 10, 2);
+  const auto worst = [&](ReplacementKind kind, float decay, bool keeps_uses = false) {
+    Plan plan(backend, 10, 2, {.uses = keeps_uses});
     plan.bind({1, 2}, 0);
     for (std::uint32_t use = 1; use <= 5; ++use) {
       plan.mark({0}, {.use_counter = use, .lease = false, .frequency_decay = decay});
@@ -135,6 +136,9 @@ TEST_P(Residency, LfuForgetsAndStaticHotDoesNot) {
   EXPECT_EQ(worst(ReplacementKind::kLfu, 0.9f), 0u);
   EXPECT_EQ(worst(ReplacementKind::kLfu, 1.0f), 1u);
   EXPECT_EQ(worst(ReplacementKind::kStaticHot, 1.0f), 1u);
+  // Beside counts that decay it has its own.
+  EXPECT_EQ(worst(ReplacementKind::kLfu, 0.9f, true), 0u);
+  EXPECT_EQ(worst(ReplacementKind::kStaticHot, 0.9f, true), 1u);
 }
 
 TEST_P(Residency, ClockGivesReferencedSlotsASecondChance) {

@@ -20,7 +20,7 @@ using kernels::SlotId;
 // A device tier all of whose slots are bound: slot s to row s * 3.
 struct Slots {
   Slots(kernels::Backend& backend, std::uint32_t slots, bool inserted_order)
-      : tiers(backend, slots * 3, slots, 0, inserted_order), table(tiers.device()) {
+      : tiers(backend, slots * 3, slots, 0, {.inserted = inserted_order}), table(tiers.device()) {
     std::mt19937 engine(slots);
     for (SlotId s = 0; s < slots; ++s) bind(s, engine, 100);
   }

@@ -23,7 +23,8 @@ class Rounds {
  public:
   Rounds(kernels::Backend& backend, std::uint32_t seed, std::uint32_t host_slots)
       : random_(seed),
-        tiers_(backend, kRows, kDeviceSlots, host_slots, seed % 2 == 0),
+        tiers_(backend, kRows, kDeviceSlots, host_slots,
+               {.inserted = seed % 2 == 0, .uses = seed >= 2}),
         model_(kRows, kDeviceSlots, host_slots) {
     std::vector<RowId> on_disk;
     for (RowId row = 0; row < kRows; row += 3) on_disk.push_back(row);
@@ -119,6 +120,9 @@ class Rounds {
     EXPECT_EQ(victims.state, expected.state);
     EXPECT_EQ(victims.last_used, expected.last_used);
     EXPECT_EQ(victims.frequency, expected.frequency);
+    if (table(place).uses != nullptr) {
+      EXPECT_EQ(victims.uses, expected.uses);
+    }
     return victims;
   }
 

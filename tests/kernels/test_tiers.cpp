@@ -21,7 +21,7 @@ std::vector<T> first_of(const Pinned<T>& list, std::uint64_t count) {
 }  // namespace
 
 TestTier::TestTier(kernels::Backend& backend, kernels::Location* locations, kernels::Place place,
-                   std::uint32_t slots, bool inserted_order)
+                   std::uint32_t slots, const OptionalArrays& arrays)
     : row_of_slot_(backend, slots),
       last_used_(backend, slots),
       leased_(backend, slots),
@@ -29,6 +29,7 @@ TestTier::TestTier(kernels::Backend& backend, kernels::Location* locations, kern
       inserted_(backend, slots),
       free_slots_(backend, slots),
       frequency_(backend, slots),
+      uses_(backend, slots, 77.0f),
       state_(backend, slots, std::uint8_t{7}),
       referenced_(backend, slots),
       occupied_(backend, slots, std::uint8_t{1}),
@@ -44,9 +45,10 @@ TestTier::TestTier(kernels::Backend& backend, kernels::Location* locations, kern
             .referenced = referenced_.data(),
             .occupied = occupied_.data(),
             .slots = slots,
-            .inserted = inserted_order ? inserted_.data() : nullptr,
+            .inserted = arrays.inserted ? inserted_.data() : nullptr,
             .free_slots = free_slots_.data(),
-            .totals = totals_.data()};
+            .totals = totals_.data(),
+            .uses = arrays.uses ? uses_.data() : nullptr};
   const auto stream = backend.create_stream();
   backend.reset_slots(*stream, table_);
   stream->synchronize();
@@ -61,12 +63,12 @@ std::vector<SlotId> TestTier::free_queue() const {
 }
 
 TestTiers::TestTiers(kernels::Backend& backend, std::uint32_t rows, std::uint32_t device_slots,
-                     std::uint32_t host_slots, bool inserted_order)
+                     std::uint32_t host_slots, const OptionalArrays& arrays)
     : backend_(backend),
       stream_(backend.create_stream()),
       locations_(backend, rows),
-      device_(backend, locations_.data(), kernels::Place::kDevice, device_slots, inserted_order),
-      host_(backend, locations_.data(), kernels::Place::kHost, host_slots, inserted_order) {
+      device_(backend, locations_.data(), kernels::Place::kDevice, device_slots, arrays),
+      host_(backend, locations_.data(), kernels::Place::kHost, host_slots, arrays) {
   if (host_slots > 0) host_table_ = host_.table();
 }
 
@@ -135,7 +137,7 @@ TestTiers::Victims TestTiers::select(const SlotTable& table, kernels::SelectVict
   const Pinned<RowId> rows(backend_, args.wanted);
   const Pinned<std::uint8_t> state(backend_, args.wanted);
   const Pinned<std::uint32_t> last_used(backend_, args.wanted);
-  const Pinned<float> frequency(backend_, args.wanted);
+  const Pinned<float> frequency(backend_, args.wanted), uses(backend_, args.wanted);
   const Pinned<std::uint64_t> count(backend_, 1, 99u);
   const Pinned<std::uint32_t> hand_now(backend_, 1, hand != nullptr ? *hand : 0);
   args.slots = slots.data();
@@ -143,13 +145,18 @@ TestTiers::Victims TestTiers::select(const SlotTable& table, kernels::SelectVict
   args.state = state.data();
   args.last_used = last_used.data();
   args.frequency = frequency.data();
+  if (table.uses != nullptr) args.uses = uses.data();
   args.count = count.data();
   args.hand = hand_now.data();
   backend_.select_victims(*stream_, table, args);
   stream_->synchronize();
   if (hand != nullptr) *hand = hand_now[0];
-  return {first_of(slots, count[0]), first_of(rows, count[0]), first_of(state, count[0]),
-          first_of(last_used, count[0]), first_of(frequency, count[0])};
+  return {first_of(slots, count[0]),
+          first_of(rows, count[0]),
+          first_of(state, count[0]),
+          first_of(last_used, count[0]),
+          first_of(frequency, count[0]),
+          table.uses != nullptr ? first_of(uses, count[0]) : std::vector<float>{}};
 }
 
 TestTiers::Demoted TestTiers::demote(const Victims& victims, std::uint32_t use_counter,
@@ -164,6 +171,7 @@ TestTiers::Demoted TestTiers::demote(const Victims& victims, std::uint32_t use_c
   const Pinned<std::uint8_t> state(backend_, padded(victims.state, kernels::kDirty));
   const Pinned<std::uint32_t> last_used(backend_, padded(victims.last_used, 12345u));
   const Pinned<float> frequency(backend_, padded(victims.frequency, 12345.0f));
+  const Pinned<float> uses(backend_, padded(victims.uses, 12345.0f));
   const Pinned<std::uint64_t> count(backend_, 1, victims.slots.size());
   const Pinned<SlotId> from(backend_, most), to(backend_, most);
   backend_.demote_victims(*stream_, device(), host(),
@@ -172,6 +180,7 @@ TestTiers::Demoted TestTiers::demote(const Victims& victims, std::uint32_t use_c
                            .state = state.data(),
                            .last_used = last_used.data(),
                            .frequency = frequency.data(),
+                           .uses = host().uses != nullptr ? uses.data() : nullptr,
                            .count = count.data(),
                            .most = most,
                            .use_counter = use_counter,

@@ -11,11 +11,17 @@
 
 namespace mneme::testing {
 
+// The arrays that a slot table may be without.
+struct OptionalArrays {
+  bool inserted = true;
+  bool uses = false;
+};
+
 // A slot table of pinned arrays. All slots are free.
 class TestTier {
  public:
   TestTier(kernels::Backend& backend, kernels::Location* locations, kernels::Place place,
-           std::uint32_t slots, bool inserted_order = true);
+           std::uint32_t slots, const OptionalArrays& arrays = {});
 
   const kernels::SlotTable& table() const { return table_; }
   // The free slots, the next one first.
@@ -25,7 +31,7 @@ class TestTier {
   Pinned<kernels::RowId> row_of_slot_;
   Pinned<std::uint32_t> last_used_, leased_, step_used_, inserted_;
   Pinned<kernels::SlotId> free_slots_;
-  Pinned<float> frequency_;
+  Pinned<float> frequency_, uses_;
   Pinned<std::uint8_t> state_, referenced_, occupied_;
   Pinned<kernels::SlotTableState> totals_;
   kernels::SlotTable table_;
@@ -35,7 +41,7 @@ class TestTiers {
  public:
   // host_slots 0: there is no host tier, and its table is empty.
   TestTiers(kernels::Backend& backend, std::uint32_t rows, std::uint32_t device_slots,
-            std::uint32_t host_slots, bool inserted_order = true);
+            std::uint32_t host_slots, const OptionalArrays& arrays = {});
 
   const kernels::SlotTable& device() const { return device_.table(); }
   const kernels::SlotTable& host() const { return host_table_; }
@@ -75,6 +81,7 @@ class TestTiers {
     std::vector<std::uint8_t> state;
     std::vector<std::uint32_t> last_used;
     std::vector<float> frequency;
+    std::vector<float> uses = {};  // where the tables keep them
   };
   // hand: where it stands, and then where it stops.
   Victims select(const kernels::SlotTable& table, kernels::SelectVictimsArgs args,

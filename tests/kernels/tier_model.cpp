@@ -91,6 +91,7 @@ TestTiers::Bound TierModel::bind(const std::vector<RowId>& rows, const std::vect
       entry.frequency =
           old.frequency *
           std::pow(args.frequency_decay, static_cast<float>(args.use_counter - old.last_used));
+      entry.uses = old.uses;
       if ((old.state & kPrefetched) != 0) ++host_.prefetch_used;
       host_.entries.erase(slot_of(location));
       host_.free.push_back(slot_of(location));
@@ -114,6 +115,7 @@ void TierModel::mark(Place place, const std::vector<SlotId>& slots,
       const std::uint32_t passed = args.use_counter - entry.last_used;
       entry.frequency =
           entry.frequency * std::pow(args.frequency_decay, static_cast<float>(passed)) + 1;
+      entry.uses += 1;
       if (passed > 0) entry.referenced = 1;
       entry.last_used = args.use_counter;
       entry.step_used = args.step;
@@ -147,6 +149,7 @@ TestTiers::Victims TierModel::select(Place place, const kernels::SelectVictimsAr
     victims.state.push_back(entry.state);
     victims.last_used.push_back(entry.last_used);
     victims.frequency.push_back(entry.frequency);
+    victims.uses.push_back(entry.uses);
     const bool initial = (entry.state & (kDirty | kOnDisk)) == 0;
     locations_[entry.row] = location_of(initial ? Place::kUntouched : Place::kDisk);
     tier(place).entries.erase(slot);
@@ -170,7 +173,8 @@ TestTiers::Demoted TierModel::demote(const TestTiers::Victims& victims, std::uin
                                         .referenced = bits(victims.frequency[i] > 1 ? 1 : 0),
                                         .last_used = victims.last_used[i],
                                         .inserted = use_counter,
-                                        .frequency = victims.frequency[i]};
+                                        .frequency = victims.frequency[i],
+                                        .uses = victims.uses.empty() ? 0 : victims.uses[i]};
     locations_[victims.rows[i]] = location_of(Place::kHost, demoted.to.back());
   }
   demoted.from.resize(victims.slots.size() + static_cast<std::size_t>(padding), kNoSlot);
@@ -233,6 +237,9 @@ void expect_equal(const TestTier& tier, const TierModel::Tier& model) {
     EXPECT_EQ(table.step_used[slot], entry->second.step_used);
     EXPECT_EQ(table.frequency[slot], entry->second.frequency);
     EXPECT_EQ(table.referenced[slot], entry->second.referenced);
+    if (table.uses != nullptr) {
+      EXPECT_EQ(table.uses[slot], entry->second.uses);
+    }
     if (table.inserted != nullptr) {
       EXPECT_EQ(table.inserted[slot], entry->second.inserted);
     }

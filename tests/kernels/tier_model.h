@@ -16,7 +16,7 @@ class TierModel {
     kernels::RowId row = 0;
     std::uint8_t state = 0, referenced = 0;
     std::uint32_t last_used = 0, leased = 0, step_used = 0, inserted = 0;
-    float frequency = 0;
+    float frequency = 0, uses = 0;
   };
   struct Tier {
     std::map<kernels::SlotId, Entry> entries;

@@ -8,11 +8,11 @@
 #include <numeric>
 #include <vector>
 
-#include "io/simulated_disk.h"
 #include "memory/lookup_set.h"
 #include "memory/value_table.h"
 #include "offload/tiered_store.h"
 #include "tests/memory/support.h"
+#include "tests/simulated_disk/simulated_disk.h"
 
 namespace mneme::test {
 

@@ -95,6 +95,7 @@ TEST_F(DiskSlots, AreNotNeededByWhatFitsIntoMemory) {
     options.tiers.host_bytes = 40 * 128;
     options.path = "";
     TieredStore store(backend_, disk_, options);
+    EXPECT_EQ(store.tier_use().device_slots + store.tier_use().host_slots, 100u);
     StoreRun run(backend_, store, 3);
     const auto steps = [&] {
       for (std::uint64_t step = 1; step <= 60; ++step) run.step(step, 50);
@@ -105,7 +106,6 @@ TEST_F(DiskSlots, AreNotNeededByWhatFitsIntoMemory) {
     } else {
       EXPECT_THROW(steps(), io::Error);
     }
-    EXPECT_EQ(store.tier_use().device_slots + store.tier_use().host_slots, 100u);
   }
 }
 

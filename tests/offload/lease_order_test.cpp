@@ -8,9 +8,9 @@
 #include <set>
 #include <vector>
 
-#include "io/simulated_disk.h"
 #include "offload/tiered_store.h"
 #include "tests/offload/store_run.h"
+#include "tests/simulated_disk/simulated_disk.h"
 #include "tests/support/test_backend.h"
 
 namespace mneme::offload {

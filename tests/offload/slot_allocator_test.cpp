@@ -83,8 +83,10 @@ TEST(SlotAllocator, NeverHandsOutASlotThatALiveRowOrAKeptCheckpointHolds) {
       }
       std::vector<const CheckpointTable*> views;
       for (const auto& table : tables) views.push_back(&table);
-      slots.restore(views);
-      live = kept.rbegin()->second;
+      // From the newest checkpoint, or from an older one while the newer ones are kept.
+      const std::size_t current = random() % views.size();
+      slots.restore(views, current);
+      live = std::next(kept.begin(), std::ptrdiff_t(current))->second;
     }
   }
   EXPECT_LT(slots.slots(), 40u * 6) << "slots are reused";

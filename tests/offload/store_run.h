@@ -8,9 +8,9 @@
 #include <set>
 #include <vector>
 
-#include "io/simulated_disk.h"
 #include "kernels/backend.h"
 #include "offload/tiered_store.h"
+#include "tests/simulated_disk/simulated_disk.h"
 
 namespace mneme::offload::testing {
 

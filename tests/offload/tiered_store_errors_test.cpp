@@ -1,7 +1,9 @@
 // Failures are errors that name the row, the tier and the file, and harm no committed checkpoint.
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <string>
+#include <vector>
 
 #include "io/error.h"
 #include "tests/offload/store_run.h"
@@ -66,7 +68,7 @@ class TieredStoreErrors : public ::testing::Test {
 
   void expect_checkpoint_intact(io::SimulatedDisk& disk) {
     TieredStore reopened(backend_, disk, disk_heavy());
-    reopened.restore(std::span(&table_, 1));
+    reopened.restore(std::span(&table_, 1), 0);
     StoreRun run(backend_, reopened, 3);
     EXPECT_EQ(run.all_records(), expected_);
   }
@@ -96,6 +98,17 @@ class TieredStoreErrors : public ::testing::Test {
     kernels::Buffer rows = backend_.allocate(count * 4, kernels::MemoryKind::kPinnedHost);
     for (std::uint32_t i = 0; i < count; ++i) rows.as<kernels::RowId>()[i] = i;
     return rows;
+  }
+
+  // Queues work that fails when it runs, for a token outside the vocabulary.
+  static void fail(kernels::Backend& backend, kernels::Stream& stream, const kernels::Buffer& out) {
+    static const std::int32_t kNoToken = -1;
+    backend.embedding(stream, {.tokens = &kNoToken,
+                               .table = out.as<float>(),
+                               .out = out.as<float>(),
+                               .count = 1,
+                               .width = 1,
+                               .vocabulary = 1});
   }
 
   kernels::Backend& backend_ = mneme::testing::test_backend();
@@ -147,7 +160,7 @@ TEST_F(TieredStoreErrors, AFullDiskSaysSoAndHarmsNoCheckpoint) {
   disk.set_faults({});
   TieredStore reopened(backend_, disk, options);
   const CheckpointTable table{1, delta.entries, delta.next_generation};
-  reopened.restore(std::span(&table, 1));
+  reopened.restore(std::span(&table, 1), 0);
   StoreRun again(backend_, reopened, 3);
   EXPECT_EQ(again.all_records(), expected);
 }
@@ -187,6 +200,47 @@ TEST_F(TieredStoreErrors, ADeviceLostWhileALeaseBeginsLeavesNoLease) {
   EXPECT_EQ(store.lease_capacity(LeaseMode::kTrain), capacity);
 }
 
+// On the CPU backend, which skips what failed work was to hand over: rows that nobody has written
+// are neither looked up nor paged in, and the store does not go on as if they had been.
+TEST_F(TieredStoreErrors, AFailureOfTheCallersWorkIsTheLeasesError) {
+  io::SimulatedDisk disk({.record_log = false});
+  const auto backend = kernels::make_cpu_backend({.threads = 2});
+  TieredStore store(*backend, disk, small_store(200));
+  const auto compute = backend->create_stream();
+  const kernels::Buffer rows = backend->allocate(4 * 5, kernels::MemoryKind::kDevice);
+  fail(*backend, *compute, rows);
+  const auto acquire = [&] {
+    store.acquire(*compute, rows.as<kernels::RowId>(), 5, LeaseMode::kTrain, {});
+  };
+  EXPECT_NE(error_of(acquire).find("token"), std::string::npos);
+  EXPECT_NE(error_of([&] { store.flush(); }).find("token"), std::string::npos);
+  EXPECT_THROW(compute->synchronize(), io::Error);
+}
+
+// Whoever hears of the failure first: the store has stopped.
+TEST_F(TieredStoreErrors, AFailureUnderALeaseStopsTheStoreWhateverIsCalledNext) {
+  const std::vector<std::function<void(TieredStore&)>> calls = {
+      [](TieredStore& store) { store.step_counters(); },
+      [](TieredStore& store) { store.tier_use(); },
+      [](TieredStore& store) { static_cast<void>(store.touched_rows()); },
+      [](TieredStore& store) { store.begin_step(2); }};
+  for (const auto& call : calls) {
+    io::SimulatedDisk disk({.record_log = false});
+    const auto backend = kernels::make_cpu_backend({.threads = 2});
+    TieredStore store(*backend, disk, small_store(200));
+    const auto compute = backend->create_stream();
+    const kernels::Buffer rows = backend->allocate(4 * 5, kernels::MemoryKind::kDevice);
+    {
+      const Lease lease =
+          store.acquire(*compute, rows.as<kernels::RowId>(), 1, LeaseMode::kTrain, {});
+      fail(*backend, *compute, rows);
+    }
+    EXPECT_NE(error_of([&] { call(store); }).find("token"), std::string::npos);
+    EXPECT_NE(error_of([&] { store.flush(); }).find("token"), std::string::npos);
+    EXPECT_THROW(compute->synchronize(), io::Error);
+  }
+}
+
 TEST_F(TieredStoreErrors, ALimitOnTheRowsFileIsKept) {
   io::SimulatedDisk disk({.record_log = false});
   StoreOptions options = disk_heavy();
@@ -216,7 +270,7 @@ TEST_F(TieredStoreErrors, ADamagedRecordIsAnErrorThatNamesIt) {
     disk.corrupt(options.path, 4096 + slot * 512 + 100, 3);
   }
   TieredStore reopened(backend_, disk, options);
-  reopened.restore(std::span(&table, 1));
+  reopened.restore(std::span(&table, 1), 0);
   StoreRun run(backend_, reopened, 3);
   const std::string message = error_of([&] { run.all_records(); });
   EXPECT_NE(message.find("damaged"), std::string::npos) << message;
@@ -241,7 +295,7 @@ TEST_F(TieredStoreErrors, ADamagedRecordThatAPrefetchBringsIsAnErrorToo) {
   }
   disk.set_faults({.reorder = true, .max_delay_polls = 5});
   TieredStore reopened(backend_, disk, options);
-  reopened.restore(std::span(&table, 1));
+  reopened.restore(std::span(&table, 1), 0);
   StoreRun run(backend_, reopened, 3);
   const std::string message = error_of([&] {
     for (std::uint64_t step = 2; step < 20; ++step) {
@@ -268,7 +322,7 @@ TEST_F(TieredStoreErrors, ATableEntryThatPointsToAnotherRowsSlotIsFound) {
   std::swap(table.entries[0].slot, table.entries[1].slot);
   std::swap(table.entries[0].generation, table.entries[1].generation);
   TieredStore reopened(backend_, disk, options);
-  reopened.restore(std::span(&table, 1));
+  reopened.restore(std::span(&table, 1), 0);
   StoreRun run(backend_, reopened, 3);
   EXPECT_NE(error_of([&] { run.all_records(); }).find("damaged"), std::string::npos);
 }
@@ -286,8 +340,12 @@ TEST_F(TieredStoreErrors, ATruncatedRowsFileIsFoundAtOpening) {
   }
   disk.open(options.path, {})->truncate(4096 + 1024);
   TieredStore reopened(backend_, disk, options);
-  const std::string message = error_of([&] { reopened.restore(std::span(&table, 1)); });
+  const std::string message = error_of([&] { reopened.restore(std::span(&table, 1), 0); });
   EXPECT_NE(message.find("truncated"), std::string::npos) << message;
+  // No rows are made anew in the place of those that could not be restored.
+  StoreRun run(backend_, reopened, 3);
+  EXPECT_EQ(error_of([&] { run.step(2, 10); }), message);
+  EXPECT_EQ(error_of([&] { reopened.flush(); }), message);
 }
 
 TEST_F(TieredStoreErrors, ABudgetBelowTheMinimumSaysHowManyBytesAreNeeded) {

@@ -188,7 +188,7 @@ TEST_F(TieredStoreTest, ReopeningFromACheckpointGivesItsRecords) {
     EXPECT_NE(run.all_records(), expected);
   }
   TieredStore reopened(backend_, disk, options);
-  reopened.restore(std::span(&table, 1));
+  reopened.restore(std::span(&table, 1), 0);
   StoreRun run(backend_, reopened, kSeed);
   EXPECT_EQ(run.all_records(), expected);
 }

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/run_files.h"
 #include "tests/engine/tiny_run.h"
 #include "tests/tools/program.h"
 
@@ -35,12 +36,13 @@ class BadInput : public ::testing::Test {
   std::string file() const { return run_.path("run.toml"); }
   std::string directory() const { return config_.run.directory; }
   std::string checkpoint(const std::string& name) const {
-    return engine::Checkpointer::directory(directory()) + "/" + name;
+    return engine::checkpoints_directory(directory()) + "/" + name;
   }
   std::string newest_dense() {
-    return checkpoint(engine::read_manifest(run_.disk(), checkpoint("")).checkpoints.back().dense);
+    return checkpoint(
+        engine::read_manifest(run_.disk(), checkpoint("")).checkpoints.back().dense.name);
   }
-  std::string rows() const { return engine::Checkpointer::rows_path(directory(), 0); }
+  std::string rows() const { return engine::rows_path(directory(), 0); }
 
   Finished run(const Words& words, const Words& settings = {}) {
     return Program(folder_, mneme(words), settings).wait();

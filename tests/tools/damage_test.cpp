@@ -142,7 +142,7 @@ TEST_F(BadInput, AFullDiskStopsTheRunAndHarmsNothing) {
     const std::string block(4096, 'x');
     while (file.write(block.data(), std::streamsize(block.size())).flush()) continue;
   }
-  expect_error(run({"resume", directory()}), 1, {small, "No space left"}, true);
+  expect_error(run({"resume", directory()}), 1, {small, "free some space"}, true);
   fs::remove(ballast);
   expect_unharmed();
 }

@@ -1,6 +1,6 @@
 # Tests that run the built program as people do, and as power cuts do.
 if(TARGET mneme)
-  foreach(name bad_input damage kill)
+  foreach(name bad_input damage kill run_access)
     mneme_test(tools_${name}_test SOURCES ${name}_test.cpp
                LIBRARIES mneme_engine nlohmann_json::nlohmann_json)
     target_compile_definitions(tools_${name}_test PRIVATE MNEME_PROGRAM="$<TARGET_FILE:mneme>")
@@ -10,6 +10,17 @@ if(TARGET mneme)
              LIBRARIES mneme_engine nlohmann_json::nlohmann_json)
   target_compile_definitions(tools_kill_campaign PRIVATE MNEME_PROGRAM="$<TARGET_FILE:mneme>")
   add_dependencies(tools_kill_campaign mneme)
+endif()
+# The program on a system whose calls fail.
+if(TARGET mneme AND TARGET mneme_fault_injection)
+  mneme_test(tools_fault_test SOURCES fault_test.cpp
+             LIBRARIES mneme_engine nlohmann_json::nlohmann_json)
+  foreach(name tools_fault_test)
+    target_compile_definitions(
+      ${name} PRIVATE MNEME_PROGRAM="$<TARGET_FILE:mneme>"
+      MNEME_FAULT_INJECTION="$<TARGET_FILE:mneme_fault_injection>")
+    add_dependencies(${name} mneme mneme_fault_injection)
+  endforeach()
 endif()
 # The benchmarks, on the CPU and on an emulated device.
 if(TARGET mneme)

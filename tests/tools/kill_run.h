@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "engine/run_files.h"
 #include "tests/engine/tiny_run.h"
 #include "tests/tools/program.h"
 
@@ -56,8 +57,8 @@ class KillRun : public ::testing::Test {
       const Kill kill = i < kills.size() ? kills[i] : Kill{.point = "none", .passing = 1};
       SCOPED_TRACE(::testing::Message() << name << ", kill " << i << " at " << kill.point << ":"
                                         << kill.passing << " or after " << kill.delay_us << " us");
-      const bool committed = engine::manifest_exists(
-          run_.disk(), engine::Checkpointer::directory(config.run.directory));
+      const bool committed =
+          engine::manifest_exists(run_.disk(), engine::checkpoints_directory(config.run.directory));
       std::vector<std::string> settings;
       if (!kill.point.empty()) {
         settings.push_back("MNEME_KILL_AT=" + kill.point + ":" + std::to_string(kill.passing));
@@ -85,7 +86,7 @@ class KillRun : public ::testing::Test {
   // Whatever is committed verifies.
   void expect_intact(const engine::Config& config) {
     if (!engine::manifest_exists(run_.disk(),
-                                 engine::Checkpointer::directory(config.run.directory))) {
+                                 engine::checkpoints_directory(config.run.directory))) {
       return;
     }
     const Finished verified =

@@ -9,9 +9,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <fstream>
 #include <iterator>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace mneme::test {
@@ -64,10 +66,31 @@ class Program {
   // Standard error so far.
   std::string error() const { return text_of(error_); }
 
-  Finished wait() {
+  Finished wait() { return finished(0); }
+
+  // The same, of a program that must end by itself within a minute; kTimedOut where it does not.
+  static constexpr int kTimedOut = -1000;
+  Finished wait_a_minute() {
+    using Clock = std::chrono::steady_clock;
+    for (const auto deadline = Clock::now() + std::chrono::minutes(1);;) {
+      if (Finished ended = finished(WNOHANG); ended.status != kTimedOut) return ended;
+      if (Clock::now() >= deadline) break;
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    send(SIGKILL);
+    Finished ended = finished(0);
+    ended.status = kTimedOut;
+    return ended;
+  }
+
+ private:
+  // kTimedOut with WNOHANG while the program runs.
+  Finished finished(int options) {
     Finished finished;
     int status = 0;
-    if (process_ >= 0 && ::waitpid(process_, &status, 0) == process_) {
+    const pid_t ended = process_ >= 0 ? ::waitpid(process_, &status, options) : -1;
+    if (ended == 0) return {.status = kTimedOut, .output = {}, .error = {}};
+    if (ended > 0) {
       finished.status = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
     } else {
       ADD_FAILURE() << "no process to wait for";
@@ -78,7 +101,6 @@ class Program {
     return finished;
   }
 
- private:
   static std::vector<char*> addresses(std::vector<std::string>& words) {
     std::vector<char*> list;
     for (std::string& word : words) list.push_back(word.data());

@@ -129,6 +129,11 @@ CLI::Validator limits_of(const char* key) {
   CHECK(false, "{} is no key that holds a number", key);
 }
 
+void add_changed_data(CLI::App* app, bool& accept) {
+  app->add_flag("--accept-changed-data", accept,
+                "Take the data as it is, though it is not what the run was started on");
+}
+
 // An option that is a short form of --set `key`, which holds a number.
 void add_short_form(CLI::App* app, std::vector<std::string>& overrides, const char* name,
                     const char* key, const char* description) {
@@ -166,7 +171,9 @@ void Grammar::add_runs() {
   app = add(app_, "resume", "Continue a run from its newest checkpoint",
             "mneme resume runs/quickstart", resume);
   add_directory(app, resume->directory);
+  add_step(app, resume->step);
   add_overrides(app, resume->overrides);
+  add_changed_data(app, resume->accept_changed_data);
 
   const auto eval = std::make_shared<EvalOptions>();
   app = add(app_, "eval", "Loss of a checkpoint on the validation data",
@@ -174,6 +181,7 @@ void Grammar::add_runs() {
   add_directory(app, eval->directory);
   add_step(app, eval->step);
   add_overrides(app, eval->overrides);
+  add_changed_data(app, eval->accept_changed_data);
   add_json(app, eval->json);
 
   const auto generate = std::make_shared<GenerateOptions>();

@@ -27,13 +27,16 @@ struct ConfigHelpOptions {  // mneme train --help-config
 
 struct ResumeOptions {
   std::string directory;               // of the run
+  std::optional<std::uint64_t> step;   // of the checkpoint; the newest one unless given
   std::vector<std::string> overrides;  // of the run's resolved configuration
+  bool accept_changed_data = false;
 };
 
 struct EvalOptions {
   std::string directory;
   std::optional<std::uint64_t> step;  // of the checkpoint; the newest one unless given
   std::vector<std::string> overrides;
+  bool accept_changed_data = false;
   bool json = false;
 };
 

@@ -1,23 +1,61 @@
 // mneme export: a checkpoint as one plain safetensors file.
 #include <fmt/format.h>
 
-#include <algorithm>
+#include <filesystem>
 #include <iostream>
 #include <vector>
 
 #include "engine/progress.h"
 #include "engine/run.h"
+#include "engine/run_claim.h"
+#include "engine/run_files.h"
 #include "io/disk.h"
 #include "io/error.h"
-#include "io/file_lock.h"
 #include "io/safetensors.h"
 #include "tools/mneme/commands.h"
-#include "tools/mneme/run_directory.h"
 
 namespace mneme::tools {
 namespace {
 
+namespace fs = std::filesystem;
+
 constexpr std::int64_t kRowsAtOnce = 4096;
+
+// Whether a file is what an earlier export wrote, and so may be replaced by another one. The files
+// of checkpoints say which run they are of.
+bool is_export(io::Disk& disk, const std::string& path) {
+  try {
+    const io::SafetensorsReader reader(disk, path);
+    const auto format = reader.metadata().find("format");
+    return format != reader.metadata().end() && format->second == "mneme" &&
+           !reader.metadata().contains("run");
+  } catch (const io::Error&) {
+    return false;
+  }
+}
+
+// An export may not take the place of a file that no export has made, nor lie among the files of a
+// run.
+void check_output(io::Disk& disk, const std::string& path) {
+  std::error_code ignored;  // what cannot be looked at fails when it is written
+  if (fs::exists(path, ignored) &&
+      (!fs::is_regular_file(path, ignored) || !is_export(disk, path))) {
+    io::fail(
+        "{}: is there already and is no export of mneme; name another file with --output, or move "
+        "it away",
+        path);
+  }
+  if (!fs::is_directory(io::directory_of(path), ignored)) {
+    io::fail("{}: its folder is not there; make it, or name another file with --output", path);
+  }
+  const fs::path folder = fs::weakly_canonical(io::directory_of(path), ignored);
+  const std::string run = folder.parent_path().string();
+  for (const std::string& own : {engine::checkpoints_directory(run), engine::rows_directory(run)}) {
+    if (folder == own && engine::manifest_exists(disk, engine::checkpoints_directory(run))) {
+      io::fail("{}: lies among the files of a run; name another file with --output", path);
+    }
+  }
+}
 
 // Appends the values of runs of consecutive rows as dense AdamW would have them after `step`.
 void append_rows(memory::ValueTable& table, std::uint64_t step,
@@ -42,11 +80,14 @@ void append_rows(memory::ValueTable& table, std::uint64_t step,
 }  // namespace
 
 int run_export(const ExportOptions& options) {
-  const engine::Config config = read_run_config(options.directory);
   const auto disk = io::make_posix_disk();
-  const io::FileLock lock(config.run.directory);
-  engine::Run run(config, *disk);
-  const std::uint64_t step = run.load(options.step);
+  const engine::RunClaim claim = engine::RunClaim::read(*disk, options.directory);
+  const engine::RunDirectory directory(*disk, options.directory);
+  check_output(*disk, options.output);
+  const engine::ReadRun read = engine::read_run(directory, {}, options.step);
+  engine::Run& run = *read.run;
+  const std::uint64_t step = read.step;
+  const engine::Config& config = run.config();
   const engine::Parameters& parameters = run.model().parameters();
 
   std::vector<kernels::RowId> rows;

@@ -1,17 +1,16 @@
 // mneme inspect: what a run directory holds.
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <vector>
 
 #include "engine/progress.h"
-#include "engine/run.h"
+#include "engine/run_directory.h"
+#include "engine/run_files.h"
+#include "engine/run_options.h"
 #include "io/disk.h"
 #include "io/utf8.h"
 #include "tools/mneme/commands.h"
-#include "tools/mneme/run_directory.h"
 
 namespace mneme::tools {
 namespace {
@@ -23,31 +22,43 @@ struct CheckpointLine {
   std::uint64_t dense_bytes = 0;
 };
 
+// 0 for a file that is not there.
+std::uint64_t size_of(io::Disk& disk, const std::string& path) {
+  if (!disk.exists(path)) return 0;
+  return disk
+      .open(path, {.read_only = true, .direct = false, .depth = 1, .engine = io::IoEngine::kSync})
+      ->size_bytes();
+}
+
+CheckpointLine describe(const engine::RunDirectory& run, const engine::CheckpointEntry& entry) {
+  return {entry.step, run.row_table(entry).entries.size(),
+          entry.tables.empty() ? 0 : entry.tables[0].size(),
+          size_of(run.disk(), engine::checkpoints_directory(run.path()) + "/" + entry.dense.name)};
+}
+
 }  // namespace
 
 int run_inspect(const InspectOptions& options) {
-  const engine::Config config = read_run_config(options.directory);
   const auto disk = io::make_posix_disk();
-  engine::Run run(config, *disk);
-  const std::string directory = engine::Checkpointer::directory(config.run.directory);
-  const engine::Manifest manifest = engine::read_manifest(*disk, directory);
+  engine::Config config;
   std::vector<CheckpointLine> lines;
-  const auto tables = run.table() == nullptr
-                          ? std::vector<offload::CheckpointTable>(manifest.checkpoints.size())
-                          : run.checkpoints().tables(manifest, 0);
-  for (std::size_t i = 0; i < manifest.checkpoints.size(); ++i) {
-    const engine::CheckpointEntry& entry = manifest.checkpoints[i];
-    lines.push_back({entry.step, tables[i].entries.size(),
-                     entry.tables.empty() ? 0 : entry.tables[0].size(),
-                     std::filesystem::file_size(directory + "/" + entry.dense)});
+  engine::read_settled(*disk, options.directory, [&](const engine::RunDirectory& run) {
+    config = run.config();
+    lines.clear();
+    for (const engine::CheckpointEntry& entry : run.manifest().checkpoints) {
+      lines.push_back(describe(run, entry));
+    }
+  });
+  const std::uint64_t rows_bytes = size_of(*disk, engine::rows_path(options.directory, 0));
+  std::int64_t parameters = 0;
+  for (const auto& declaration : engine::declare_parameters(engine::model_options(config))) {
+    parameters += declaration.count();
   }
-  const std::string rows_path = engine::Checkpointer::rows_path(config.run.directory, 0);
-  const std::uint64_t rows_bytes =
-      std::filesystem::exists(rows_path) ? std::filesystem::file_size(rows_path) : 0;
-  const std::int64_t parameters = run.model().parameters().parameter_count();
   const std::uint64_t table_rows = config.has_memory() ? config.table_rows() : 0;
   const std::uint64_t record_bytes =
-      config.has_memory() ? run.table()->store().options().layout.record_bytes() : 0;
+      config.has_memory()
+          ? memory::store_options(engine::value_table_options(config, 0)).layout.record_bytes()
+          : 0;
   if (options.json) {
     nlohmann::ordered_json object = {
         {"directory", io::bytes_to_utf8(options.directory)},
@@ -63,7 +74,7 @@ int run_inspect(const InspectOptions& options) {
                                        {"table_files", line.table_files},
                                        {"dense_bytes", line.dense_bytes}});
     }
-    fmt::print("{}\n", object.dump());
+    fmt::print("{}\n", object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
     return 0;
   }
   fmt::print("{}: {} dense parameters", options.directory, parameters);

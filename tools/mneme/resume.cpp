@@ -1,12 +1,19 @@
-// mneme resume: goes on from the newest checkpoint of a run directory.
+// mneme resume: goes on from a checkpoint of a run directory.
+#include "engine/run_directory.h"
+#include "io/disk.h"
 #include "tools/mneme/commands.h"
-#include "tools/mneme/run_directory.h"
 #include "tools/mneme/training.h"
 
 namespace mneme::tools {
 
 int run_resume(const ResumeOptions& options) {
-  return run_training(read_run_config(options.directory, options.overrides), true);
+  const auto disk = io::make_posix_disk();
+  const engine::RunDirectory directory(*disk, options.directory);
+  engine::TrainerOptions training;
+  training.resume = true;
+  training.step = options.step;
+  training.accept_changed_data = options.accept_changed_data;
+  return run_training(directory.config(options.overrides), training);
 }
 
 }  // namespace mneme::tools

@@ -6,17 +6,14 @@
 #include <cstdio>
 #include <iostream>
 
-#include "engine/trainer.h"
 #include "io/disk.h"
 #include "tools/mneme/interrupt.h"
 
 namespace mneme::tools {
 
-int run_training(const engine::Config& config, bool resume) {
+int run_training(const engine::Config& config, engine::TrainerOptions options) {
   const auto disk = io::make_posix_disk();
   const InterruptGuard interrupt;
-  engine::TrainerOptions options;
-  options.resume = resume;
   options.stop_requested = [&] { return interrupt.interrupted(); };
   options.samples = &std::cout;
   options.progress = &std::cerr;

@@ -1,4 +1,4 @@
-#include "io/simulated_disk.h"
+#include "tests/simulated_disk/simulated_disk.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -8,14 +8,81 @@
 #include "io/check.h"
 #include "io/errno_text.h"
 #include "io/error.h"
-#include "io/simulated_log.h"
-#include "io/simulated_state.h"
+#include "tests/simulated_disk/simulated_log.h"
+#include "tests/simulated_disk/simulated_state.h"
 
 namespace mneme::io {
 namespace {
 
 using Kind = SimulatedOperation::Kind;
 using Lock = std::lock_guard<std::recursive_mutex>;
+
+class SimulatedLock final : public DirectoryLock {
+ public:
+  SimulatedLock(SimulatedDisk::State& disk, std::string directory, LockKind kind)
+      : disk_(disk), directory_(std::move(directory)) {
+    const Lock lock(disk_.mutex);
+    int& holders = disk_.locks[directory_];
+    const bool free = kind == LockKind::kExclusive ? holders == 0 : holders >= 0;
+    if (!free) fail("{}/LOCK: another process holds it; wait for it or stop it", directory_);
+    holders = kind == LockKind::kExclusive ? -1 : holders + 1;
+  }
+  ~SimulatedLock() override {
+    const Lock lock(disk_.mutex);
+    int& holders = disk_.locks[directory_];
+    holders = holders < 0 ? 0 : holders - 1;
+  }
+
+ private:
+  SimulatedDisk::State& disk_;
+  std::string directory_;
+};
+
+class SimulatedAppendFile final : public AppendFile {
+ public:
+  SimulatedAppendFile(SimulatedDisk::State& disk, std::string path, std::uint64_t keep_bytes)
+      : disk_(disk), path_(std::move(path)) {
+    const Lock lock(disk_.mutex);
+    inode_ = disk_.find_or_create(path_);
+    CHECK(keep_bytes <= size());
+    if (keep_bytes == size()) return;
+    SimulatedOperation truncate = operation(Kind::kTruncate);
+    truncate.offset = keep_bytes;
+    disk_.record(std::move(truncate));
+  }
+
+  void append(std::span<const std::byte> bytes) override {
+    const Lock lock(disk_.mutex);
+    const bool failing = disk_.fails_now(SimulatedDisk::State::Counted::kWrite);
+    if (failing || !disk_.has_room(size(), size() + bytes.size())) {
+      fail("{}: cannot write {} bytes: {}", path_, bytes.size(),
+           errno_text(failing ? EIO : ENOSPC));
+    }
+    SimulatedOperation write = operation(Kind::kWrite);
+    write.offset = size();
+    write.data.assign(bytes.begin(), bytes.end());
+    disk_.record(std::move(write));
+  }
+
+  void sync() override {
+    const Lock lock(disk_.mutex);
+    disk_.sync(inode_, path_);
+  }
+
+ private:
+  std::uint64_t size() const { return disk_.current.inodes[inode_].size; }
+  SimulatedOperation operation(Kind kind) const {
+    SimulatedOperation operation;
+    operation.kind = kind;
+    operation.inode = inode_;
+    operation.path = path_;
+    return operation;
+  }
+
+  SimulatedDisk::State& disk_;
+  std::string path_;
+  std::uint32_t inode_ = 0;
+};
 
 }  // namespace
 
@@ -40,11 +107,26 @@ bool SimulatedDisk::State::fails_now(Counted kind) {
   return faults.keep_failing ? number >= failing : number == failing;
 }
 
-bool SimulatedDisk::State::has_room(std::uint64_t old_bytes, std::uint64_t new_bytes) const {
-  if (new_bytes <= old_bytes) return true;
+std::uint64_t SimulatedDisk::State::used_bytes() const {
   std::uint64_t used = 0;
   for (const auto& [path, inode] : current.names) used += current.inodes[inode].size;
+  return used;
+}
+
+bool SimulatedDisk::State::has_room(std::uint64_t old_bytes, std::uint64_t new_bytes) const {
+  if (new_bytes <= old_bytes) return true;
+  const std::uint64_t used = used_bytes();
   return used <= faults.capacity_bytes && new_bytes - old_bytes <= faults.capacity_bytes - used;
+}
+
+void SimulatedDisk::State::sync(std::uint32_t inode, const std::string& path) {
+  const bool failing = fails_now(Counted::kSync);
+  SimulatedOperation operation;
+  operation.kind = failing ? Kind::kFailedSync : Kind::kSync;
+  operation.inode = inode;
+  operation.path = path;
+  record(std::move(operation));
+  if (failing) fail("{}: cannot make its data durable: {}", path, errno_text(EIO));
 }
 
 std::uint32_t SimulatedDisk::State::find(const std::string& path) const {
@@ -93,6 +175,27 @@ bool SimulatedDisk::exists(const std::string& path) const {
   const Lock lock(state_->mutex);
   const std::string normal = normal_path(path);
   return state_->current.names.contains(normal) || state_->current.directories.contains(normal);
+}
+
+bool SimulatedDisk::is_directory(const std::string& path) const {
+  const Lock lock(state_->mutex);
+  return state_->current.directories.contains(normal_path(path));
+}
+
+std::unique_ptr<DirectoryLock> SimulatedDisk::lock(const std::string& directory, LockKind kind) {
+  if (!is_directory(directory)) fail("{}/LOCK: cannot open: {}", directory, errno_text(ENOENT));
+  return std::make_unique<SimulatedLock>(*state_, normal_path(directory), kind);
+}
+
+std::unique_ptr<AppendFile> SimulatedDisk::append(const std::string& path,
+                                                  std::uint64_t keep_bytes) {
+  return std::make_unique<SimulatedAppendFile>(*state_, normal_path(path), keep_bytes);
+}
+
+std::uint64_t SimulatedDisk::available_bytes(const std::string&) const {
+  const Lock lock(state_->mutex);
+  const std::uint64_t capacity = state_->faults.capacity_bytes;
+  return capacity - std::min(state_->used_bytes(), capacity);
 }
 
 std::vector<std::string> SimulatedDisk::list(const std::string& directory) const {
@@ -189,10 +292,7 @@ void SimulatedDisk::write_file(const std::string& path, std::span<const std::byt
     state_->record(operation);
     operation.data.clear();
   }
-  const bool failing = state_->fails_now(State::Counted::kSync);
-  operation.kind = failing ? Kind::kFailedSync : Kind::kSync;
-  state_->record(operation);
-  if (failing) fail("{}: cannot make its data durable: {}", path, errno_text(EIO));
+  state_->sync(operation.inode, normal);
 }
 
 std::vector<std::byte> SimulatedDisk::read_file(const std::string& path,

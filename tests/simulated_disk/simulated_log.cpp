@@ -1,4 +1,4 @@
-#include "io/simulated_log.h"
+#include "tests/simulated_disk/simulated_log.h"
 
 #include <algorithm>
 #include <cstring>

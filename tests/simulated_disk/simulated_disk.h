@@ -63,6 +63,11 @@ class SimulatedDisk final : public Disk {
 
   std::unique_ptr<BlockFile> open(const std::string& path, const OpenOptions& options) override;
   bool exists(const std::string& path) const override;
+  bool is_directory(const std::string& path) const override;
+  // Locks are of the disk's users, not of its content: no crash state has any.
+  std::unique_ptr<DirectoryLock> lock(const std::string& directory, LockKind kind) override;
+  std::unique_ptr<AppendFile> append(const std::string& path, std::uint64_t keep_bytes) override;
+  std::uint64_t available_bytes(const std::string& directory) const override;
   std::vector<std::string> list(const std::string& directory) const override;
   void make_directories(const std::string& path) override;
   void rename(const std::string& from, const std::string& to) override;

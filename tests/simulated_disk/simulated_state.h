@@ -2,14 +2,15 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <vector>
 
 #include "io/random.h"
-#include "io/simulated_disk.h"
-#include "io/simulated_log.h"
+#include "tests/simulated_disk/simulated_disk.h"
+#include "tests/simulated_disk/simulated_log.h"
 
 namespace mneme::io {
 
@@ -24,6 +25,9 @@ struct SimulatedDisk::State {
   void record(SimulatedOperation operation, bool apply = true);
   // Counts a transfer or sync; true when it is to fail.
   bool fails_now(Counted counted);
+  // Appends a sync of the inode to the log; throws Error naming the path when it fails.
+  void sync(std::uint32_t inode, const std::string& path);
+  std::uint64_t used_bytes() const;
   // Whether a file may grow from old_bytes to new_bytes.
   bool has_room(std::uint64_t old_bytes, std::uint64_t new_bytes) const;
   // The inode of a file; throws Error when it is missing.
@@ -38,7 +42,8 @@ struct SimulatedDisk::State {
   SimulatedFaults faults;
   std::uint64_t counted[3] = {};
   SimulatedImage current;
-  SimulatedImage initial;  // `current` before the first operation of the log
+  std::map<std::string, int> locks;  // by directory: shared holders, or -1 for an exclusive one
+  SimulatedImage initial;            // `current` before the first operation of the log
   std::vector<SimulatedOperation> log;
   mutable std::unique_ptr<CrashReplay> replay;
 };

@@ -9,14 +9,17 @@
 #include "io/check.h"
 #include "io/errno_text.h"
 #include "io/error.h"
-#include "io/simulated_state.h"
 #include "io/transfer.h"
+#include "tests/simulated_disk/simulated_state.h"
 
 namespace mneme::io {
 namespace {
 
 using Kind = SimulatedOperation::Kind;
 using Lock = std::lock_guard<std::recursive_mutex>;
+
+// Without direct I/O the alignment is the least that a BlockFile has.
+constexpr std::uint32_t kBufferedAlignment = 512;
 
 class SimulatedFile final : public BlockFile {
  public:
@@ -26,7 +29,8 @@ class SimulatedFile final : public BlockFile {
         inode_(inode),
         path_(std::move(path)),
         depth_(options.depth),
-        read_only_(options.read_only) {}
+        read_only_(options.read_only),
+        alignment_(options.direct ? disk.options.alignment : kBufferedAlignment) {}
 
   // Writes that are still in flight reach the disk, like those of a real file.
   ~SimulatedFile() override {
@@ -36,7 +40,7 @@ class SimulatedFile final : public BlockFile {
   }
 
   const std::string& path() const override { return path_; }
-  std::uint32_t alignment() const override { return disk_.options.alignment; }
+  std::uint32_t alignment() const override { return alignment_; }
   std::uint32_t depth() const override { return depth_; }
   std::uint32_t in_flight() const override { return static_cast<std::uint32_t>(flying_.size()); }
   const BlockFileCounters& counters() const override { return counters_; }
@@ -238,6 +242,7 @@ class SimulatedFile final : public BlockFile {
   std::string path_;
   std::uint32_t depth_;
   bool read_only_;
+  std::uint32_t alignment_;
   bool failed_ = false;
   std::deque<Flying> flying_;  // in the order of submission
   BlockFileCounters counters_;

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "io/simulated_disk.h"
+#include "tests/simulated_disk/simulated_disk.h"
 
 namespace mneme::io {
 

@@ -1,0 +1,193 @@
+#include "engine/run_files.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cstring>
+#include <optional>
+#include <vector>
+
+#include "engine/manifest.h"
+#include "engine/row_table_file.h"
+#include "engine/run_config_file.h"
+#include "engine/run_options.h"
+#include "io/error.h"
+#include "io/record_file.h"
+#include "io/safetensors.h"
+
+namespace mneme::engine {
+namespace {
+
+constexpr std::uint64_t kMaximumConfigBytes = std::uint64_t{1} << 20;
+constexpr std::string_view kAside = io::kAsideSuffix;
+const std::string kProbeName = std::string("probe") + io::kAsideSuffix;
+
+bool take_prefix(std::string_view& text, std::string_view prefix) {
+  if (!text.starts_with(prefix)) return false;
+  text.remove_prefix(prefix.size());
+  return true;
+}
+
+// At least `least` decimal digits.
+bool take_digits(std::string_view& text, std::size_t least) {
+  std::size_t digits = 0;
+  while (digits < text.size() && std::isdigit(static_cast<unsigned char>(text[digits])) != 0) {
+    ++digits;
+  }
+  text.remove_prefix(digits);
+  return digits >= least;
+}
+
+bool is_aside(std::string_view name) {
+  return name.ends_with(kAside);
+}
+std::string_view without_aside(std::string_view name) {
+  if (is_aside(name)) name.remove_suffix(kAside.size());
+  return name;
+}
+
+// dense-STEP.safetensors, once or more often "again-".
+bool is_dense_name(std::string_view name) {
+  while (take_prefix(name, "again-")) continue;
+  return take_prefix(name, "dense-") && take_digits(name, 10) && name == ".safetensors";
+}
+// table-TABLE-STEP.rows-table or table-TABLE-STEP-base.rows-table.
+bool is_table_name(std::string_view name) {
+  while (take_prefix(name, "again-")) continue;
+  if (!take_prefix(name, "table-") || !take_digits(name, 1)) return false;
+  if (!take_prefix(name, "-") || !take_digits(name, 10)) return false;
+  return name == ".rows-table" || name == "-base.rows-table";
+}
+
+std::string text_of(io::Disk& disk, const std::string& path) {
+  const std::vector<std::byte> bytes = disk.read_file(path, kMaximumConfigBytes);
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+[[noreturn]] void refuse(const std::string& path) {
+  io::fail(
+      "{}: is there already, and mneme has not made it; choose another run.directory, or move it "
+      "away",
+      path);
+}
+
+// Refuses a directory that holds anything but LOCK and what `is_own` knows by name.
+template <typename IsOwn>
+void check_entries(io::Disk& disk, const std::string& directory, const IsOwn& is_own) {
+  if (!disk.exists(directory)) return;
+  if (!disk.is_directory(directory)) refuse(directory);
+  for (const std::string& name : disk.list(directory)) {
+    // Whoever locks it looks into it.
+    if (name != "LOCK" && !is_own(name)) refuse(directory + "/" + name);
+  }
+}
+
+// A run that never came to a checkpoint.
+struct UnfinishedRun {
+  std::uint64_t id = 0;
+  std::uint64_t rows_identity = 0;  // of its rows file
+};
+
+// The unfinished run that config.toml is of; nothing when there is no such file. Refuses another's.
+std::optional<UnfinishedRun> unfinished_run(io::Disk& disk, const std::string& run_directory) {
+  const std::string path = config_path(run_directory);
+  if (!disk.exists(path)) return {};
+  if (disk.is_directory(path)) refuse(path);
+  const std::string text = text_of(disk, path);
+  const std::optional<std::uint64_t> id = run_of_config_text(text);
+  if (!id) refuse(path);
+  const Config config = parse_config(text, path);
+  return UnfinishedRun{*id, config.has_memory() ? rows_identity(config, *id) : 0};
+}
+
+}  // namespace
+
+std::string config_path(const std::string& run_directory) {
+  return run_directory + "/config.toml";
+}
+std::string metrics_path(const std::string& run_directory) {
+  return run_directory + "/metrics.jsonl";
+}
+std::string checkpoints_directory(const std::string& run_directory) {
+  return run_directory + "/checkpoints";
+}
+std::string rows_directory(const std::string& run_directory) {
+  return run_directory + "/rows";
+}
+std::string rows_path(const std::string& run_directory, std::uint32_t table) {
+  return fmt::format("{}/table-{}.rows", rows_directory(run_directory), table);
+}
+
+std::string probe_path(const std::string& directory) {
+  return directory + "/" + kProbeName;
+}
+
+bool is_checkpoint_name(std::string_view name) {
+  if (name == kProbeName) return true;
+  const std::string_view whole = without_aside(name);
+  return is_dense_name(whole) || is_table_name(whole) || whole == "manifest.json";
+}
+
+bool is_rows_name(std::string_view name) {
+  if (name == kProbeName) return true;
+  std::string_view whole = without_aside(name);
+  return take_prefix(whole, "table-") && take_digits(whole, 1) && whole == ".rows";
+}
+
+bool is_own_checkpoint_file(io::Disk& disk, const std::string& directory, const std::string& name,
+                            std::uint64_t run_id) {
+  if (!is_checkpoint_name(name)) return false;
+  const std::string path = directory + "/" + name;
+  if (disk.is_directory(path)) return false;
+  if (is_aside(name)) return true;
+  try {
+    if (is_table_name(name)) return is_row_table_file(disk, path);
+    const io::SafetensorsReader reader(disk, path);
+    const auto run = reader.metadata().find("run");
+    return run != reader.metadata().end() && run->second == run_id_text(run_id);
+  } catch (const io::Error&) {
+    return false;
+  }
+}
+
+std::string run_id_text(std::uint64_t run_id) {
+  return fmt::format("{:016x}", run_id);
+}
+
+void check_new_run_directory(io::Disk& disk, const std::string& run_directory) {
+  if (!disk.exists(run_directory)) return;
+  if (!disk.is_directory(run_directory)) refuse(run_directory);
+  if (manifest_exists(disk, checkpoints_directory(run_directory))) {
+    io::fail("{} already holds a run; resume it (mneme resume {}), or choose another run.directory",
+             run_directory, run_directory);
+  }
+  const std::optional<UnfinishedRun> unfinished = unfinished_run(disk, run_directory);
+  const std::string metrics = metrics_path(run_directory);
+  if (disk.exists(metrics) && (!unfinished || disk.is_directory(metrics))) refuse(metrics);
+  const std::string checkpoints = checkpoints_directory(run_directory);
+  check_entries(disk, checkpoints, [&](const std::string& name) {
+    return unfinished && is_own_checkpoint_file(disk, checkpoints, name, unfinished->id);
+  });
+  const std::string rows = rows_directory(run_directory);
+  check_entries(disk, rows, [&](const std::string& name) {
+    const std::string path = rows + "/" + name;
+    if (!unfinished || !is_rows_name(name) || disk.is_directory(path)) return false;
+    std::uint64_t identity = 0;
+    return is_aside(name) ||
+           (io::is_record_file(disk, path, &identity) && identity == unfinished->rows_identity);
+  });
+}
+
+void remove_unfinished_run(io::Disk& disk, const std::string& run_directory) {
+  for (const std::string& directory :
+       {checkpoints_directory(run_directory), rows_directory(run_directory)}) {
+    if (!disk.exists(directory)) continue;
+    for (const std::string& name : disk.list(directory)) {
+      if (name != "LOCK") disk.remove(directory + "/" + name);
+    }
+  }
+  disk.remove(metrics_path(run_directory));
+}
+
+}  // namespace mneme::engine

@@ -1,0 +1,42 @@
+// The names of the files in a run directory, and which of those there are a run's own. Nothing else
+// is ever replaced or removed.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "io/disk.h"
+
+namespace mneme::engine {
+
+std::string config_path(const std::string& run_directory);
+std::string metrics_path(const std::string& run_directory);
+std::string checkpoints_directory(const std::string& run_directory);
+std::string rows_directory(const std::string& run_directory);
+std::string rows_path(const std::string& run_directory, std::uint32_t table);
+
+// What is written and removed to see whether a folder can be written to.
+std::string probe_path(const std::string& directory);
+
+// Whether a name in checkpoints_directory is one that a checkpoint gives to its files, whole or
+// aside; likewise in rows_directory.
+bool is_checkpoint_name(std::string_view name);
+bool is_rows_name(std::string_view name);
+
+// Whether a file of such a name in checkpoints_directory has what a checkpoint of run `run_id`
+// writes; files aside, which may be torn, are known by their names alone.
+bool is_own_checkpoint_file(io::Disk& disk, const std::string& directory, const std::string& name,
+                            std::uint64_t run_id);
+
+// The run's id as dense files carry it in their metadata under "run".
+std::string run_id_text(std::uint64_t run_id);
+
+// Throws Error when a new run may not be made in a directory: it holds a run with a checkpoint, or
+// something that is not mneme's under a name that the run needs. What an earlier run left that
+// never came to a checkpoint is no hindrance. Changes nothing.
+void check_new_run_directory(io::Disk& disk, const std::string& run_directory);
+// Removes what such a run has left. REQUIRES: check_new_run_directory has passed under the locks.
+void remove_unfinished_run(io::Disk& disk, const std::string& run_directory);
+
+}  // namespace mneme::engine

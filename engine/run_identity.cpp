@@ -1,0 +1,104 @@
+#include "engine/run_identity.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "engine/config_keys.h"
+#include "engine/schedule.h"
+#include "io/check.h"
+#include "io/error.h"
+
+namespace mneme::engine {
+namespace {
+
+bool in_section(const std::string& key, const char* section) {
+  return key.rfind(std::string(section) + ".", 0) == 0;
+}
+
+bool is_schedule_key(const std::string& key) {
+  return key == "train.steps" || key == "train.warmup_steps" || key == "train.schedule" ||
+         key == "train.min_ratio" || key == "optimizer.learning_rate" ||
+         key == "memory.optimizer.learning_rate";
+}
+
+// A value that depends on these alone is the same in every use of a checkpoint.
+bool must_match_to_read(const std::string& key) {
+  return in_section(key, "model") || in_section(key, "memory") || key == "data.vocabulary" ||
+         key == "run.seed" || is_schedule_key(key);
+}
+
+// Where the data lies is not part of what it is: its fingerprint tells that.
+bool must_match_to_train(const std::string& key) {
+  if (is_schedule_key(key) || key == "data.path" || key == "data.extensions") return false;
+  return must_match_to_read(key) || in_section(key, "optimizer") || in_section(key, "data") ||
+         key == "train.batch" || key == "train.sequence" || key == "train.micro_batches";
+}
+
+template <typename Wanted>
+std::map<std::string, std::string> keys_of(const Config& config, const Wanted& wanted) {
+  Config copy = config;  // the table of keys binds to fields that it could change
+  std::map<std::string, std::string> values;
+  for (const Key& key : config_keys(copy)) {
+    if (wanted(key.name)) values[key.name] = format_value(key.value);
+  }
+  return values;
+}
+
+// Of steps from `first_step` on.
+struct ValueRates {
+  std::uint64_t first_step = 1;
+  ScheduleOptions options;
+};
+
+}  // namespace
+
+void check_identity(const Config& recorded, const Config& wanted, RunUse use,
+                    const std::string& manifest) {
+  const auto matters = use == RunUse::kTrain ? must_match_to_train : must_match_to_read;
+  const auto theirs = keys_of(recorded, matters);
+  for (const auto& [key, ours] : keys_of(wanted, matters)) {
+    const std::string& there = theirs.at(key);
+    if (there == ours) continue;
+    io::fail(
+        "{} belongs to another configuration: {} is {} there and {} here; leave the key as it is "
+        "there, or train a new run",
+        manifest, key, there, ours);
+  }
+}
+
+std::vector<ScheduleSegment> continue_schedule(std::span<const ScheduleSegment> past,
+                                               std::uint64_t completed_steps,
+                                               const Config& config) {
+  std::vector<ScheduleSegment> segments;
+  for (const ScheduleSegment& segment : past) {
+    if (segment.first_step <= completed_steps || segments.empty()) segments.push_back(segment);
+  }
+  auto keys = keys_of(config, is_schedule_key);
+  if (!segments.empty() && segments.back().keys == keys) return segments;
+  if (completed_steps == 0) segments.clear();
+  segments.push_back({completed_steps + 1, std::move(keys)});
+  return segments;
+}
+
+memory::Schedule value_schedule(std::span<const ScheduleSegment> segments, const Config& config) {
+  CHECK(!segments.empty() && segments.front().first_step == 1);
+  const std::string text = to_toml(config);
+  std::vector<ValueRates> rates;
+  for (const ScheduleSegment& segment : segments) {
+    std::vector<std::string> settings;
+    for (const auto& [key, value] : segment.keys) settings.push_back(key + "=" + value);
+    const Config then = parse_config(text, "the schedule of the run", settings);
+    rates.push_back(
+        {segment.first_step, schedule_options(then.train, then.memory.optimizer.learning_rate)});
+  }
+  return [rates](std::uint64_t step) {
+    const auto after = std::upper_bound(
+        rates.begin(), rates.end(), step,
+        [](std::uint64_t wanted, const ValueRates& one) { return wanted < one.first_step; });
+    return learning_rate(std::prev(after)->options, step);
+  };
+}
+
+}  // namespace mneme::engine

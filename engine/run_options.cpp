@@ -1,0 +1,67 @@
+#include "engine/run_options.h"
+
+#include "engine/run_files.h"
+#include "engine/schedule.h"
+#include "offload/rows_file.h"
+
+namespace mneme::engine {
+
+ModelOptions model_options(const Config& config) {
+  ModelOptions options;
+  options.vocabulary = config.data.vocabulary;
+  options.width = config.model.width;
+  options.blocks = config.model.blocks;
+  options.attention_heads = config.model.attention_heads;
+  options.kv_heads = config.model.kv_heads;
+  options.feed_forward_hidden = config.model.feed_forward_hidden;
+  options.rope_theta = config.model.rope_theta;
+  options.norm_epsilon = config.model.norm_epsilon;
+  options.tied_output = config.model.tied_output;
+  options.batch = config.train.batch;
+  options.sequence = config.train.sequence;
+  if (!config.has_memory()) return options;
+  const MemoryConfig& memory = config.memory;
+  options.memory_blocks = memory.blocks;
+  options.memory.heads = memory.heads;
+  options.memory.knn = memory.knn;
+  options.memory.half_keys = memory.half_keys;
+  options.memory.key_width = memory.key_width;
+  options.memory.value_width = config.value_width();
+  options.memory.gate = memory.gate;
+  options.memory.scalar_gate = memory.scalar_gate;
+  options.memory.query_key_norm = memory.query_key_norm;
+  return options;
+}
+
+memory::ValueTableOptions value_table_options(const Config& config, std::uint64_t run_id) {
+  const MemoryOptimizerConfig& optimizer = config.memory.optimizer;
+  memory::ValueTableOptions options;
+  options.table = 0;
+  options.run_id = run_id;
+  options.rows = config.table_rows();
+  options.width = config.value_width();
+  options.value_type = config.memory.value_type;
+  options.moment_type = config.memory.moment_type;
+  options.seed = config.run.seed;
+  options.optimizer = {.kind = optimizer.kind,
+                       .learning_rate = make_schedule(config.train, optimizer.learning_rate),
+                       .beta1 = optimizer.beta1,
+                       .beta2 = optimizer.beta2,
+                       .epsilon = optimizer.epsilon,
+                       .weight_decay = optimizer.weight_decay,
+                       .clip_norm = optimizer.clip_norm};
+  options.tiers = config.tiers.store;
+  options.path = rows_path(config.run.directory, options.table);
+  options.tokens_per_call = config.tokens_per_micro_batch();
+  options.lookups_per_token = config.memory.heads * config.memory.knn;
+  options.gradient_calls_per_step =
+      static_cast<std::int64_t>(config.memory.blocks.size()) * config.train.micro_batches;
+  return options;
+}
+
+std::uint64_t rows_identity(const Config& config, std::uint64_t run_id) {
+  return offload::rows_file_shape(memory::store_options(value_table_options(config, run_id)))
+      .table_id;
+}
+
+}  // namespace mneme::engine

@@ -1,0 +1,85 @@
+// The functions that the library interposes, under the names that faults and reports use. One name
+// may stand for several: "open" also for open64, "io_uring_submit" for its variants with a wait.
+// "io_uring_write" is a write in a submission: it counts as often as a submission holds writes.
+#pragma once
+
+#include <array>
+#include <cstddef>
+
+namespace mneme::test {
+
+enum class Function : std::size_t {
+  kAccess,
+  kAlignedAlloc,
+  kCalloc,
+  kClose,
+  kFallocate,
+  kFdatasync,
+  kFlock,
+  kFopen,
+  kFstat,
+  kFsync,
+  kFtruncate,
+  kMalloc,
+  kMkdir,
+  kMmap,
+  kOpen,
+  kOpenat,
+  kOpendir,
+  kPosixMemalign,
+  kPread,
+  kPthreadCreate,
+  kPwrite,
+  kRead,
+  kReaddir,
+  kRealloc,
+  kRemove,
+  kRename,
+  kRingRegister,
+  kRingSetUp,
+  kRingSubmit,
+  kRingWrite,
+  kStat,
+  kStatvfs,
+  kStatx,
+  kWrite,
+  kWritev,
+};
+
+inline constexpr std::array kFunctionNames = {"access",
+                                              "aligned_alloc",
+                                              "calloc",
+                                              "close",
+                                              "fallocate",
+                                              "fdatasync",
+                                              "flock",
+                                              "fopen",
+                                              "fstat",
+                                              "fsync",
+                                              "ftruncate",
+                                              "malloc",
+                                              "mkdir",
+                                              "mmap",
+                                              "open",
+                                              "openat",
+                                              "opendir",
+                                              "posix_memalign",
+                                              "pread",
+                                              "pthread_create",
+                                              "pwrite",
+                                              "read",
+                                              "readdir",
+                                              "realloc",
+                                              "remove",
+                                              "rename",
+                                              "io_uring_register",
+                                              "io_uring_setup",
+                                              "io_uring_submit",
+                                              "io_uring_write",
+                                              "stat",
+                                              "statvfs",
+                                              "statx",
+                                              "write",
+                                              "writev"};
+
+}  // namespace mneme::test

@@ -1,0 +1,87 @@
+// A few of the failures of fault_campaign.cpp.
+#include "tests/tools/fault_run.h"
+
+namespace mneme::test {
+namespace {
+
+using End = Judgement::End;
+
+FaultRuns& runs() {
+  static FaultRuns runs;
+  return runs;
+}
+
+void expect_end(const Trial& trial, End end) {
+  SCOPED_TRACE(FaultRuns::describe(trial));
+  const Judgement judgement = runs().judge(trial, "trial");
+  EXPECT_EQ(judgement.problem, "");
+  EXPECT_EQ(static_cast<int>(judgement.end), static_cast<int>(end)) << judgement.message;
+}
+
+TEST(Faults, AFullDiskEndsTrainingWithTheFileNamedAndNothingLost) {
+  expect_end({Command::kTrain, {.functions = "pwrite", .action = "ENOSPC", .path = "*.rows"}},
+             End::kRefused);
+  expect_end({Command::kTrain,
+              {.functions = "write", .action = "ENOSPC", .call = 2, .path = "*/manifest.json*"}},
+             End::kRefused);
+  expect_end({Command::kExport,
+              {.functions = "pwrite", .action = "ENOSPC+", .path = "*/exported.safetensors*"}},
+             End::kRefused);
+}
+
+TEST(Faults, AFailingDiskEndsTrainingWithTheFileNamedAndNothingLost) {
+  expect_end(
+      {Command::kTrain, {.functions = "fdatasync", .action = "EIO", .call = 2, .path = "*.rows"}},
+      End::kRefused);
+  expect_end(
+      {Command::kResume, {.functions = "rename", .action = "EIO", .path = "*/manifest.json"}},
+      End::kRefused);
+  expect_end({Command::kVerify, {.functions = "pread", .action = "EIO", .path = "*.rows"}},
+             End::kRefused);
+}
+
+TEST(Faults, APartOfATransferGoesOn) {
+  expect_end({Command::kTrain,
+              {.functions = "pwrite", .action = "short", .call = 2, .path = "*.safetensors*"}},
+             End::kRight);
+  expect_end({Command::kEval,
+              {.functions = "pread", .action = "short", .call = 2, .path = "*.safetensors"}},
+             End::kRight);
+  expect_end({Command::kResume, {.functions = "read", .action = "short", .path = "*.json"}},
+             End::kRight);
+}
+
+TEST(Faults, AnInterruptedCallIsMadeAgain) {
+  const std::string all =
+      "open|openat|mkdir|read|write|pread|pwrite|fsync|fdatasync|ftruncate|fallocate|flock|rename|"
+      "remove|statx|statvfs";
+  for (const Command command : {Command::kTrain, Command::kExport}) {
+    expect_end({command, {.functions = all, .action = "EINTR*", .call = 2, .path = "*/trial/*"}},
+               End::kRight);
+  }
+}
+
+TEST(Faults, TheHolderOfALockIsNotedWhole) {
+  expect_end({Command::kTrain, {.functions = "pwrite", .action = "short", .path = "*/LOCK"}},
+             End::kRight);
+  expect_end({Command::kResume, {.functions = "pwrite", .action = "ENOSPC", .path = "*/LOCK"}},
+             End::kRight);
+  expect_end({Command::kResume, {.functions = "pread", .action = "EIO", .path = "*/LOCK"}},
+             End::kRefused);
+}
+
+TEST(Faults, AnErrorSaysWhatToDo) {
+  for (const char* error : {"EFBIG", "EDQUOT", "EROFS"}) {
+    expect_end({Command::kTrain, {.functions = "write", .action = error, .path = "*/trial/run/*"}},
+               End::kRefused);
+  }
+  expect_end({Command::kVerify, {.functions = "fstat", .action = "ESTALE", .path = "*.rows"}},
+             End::kRefused);
+  expect_end({Command::kTrain, {.functions = "flock", .action = "ENOLCK", .path = "*/LOCK"}},
+             End::kRefused);
+  expect_end({Command::kTrain, {.functions = "statx", .action = "EIO", .path = "*.rows*"}},
+             End::kRefused);
+}
+
+}  // namespace
+}  // namespace mneme::test
