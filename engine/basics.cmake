@@ -1,11 +1,14 @@
 target_sources(mneme_engine PRIVATE
   config.cpp
   config_check.cpp
+  config_file.cpp
   config_keys.cpp
   config_reader.cpp
   config_writer.cpp
   data.cpp
+  data_files.cpp
   metrics.cpp
   progress.cpp
+  prompt.cpp
   schedule.cpp)
 target_link_libraries(mneme_engine PRIVATE PkgConfig::TOMLPLUSPLUS nlohmann_json::nlohmann_json)

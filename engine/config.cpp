@@ -1,14 +1,8 @@
 #include "engine/config.h"
 
-#include <cerrno>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
-#include <system_error>
-
+#include "engine/config_file.h"
 #include "engine/config_keys.h"
 #include "engine/config_reader.h"
-#include "io/error.h"
 
 namespace mneme::engine {
 
@@ -21,16 +15,7 @@ Config parse_config(std::string_view text, const std::string& name,
 }
 
 Config load_config(const std::string& path, std::span<const std::string> overrides) {
-  if (std::filesystem::is_directory(path)) {
-    io::fail("{}: a folder, not a configuration; name a TOML file", path);
-  }
-  std::ifstream file(path, std::ios::binary);
-  if (!file) {
-    io::fail("{}: cannot open the configuration: {}", path, std::generic_category().message(errno));
-  }
-  const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  if (file.bad()) io::fail("{}: cannot read the configuration", path);
-  return parse_config(text, path, overrides);
+  return parse_config(read_config_file(path), path, overrides);
 }
 
 void check_config(const Config& config) {

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "io/enum_names.h"
 #include "kernels/row_ops.h"
 #include "memory/memory_layer.h"
 #include "offload/tiered_store.h"
@@ -19,9 +20,30 @@
 namespace mneme::engine {
 
 enum class DeviceKind { kAuto, kCpu, kCuda };
+constexpr auto enum_names(DeviceKind) {
+  return std::to_array<io::EnumName<DeviceKind>>(
+      {{"auto", DeviceKind::kAuto}, {"cpu", DeviceKind::kCpu}, {"cuda", DeviceKind::kCuda}});
+}
+
 enum class DataFormat { kAuto, kBytes, kShards };
+constexpr auto enum_names(DataFormat) {
+  return std::to_array<io::EnumName<DataFormat>>({{"auto", DataFormat::kAuto},
+                                                  {"bytes", DataFormat::kBytes},
+                                                  {"shards", DataFormat::kShards}});
+}
+
 enum class FeedForwardKind { kNone, kMemory };
+constexpr auto enum_names(FeedForwardKind) {
+  return std::to_array<io::EnumName<FeedForwardKind>>(
+      {{"none", FeedForwardKind::kNone}, {"memory", FeedForwardKind::kMemory}});
+}
+
 enum class ScheduleKind { kLinear, kCosine, kConstant };
+constexpr auto enum_names(ScheduleKind) {
+  return std::to_array<io::EnumName<ScheduleKind>>({{"linear", ScheduleKind::kLinear},
+                                                    {"cosine", ScheduleKind::kCosine},
+                                                    {"constant", ScheduleKind::kConstant}});
+}
 
 struct RunConfig {
   std::string directory = "runs/run";
@@ -158,6 +180,9 @@ Config parse_config(std::string_view text, const std::string& name,
                     std::span<const std::string> overrides = {});
 // Checks a configuration made in code as one read from a file is checked. Throws Error.
 void check_config(const Config& config);
+
+// The override that sets a key to exactly this text, whatever it looks like.
+std::string text_override(const std::string& key, const std::string& text);
 
 // The resolved configuration as TOML, every key present. parse_config reads it back unchanged.
 std::string to_toml(const Config& config);

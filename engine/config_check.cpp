@@ -1,7 +1,12 @@
 #include <string>
 
 #include "engine/config_keys.h"
+#include "engine/prompt.h"
+#include "engine/run_options.h"
 #include "io/error.h"
+#include "kernels/catch_up_table.h"
+#include "memory/lookup_set.h"
+#include "memory/row_optimizer.h"
 
 namespace mneme::engine {
 namespace {
@@ -31,10 +36,32 @@ void check_model(const ModelConfig& model, const KeyPlaces& places) {
            "the rotary embedding needs an even head width, but {} / {} is {}", model.width,
            model.attention_heads, head_width);
   }
+  if (head_width > kernels::kMaxHeadWidth) {
+    reject(places, {"model.attention_heads", "model.width"},
+           "heads are at most {} wide, but {} / {} is {}; use more model.attention_heads",
+           kernels::kMaxHeadWidth, model.width, model.attention_heads, head_width);
+  }
   if (model.attention_heads % model.kv_heads != 0) {
     reject(places, {"model.kv_heads", "model.attention_heads"},
            "{} key and value heads do not divide {} attention heads", model.kv_heads,
            model.attention_heads);
+  }
+}
+
+void check_device_tier(const Config& config, const KeyPlaces& places) {
+  const std::uint64_t bytes = config.tiers.store.device_bytes;
+  const std::uint64_t least = offload::TieredStore::minimum_device_bytes(
+      memory::record_layout(config.memory.optimizer.kind, config.value_width(),
+                            config.memory.value_type, config.memory.moment_type));
+  if (bytes == 0) {
+    reject(places, {"tiers.device_bytes"},
+           "a memory needs a device tier; give it a budget such as \"64MiB\", at least {} bytes",
+           least);
+  }
+  if (bytes < least) {
+    reject(places, {"tiers.device_bytes", "memory.value_width", "model.width"},
+           "a device tier of {} bytes is too small: rows of width {} need at least {} bytes", bytes,
+           config.value_width(), least);
   }
 }
 
@@ -70,10 +97,7 @@ void check_memory(const Config& config, const KeyPlaces& places) {
     reject(places, {"memory.key_width"}, "a key has two halves, so {} must be even",
            memory.key_width);
   }
-  if (config.tiers.store.device_bytes == 0) {
-    reject(places, {"tiers.device_bytes"},
-           "a memory needs a device tier; give it a budget such as \"64MiB\"");
-  }
+  check_device_tier(config, places);
 }
 
 void check_train(const Config& config, const KeyPlaces& places) {
@@ -90,13 +114,52 @@ void check_train(const Config& config, const KeyPlaces& places) {
            train.batch, train.sequence, kMostTokens);
   }
   const MemoryConfig& memory = config.memory;
-  constexpr std::int64_t kMostLookups = (std::int64_t{1} << 32) - 2;
-  if (config.has_memory() &&
-      config.tokens_per_micro_batch() > kMostLookups / (memory.heads * memory.knn)) {
+  if (!config.has_memory()) return;
+  const std::int64_t tokens = config.tokens_per_micro_batch();
+  const std::int64_t rows = memory.heads * memory.knn;
+  if (tokens > memory::kMostLookups / rows) {
     reject(places, {"train.batch", "train.sequence"},
            "a micro-batch of {} tokens with {} rows each is beyond {} look-ups; use more "
            "train.micro_batches",
-           config.tokens_per_micro_batch(), memory.heads * memory.knn, kMostLookups);
+           tokens, rows, memory::kMostLookups);
+  }
+  const auto blocks = static_cast<std::int64_t>(memory.blocks.size());
+  if (train.micro_batches > memory::kMostLookups / (tokens * rows) / blocks) {
+    reject(places, {"train.micro_batches", "train.batch", "train.sequence", "memory.blocks"},
+           "a step of {} micro-batches, {} memory layers and {} tokens with {} rows each is beyond "
+           "{} look-ups; use fewer tokens a step",
+           train.micro_batches, blocks, tokens, rows, memory::kMostLookups);
+  }
+}
+
+// In one step a weight loses rate * decay of itself. The schedule never exceeds its peak.
+void check_decay(const std::string& section, double peak, double decay, const KeyPlaces& places) {
+  if (kernels::leaves_decay_factor(peak, decay)) return;
+  const std::string rate_key = section + ".learning_rate";
+  const std::string decay_key = section + ".weight_decay";
+  reject(places, {rate_key.c_str(), decay_key.c_str()},
+         "a step of learning rate {} with weight decay {} leaves nothing of a weight; lower one of "
+         "them, their product must be below 1",
+         peak, decay);
+}
+
+void check_optimizers(const Config& config, const KeyPlaces& places) {
+  check_decay("optimizer", config.optimizer.learning_rate, config.optimizer.weight_decay, places);
+  if (!config.has_memory()) return;
+  const memory::RowOptimizerOptions rows = value_table_options(config, 0).optimizer;
+  check_decay("memory.optimizer", config.memory.optimizer.learning_rate, rows.weight_decay, places);
+  if (const auto problem = memory::find_problem(rows)) {
+    const std::string key = std::string("memory.optimizer.") + problem->field;
+    reject(places, {key.c_str(), "memory.optimizer.beta2", "memory.optimizer.kind"}, "{} {}", key,
+           problem->text);
+  }
+}
+
+void check_sample(const Config& config, const KeyPlaces& places) {
+  if (config.sample.tokens == 0) return;
+  const std::string problem = prompt_problem(config.sample.prompt, config.data.vocabulary);
+  if (!problem.empty()) {
+    reject(places, {"sample.prompt", "data.vocabulary", "sample.tokens"}, "{}", problem);
   }
 }
 
@@ -111,6 +174,8 @@ void check_relations(const Config& config, const KeyPlaces& places) {
   check_model(config.model, places);
   check_memory(config, places);
   check_train(config, places);
+  check_optimizers(config, places);
+  check_sample(config, places);
 }
 
 }  // namespace mneme::engine

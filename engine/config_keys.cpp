@@ -1,7 +1,6 @@
 #include "engine/config_keys.h"
 
 #include <limits>
-#include <utility>
 
 namespace mneme::engine {
 namespace {
@@ -19,53 +18,30 @@ RealValue real(double& field, double least, double most = kAnyReal, double scale
   return {&field, least, most, scale};
 }
 
-// A choice among enumerators, each with the name it has in the file.
 template <typename Enum>
-ChoiceValue choice(Enum& field, std::vector<std::pair<std::string, Enum>> known) {
+ChoiceValue choice(Enum& field) {
   ChoiceValue value;
-  for (const auto& entry : known) value.names.push_back(entry.first);
-  value.get = [&field, known] {
-    std::size_t index = 0;
-    while (index + 1 < known.size() && known[index].second != field) ++index;
-    return index;
-  };
-  value.set = [&field, known](std::size_t index) { field = known[index].second; };
+  value.names = io::names_of<Enum>();
+  value.get = [&field] { return io::name_of(field); };
+  value.set = [&field](const std::string& name) { field = *io::value_named<Enum>(name); };
   return value;
 }
 
-ChoiceValue float_type(kernels::FloatType& field) {
-  return choice<kernels::FloatType>(
-      field, {{"float32", kernels::FloatType::kF32}, {"bfloat16", kernels::FloatType::kBF16}});
-}
-
-ChoiceValue replacement(kernels::ReplacementKind& field) {
-  using Kind = kernels::ReplacementKind;
-  return choice<Kind>(field, {{"lru", Kind::kLru},
-                              {"lfu", Kind::kLfu},
-                              {"clock", Kind::kClock},
-                              {"sieve", Kind::kSieve},
-                              {"static-hot", Kind::kStaticHot},
-                              {"random", Kind::kRandom}});
-}
-
 void add_run(RunConfig& run, std::vector<Key>& keys) {
-  keys.push_back({"run.directory", TextValue{&run.directory},
+  keys.push_back({"run.directory", TextValue{&run.directory, TextKind::kPath},
                   "Folder of the run: resolved configuration, metrics, rows, checkpoints."});
   keys.push_back({"run.seed", integer(run.seed, 0, std::numeric_limits<std::int64_t>::max()),
                   "Seed of every initial value, of the order of the data and of samples."});
   keys.push_back({"run.threads", integer(run.threads, 0, 4096),
                   "CPU threads; 0 for all cores. Results do not depend on it."});
-  keys.push_back({"run.device",
-                  choice<DeviceKind>(run.device, {{"auto", DeviceKind::kAuto},
-                                                  {"cpu", DeviceKind::kCpu},
-                                                  {"cuda", DeviceKind::kCuda}}),
+  keys.push_back({"run.device", choice(run.device),
                   "Where the model runs; auto takes a CUDA device when there is one."});
   keys.push_back({"run.device_index", integer(run.device_index, 0, 255),
                   "Which CUDA device, counted from 0."});
   keys.push_back({"run.arena_bytes", BytesValue{&run.arena_bytes},
                   "Device memory that the run takes at its start, on a CUDA device; 0 for what is "
                   "free less 1GiB."});
-  keys.push_back({"run.compute_type", float_type(run.compute_type),
+  keys.push_back({"run.compute_type", choice(run.compute_type),
                   "Type of activations and of matrix products on a CUDA device, summed in float32; "
                   "float32 is slow, for tests. The CPU computes in float32."});
   keys.push_back(
@@ -75,17 +51,14 @@ void add_run(RunConfig& run, std::vector<Key>& keys) {
 }
 
 void add_data(DataConfig& data, std::vector<Key>& keys) {
-  keys.push_back({"data.path", TextValue{&data.path},
+  keys.push_back({"data.path", TextValue{&data.path, TextKind::kPath},
                   "Text file, folder of text files, or token shards (*.bin)."});
-  keys.push_back({"data.extensions", TextListValue{&data.extensions},
+  keys.push_back({"data.extensions", TextListValue{&data.extensions, TextKind::kPath},
                   "Endings of the files taken from a folder of text; empty for all files."});
   keys.push_back(
-      {"data.format",
-       choice<DataFormat>(data.format, {{"auto", DataFormat::kAuto},
-                                        {"bytes", DataFormat::kBytes},
-                                        {"shards", DataFormat::kShards}}),
+      {"data.format", choice(data.format),
        "bytes: one token a byte; shards: uint16 tokens in the llm.c layout; auto: shards "
-       "for *.bin, bytes otherwise."});
+       "for a file that starts as one and for a folder with *.bin files, bytes otherwise."});
   keys.push_back({"data.validation_share", real(data.validation_share, 0, 0.9),
                   "Share of the data, at its end, kept for validation."});
   keys.push_back({"data.vocabulary", integer(data.vocabulary, 2, 65536),
@@ -96,7 +69,7 @@ void add_model(ModelConfig& model, std::vector<Key>& keys) {
   keys.push_back({"model.width", integer(model.width, 2, 65536), "Width of the model (C)."});
   keys.push_back({"model.blocks", integer(model.blocks, 1, 1024), "Transformer blocks."});
   keys.push_back({"model.attention_heads", integer(model.attention_heads, 1, 1024),
-                  "Attention heads; the width must be an even multiple of them."});
+                  "Attention heads; each has an even width of at most 256."});
   keys.push_back({"model.kv_heads", integer(model.kv_heads, 1, 1024),
                   "Key and value heads; must divide model.attention_heads."});
   keys.push_back({"model.feed_forward_hidden", integer(model.feed_forward_hidden, 1, 1 << 20),
@@ -111,9 +84,7 @@ void add_model(ModelConfig& model, std::vector<Key>& keys) {
 
 void add_memory(MemoryConfig& memory, std::vector<Key>& keys) {
   keys.push_back(
-      {"memory.kind",
-       choice<FeedForwardKind>(
-           memory.kind, {{"none", FeedForwardKind::kNone}, {"memory", FeedForwardKind::kMemory}}),
+      {"memory.kind", choice(memory.kind),
        "What replaces the feed-forward in memory.blocks: nothing, or a product-key memory."});
   keys.push_back({"memory.blocks", IntegerListValue{&memory.blocks, 0, 1023},
                   "Blocks (from 0) with a memory layer; several share one table (Memory+)."});
@@ -126,36 +97,27 @@ void add_memory(MemoryConfig& memory, std::vector<Key>& keys) {
                   "Width of a key, both halves together (d_k)."});
   keys.push_back({"memory.value_width", integer(memory.value_width, 0, 65536),
                   "Width of a row's value (d_v); 0 for model.width."});
-  keys.push_back({"memory.gate",
-                  choice<memory::Gate>(memory.gate, {{"none", memory::Gate::kNone},
-                                                     {"swilu", memory::Gate::kSwilu}}),
-                  "Gate of a memory layer's output by its input."});
+  keys.push_back(
+      {"memory.gate", choice(memory.gate), "Gate of a memory layer's output by its input."});
   keys.push_back({"memory.scalar_gate", FlagValue{&memory.scalar_gate},
                   "Scale the output by one learned sigmoid a token."});
-  using Norm = memory::QueryKeyNorm;
-  keys.push_back({"memory.query_key_norm",
-                  choice<Norm>(memory.query_key_norm,
-                               {{"none", Norm::kNone}, {"rms", Norm::kRms}, {"l2", Norm::kL2}}),
+  keys.push_back({"memory.query_key_norm", choice(memory.query_key_norm),
                   "Normalisation of queries and half-keys."});
   keys.push_back(
-      {"memory.value_type", float_type(memory.value_type), "Type in which values are stored."});
-  keys.push_back({"memory.moment_type", float_type(memory.moment_type),
+      {"memory.value_type", choice(memory.value_type), "Type in which values are stored."});
+  keys.push_back({"memory.moment_type", choice(memory.moment_type),
                   "Type in which a row's optimiser moments are stored."});
 }
 
 void add_memory_optimizer(MemoryOptimizerConfig& optimizer, std::vector<Key>& keys) {
-  using Kind = kernels::RowOptimizerKind;
-  keys.push_back({"memory.optimizer.kind",
-                  choice<Kind>(optimizer.kind, {{"adamw", Kind::kAdamW},
-                                                {"adamw-lazy", Kind::kAdamWLazy},
-                                                {"adagrad-rowwise", Kind::kAdagradRowwise},
-                                                {"sgd", Kind::kSgd}}),
+  keys.push_back({"memory.optimizer.kind", choice(optimizer.kind),
                   "adamw equals dense AdamW over the whole table; the others move only the rows "
                   "that a step touches."});
   keys.push_back({"memory.optimizer.learning_rate", real(optimizer.learning_rate, 0, 100),
-                  "Highest learning rate of values; follows the schedule of [train]."});
-  keys.push_back(
-      {"memory.optimizer.beta1", real(optimizer.beta1, 0, 0.99999), "Decay of the first moment."});
+                  "Highest learning rate of values; follows the schedule of [train]. Times "
+                  "weight_decay, below 1."});
+  keys.push_back({"memory.optimizer.beta1", real(optimizer.beta1, 0, 0.99999),
+                  "Decay of the first moment; with adamw, below the square root of beta2."});
   keys.push_back({"memory.optimizer.beta2", real(optimizer.beta2, 0, 0.999999),
                   "Decay of the second moment."});
   keys.push_back({"memory.optimizer.epsilon", real(optimizer.epsilon, 1e-15, 1),
@@ -168,35 +130,27 @@ void add_memory_optimizer(MemoryOptimizerConfig& optimizer, std::vector<Key>& ke
 
 void add_tiers(TiersConfig& tiers, std::vector<Key>& keys) {
   offload::TierOptions& store = tiers.store;
-  keys.push_back({"tiers.device_bytes", BytesValue{&store.device_bytes, 0},
+  keys.push_back({"tiers.device_bytes", BytesValue{&store.device_bytes},
                   "Budget of the hot rows: device memory (RAM on the CPU backend)."});
   keys.push_back(
-      {"tiers.host_bytes", BytesValue{&store.host_bytes, 0},
+      {"tiers.host_bytes", BytesValue{&store.host_bytes},
        "Budget of the warm rows: pinned host memory; 0, or less than 16 rows take, for no "
        "host tier."});
-  keys.push_back({"tiers.disk_bytes", BytesValue{&store.disk_bytes, 0},
+  keys.push_back({"tiers.disk_bytes", BytesValue{&store.disk_bytes},
                   "Largest size of the rows file; 0 for no limit."});
-  keys.push_back({"tiers.device_policy", replacement(store.device_policy),
+  keys.push_back({"tiers.device_policy", choice(store.device_policy),
                   "Which rows leave the device tier first."});
-  keys.push_back({"tiers.host_policy", replacement(store.host_policy),
-                  "Which rows leave the host tier first."});
+  keys.push_back(
+      {"tiers.host_policy", choice(store.host_policy), "Which rows leave the host tier first."});
   keys.push_back(
       {"tiers.io_depth", integer(store.io_depth, 1, 4096), "Disk transfers in flight at once."});
-  using Engine = io::IoEngine;
-  keys.push_back({"tiers.io_engine",
-                  choice<Engine>(store.io_engine, {{"auto", Engine::kAuto},
-                                                   {"uring", Engine::kUring},
-                                                   {"sync", Engine::kSync}}),
+  keys.push_back({"tiers.io_engine", choice(store.io_engine),
                   "Disk interface; auto takes io_uring where the system allows it."});
   keys.push_back({"tiers.direct_io", FlagValue{&store.direct_io},
                   "Read and write past the page cache (O_DIRECT)."});
-  using Prefetch = offload::PrefetchKind;
-  keys.push_back(
-      {"tiers.prefetch",
-       choice<Prefetch>(tiers.prefetch, {{"none", Prefetch::kNone},
-                                         {"oracle-next-step", Prefetch::kOracleNextStep}}),
-       "Which rows are moved before they are asked for."});
-  keys.push_back({"tiers.prefetch_bytes", BytesValue{&tiers.prefetch_bytes, 0},
+  keys.push_back({"tiers.prefetch", choice(tiers.prefetch),
+                  "Which rows are moved before they are asked for."});
+  keys.push_back({"tiers.prefetch_bytes", BytesValue{&tiers.prefetch_bytes},
                   "Most bytes that prefetches move in one step."});
   keys.push_back({"tiers.evaluation_share", real(store.evaluation_share, 0.001, 0.9),
                   "Share of the device budget set aside for evaluation and sampling."});
@@ -218,11 +172,8 @@ void add_train(TrainConfig& train, std::vector<Key>& keys) {
                   "Micro-batches whose gradients are added up for one step."});
   keys.push_back({"train.warmup_steps", integer(train.warmup_steps, 0),
                   "Steps over which the learning rates rise linearly."});
-  keys.push_back({"train.schedule",
-                  choice<ScheduleKind>(train.schedule, {{"linear", ScheduleKind::kLinear},
-                                                        {"cosine", ScheduleKind::kCosine},
-                                                        {"constant", ScheduleKind::kConstant}}),
-                  "How the learning rates fall after the warm-up."});
+  keys.push_back(
+      {"train.schedule", choice(train.schedule), "How the learning rates fall after the warm-up."});
   keys.push_back({"train.min_ratio", real(train.min_ratio, 0, 1),
                   "Learning rate of the last step over the highest one (linear, cosine)."});
   keys.push_back({"train.log_every", integer(train.log_every, 1),
@@ -231,7 +182,8 @@ void add_train(TrainConfig& train, std::vector<Key>& keys) {
 
 void add_optimizer(OptimizerConfig& optimizer, std::vector<Key>& keys) {
   keys.push_back({"optimizer.learning_rate", real(optimizer.learning_rate, 0, 100),
-                  "Highest learning rate of everything but the memory's values."});
+                  "Highest learning rate of everything but the memory's values. Times "
+                  "weight_decay, below 1."});
   keys.push_back(
       {"optimizer.beta1", real(optimizer.beta1, 0, 0.99999), "Decay of the first moment."});
   keys.push_back(
@@ -254,7 +206,8 @@ void add_rest(Config& config, std::vector<Key>& keys) {
   keys.push_back({"checkpoint.keep", integer(config.checkpoint.keep, 1, 1000),
                   "Newest checkpoints that are kept."});
   keys.push_back(
-      {"sample.prompt", TextValue{&config.sample.prompt}, "Beginning of the sample text."});
+      {"sample.prompt", TextValue{&config.sample.prompt},
+       "Beginning of the sample text; each of its bytes is a token below data.vocabulary."});
   keys.push_back({"sample.tokens", integer(config.sample.tokens, 0, 1 << 20),
                   "Tokens of a sample; 0 for no samples."});
   keys.push_back({"sample.temperature", real(config.sample.temperature, 0, 100),

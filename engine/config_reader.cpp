@@ -8,7 +8,9 @@
 #include <optional>
 #include <utility>
 
+#include "engine/config_file.h"
 #include "io/error.h"
+#include "io/utf8.h"
 
 namespace mneme::engine {
 namespace {
@@ -21,6 +23,12 @@ struct Found {
   std::optional<std::string> bare;
 };
 
+std::string_view trimmed(std::string_view text) {
+  const std::size_t first = text.find_first_not_of(" \t");
+  if (first == text.npos) return {};
+  return text.substr(first, text.find_last_not_of(" \t") + 1 - first);
+}
+
 class Assignment {
  public:
   Assignment(const Key& key, const Found& found) : key_(key), found_(found) {}
@@ -30,20 +38,16 @@ class Assignment {
   }
   void operator()(const BytesValue& value) const {
     std::uint64_t bytes = 0;
-    if (const auto number = found_.node->value_exact<std::int64_t>()) {
-      if (*number < 0) fail("must not be negative, not {}", *number);
-      bytes = static_cast<std::uint64_t>(*number);
-    } else {
-      const std::string text = found_.bare.value_or(found_.node->value_or(std::string()));
-      if (!parse_bytes(text, bytes)) {
-        fail("must be a size such as 4096 or \"64MiB\", not {}", shown());
-      }
+    const auto number = found_.node->value_exact<std::int64_t>();
+    const std::string text = number ? fmt::format("{}", *number)
+                                    : found_.bare.value_or(found_.node->value_or(std::string()));
+    if (!parse_bytes(trimmed(text), bytes)) {
+      fail("expected {}, not {}", describe_type(value), shown());
     }
-    if (bytes < value.least) fail("must be at least {}", format_bytes(value.least));
     *value.field = bytes;
   }
   void operator()(const RealValue& value) const {
-    if (!found_.node->is_number()) fail("must be a number, not {}", shown());
+    if (!found_.node->is_number()) fail("expected {}, not {}", describe_type(value), shown());
     const double number = *found_.node->value<double>();
     if (!(number >= value.least && number <= value.most)) {
       fail("expected {}, not {}", describe_type(value), number);
@@ -52,24 +56,23 @@ class Assignment {
   }
   void operator()(const FlagValue& value) const {
     const auto flag = found_.node->value_exact<bool>();
-    if (!flag) fail("must be true or false, not {}", shown());
+    if (!flag) fail("expected {}, not {}", describe_type(value), shown());
     *value.field = *flag;
   }
-  void operator()(const TextValue& value) const { *value.field = text(); }
+  void operator()(const TextValue& value) const { *value.field = checked_text(text(), value.kind); }
   void operator()(const ChoiceValue& value) const {
-    const std::string name = text();
-    const auto known = std::find(value.names.begin(), value.names.end(), name);
-    if (known == value.names.end()) {
-      fail("must be one of {}, not \"{}\"", describe_type(value), name);
+    const std::string name(trimmed(text()));
+    if (std::ranges::find(value.names, name) == value.names.end()) {
+      fail("must be one of {}, not \"{}\"", describe_type(value), io::printable(name));
     }
-    value.set(static_cast<std::size_t>(known - value.names.begin()));
+    value.set(name);
   }
   void operator()(const TextListValue& value) const {
     std::vector<std::string> list;
     for (const toml::node& element : array()) {
       const auto item = element.value_exact<std::string>();
-      if (!item) fail("must be a list of strings, not {}", shown());
-      list.push_back(*item);
+      if (!item) fail("expected {}, not {}", describe_type(value), shown());
+      list.push_back(checked_text(io::utf8_to_bytes(*item), value.kind));
     }
     *value.field = std::move(list);
   }
@@ -89,18 +92,18 @@ class Assignment {
   }
   // What was found, for messages.
   std::string shown() const {
-    if (found_.bare) return fmt::format("\"{}\"", *found_.bare);
+    if (found_.bare) return fmt::format("\"{}\"", io::printable(*found_.bare));
     switch (found_.node->type()) {
       case toml::node_type::table:
         return "a table";
       case toml::node_type::array:
         return "a list";
       case toml::node_type::string:
-        return fmt::format("\"{}\"", *found_.node->value<std::string>());
+        return fmt::format("\"{}\"", io::printable(*found_.node->value<std::string>()));
       case toml::node_type::integer:
         return fmt::format("{}", *found_.node->value<std::int64_t>());
       case toml::node_type::floating_point:
-        return fmt::format("{}", *found_.node->value<double>());
+        return fmt::format("{:#}", *found_.node->value<double>());
       case toml::node_type::boolean:
         return *found_.node->value<bool>() ? "true" : "false";
       default:
@@ -117,9 +120,18 @@ class Assignment {
     return *number;
   }
   std::string text() const {
-    if (const auto value = found_.node->value_exact<std::string>()) return *value;
-    if (!found_.bare) fail("must be a string, not {}", shown());
-    return *found_.bare;
+    if (found_.bare) return *found_.bare;
+    const auto value = found_.node->value_exact<std::string>();
+    if (!value) fail("must be a string, not {}", shown());
+    return io::utf8_to_bytes(*value);
+  }
+  std::string checked_text(std::string text, TextKind kind) const {
+    const std::size_t nul = text.find('\0');
+    if (kind == TextKind::kPath && nul != text.npos) {
+      fail("no path has a byte 0x00, as at position {} of \"{}\"; leave it out", nul + 1,
+           io::printable(text));
+    }
+    return text;
   }
   const toml::array& array() const {
     const toml::array* list = found_.node->as_array();
@@ -133,11 +145,14 @@ class Assignment {
 
 [[noreturn]] void fail_unknown(std::span<const Key> keys, const std::string& place,
                                const std::string& name) {
-  // The right key in the wrong section is near, too. Ties go to the nearer whole name.
+  // The right key in the wrong section is near, too. Ties go to the nearer whole name. A name far
+  // longer than any key is near none.
+  constexpr std::size_t kLongest = 100;
   const std::string last = name.substr(name.rfind('.') + 1);
   const Key* nearest = nullptr;
   std::pair<std::size_t, std::size_t> smallest;
   for (const Key& key : keys) {
+    if (name.size() > kLongest) break;
     const std::size_t whole = edit_distance(name, key.name);
     const std::size_t part = 1 + edit_distance(last, key.name.substr(key.name.rfind('.') + 1));
     const std::pair<std::size_t, std::size_t> distance(std::min(whole, part), whole);
@@ -146,10 +161,11 @@ class Assignment {
       smallest = distance;
     }
   }
+  const std::string shown = io::printable(name, kLongest);
   if (nearest != nullptr && smallest.first <= 1 + last.size() / 3) {
-    io::fail("{}: unknown key {}; did you mean {}?", place, name, nearest->name);
+    io::fail("{}: unknown key {}; did you mean {}?", place, shown, nearest->name);
   }
-  io::fail("{}: unknown key {}; `mneme train --help-config` lists the keys", place, name);
+  io::fail("{}: unknown key {}; `mneme train --help-config` lists the keys", place, shown);
 }
 
 const Key* find_key(std::span<const Key> keys, const std::string& name) {
@@ -167,9 +183,15 @@ bool is_section(std::span<const Key> keys, const std::string& name) {
 void read_table(std::span<const Key> keys, const toml::table& table, const std::string& prefix,
                 const std::string& name, KeyPlaces& places) {
   for (const auto& [part, node] : table) {
-    const std::string full =
-        prefix.empty() ? std::string(part.str()) : prefix + "." + std::string(part.str());
+    const std::string word(part.str());
     const std::string place = fmt::format("{}:{}", name, part.source().begin.line);
+    if (word.empty() || word.find('.') != word.npos) {
+      io::fail(
+          "{}: unknown key {}\"{}\"; a name in quotes is one name, not a path: write it "
+          "without them",
+          place, prefix.empty() ? "" : prefix + ".", io::printable(word, 100));
+    }
+    const std::string full = prefix.empty() ? word : prefix + "." + word;
     if (const Key* key = find_key(keys, full)) {
       std::visit(Assignment(*key, Found{&node, place, std::nullopt}), key->value);
       places[full] = place;
@@ -186,44 +208,56 @@ void read_table(std::span<const Key> keys, const toml::table& table, const std::
   }
 }
 
+// The table that "value = TYPED" is in TOML; empty where that is no single value.
+toml::table parse_typed(std::string_view typed) {
+  if (find_too_deep(typed)) return {};  // the parser recurses
+  try {
+    toml::table table = toml::parse(fmt::format("value = {}", io::bytes_to_utf8(typed)));
+    if (table.size() == 1) return table;
+  } catch (const toml::parse_error&) {
+    return {};
+  }
+  return {};
+}
+
 void apply_override(std::span<const Key> keys, const std::string& text, KeyPlaces& places) {
   const std::size_t equals = text.find('=');
-  const std::string place = "--set " + text.substr(0, text.find('\n'));
-  if (equals == std::string::npos || equals == 0) {
+  const std::string place = "--set " + io::printable(text);
+  const std::string name(trimmed(std::string_view(text).substr(0, std::min(equals, text.size()))));
+  if (equals == std::string::npos || name.empty()) {
     io::fail("{}: must be KEY=VALUE, as in --set train.steps=100", place);
   }
-  const std::string name = text.substr(0, equals);
-  const std::string typed = text.substr(equals + 1);
+  std::string_view typed = std::string_view(text).substr(equals + 1);
+  // In "key = value" the spaces belong to the assignment; in "key= value" they belong to the value.
+  if (text[equals - 1] == ' ' || text[equals - 1] == '\t') {
+    typed.remove_prefix(std::min(typed.find_first_not_of(" \t"), typed.size()));
+  }
   const Key* key = find_key(keys, name);
   if (key == nullptr) fail_unknown(keys, place, name);
-
-  toml::table table;
-  try {
-    table = toml::parse("value = " + typed);
-  } catch (const toml::parse_error&) {
-    table.clear();  // a bare string
-  }
-  if (table.size() != 1) {
-    table.clear();
-    table.insert("value", typed);
-  }
-  const toml::node* node = table.get("value");
-  const bool quoted = node->is_string() && *node->value<std::string>() != typed;
-  const Found found{node, place, quoted ? std::nullopt : std::optional(typed)};
-  std::visit(Assignment(*key, found), key->value);
+  set_key(*key, typed, place);
   places[name] = place;
 }
 
 }  // namespace
 
+void set_key(const Key& key, std::string_view typed, const std::string& place) {
+  toml::table table = parse_typed(typed);
+  const bool quoted = table.contains("value") && table.get("value")->is_string();
+  if (table.empty()) table.insert("value", std::string(typed));
+  const Found found{table.get("value"), place,
+                    quoted ? std::nullopt : std::optional<std::string>(typed)};
+  std::visit(Assignment(key, found), key.value);
+}
+
 KeyPlaces read_keys(std::span<const Key> keys, std::string_view text, const std::string& name,
                     std::span<const std::string> overrides) {
+  check_config_text(text, name);
   KeyPlaces places;
   toml::table table;
   try {
     table = toml::parse(text, name);
   } catch (const toml::parse_error& error) {
-    io::fail("{}:{}: {}", name, error.source().begin.line, error.description());
+    io::fail("{}:{}: {}", name, error.source().begin.line, io::printable(error.description()));
   }
   read_table(keys, table, "", name, places);
   for (const std::string& override : overrides) apply_override(keys, override, places);
@@ -257,13 +291,13 @@ bool parse_bytes(std::string_view text, std::uint64_t& bytes) {
   for (const auto& [name, factor] : kUnits) {
     if (unit != name) continue;
     const double size = number * factor;
-    if (!(size <= 9.2e18)) return false;
+    if (!(size <= static_cast<double>(kMostBytes))) return false;
     // Whole numbers are exact also above 2^53.
     bytes =
         number_text.find('.') == std::string::npos
             ? std::strtoull(number_text.c_str(), nullptr, 10) * static_cast<std::uint64_t>(factor)
             : static_cast<std::uint64_t>(size);
-    return true;
+    return bytes <= kMostBytes;
   }
   return false;
 }

@@ -22,7 +22,6 @@ struct IntegerValue {
 };
 struct BytesValue {  // an integer, or a string such as "64MiB"
   std::uint64_t* field = nullptr;
-  std::uint64_t least = 0;
 };
 struct RealValue {
   double* field = nullptr;
@@ -33,11 +32,17 @@ struct RealValue {
 struct FlagValue {
   bool* field = nullptr;
 };
+enum class TextKind {
+  kText,  // any bytes
+  kPath,  // any bytes but NUL: a name in a file system
+};
 struct TextValue {
   std::string* field = nullptr;
+  TextKind kind = TextKind::kText;
 };
 struct TextListValue {
   std::vector<std::string>* field = nullptr;
+  TextKind kind = TextKind::kText;
 };
 struct IntegerListValue {
   std::vector<std::int64_t>* field = nullptr;
@@ -46,8 +51,8 @@ struct IntegerListValue {
 };
 struct ChoiceValue {  // one of a few names
   std::vector<std::string> names;
-  std::function<std::size_t()> get;  // index into names
-  std::function<void(std::size_t)> set;
+  std::function<std::string()> get;
+  std::function<void(const std::string& name)> set;
 };
 using KeyValue = std::variant<IntegerValue, BytesValue, RealValue, FlagValue, TextValue,
                               TextListValue, IntegerListValue, ChoiceValue>;
@@ -62,17 +67,24 @@ struct Key {
 using KeyPlaces = std::map<std::string, std::string>;
 
 // Sets the fields of `keys` from TOML text, then from the overrides. Throws Error (one line: place,
-// key, what is wrong) on a syntax error, an unknown key, a wrong type and a value out of range.
+// key, what is wrong) on a syntax error, an unknown key, a wrong type and a value out of range. In
+// TOML text, io::bytes_to_utf8's characters stand for bytes that are not UTF-8; overrides are
+// bytes.
 KeyPlaces read_keys(std::span<const Key> keys, std::string_view text, const std::string& name,
                     std::span<const std::string> overrides);
 
+// Sets one key from a value as it is typed on a command line: TOML, or a bare string for keys that
+// hold text. `place` stands in front of messages. Throws Error.
+void set_key(const Key& key, std::string_view typed, const std::string& place);
 // The type and range of a key for people: "integer, 1 to 64", "lru | lfu".
 std::string describe_type(const KeyValue& value);
 // The current value of a key in TOML.
 std::string format_value(const KeyValue& value);
 
+// The largest size that a key can hold.
+inline constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 62;
 // "64MiB", "1.5 GB", "4096" -> bytes (units B, KiB, MiB, GiB, TiB, kB, MB, GB, TB). False when it
-// is no size.
+// is no size, or one above kMostBytes.
 bool parse_bytes(std::string_view text, std::uint64_t& bytes);
 // The shortest exact writing of a size: "64MiB" or "1000".
 std::string format_bytes(std::uint64_t bytes);

@@ -6,11 +6,13 @@
 #include <utility>
 
 #include "engine/config_keys.h"
+#include "io/utf8.h"
 
 namespace mneme::engine {
 namespace {
 
-std::string quoted(const std::string& text) {
+// A string of TOML. Bytes that are not UTF-8 stay as they are.
+std::string quoted_bytes(const std::string& text) {
   std::string out = "\"";
   for (const char letter : text) {
     switch (letter) {
@@ -37,6 +39,10 @@ std::string quoted(const std::string& text) {
   return out + "\"";
 }
 
+std::string quoted(const std::string& text) {
+  return quoted_bytes(io::bytes_to_utf8(text));
+}
+
 template <typename List, typename Format>
 std::string joined(const List& list, const char* separator, Format format) {
   std::string out;
@@ -57,7 +63,8 @@ std::string real_text(double number, double scale) {
       break;
     }
   }
-  if (text.find_first_of(".e") == std::string::npos) text += ".0";
+  const bool whole = text.find_first_not_of("-0123456789") == std::string::npos;
+  if (whole) text += ".0";  // not behind nan and inf
   return text;
 }
 
@@ -79,28 +86,23 @@ struct Formatter {
     const auto plain = [](std::int64_t number) { return fmt::format("{}", number); };
     return fmt::format("[{}]", joined(*value.field, ", ", plain));
   }
-  std::string operator()(const ChoiceValue& value) const {
-    return quoted(value.names[value.get()]);
-  }
+  std::string operator()(const ChoiceValue& value) const { return quoted(value.get()); }
 };
-
-// "1 to 64", or "at least 1" where the end is no real limit.
-std::string range(double least, double most, double no_limit) {
-  if (most >= no_limit) return fmt::format("at least {}", least);
-  return fmt::format("{} to {}", least, most);
-}
 
 struct Describer {
   std::string operator()(const IntegerValue& value) const {
-    if (value.most >= 2147483647) return fmt::format("integer, at least {}", value.least);
     return fmt::format("integer, {} to {}", value.least, value.most);
   }
-  std::string operator()(const BytesValue&) const { return "bytes, as 4096 or \"64MiB\""; }
+  std::string operator()(const BytesValue&) const {
+    return fmt::format("bytes, 0 to {}, as 4096 or \"64MiB\"", format_bytes(kMostBytes));
+  }
   std::string operator()(const RealValue& value) const {
-    return fmt::format("number, {}", range(value.least, value.most, 1e29));
+    return fmt::format("number, {} to {}", value.least, value.most);
   }
   std::string operator()(const FlagValue&) const { return "true | false"; }
-  std::string operator()(const TextValue&) const { return "string"; }
+  std::string operator()(const TextValue& value) const {
+    return value.kind == TextKind::kPath ? "path" : "string";
+  }
   std::string operator()(const TextListValue&) const { return "list of strings"; }
   std::string operator()(const IntegerListValue& value) const {
     return fmt::format("list of integers, each {} to {}", value.least, value.most);
@@ -146,6 +148,10 @@ std::string format_bytes(std::uint64_t bytes) {
   return fmt::format("{}", bytes);
 }
 
+std::string text_override(const std::string& key, const std::string& text) {
+  return fmt::format("{}={}", key, quoted_bytes(text));
+}
+
 std::string to_toml(const Config& config) {
   Config copy = config;  // the table of keys binds to fields that it could change
   const std::vector<Key> keys = config_keys(copy);
@@ -179,12 +185,23 @@ std::string config_markdown() {
   Config defaults;
   const std::vector<Key> keys = config_keys(defaults);
   std::string out =
-      "# Configuration\n\n"
+      "# Configuration\n"
+      "\n"
       "A run is one TOML file; `mneme train FILE --set section.key=value` overrides single keys.\n"
-      "Relative paths start at the working directory. Sizes are integers in bytes or strings such "
-      "as\n\"64MiB\" or \"1.5GB\". An unknown key, a wrong type or an impossible size is an error "
-      "that names the\nkey, file and line. This page is written by `mneme train --help-config "
-      "markdown`.\n";
+      "Relative paths start at the working directory. Sizes are integers in bytes or strings such\n"
+      "as \"64MiB\" or \"1.5GB\". An unknown key, a wrong type or an impossible size is an error\n"
+      "that names the key, file and line.\n"
+      "\n"
+      "After `--set`, text needs no quotes. In `--set \"key = value\"` the spaces around `=` do "
+      "not\n"
+      "count; in `--set \"key= value\"` the space is part of a text. Paths and texts there may "
+      "hold\n"
+      "any bytes; in a file, which is UTF-8, the character U+EF00 + byte stands for a byte that "
+      "is\n"
+      "part of no UTF-8 character. A file has at most 1 MiB; keys and values nest at most 16 "
+      "deep.\n"
+      "\n"
+      "This page is written by `mneme train --help-config markdown`.\n";
   for (const ConfigSection& section : config_sections()) {
     out +=
         fmt::format("\n## [{}]\n\n{}\n\n| key | default | values | meaning |\n|---|---|---|---|\n",

@@ -3,20 +3,18 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <filesystem>
-#include <functional>
 #include <span>
 
+#include "engine/data_files.h"
 #include "io/check.h"
 #include "io/checksum.h"
 #include "io/error.h"
+#include "io/log.h"
 #include "io/text_source.h"
 #include "io/token_shards.h"
 
 namespace mneme::engine {
 namespace {
-
-namespace fs = std::filesystem;
 
 constexpr std::uint64_t kEntropyTokens = std::uint64_t{1} << 26;
 
@@ -36,33 +34,6 @@ std::uint64_t mix(std::uint64_t a, std::uint64_t b) {
   z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
   z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
   return z ^ (z >> 31);
-}
-
-// Paths of the shards that a path stands for, sorted.
-std::vector<std::string> shard_paths(const std::string& path) {
-  if (!fs::is_directory(path)) return {path};
-  std::vector<std::string> paths;
-  for (const auto& entry : fs::directory_iterator(path)) {
-    if (entry.path().extension() == ".bin") paths.push_back(entry.path().string());
-  }
-  std::sort(paths.begin(), paths.end());
-  if (paths.empty()) io::fail("data.path {}: the folder holds no token shards (*.bin)", path);
-  return paths;
-}
-
-// auto: shards for a *.bin file, or a folder with nothing but such files.
-DataFormat resolved_format(const DataConfig& config) {
-  if (config.format != DataFormat::kAuto) return config.format;
-  const fs::path path = config.path;
-  if (!fs::is_directory(path)) {
-    return path.extension() == ".bin" ? DataFormat::kShards : DataFormat::kBytes;
-  }
-  const auto is_shard = [](const fs::directory_entry& entry) {
-    return entry.path().extension() == ".bin";
-  };
-  const bool only_shards = !fs::is_empty(path) && std::all_of(fs::directory_iterator(path),
-                                                              fs::directory_iterator(), is_shard);
-  return only_shards ? DataFormat::kShards : DataFormat::kBytes;
 }
 
 }  // namespace
@@ -118,8 +89,8 @@ class Data::Bytes : public Data::Source {
 
 class Data::Shards : public Data::Source {
  public:
-  explicit Shards(const DataConfig& config) : vocabulary_(config.vocabulary) {
-    for (const std::string& path : shard_paths(config.path)) shards_.emplace_back(path);
+  Shards(const std::vector<std::string>& paths, std::int64_t vocabulary) : vocabulary_(vocabulary) {
+    for (const std::string& path : paths) shards_.emplace_back(path);
   }
   std::uint64_t tokens() const override {
     std::uint64_t sum = 0;
@@ -220,18 +191,15 @@ void check_fingerprint(const DataFingerprint& recorded, const DataFingerprint& f
 
 Data::Data(const DataOptions& options) : options_(options) {
   const DataConfig& source = options.source;
-  if (source.path.empty()) {
-    io::fail("data.path is not set; name a text file, a folder of text or token shards");
+  const DataFiles files = find_data_files(source);
+  if (!files.ignored.empty()) {
+    io::warn(
+        "data.path {}: its token shards are read, but not {}; set data.format = \"bytes\" to "
+        "train on text instead",
+        source.path, files.ignored);
   }
-  std::error_code error;
-  if (!fs::exists(source.path, error)) {
-    io::fail("data.path {}: {}", source.path,
-             error ? error.message()
-                   : "there is no such file or folder; name the data with --set "
-                     "data.path=PATH");
-  }
-  if (resolved_format(source) == DataFormat::kShards) {
-    source_ = std::make_unique<Shards>(source);
+  if (files.format == DataFormat::kShards) {
+    source_ = std::make_unique<Shards>(files.shards, source.vocabulary);
   } else {
     source_ = std::make_unique<Bytes>(source);
   }

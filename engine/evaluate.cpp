@@ -4,9 +4,9 @@
 
 #include <vector>
 
+#include "engine/prompt.h"
 #include "engine/sampler.h"
 #include "io/check.h"
-#include "io/error.h"
 
 namespace mneme::engine {
 
@@ -31,10 +31,8 @@ std::optional<EvaluationResult> evaluate(Run& run, const Data& data, std::uint64
 
 std::string sample_text(Run& run, std::uint64_t completed_step, const std::string& prompt,
                         std::uint64_t seed, const std::function<bool()>& stop) {
-  if (prompt.empty()) io::fail("sample.prompt is empty; give at least one character");
   const bool bytes = run.config().data.vocabulary == 256;
-  std::vector<std::int32_t> tokens;
-  for (const char c : prompt) tokens.push_back(static_cast<unsigned char>(c));
+  const std::vector<std::int32_t> tokens = prompt_tokens(prompt, run.config().data.vocabulary);
   if (run.table() != nullptr) run.table()->begin_evaluation(completed_step);
   const SampleConfig& sample = run.config().sample;
   const std::vector<std::int32_t> made = generate(run.model(), run.stream(), tokens,

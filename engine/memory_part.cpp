@@ -68,7 +68,7 @@ std::vector<ParameterDeclaration> declare_memory_parameters(
 
   std::vector<ParameterDeclaration> declarations;
   const auto declare = [&](const char* name, std::vector<std::int64_t> shape, ParameterInit init) {
-    declarations.push_back({prefix + name, std::move(shape), init, RateGroup::kMemory});
+    declarations.push_back({prefix + name, std::move(shape), init, ParameterGroup::kMemory});
   };
   declare(".keys", {options.heads, 2, options.half_keys, half_width}, key_init);
   declare(".query.weight", {query_width, width}, query_init);

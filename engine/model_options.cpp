@@ -70,7 +70,7 @@ std::vector<ParameterDeclaration> declare_parameters(const ModelOptions& given) 
 
   std::vector<ParameterDeclaration> declarations;
   const auto declare = [&](std::string name, std::vector<std::int64_t> shape, ParameterInit init) {
-    declarations.push_back({std::move(name), std::move(shape), init, RateGroup::kTransformer});
+    declarations.push_back({std::move(name), std::move(shape), init, ParameterGroup::kTransformer});
   };
   declare("tok_embeddings.weight", {options.vocabulary, width}, normal(width));
   for (std::int64_t block = 0; block < options.blocks; ++block) {

@@ -28,7 +28,6 @@ void DenseOptimizer::step(kernels::Stream& stream, std::uint64_t step) {
   parameters_.values_changed();
   const double rate = options_.learning_rate(step);
   for (const ParameterRange& range : parameters_.ranges()) {
-    const double scale = range.group == RateGroup::kMemory ? options_.memory_rate_scale : 1.0;
     const double decay = range.decays ? options_.weight_decay : 0.0;
     backend_.adamw(stream, {.parameters = parameters_.data(ParameterBuffer::kValues) + range.offset,
                             .gradients = gradients + range.offset,
@@ -36,7 +35,7 @@ void DenseOptimizer::step(kernels::Stream& stream, std::uint64_t step) {
                             .moment2 = parameters_.data(ParameterBuffer::kMoment2) + range.offset,
                             .count = range.count,
                             .step = step,
-                            .learning_rate = static_cast<float>(rate * scale),
+                            .learning_rate = static_cast<float>(rate),
                             .beta1 = static_cast<float>(options_.beta1),
                             .beta2 = static_cast<float>(options_.beta2),
                             .epsilon = static_cast<float>(options_.epsilon),

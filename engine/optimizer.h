@@ -11,7 +11,6 @@ namespace mneme::engine {
 
 struct DenseOptimizerOptions {
   memory::Schedule learning_rate;
-  double memory_rate_scale = 1.0;  // times the learning rate, for RateGroup::kMemory
   double beta1 = 0.9, beta2 = 0.95, epsilon = 1e-8, weight_decay = 0.1;
   double clip_norm = 1.0;  // 0 for none
 };

@@ -20,9 +20,9 @@ std::int64_t aligned(std::int64_t count) {
   return (count + kAlignment - 1) / kAlignment * kAlignment;
 }
 
-// The order of the layout: ranges with equal settings, each in order of declaration.
-int range_key(const ParameterDeclaration& declaration) {
-  return (declaration.decays() ? 0 : 2) + (declaration.group == RateGroup::kMemory ? 1 : 0);
+// The order of the layout; equals are in order of declaration.
+int layout_key(const ParameterDeclaration& declaration) {
+  return (declaration.decays() ? 0 : 2) + (declaration.group == ParameterGroup::kMemory ? 1 : 0);
 }
 
 // Elements first .. first + out.size() - 1 of a parameter's initial value; first is a multiple
@@ -68,12 +68,11 @@ std::int64_t ParameterDeclaration::count() const {
 Parameters::Parameters(kernels::Backend& backend, std::vector<ParameterDeclaration> declarations)
     : backend_(backend), compute_type_(backend.compute_type()) {
   std::stable_sort(declarations.begin(), declarations.end(),
-                   [](const auto& a, const auto& b) { return range_key(a) < range_key(b); });
+                   [](const auto& a, const auto& b) { return layout_key(a) < layout_key(b); });
   for (ParameterDeclaration& declaration : declarations) {
     const bool decays = declaration.decays();
-    const RateGroup group = declaration.group;
-    if (ranges_.empty() || ranges_.back().decays != decays || ranges_.back().group != group) {
-      ranges_.push_back({.offset = size_, .count = 0, .decays = decays, .group = group});
+    if (ranges_.empty() || ranges_.back().decays != decays) {
+      ranges_.push_back({.offset = size_, .count = 0, .decays = decays});
     }
     const std::int64_t count = declaration.count();
     const bool fresh = index_.emplace(declaration.name, directory_.size()).second;

@@ -2,10 +2,11 @@
 // buffer of the same layout, so that norm, clipping and AdamW are a few operations over long
 // ranges. A directory says where each named parameter lies. The value table's rows are not here.
 //
-// Layout: parameters that share their optimiser settings (decays or not, rate group) are
-// neighbours; each starts at a multiple of 16 floats, and the padding between them stays zero in
-// every buffer. Those that decay come first. Weight decay follows one rule: what has two or more
-// dimensions decays (Linear weights, embeddings, half-keys), vectors (norm gains, biases) do not.
+// Layout: those that decay come first, and of either kind the transformer's before the memory
+// layers'; each starts at a multiple of 16 floats, and the padding between them stays zero in
+// every buffer. The checksum of a dense checkpoint goes by this order. Weight decay follows one
+// rule: what has two or more dimensions decays (Linear weights, embeddings, half-keys), vectors
+// (norm gains, biases) do not.
 #pragma once
 
 #include <cstdint>
@@ -19,8 +20,8 @@
 
 namespace mneme::engine {
 
-// Parameters whose learning rates may differ.
-enum class RateGroup { kTransformer, kMemory };
+// What a parameter belongs to; decides about its place in the layout alone.
+enum class ParameterGroup { kTransformer, kMemory };
 
 enum class InitKind {
   kZeros,
@@ -37,7 +38,7 @@ struct ParameterDeclaration {
   std::string name;  // "layers.0.attention.wq.weight"
   std::vector<std::int64_t> shape;
   ParameterInit init;
-  RateGroup group = RateGroup::kTransformer;
+  ParameterGroup group = ParameterGroup::kTransformer;
 
   std::int64_t count() const;
   bool decays() const { return shape.size() >= 2; }
@@ -55,7 +56,6 @@ struct ParameterRange {
   std::int64_t offset = 0;
   std::int64_t count = 0;
   bool decays = false;
-  RateGroup group = RateGroup::kTransformer;
 };
 
 enum class ParameterBuffer { kValues, kGradients, kMoment1, kMoment2 };

@@ -11,7 +11,9 @@ namespace mneme::engine {
 double learning_rate(const ScheduleOptions& options, std::uint64_t step) {
   CHECK(step >= 1, "steps count from 1");
   if (step <= options.warmup_steps) {
-    return options.peak * static_cast<double>(step) / static_cast<double>(options.warmup_steps);
+    const double rate =
+        options.peak * static_cast<double>(step) / static_cast<double>(options.warmup_steps);
+    return std::min(options.peak, rate);  // rounding can take it one bit further
   }
   if (options.kind == ScheduleKind::kConstant) return options.peak;
   if (step >= options.steps) return options.peak * options.min_ratio;

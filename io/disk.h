@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "io/block_file.h"
+#include "io/enum_names.h"
 
 namespace mneme::io {
 
@@ -19,6 +20,10 @@ enum class IoEngine {
   kUring,  // io_uring or an error
   kSync,   // pread/pwrite
 };
+constexpr auto enum_names(IoEngine) {
+  return std::to_array<EnumName<IoEngine>>(
+      {{"auto", IoEngine::kAuto}, {"uring", IoEngine::kUring}, {"sync", IoEngine::kSync}});
+}
 
 struct OpenOptions {
   bool create = false;     // make the file when it is missing

@@ -59,6 +59,17 @@ void read_all(const Descriptor& file, const std::string& path, std::uint64_t off
 
 }  // namespace
 
+bool is_token_shard(const std::string& path) {
+  // A pipe is no shard, and must not be waited for.
+  const Descriptor file = open_or_fail(path, O_RDONLY | O_NONBLOCK);
+  struct stat status = {};
+  if (::fstat(file.get(), &status) != 0) fail("{}: {}", path, errno_text(errno));
+  std::int32_t magic = 0;
+  if (!S_ISREG(status.st_mode) || status.st_size < off_t{sizeof(magic)}) return false;
+  read_all(file, path, 0, std::as_writable_bytes(std::span(&magic, 1)));
+  return magic == kMagic;
+}
+
 TokenShard::TokenShard(const std::string& path)
     : path_(path), file_(open_or_fail(path, O_RDONLY | O_NONBLOCK)) {
   struct stat status = {};

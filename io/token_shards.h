@@ -12,6 +12,10 @@
 
 namespace mneme::io {
 
+// Whether a file begins as a token shard does. False for what is no regular file. Throws Error when
+// it cannot be read.
+bool is_token_shard(const std::string& path);
+
 // A shard that is open for reading. Its file is read when tokens are asked for, so that one that
 // has become shorter meanwhile is an Error and not the end of the program.
 class TokenShard {

@@ -64,20 +64,14 @@ const Polynomials& polynomials() {
 }
 
 std::uint64_t choose_window(const CatchUpTableOptions& options) {
-  if (options.beta1 == 0) return 1;
-  double window = 1e30;
-  const double ratio = options.beta1 / std::sqrt(options.beta2);
-  if (ratio < 1) window = std::log(kSmallestShare) / std::log(ratio);
-  // Whatever beta2: |m| <= 1 and a term is at most m beta1^(s-l) / epsilon.
-  const double smallest = kSmallestShare * std::min(1.0, options.epsilon);
-  if (smallest > 0) window = std::min(window, std::log(smallest) / std::log(options.beta1));
-  if (window > static_cast<double>(CatchUpTable::kMaxWindow)) {
+  const std::optional<std::uint64_t> window = CatchUpTable::window_for(options);
+  if (!window) {
     io::fail(
         "adamw cannot catch up rows with beta1 {} and beta2 {}: their momentum would matter for "
         "more than {} missed steps; choose beta1 further below the square root of beta2",
         options.beta1, options.beta2, CatchUpTable::kMaxWindow);
   }
-  return static_cast<std::uint64_t>(std::ceil(std::max(1.0, window)));
+  return *window;
 }
 
 void check_options(const CatchUpTableOptions& options) {
@@ -90,6 +84,22 @@ void check_options(const CatchUpTableOptions& options) {
 }
 
 }  // namespace
+
+bool leaves_decay_factor(double learning_rate, double weight_decay) {
+  return std::isfinite(learning_rate) && learning_rate * weight_decay < 1;
+}
+
+std::optional<std::uint64_t> CatchUpTable::window_for(const CatchUpTableOptions& options) {
+  if (options.beta1 == 0) return 1;
+  double window = 1e30;
+  const double ratio = options.beta1 / std::sqrt(options.beta2);
+  if (ratio < 1) window = std::log(kSmallestShare) / std::log(ratio);
+  // Whatever beta2: |m| <= 1 and a term is at most m beta1^(s-l) / epsilon.
+  const double smallest = kSmallestShare * std::min(1.0, options.epsilon);
+  if (smallest > 0) window = std::min(window, std::log(smallest) / std::log(options.beta1));
+  if (window > static_cast<double>(kMaxWindow)) return std::nullopt;
+  return static_cast<std::uint64_t>(std::ceil(std::max(1.0, window)));
+}
 
 CatchUpTable::CatchUpTable(CatchUpTableOptions options) : options_(std::move(options)) {
   check_options(options_);
@@ -105,8 +115,7 @@ void CatchUpTable::advance(std::uint64_t t) {
   while (target_step() < t) {
     const std::uint64_t s = target_step() + 1;
     const double rate = options_.learning_rate(s);
-    const double decay = 1 - rate * options_.weight_decay;
-    if (!std::isfinite(rate) || !(decay > 0)) {
+    if (!leaves_decay_factor(rate, options_.weight_decay)) {
       io::fail(
           "the learning rate of step {} is {}; with weight decay {} it must be finite and "
           "leave a positive decay factor",

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -17,6 +18,9 @@ struct CatchUpTableOptions {
   // Learning rate of step s >= 1; a pure function. Called once for each step.
   std::function<double(std::uint64_t step)> learning_rate;
 };
+
+// Whether a step of this learning rate leaves something of a value that decays.
+bool leaves_decay_factor(double learning_rate, double weight_decay);
 
 class CatchUpTable {
  public:
@@ -33,6 +37,9 @@ class CatchUpTable {
   // still fall by beta1, from at most 1/epsilon. At most kMaxWindow, else the constructor throws.
   std::uint64_t window() const { return window_; }
   static constexpr std::uint64_t kMaxWindow = 8192;
+  // The window of these options; nothing where it would be longer than kMaxWindow. REQUIRES: betas
+  // in [0, 1), epsilon >= 0.
+  static std::optional<std::uint64_t> window_for(const CatchUpTableOptions& options);
 
   // For upload to the device: CatchUpArgs says how each is indexed.
   std::span<const CatchUpEntry> entries() const { return entries_; }         // [t]

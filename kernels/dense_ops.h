@@ -99,6 +99,9 @@ struct RotaryArgs {
   bool inverse = false;
 };
 
+// The widest head of attention on any backend.
+inline constexpr std::int64_t kMaxHeadWidth = 256;
+
 // Causal softmax attention; query head i reads key/value head i / (heads / kv_heads).
 struct AttentionArgs {
   FloatType type = FloatType::kF32;  // of q, k, v, out and, in backward, their gradients

@@ -4,9 +4,15 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "io/enum_names.h"
+
 namespace mneme::kernels {
 
 enum class FloatType : std::uint8_t { kF32, kBF16 };
+constexpr auto enum_names(FloatType) {
+  return std::to_array<io::EnumName<FloatType>>(
+      {{"float32", FloatType::kF32}, {"bfloat16", FloatType::kBF16}});
+}
 
 constexpr std::size_t float_type_bytes(FloatType type) {
   return type == FloatType::kF32 ? 4 : 2;

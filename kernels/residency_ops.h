@@ -6,6 +6,7 @@
 
 #include <cstdint>
 
+#include "io/enum_names.h"
 #include "kernels/key_ops.h"
 #include "kernels/location.h"
 #include "kernels/memory.h"
@@ -95,6 +96,14 @@ struct MarkUsedArgs {
 };
 
 enum class ReplacementKind : std::uint8_t { kLru, kLfu, kClock, kSieve, kStaticHot, kRandom };
+constexpr auto enum_names(ReplacementKind) {
+  return std::to_array<io::EnumName<ReplacementKind>>({{"lru", ReplacementKind::kLru},
+                                                       {"lfu", ReplacementKind::kLfu},
+                                                       {"clock", ReplacementKind::kClock},
+                                                       {"sieve", ReplacementKind::kSieve},
+                                                       {"static-hot", ReplacementKind::kStaticHot},
+                                                       {"random", ReplacementKind::kRandom}});
+}
 
 // Picks the `wanted` slots that are worth least: least recently used (lru); smallest decayed use
 // count (lfu); smallest use count, `uses` if it is kept, newest first (static-hot); next

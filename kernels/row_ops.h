@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "io/enum_names.h"
 #include "kernels/float_type.h"
 #include "kernels/key_ops.h"
 #include "kernels/location.h"
@@ -18,6 +19,13 @@
 namespace mneme::kernels {
 
 enum class RowOptimizerKind : std::uint8_t { kAdamW, kAdamWLazy, kAdagradRowwise, kSgd };
+constexpr auto enum_names(RowOptimizerKind) {
+  return std::to_array<io::EnumName<RowOptimizerKind>>(
+      {{"adamw", RowOptimizerKind::kAdamW},
+       {"adamw-lazy", RowOptimizerKind::kAdamWLazy},
+       {"adagrad-rowwise", RowOptimizerKind::kAdagradRowwise},
+       {"sgd", RowOptimizerKind::kSgd}});
+}
 
 // What one row consists of, and its bytes as one contiguous record (host tier and disk):
 // last step (u32), row state (f32), padding to 32, value, moment1, moment2, each 32-aligned.

@@ -1,7 +1,5 @@
 #include "memory/lookup_set.h"
 
-#include <limits>
-
 #include "io/check.h"
 #include "io/error.h"
 
@@ -13,13 +11,11 @@ std::int64_t checked_lookups(const LookupSetShape& shape) {
     io::fail("value table: {} tokens with {} lookups each; both must be at least 1", shape.tokens,
              shape.lookups_per_token);
   }
-  // Grouping counts lookups in 32 bits and uses offsets up to their number.
-  constexpr std::int64_t kMost = std::numeric_limits<std::uint32_t>::max() - 1;
-  if (shape.tokens > kMost / shape.lookups_per_token) {
+  if (shape.tokens > kMostLookups / shape.lookups_per_token) {
     io::fail(
         "value table: {} tokens with {} lookups each are more than {} lookups in one step; "
         "use fewer tokens or micro-batches a step",
-        shape.tokens, shape.lookups_per_token, kMost);
+        shape.tokens, shape.lookups_per_token, kMostLookups);
   }
   return shape.tokens * shape.lookups_per_token;
 }

@@ -3,12 +3,16 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 
 #include "kernels/backend.h"
 #include "kernels/device_array.h"
 
 namespace mneme::memory {
+
+// Grouping counts look-ups in 32 bits and uses offsets up to their number.
+inline constexpr std::int64_t kMostLookups = std::numeric_limits<std::uint32_t>::max() - 1;
 
 struct LookupSetShape {
   std::int64_t tokens = 0;             // the most tokens of one call

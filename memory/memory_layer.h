@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "io/enum_names.h"
 #include "kernels/backend.h"
 #include "memory/product_keys.h"
 #include "memory/value_table.h"
@@ -19,6 +20,9 @@
 namespace mneme::memory {
 
 enum class Gate { kNone, kSwilu };
+constexpr auto enum_names(Gate) {
+  return std::to_array<io::EnumName<Gate>>({{"none", Gate::kNone}, {"swilu", Gate::kSwilu}});
+}
 
 struct MemoryLayerOptions {
   std::int64_t width = 0;         // C

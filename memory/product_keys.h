@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "io/enum_names.h"
 #include "kernels/backend.h"
 #include "kernels/device_array.h"
 #include "kernels/linear.h"
@@ -12,6 +13,10 @@
 namespace mneme::memory {
 
 enum class QueryKeyNorm { kNone, kRms, kL2 };
+constexpr auto enum_names(QueryKeyNorm) {
+  return std::to_array<io::EnumName<QueryKeyNorm>>(
+      {{"none", QueryKeyNorm::kNone}, {"rms", QueryKeyNorm::kRms}, {"l2", QueryKeyNorm::kL2}});
+}
 
 struct ProductKeyOptions {
   std::int64_t width = 0;      // C

@@ -2,40 +2,11 @@
 
 #include <cmath>
 
+#include "io/enum_names.h"
 #include "io/error.h"
+#include "kernels/catch_up_table.h"
 
 namespace mneme::memory {
-namespace {
-
-struct NamedKind {
-  const char* name;
-  kernels::RowOptimizerKind kind;
-};
-constexpr NamedKind kKinds[] = {
-    {"adamw", kernels::RowOptimizerKind::kAdamW},
-    {"adamw-lazy", kernels::RowOptimizerKind::kAdamWLazy},
-    {"adagrad-rowwise", kernels::RowOptimizerKind::kAdagradRowwise},
-    {"sgd", kernels::RowOptimizerKind::kSgd},
-};
-
-}  // namespace
-
-kernels::RowOptimizerKind row_optimizer_from_name(const std::string& name) {
-  std::string known;
-  for (const NamedKind& entry : kKinds) {
-    if (name == entry.name) return entry.kind;
-    known += known.empty() ? entry.name : std::string(", ") + entry.name;
-  }
-  io::fail("row optimizer: \"{}\" is not known; use one of {}", name, known);
-}
-
-std::string row_optimizer_name(kernels::RowOptimizerKind kind) {
-  for (const NamedKind& entry : kKinds) {
-    if (kind == entry.kind) return entry.name;
-  }
-  io::fail("row optimizer: kind {} has no name", static_cast<int>(kind));
-}
-
 bool has_moments(kernels::RowOptimizerKind kind) {
   return kind == kernels::RowOptimizerKind::kAdamW || kind == kernels::RowOptimizerKind::kAdamWLazy;
 }
@@ -49,23 +20,54 @@ kernels::RecordLayout record_layout(kernels::RowOptimizerKind kind, std::int64_t
           .row_state = kind == kernels::RowOptimizerKind::kAdagradRowwise};
 }
 
-void check_options(const RowOptimizerOptions& options) {
-  const auto refuse = [&](const char* field, double value, const char* range) {
-    io::fail("row optimizer {}: {} is {}; it must be {}", row_optimizer_name(options.kind), field,
-             value, range);
+std::optional<OptionProblem> find_problem(const RowOptimizerOptions& options) {
+  const auto refused = [](const char* field, double value, const char* range) {
+    return OptionProblem{field, fmt::format("is {}; it must be {}", value, range)};
   };
+  if (has_moments(options.kind)) {
+    if (!(options.beta1 >= 0 && options.beta1 < 1)) {
+      return refused("beta1", options.beta1, "at least 0 and below 1");
+    }
+    if (!(options.beta2 >= 0 && options.beta2 < 1)) {
+      return refused("beta2", options.beta2, "at least 0 and below 1");
+    }
+  }
+  if (options.kind != kernels::RowOptimizerKind::kSgd && !(options.epsilon > 0)) {
+    return refused("epsilon", options.epsilon, "above 0");
+  }
+  if (!(options.weight_decay >= 0)) {
+    return refused("weight_decay", options.weight_decay, "at least 0");
+  }
+  if (!(options.clip_norm >= 0)) return refused("clip_norm", options.clip_norm, "at least 0");
+  // Rows are caught up for the steps that they missed: a sum of terms that go by
+  // beta1 / sqrt(beta2) a step. They have to fall, and soon enough.
+  if (options.kind != kernels::RowOptimizerKind::kAdamW) return std::nullopt;
+  if (options.beta1 > 0 && !(options.beta1 < std::sqrt(options.beta2))) {
+    return OptionProblem{
+        "beta1", fmt::format("is {}; with adamw it must be below the square root of beta2, {:.6g}",
+                             options.beta1, std::sqrt(options.beta2))};
+  }
+  if (!kernels::CatchUpTable::window_for({.beta1 = options.beta1,
+                                          .beta2 = options.beta2,
+                                          .epsilon = options.epsilon,
+                                          .weight_decay = options.weight_decay,
+                                          .learning_rate = {}})) {
+    return OptionProblem{
+        "beta1",
+        fmt::format("is {}, so that momentum would matter for more than {} missed steps; with "
+                    "adamw it must be further below the square root of beta2, {:.6g}",
+                    options.beta1, kernels::CatchUpTable::kMaxWindow, std::sqrt(options.beta2))};
+  }
+  return std::nullopt;
+}
+
+void check_options(const RowOptimizerOptions& options) {
   if (!options.learning_rate) {
-    io::fail("row optimizer {}: there is no learning rate schedule",
-             row_optimizer_name(options.kind));
+    io::fail("row optimizer {}: there is no learning rate schedule", io::name_of(options.kind));
   }
-  if (!(options.beta2 > 0 && options.beta2 < 1)) refuse("beta2", options.beta2, "in (0, 1)");
-  // The terms of the catch-up sum go by beta1 / sqrt(beta2) a step; they have to fall.
-  if (!(options.beta1 >= 0 && options.beta1 < std::sqrt(options.beta2))) {
-    refuse("beta1", options.beta1, "at least 0 and below sqrt(beta2)");
+  if (const auto problem = find_problem(options)) {
+    io::fail("row optimizer {}: {} {}", io::name_of(options.kind), problem->field, problem->text);
   }
-  if (!(options.epsilon > 0)) refuse("epsilon", options.epsilon, "above 0");
-  if (!(options.weight_decay >= 0)) refuse("weight_decay", options.weight_decay, "at least 0");
-  if (!(options.clip_norm >= 0)) refuse("clip_norm", options.clip_norm, "at least 0");
 }
 
 }  // namespace mneme::memory

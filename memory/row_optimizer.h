@@ -1,8 +1,9 @@
-// The row optimisers by name, their options, and the per-step scalars that device operations need.
+// The options of row optimisers, and the per-step scalars that device operations need.
 #pragma once
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "kernels/row_ops.h"
@@ -19,11 +20,16 @@ struct RowOptimizerOptions {
   double clip_norm = 1.0;  // of the table's own gradient; 0 for none
 };
 
-// "adamw", "adamw-lazy", "adagrad-rowwise", "sgd"; throws Error with the known names.
-kernels::RowOptimizerKind row_optimizer_from_name(const std::string& name);
-std::string row_optimizer_name(kernels::RowOptimizerKind kind);
 bool has_moments(kernels::RowOptimizerKind kind);
-// Throws Error naming the field that is out of range, and the range.
+
+// An option that an optimiser cannot work with.
+struct OptionProblem {
+  const char* field;  // of RowOptimizerOptions
+  std::string text;   // what is wrong, and the range
+};
+// Looks at the options that the kind uses, not at the schedule.
+std::optional<OptionProblem> find_problem(const RowOptimizerOptions& options);
+// Throws Error for what find_problem finds, and for a missing schedule.
 void check_options(const RowOptimizerOptions& options);
 // What a row's record holds under an optimiser.
 kernels::RecordLayout record_layout(kernels::RowOptimizerKind kind, std::int64_t width,

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "io/disk.h"
+#include "io/enum_names.h"
 #include "io/error.h"
 #include "kernels/backend.h"
 #include "offload/counters.h"
@@ -27,6 +28,10 @@
 namespace mneme::offload {
 
 enum class PrefetchKind { kNone, kOracleNextStep };
+constexpr auto enum_names(PrefetchKind) {
+  return std::to_array<io::EnumName<PrefetchKind>>(
+      {{"none", PrefetchKind::kNone}, {"oracle-next-step", PrefetchKind::kOracleNextStep}});
+}
 
 struct TierOptions {
   std::uint64_t device_bytes = 0;  // device arena: records of hot rows

@@ -164,8 +164,8 @@ bool aligned(const void* p) {
 
 void check_attention(const AttentionArgs& args) {
   CHECK(args.batch >= 0 && args.sequence >= 0 && args.sequence < (1 << 30));
-  CHECK(args.head_width > 0 && args.head_width <= 256, "heads {} wide; the limit is 256",
-        args.head_width);
+  CHECK(args.head_width > 0 && args.head_width <= kMaxHeadWidth, "heads {} wide; the limit is {}",
+        args.head_width, kMaxHeadWidth);
   CHECK(args.kv_heads > 0 && args.heads % args.kv_heads == 0,
         "{} heads cannot share {} key/value heads", args.heads, args.kv_heads);
 }

@@ -12,8 +12,9 @@
 
 #include "engine/config_keys.h"
 #include "engine/config_reader.h"
+#include "engine/prompt.h"
+#include "io/enum_names.h"
 #include "io/error.h"
-#include "memory/row_optimizer.h"
 
 namespace mneme::engine {
 namespace {
@@ -60,7 +61,7 @@ value_type = "bfloat16"
 kind = "adamw-lazy"
 epsilon = 1e-6
 [tiers]
-device_bytes = "1.5KiB"
+device_bytes = "1.5MiB"
 host_bytes = 4096
 host_policy = "static-hot"
 io_depth = 7
@@ -81,7 +82,7 @@ prefetch = "oracle-next-step"
   EXPECT_EQ(config.memory.value_type, kernels::FloatType::kBF16);
   EXPECT_EQ(config.memory.optimizer.kind, kernels::RowOptimizerKind::kAdamWLazy);
   EXPECT_EQ(config.memory.optimizer.epsilon, 1e-6);
-  EXPECT_EQ(config.tiers.store.device_bytes, 1536u);
+  EXPECT_EQ(config.tiers.store.device_bytes, 1536u << 10);
   EXPECT_EQ(config.tiers.store.host_bytes, 4096u);
   EXPECT_EQ(config.tiers.store.host_policy, kernels::ReplacementKind::kStaticHot);
   EXPECT_EQ(config.tiers.store.io_depth, 7u);
@@ -95,7 +96,7 @@ TEST(Config, RowOptimizersHaveTheNamesOfTheMemory) {
   for (const char* name : {"adamw", "adamw-lazy", "adagrad-rowwise", "sgd"}) {
     const std::vector<std::string> overrides = {std::string("memory.optimizer.kind=") + name};
     EXPECT_EQ(parse_config("", "empty", overrides).memory.optimizer.kind,
-              memory::row_optimizer_from_name(name));
+              io::value_named<kernels::RowOptimizerKind>(name));
   }
 }
 
@@ -161,14 +162,14 @@ TEST(Config, ErrorsNameFileLineAndKey) {
             "run.toml:2: tiers.device_policy: must be one of lru | lfu | clock | sieve | "
             "static-hot | random, not \"lur\"");
   EXPECT_EQ(error_of("[tiers]\nhost_bytes = \"12 parsecs\""),
-            "run.toml:2: tiers.host_bytes: must be a size such as 4096 or \"64MiB\", not \"12 "
-            "parsecs\"");
+            "run.toml:2: tiers.host_bytes: expected bytes, 0 to 4194304TiB, as 4096 or \"64MiB\", "
+            "not \"12 parsecs\"");
   EXPECT_EQ(error_of("", {"train.stesp=4"}),
             "--set train.stesp=4: unknown key train.stesp; did you mean train.steps?");
   EXPECT_EQ(error_of("", {"train.steps"}),
             "--set train.steps: must be KEY=VALUE, as in --set train.steps=100");
   EXPECT_EQ(error_of("", {"train.steps=many"}),
-            "--set train.steps=many: train.steps: expected integer, at least 1, not \"many\"");
+            "--set train.steps=many: train.steps: expected integer, 1 to 2147483647, not \"many\"");
   EXPECT_EQ(error_of("[model]\nwidth = \n").substr(0, 11), "run.toml:2:");
 }
 
@@ -199,7 +200,7 @@ TEST(Config, ImpossibleSizesAreRejectedWhereTheyWereSet) {
             "run.toml:2: memory.blocks: blocks are listed but memory.kind is \"none\"");
   EXPECT_EQ(error_of(memory, {"tiers.device_bytes=0"}),
             "--set tiers.device_bytes=0: tiers.device_bytes: a memory needs a device tier; give "
-            "it a budget such as \"64MiB\"");
+            "it a budget such as \"64MiB\", at least 25200 bytes");
   EXPECT_EQ(error_of("[train]\nsteps = 3"),
             "run.toml:2: train.steps: 20 warm-up steps in a run of 3 steps");
   EXPECT_EQ(error_of("[train]\nbatch = 1048576\nsequence = 1048576"),
@@ -207,6 +208,42 @@ TEST(Config, ImpossibleSizesAreRejectedWhereTheyWereSet) {
             "268435456; use more train.micro_batches");
   EXPECT_EQ(error_of("[data]\nvocabulary = 255\nformat = \"bytes\""),
             "run.toml:2: data.vocabulary: bytes need a vocabulary of 256, not 255");
+}
+
+TEST(Config, MessagesNameBothLimits) {
+  EXPECT_EQ(error_of("", {"train.steps=3000000000"}),
+            "--set train.steps=3000000000: train.steps: expected integer, 1 to 2147483647, not "
+            "3000000000");
+  EXPECT_EQ(error_of("run.seed = -1"),
+            "run.toml:1: run.seed: expected integer, 0 to 9223372036854775807, not -1");
+  EXPECT_EQ(error_of("model.rope_theta = 1e31"),
+            "run.toml:1: model.rope_theta: expected number, 1 to 1e+30, not 1e+31");
+  EXPECT_EQ(error_of("tiers.disk_bytes = -1"),
+            "run.toml:1: tiers.disk_bytes: expected bytes, 0 to 4194304TiB, as 4096 or \"64MiB\", "
+            "not -1");
+  EXPECT_EQ(error_of("tiers.disk_bytes = 4611686018427387905").substr(0, 60),
+            "run.toml:1: tiers.disk_bytes: expected bytes, 0 to 4194304Ti");
+  EXPECT_EQ(error_of("train.steps = 5.0"),
+            "run.toml:1: train.steps: expected integer, 1 to 2147483647, not 5.0");
+  EXPECT_EQ(error_of("memory.blocks = [1024]"),
+            "run.toml:1: memory.blocks: expected list of integers, each 0 to 1023, not 1024");
+}
+
+TEST(Config, APromptThatTheModelCannotReadIsFoundAtOnce) {
+  EXPECT_EQ(error_of("[data]\nvocabulary = 65\n"),
+            "run.toml:2: data.vocabulary: byte 1 of the prompt \"The \" is token 84, outside "
+            "data.vocabulary 65; set sample.prompt to bytes below 65 (\"\\u0001\" is the byte 1), "
+            "or sample.tokens = 0 for no samples");
+  EXPECT_EQ(error_of("data.vocabulary = 70\nsample.prompt = \"A\u00e9\"").substr(0, 66),
+            "run.toml:2: sample.prompt: byte 2 of the prompt \"A\u00e9\" is token 195");
+  EXPECT_EQ(error_of("[sample]\nprompt = \"\""),
+            "run.toml:2: sample.prompt: a sample needs a prompt of at least one character; set "
+            "sample.prompt, or sample.tokens = 0 for no samples");
+  // The advice works.
+  EXPECT_EQ(error_of("data.vocabulary = 65\nsample.prompt = \"\\u0001\""), "no error");
+  EXPECT_EQ(error_of("data.vocabulary = 65\nsample.tokens = 0\nsample.prompt = \"\""), "no error");
+  EXPECT_THROW(prompt_tokens("", 256), io::Error);
+  EXPECT_EQ(prompt_tokens("\xff ", 256), (std::vector<std::int32_t>{255, 32}));
 }
 
 TEST(Config, NoTextMakesMoreThanOneLineOfError) {

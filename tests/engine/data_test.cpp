@@ -2,6 +2,7 @@
 #include "engine/data.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmath>
@@ -248,6 +249,118 @@ TEST_F(DataTest, UnusableDataIsAnErrorThatNamesIt) {
   EXPECT_NE(error_of(options).find("data.vocabulary = 256"), std::string::npos);
   options = options_of(write("no_shard.bin", "text"));
   EXPECT_NE(error_of(options).find("no_shard.bin"), std::string::npos);
+}
+
+TEST_F(DataTest, ShardsAreKnownByTheirFirstBytes) {
+  const std::vector<std::uint16_t> tokens(100, 7);
+  const std::string shard = write_shard("tokens.dat", tokens);
+  DataOptions options = options_of(shard);
+  EXPECT_EQ(Data(options).tokens(), 100u) << "tokens, not bytes";
+  options.source.format = DataFormat::kBytes;
+  EXPECT_EQ(Data(options).tokens(), 1224u);
+  const std::string text = write("text.bin", numbered(1000));
+  EXPECT_EQ(error_of(options_of(text)),
+            "data.path " + text +
+                ": not a token shard, though named *.bin; set data.format = \"bytes\" to train on "
+                "its bytes");
+  options = options_of(text);
+  options.source.format = DataFormat::kBytes;  // the advice
+  EXPECT_EQ(Data(options).tokens(), 1000u);
+}
+
+TEST_F(DataTest, ShardsInAFolderWinOverTextBesideThem) {
+  write_shard("a.bin", std::vector<std::uint16_t>(100, 7));
+  write("README.md", numbered(5000));
+  write(".hidden.bin", "no shard, and no data");
+  fs::create_directory(folder_ / "notes.bin");
+  write("notes.bin/more.txt", numbered(3000));
+  ::testing::internal::CaptureStderr();
+  const Data data(options_of(folder_.string()));
+  const std::string said = ::testing::internal::GetCapturedStderr();
+  EXPECT_EQ(data.tokens(), 100u);
+  EXPECT_NE(said.find("README.md and 1 more text files; set data.format = \"bytes\""),
+            std::string::npos)
+      << said;
+  DataOptions options = options_of(folder_.string());
+  options.source.format = DataFormat::kBytes;  // the advice
+  EXPECT_EQ(Data(options).tokens(), 8000u);
+}
+
+TEST_F(DataTest, AFolderOfWhichNobodyKnowsWhatIsMeantIsRefusedWithAWayOut) {
+  const std::string folder = folder_.string();
+  const std::string place = "data.path " + folder + ": ";
+  const std::string as_bytes = "set data.format = \"bytes\" to train on ";
+  DataOptions options = options_of(folder);
+  DataOptions shards = options_of(folder);
+  shards.source.format = DataFormat::kShards;
+
+  EXPECT_EQ(error_of(options),
+            place +
+                "none of its 0 files has an ending of data.extensions; set data.extensions, or "
+                "[] for all files");
+  EXPECT_EQ(error_of(shards),
+            place + "the folder holds no token shards (*.bin); name one that does");
+
+  const std::string text = write("text.txt", numbered(1000));
+  EXPECT_EQ(error_of(options), "no error");
+  EXPECT_EQ(error_of(shards),
+            place + "the folder holds no token shards (*.bin); " + as_bytes + "its text");
+  options.source.extensions = {".pod"};
+  EXPECT_EQ(error_of(options),
+            place +
+                "none of its 1 files has an ending of data.extensions; set data.extensions, or "
+                "[] for all files");
+  options.source.extensions = {};
+  EXPECT_EQ(error_of(options), "no error") << "the advice";
+  options = options_of(folder);
+
+  // A shard that would be read as text.
+  const std::string hidden = write_shard("train.md", std::vector<std::uint16_t>(100, 7));
+  EXPECT_EQ(error_of(options), place + hidden + " is a token shard; give it the ending .bin, or " +
+                                   as_bytes + "its bytes");
+  fs::remove(hidden);
+
+  // Shards in a folder below.
+  fs::create_directory(folder_ / "below");
+  write_shard("below/a.bin", std::vector<std::uint16_t>(100, 7));
+  const std::string below = "set data.path = \"" + folder + "/below\"";
+  EXPECT_EQ(error_of(options),
+            place + "token shards are in a folder below; " + below + ", or " + as_bytes + "text");
+  EXPECT_EQ(error_of(shards),
+            place + "the folder holds no token shards (*.bin); one below does: " + below);
+  EXPECT_EQ(Data(options_of(folder + "/below")).tokens(), 100u) << "the advice";
+  fs::remove_all(folder_ / "below");
+
+  // *.bin files that are none, alone, and beside a shard.
+  const std::string stranger = write("image.bin", "an image");
+  const std::string refused = place + stranger +
+                              " is no token shard, though named *.bin; move it elsewhere, or " +
+                              as_bytes + "text";
+  EXPECT_EQ(error_of(options), refused);
+  EXPECT_EQ(error_of(shards), refused);
+  write_shard("a.bin", std::vector<std::uint16_t>(100, 7));
+  EXPECT_EQ(error_of(options), refused);
+  fs::remove(stranger);
+  fs::create_symlink("nowhere", stranger);
+  EXPECT_NE(error_of(options).find(stranger + ": cannot open"), std::string::npos);
+  fs::remove(stranger);
+  ASSERT_EQ(::mkfifo(stranger.c_str(), 0600), 0);
+  EXPECT_EQ(error_of(options), refused);
+  fs::remove(stranger);
+  fs::remove(text);
+  EXPECT_EQ(Data(options).tokens(), 100u);
+}
+
+TEST_F(DataTest, APipeIsNoData) {
+  const std::string pipe = (folder_ / "pipe").string();
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  for (const DataFormat format : {DataFormat::kAuto, DataFormat::kBytes, DataFormat::kShards}) {
+    DataOptions options = options_of(pipe);
+    options.source.format = format;
+    EXPECT_EQ(error_of(options), "data.path " + pipe +
+                                     ": neither a file nor a folder; data is read more than once, "
+                                     "copy it to a file");
+  }
 }
 
 TEST_F(DataTest, ASmallValidationPartStillMakesOneBatch) {

@@ -14,11 +14,11 @@ namespace {
 using engine::InitKind;
 using engine::Parameter;
 using engine::ParameterBuffer;
-using engine::RateGroup;
+using engine::ParameterGroup;
 
 struct Reference {
   std::vector<double> value, moment1, moment2;
-  double rate_scale = 1, decay = 0;
+  double decay = 0;
 };
 
 double rate_of(std::uint64_t step) {
@@ -30,8 +30,8 @@ class DenseOptimizerTest : public ::testing::Test {
   DenseOptimizerTest()
       : parameters_(backend_, {{"matrix", {5, 7}, {InitKind::kNormal, 1}},
                                {"vector", {9}, {InitKind::kNormal, 1}},
-                               {"keys", {2, 3}, {InitKind::kNormal, 1}, RateGroup::kMemory},
-                               {"bias", {3}, {InitKind::kNormal, 1}, RateGroup::kMemory}}) {
+                               {"keys", {2, 3}, {InitKind::kNormal, 1}, ParameterGroup::kMemory},
+                               {"bias", {3}, {InitKind::kNormal, 1}, ParameterGroup::kMemory}}) {
     parameters_.initialize(*stream_, 4);
   }
   void set_gradients(std::mt19937_64& random, float scale) {
@@ -53,16 +53,14 @@ class DenseOptimizerTest : public ::testing::Test {
 
 TEST_F(DenseOptimizerTest, StepsLikeAdamWWithOneGlobalNormAndNoDecayOfVectors) {
   const engine::DenseOptimizerOptions options{
-      .learning_rate = rate_of, .memory_rate_scale = 0.5, .weight_decay = 0.3, .clip_norm = 2.0};
+      .learning_rate = rate_of, .weight_decay = 0.3, .clip_norm = 2.0};
   engine::DenseOptimizer optimizer(backend_, parameters_, options);
   std::vector<Reference> references;
   for (const Parameter& parameter : parameters_.directory()) {
     const std::vector<float> start = read(ParameterBuffer::kValues, parameter);
-    const bool memory = parameter.declaration.group == RateGroup::kMemory;
     references.push_back({.value = {start.begin(), start.end()},
                           .moment1 = std::vector<double>(start.size()),
                           .moment2 = std::vector<double>(start.size()),
-                          .rate_scale = memory ? 0.5 : 1.0,
                           .decay = parameter.declaration.shape.size() > 1 ? 0.3 : 0.0});
   }
   std::mt19937_64 random(7);
@@ -78,7 +76,7 @@ TEST_F(DenseOptimizerTest, StepsLikeAdamWWithOneGlobalNormAndNoDecayOfVectors) {
       const std::vector<float> gradient =
           read(ParameterBuffer::kGradients, parameters_.directory()[p]);
       Reference& reference = references[p];
-      const double rate = rate_of(step) * reference.rate_scale;
+      const double rate = rate_of(step);
       for (std::size_t i = 0; i < gradient.size(); ++i) {
         const double g = scale * gradient[i];
         double& m = reference.moment1[i];

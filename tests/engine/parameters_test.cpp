@@ -18,7 +18,6 @@ using engine::Parameter;
 using engine::ParameterBuffer;
 using engine::ParameterDeclaration;
 using engine::Parameters;
-using engine::RateGroup;
 
 class ParametersTest : public ::testing::Test {
  protected:
@@ -36,14 +35,14 @@ class ParametersTest : public ::testing::Test {
 TEST_F(ParametersTest, RangesCoverTheBufferAndDecayExactlyMatricesAndKeys) {
   Parameters parameters(backend_, engine::declare_parameters(small_model_options()));
   std::int64_t next = 0;
-  std::set<std::pair<bool, RateGroup>> settings;
+  std::set<bool> settings;
   for (const engine::ParameterRange& range : parameters.ranges()) {
     EXPECT_EQ(range.offset, next);
     next += range.count;
-    EXPECT_TRUE(settings.insert({range.decays, range.group}).second) << "settings in two ranges";
+    EXPECT_TRUE(settings.insert(range.decays).second) << "settings in two ranges";
   }
   EXPECT_EQ(next, parameters.size());
-  EXPECT_EQ(settings.size(), 4u);
+  EXPECT_EQ(settings.size(), 2u);
 
   std::int64_t end = 0;
   for (const Parameter& parameter : parameters.directory()) {
@@ -56,7 +55,6 @@ TEST_F(ParametersTest, RangesCoverTheBufferAndDecayExactlyMatricesAndKeys) {
       if (parameter.offset < range.offset || parameter.offset >= range.offset + range.count)
         continue;
       EXPECT_EQ(range.decays, !vector) << name;
-      EXPECT_EQ(range.group == RateGroup::kMemory, name.find(".memory.") != std::string::npos);
       EXPECT_LE(end, range.offset + range.count) << name;
     }
   }

@@ -104,26 +104,14 @@ INSTANTIATE_TEST_SUITE_P(Kinds, SparseOptimizer,
                                            RowOptimizerKind::kAdagradRowwise,
                                            RowOptimizerKind::kSgd),
                          [](const auto& test) {
-                           std::string name = memory::row_optimizer_name(test.param);
+                           std::string name = io::name_of(test.param);
                            for (char& c : name) c = c == '-' ? '_' : c;
                            return name;
                          });
 
-TEST(RowOptimizer, NamesGoBothWaysAndAnUnknownOneListsThem) {
-  for (const char* name : {"adamw", "adamw-lazy", "adagrad-rowwise", "sgd"}) {
-    EXPECT_EQ(memory::row_optimizer_name(memory::row_optimizer_from_name(name)), name);
-  }
-  try {
-    memory::row_optimizer_from_name("adam");
-    FAIL() << "no error";
-  } catch (const io::Error& error) {
-    EXPECT_NE(std::string(error.what()).find("adamw-lazy, adagrad-rowwise"), std::string::npos);
-  }
-}
-
 TEST(RowOptimizer, RecordsHoldWhatTheOptimizerNeedsAndNoMore) {
   const auto bytes = [](const char* name) {
-    return memory::record_layout(memory::row_optimizer_from_name(name), 256,
+    return memory::record_layout(*io::value_named<RowOptimizerKind>(name), 256,
                                  kernels::FloatType::kF32, kernels::FloatType::kBF16)
         .record_bytes();
   };

@@ -22,13 +22,16 @@ Options parsed(const std::vector<std::string>& words) {
   return std::get<Options>(*arguments.command);
 }
 
+std::vector<std::string> sorted(std::vector<std::string> words) {
+  std::sort(words.begin(), words.end());
+  return words;
+}
+
 TEST(Arguments, TrainTakesOverridesInOrderAndTheDeviceAsOne) {
   const auto options = parsed<TrainOptions>({"train", "run.toml", "--set", "train.steps=5", "--set",
                                              "sample.prompt=a = b", "--device", "cpu"});
   EXPECT_EQ(options.config, "run.toml");
-  std::vector<std::string> overrides = options.overrides;
-  std::sort(overrides.begin(), overrides.end());
-  EXPECT_EQ(overrides,
+  EXPECT_EQ(sorted(options.overrides),
             (std::vector<std::string>{"run.device=cpu", "sample.prompt=a = b", "train.steps=5"}));
 }
 
@@ -46,8 +49,8 @@ TEST(Arguments, EveryCommandFillsItsOptions) {
   EXPECT_TRUE(eval.json);
   const auto generate = parsed<GenerateOptions>(
       {"generate", "runs/a", "--prompt", "\"It\" = was", "--tokens", "9", "--seed", "3"});
-  EXPECT_EQ(generate.overrides, std::vector<std::string>{"sample.tokens=9"});
-  EXPECT_EQ(generate.prompt, "\"It\" = was");
+  EXPECT_EQ(sorted(generate.overrides),
+            (std::vector<std::string>{R"(sample.prompt="\"It\" = was")", "sample.tokens=9"}));
   EXPECT_EQ(generate.seed, 3u);
   EXPECT_FALSE(generate.step.has_value());
   EXPECT_EQ(parsed<VerifyOptions>({"verify", "runs/a"}).directory, "runs/a");
@@ -82,7 +85,7 @@ TEST(Arguments, BenchDiskReadsSizesWithUnits) {
   EXPECT_EQ(options.depth, 64u);
   EXPECT_EQ(options.read_share, 0.5);
   EXPECT_EQ(options.seconds, 0.5);
-  EXPECT_EQ(options.io_engine, "sync");
+  EXPECT_EQ(options.io_engine, io::IoEngine::kSync);
   EXPECT_TRUE(options.json);
   EXPECT_TRUE(options.keep);
   EXPECT_FALSE(options.reuse);
@@ -94,7 +97,7 @@ TEST(Arguments, BenchDiskReadsThroughTheStore) {
       {"bench", "disk", "--through-store", "--lease-rows", "64", "--device", "cpu"});
   EXPECT_TRUE(options.through_store);
   EXPECT_EQ(options.lease_rows, 64);
-  EXPECT_EQ(options.device, "cpu");
+  EXPECT_EQ(options.device, engine::DeviceKind::kCpu);
 }
 
 TEST(Arguments, WrongUsageIsOneLineAndExitStatusTwo) {
@@ -134,6 +137,43 @@ TEST(Arguments, WrongUsageIsOneLineAndExitStatusTwo) {
   EXPECT_NE(
       parse_arguments({"bench", "disk", "--depth", "0"}).error.find("mneme bench disk --help"),
       std::string::npos);
+}
+
+std::string error_of(const std::vector<std::string>& words) {
+  const Arguments arguments = parse_arguments(words);
+  EXPECT_EQ(arguments.exit_code, 2);
+  return arguments.error.substr(0, arguments.error.find(" (see "));
+}
+
+TEST(Arguments, ANumberOutsideItsRangeIsToldBothLimits) {
+  EXPECT_EQ(error_of({"generate", "r", "--tokens", "-1"}),
+            "error: --tokens: expected a whole number, 0 to 1048576, not -1");
+  EXPECT_EQ(error_of({"generate", "r", "--tokens=1.5"}),
+            "error: --tokens: expected a whole number, 0 to 1048576, not 1.5");
+  EXPECT_EQ(error_of({"generate", "r", "--top-p", "2"}),
+            "error: --top-p: expected a number, 0.001 to 1, not 2");
+  EXPECT_EQ(error_of({"generate", "r", "--temperature", "nan"}),
+            "error: --temperature: expected a number, 0 to 100, not nan");
+  EXPECT_EQ(error_of({"eval", "r", "--step", "99999999999999999999999"}),
+            "error: --step: expected a whole number, 0 to 2147483647, not 99999999999999999999999");
+  EXPECT_EQ(error_of({"bench", "rows", "--distinct-rows", "-1"}),
+            "error: --distinct-rows: expected a whole number, 0 to 4294967294, not -1");
+  EXPECT_EQ(error_of({"bench", "rows", "--host-bytes", "9999999TiB"}),
+            "error: --host-bytes: expected bytes, 0 to 4194304TiB, as 4096 or 64MiB, not "
+            "9999999TiB");
+  EXPECT_EQ(error_of({"generate", "r", "--prompt", ""}),
+            "error: --prompt: expected at least one character");
+  EXPECT_EQ(parsed<EvalOptions>({"eval", "r", "--step", "010"}).step, 10u);
+  EXPECT_EQ(parsed<GenerateOptions>({"generate", "r", "--temperature", ".5"}).overrides,
+            std::vector<std::string>{"sample.temperature=0.5"});
+}
+
+TEST(Arguments, APromptArrivesAsItWasTyped) {
+  for (const std::string prompt :
+       {"\"quoted\"", "true", "a = b ", " [1]", "caf\xe9", "\\n\n\t", "\xee\xbe\x80"}) {
+    const auto options = parsed<GenerateOptions>({"generate", "r", "--prompt", prompt});
+    EXPECT_EQ(engine::parse_config("", "run", options.overrides).sample.prompt, prompt);
+  }
 }
 
 TEST(Arguments, EveryHelpPageHasAnExample) {

@@ -4,6 +4,9 @@
 #include <sys/stat.h>
 
 #include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "io/utf8.h"
 
 namespace mneme::test {
 namespace {
@@ -27,6 +30,43 @@ TEST_F(BadInput, ASettingIsRefusedByKey) {
   expect_set_refused("model.width=17", {"model.width"});
   expect_set_refused("data.vocabulary=100", {"data.vocabulary"});
   EXPECT_FALSE(fs::exists(directory()) && fs::exists(checkpoint("manifest.json")));
+}
+
+TEST_F(BadInput, NamesThatAreNotUtf8WorkEverywhere) {
+  const std::string data = run_.path("caf\xe9.txt");
+  fs::copy_file(config_.data.path, data);
+  const std::string folder = run_.path("d\xe9");
+  const Finished trained = run({"train", file(), "--set", "data.path=" + data, "--set",
+                                "run.directory=" + folder, "--set", "checkpoint.every=2"});
+  ASSERT_EQ(trained.status, 0) << trained.error;
+  for (const Words& words :
+       {Words{"verify", folder, "--json"}, Words{"eval", folder, "--json"}, Words{"resume", folder},
+        Words{"generate", folder, "--tokens", "3", "--prompt", "\xe9"},
+        Words{"export", folder, "-o", run_.path("e\xe9.safetensors")},
+        Words{"bench", "model", file(), "--steps", "1", "--warm-up", "0", "--json"},
+        Words{"bench", "disk", "--path", run_.path("b\xe9"), "--file-bytes", "64KiB", "--seconds",
+              "0.01", "--json"}}) {
+    SCOPED_TRACE(words.front());
+    const Finished finished = run(words);
+    EXPECT_EQ(finished.status, 0) << finished.error;
+  }
+  const Finished inspected = run({"inspect", folder, "--json"});
+  ASSERT_EQ(inspected.status, 0) << inspected.error;
+  const std::string told = nlohmann::json::parse(inspected.output).at("directory");
+  EXPECT_EQ(io::utf8_to_bytes(told), folder);
+}
+
+TEST_F(BadInput, ASampleThatCannotBeMadeIsRefusedBeforeTheFirstStep) {
+  expect_refused({"train", file(), "--set", "sample.tokens=4", "--set", "sample.prompt="},
+                 {"sample.prompt", "sample.tokens = 0"});
+  expect_refused({"train", file(), "--set", "sample.tokens=4", "--set", "data.vocabulary=65"},
+                 {"data.vocabulary", "sample.prompt", "sample.tokens = 0"});
+  EXPECT_FALSE(fs::exists(directory()));
+  expect_refused({"generate", directory(), "--prompt", ""}, {"--prompt"}, 2);
+  train_until(1);
+  expect_refused({"generate", directory()}, {"give --tokens 100"});
+  const Finished advised = run({"generate", directory(), "--tokens", "100"});
+  EXPECT_EQ(advised.status, 0) << advised.error;
 }
 
 TEST_F(BadInput, WrongUsageExitsWithTwo) {

@@ -65,7 +65,7 @@ TEST_F(BenchDisk, PrintsOneJsonObjectAndRemovesItsFile) {
 }
 
 TEST_F(BenchDisk, PrintsTheRatesForPeople) {
-  options_.io_engine = "sync";
+  options_.io_engine = io::IoEngine::kSync;
   testing::internal::CaptureStdout();
   EXPECT_EQ(run_bench_disk(options_), 0);
   const std::string text = testing::internal::GetCapturedStdout();

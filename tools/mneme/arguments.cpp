@@ -4,15 +4,48 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <charconv>
 #include <functional>
 #include <memory>
 #include <sstream>
 
+#include "engine/config_keys.h"
 #include "engine/config_reader.h"
+#include "io/check.h"
+#include "io/utf8.h"
 #include "tools/mneme/grammar.h"
 #include "tools/mneme/version.h"
 
 namespace mneme::tools {
+
+CLI::Validator whole_number(std::uint64_t least, std::uint64_t most) {
+  const auto check = [least, most](std::string& text) -> std::string {
+    std::uint64_t number = 0;
+    const char* const end = text.data() + text.size();
+    const auto [behind, error] = std::from_chars(text.data(), end, number);
+    if (error != std::errc() || behind != end || number < least || number > most) {
+      return fmt::format("expected a whole number, {} to {}, not {}", least, most,
+                         io::printable(text));
+    }
+    text = fmt::format("{}", number);  // CLI11 would take 010 for 8
+    return {};
+  };
+  return {check, fmt::format("{} to {}", least, most)};
+}
+
+CLI::Validator number(double least, double most) {
+  const auto check = [least, most](std::string& text) -> std::string {
+    double parsed = 0;
+    const char* const end = text.data() + text.size();
+    const auto [behind, error] = std::from_chars(text.data(), end, parsed);
+    if (error != std::errc() || behind != end || !(parsed >= least && parsed <= most)) {
+      return fmt::format("expected a number, {} to {}, not {}", least, most, io::printable(text));
+    }
+    text = fmt::format("{}", parsed);  // .5 is no number in TOML
+    return {};
+  };
+  return {check, fmt::format("{} to {}", least, most)};
+}
 
 void add_json(CLI::App* app, bool& json) {
   app->add_flag("--json", json, "Print the result as one JSON object");
@@ -24,14 +57,15 @@ void add_overrides(CLI::App* app, std::vector<std::string>& overrides) {
       ->type_name("KEY=VALUE")
       ->allow_extra_args(false)
       ->check([](const std::string& text) {
-        return text.find('=') == std::string::npos ? "--set needs KEY=VALUE, not " + text
-                                                   : std::string();
+        return text.find('=') == std::string::npos
+                   ? "--set needs KEY=VALUE, not " + io::printable(text)
+                   : std::string();
       });
   app->add_option_function<std::string>(
          "--device",
          [&overrides](const std::string& device) { overrides.push_back("run.device=" + device); },
-         "Where to run: auto, cpu or cuda")
-      ->check(CLI::IsMember({"auto", "cpu", "cuda"}));
+         "Where to run")
+      ->check(CLI::IsMember(io::names_of<engine::DeviceKind>()));
 }
 
 void add_bytes(CLI::App* app, const char* name, std::uint64_t& bytes, const char* description) {
@@ -41,8 +75,10 @@ void add_bytes(CLI::App* app, const char* name, std::uint64_t& bytes, const char
       ->default_str(engine::format_bytes(bytes))
       ->check([](const std::string& text) {
         std::uint64_t parsed = 0;
-        return engine::parse_bytes(text, parsed) ? std::string()
-                                                 : "not a size such as 4096 or 64MiB: " + text;
+        return engine::parse_bytes(text, parsed)
+                   ? std::string()
+                   : fmt::format("expected bytes, 0 to {}, as 4096 or 64MiB, not {}",
+                                 engine::format_bytes(engine::kMostBytes), io::printable(text));
       });
 }
 
@@ -83,7 +119,23 @@ void add_directory(CLI::App* app, std::string& directory) {
 
 void add_step(CLI::App* app, std::optional<std::uint64_t>& step) {
   app->add_option("--step", step, "Step of the checkpoint (default: the newest)")
-      ->check(CLI::NonNegativeNumber);
+      ->transform(whole_number(0, kMostSteps));
+}
+
+// The limits that a key has in the configuration.
+CLI::Validator limits_of(const char* key) {
+  engine::Config config;
+  for (const engine::Key& known : engine::config_keys(config)) {
+    if (known.name != key) continue;
+    if (const auto* integer = std::get_if<engine::IntegerValue>(&known.value)) {
+      return whole_number(static_cast<std::uint64_t>(integer->least),
+                          static_cast<std::uint64_t>(integer->most));
+    }
+    if (const auto* real = std::get_if<engine::RealValue>(&known.value)) {
+      return number(real->least, real->most);
+    }
+  }
+  CHECK(false, "{} is no key that holds a number", key);
 }
 
 void add_changed_data(CLI::App* app, bool& accept) {
@@ -93,14 +145,14 @@ void add_changed_data(CLI::App* app, bool& accept) {
 
 // An option that is a short form of --set `key`, which holds a number.
 void add_short_form(CLI::App* app, std::vector<std::string>& overrides, const char* name,
-                    const char* key, const char* description, CLI::Validator check) {
+                    const char* key, const char* description) {
   app->add_option_function<std::string>(
          name,
          [&overrides, key](const std::string& value) {
            overrides.push_back(fmt::format("{}={}", key, value));
          },
          description)
-      ->check(std::move(check));
+      ->transform(limits_of(key));
 }
 
 void Grammar::add_runs() {
@@ -149,15 +201,22 @@ void Grammar::add_runs() {
   add_directory(app, generate->directory);
   add_step(app, generate->step);
   add_overrides(app, generate->overrides);
-  app->add_option("--prompt", generate->prompt, "How the text begins (default: the run's)");
-  add_short_form(app, generate->overrides, "--tokens", "sample.tokens", "Tokens to write",
-                 CLI::NonNegativeNumber);
+  app->add_option_function<std::string>(
+         "--prompt",
+         [generate](const std::string& prompt) {
+           generate->overrides.push_back(engine::text_override("sample.prompt", prompt));
+         },
+         "How the text begins (default: the run's)")
+      ->check([](const std::string& prompt) {
+        return prompt.empty() ? std::string("expected at least one character") : std::string();
+      });
+  add_short_form(app, generate->overrides, "--tokens", "sample.tokens", "Tokens to write");
   add_short_form(app, generate->overrides, "--temperature", "sample.temperature",
-                 "Divides the logits; 0 takes the likeliest token", CLI::NonNegativeNumber);
+                 "Divides the logits; 0 takes the likeliest token");
   add_short_form(app, generate->overrides, "--top-p", "sample.top_p",
-                 "Joint probability of the tokens to choose from", CLI::Range(0.0, 1.0));
+                 "Joint probability of the tokens to choose from");
   app->add_option("--seed", generate->seed, "Seed of the choice (default: the run's)")
-      ->check(CLI::NonNegativeNumber);
+      ->transform(limits_of("run.seed"));
 }
 
 void Grammar::add_checkpoints() {

@@ -6,25 +6,23 @@
 namespace mneme::tools {
 namespace {
 
-void add_device(CLI::App* app, std::string& device) {
-  app->add_option("--device", device, "Where to run: auto, cpu or cuda")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"auto", "cpu", "cuda"}));
+constexpr std::uint64_t kMostRows = (std::uint64_t{1} << 32) - 2;  // of a table
+
+void add_device(CLI::App* app, engine::DeviceKind& device) {
+  add_choice(app, "--device", device, "Where to run");
 }
 
-void add_disk_access(CLI::App* app, std::uint32_t& depth, std::string& engine) {
+void add_disk_access(CLI::App* app, std::uint32_t& depth, io::IoEngine& engine) {
   app->add_option("--depth", depth, "Disk transfers in flight")
       ->capture_default_str()
-      ->check(CLI::Range(1, 4096));
-  app->add_option("--engine", engine, "Disk interface")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"auto", "uring", "sync"}));
+      ->transform(whole_number(1, 4096));
+  add_choice(app, "--engine", engine, "Disk interface");
 }
 
 void add_seed(CLI::App* app, std::uint64_t& seed, const char* description) {
   app->add_option("--seed", seed, description)
       ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
+      ->transform(whole_number(0, kMostSeed));
 }
 
 void add_rows(CLI::App& bench, std::optional<Command>& command) {
@@ -36,44 +34,39 @@ void add_rows(CLI::App& bench, std::optional<Command>& command) {
   app->add_option("--path", rows->path, "Folder of the rows file")->capture_default_str();
   app->add_option("--rows", rows->rows, "Rows of the table")
       ->capture_default_str()
-      ->check(CLI::Range(std::uint64_t{1}, (std::uint64_t{1} << 32) - 2));
+      ->transform(whole_number(1, kMostRows));
   app->add_option("--width", rows->width, "Width of a value")
       ->capture_default_str()
-      ->check(CLI::Range(1, 65536));
+      ->transform(whole_number(1, 65536));
   app->add_option("--tokens", rows->tokens, "Tokens of a step")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      ->transform(whole_number(1, 1 << 28));
   app->add_option("--rows-per-token", rows->rows_per_token, "Look-ups of one token")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      ->transform(whole_number(1, 1 << 20));
   app->add_option("--distinct-rows", rows->distinct_rows,
                   "Look-ups fall on this many rows, spread over the table; 0 for all")
-      ->capture_default_str();
-  app->add_option("--optimizer", rows->optimizer, "Row optimiser")
       ->capture_default_str()
-      ->check(CLI::IsMember({"adamw", "adamw-lazy", "adagrad-rowwise", "sgd"}));
+      ->transform(whole_number(0, kMostRows));
+  add_choice(app, "--optimizer", rows->optimizer, "Row optimiser");
   app->add_option("--clip-norm", rows->clip_norm, "Clip the row gradient's norm; 0 for no clipping")
       ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
-  app->add_option("--value-type", rows->value_type, "Type of values and moments")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"float32", "bfloat16"}));
+      ->transform(number(0, 1e30));
+  add_choice(app, "--value-type", rows->value_type, "Type of values and moments");
   app->add_option("--steps", rows->steps, "Steps to measure")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      ->transform(whole_number(1, kMostSteps));
   app->add_option("--skew", rows->skew, "Zipf exponent of the rows' popularity")
       ->capture_default_str()
-      ->check(CLI::Range(0.0, 4.0));
+      ->transform(number(0.0, 4.0));
   add_bytes(app, "--device-bytes", rows->device_bytes,
             "Budget of the device tier; 0 for room for every row");
   add_bytes(app, "--host-bytes", rows->host_bytes, "Budget of the host tier");
-  app->add_option("--policy", rows->policy, "Replacement policy of both tiers")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"lru", "lfu", "clock", "sieve", "static-hot", "random"}));
+  add_choice(app, "--policy", rows->policy, "Replacement policy of both tiers");
   add_disk_access(app, rows->io_depth, rows->io_engine);
   app->add_option("--threads", rows->threads, "CPU threads; 0 for all")
       ->capture_default_str()
-      ->check(CLI::Range(0, 4096));
+      ->transform(whole_number(0, 4096));
   add_device(app, rows->device);
   add_seed(app, rows->seed, "Seed of the access pattern");
   add_json(app, rows->json);
@@ -91,15 +84,15 @@ void add_disk(CLI::App& bench, std::optional<Command>& command) {
   add_bytes(app, "--file-bytes", disk->file_bytes, "Size of the file");
   app->add_option("--record-bytes", disk->record_bytes, "Size of one transfer")
       ->capture_default_str()
-      ->check(CLI::Range(512, 1 << 20));
+      ->transform(whole_number(512, 1 << 20));
   add_disk_access(app, disk->depth, disk->io_engine);
   CLI::Option* read_share =
       app->add_option("--read-share", disk->read_share, "Share of reads, the rest is writes")
           ->capture_default_str()
-          ->check(CLI::Range(0.0, 1.0));
+          ->transform(number(0.0, 1.0));
   app->add_option("--seconds", disk->seconds, "How long to measure")
       ->capture_default_str()
-      ->check(CLI::Range(0.01, 86400.0));
+      ->transform(number(0.01, 86400.0));
   app->add_flag("--keep", disk->keep, "Leave the file there");
   app->add_flag("--reuse", disk->reuse,
                 "Take or overwrite the file that an earlier benchmark left there");
@@ -111,11 +104,9 @@ void add_disk(CLI::App& bench, std::optional<Command>& command) {
   app->add_option("--lease-rows", disk->lease_rows, "With --through-store: rows wanted at once")
       ->capture_default_str()
       ->needs(through_store)
-      ->check(CLI::Range(1, 1 << 24));
-  app->add_option("--device", disk->device, "With --through-store: auto, cpu or cuda")
-      ->capture_default_str()
-      ->needs(through_store)
-      ->check(CLI::IsMember({"auto", "cpu", "cuda"}));
+      ->transform(whole_number(1, 1 << 24));
+  add_choice(app, "--device", disk->device, "With --through-store: where to run")
+      ->needs(through_store);
   add_seed(app, disk->seed, "Seed of the data and the order");
   add_json(app, disk->json);
 }
@@ -131,22 +122,22 @@ void add_model(CLI::App& bench, std::optional<Command>& command) {
   add_overrides(app, model->overrides);
   app->add_option("--steps", model->steps, "Steps to measure")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      ->transform(whole_number(1, kMostSteps));
   app->add_option("--warm-up", model->warm_up, "Steps before those that are measured")
       ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
+      ->transform(whole_number(0, kMostSteps));
   app->add_flag("--fill-rows", model->fill_rows,
                 "Touch every row of the table first, so that the tiers are full, as after a long "
                 "run");
   app->add_option("--token-skew", model->token_skew,
                   "Zipf exponent of the tokens' popularity; text has about 1")
       ->capture_default_str()
-      ->check(CLI::Range(0.0, 4.0));
+      ->transform(number(0.0, 4.0));
   app->add_option("--scale", model->scale,
                   "Try a large configuration: divide the half-keys by N, and rows, tiers, "
                   "vocabulary and tokens of a step by N * N")
       ->capture_default_str()
-      ->check(CLI::Range(1, 1024));
+      ->transform(whole_number(1, 1024));
   add_json(app, model->json);
 }
 

@@ -10,6 +10,7 @@
 #include "engine/progress.h"
 #include "io/disk.h"
 #include "io/disk_benchmark.h"
+#include "io/utf8.h"
 #include "tools/mneme/commands.h"
 #include "tools/mneme/interrupt.h"
 #include "tools/mneme/scratch_file.h"
@@ -17,19 +18,13 @@
 namespace mneme::tools {
 namespace {
 
-io::IoEngine engine_of(const std::string& name) {
-  if (name == "uring") return io::IoEngine::kUring;
-  if (name == "sync") return io::IoEngine::kSync;
-  return io::IoEngine::kAuto;
-}
-
 nlohmann::ordered_json json_of(const io::DiskBenchmarkLatency& latency) {
   return {{"transfers", latency.transfers}, {"p50_us", latency.p50_us}, {"p99_us", latency.p99_us}};
 }
 
 std::string json_text(const BenchDiskOptions& options, const io::DiskBenchmarkResult& result) {
-  const nlohmann::ordered_json object = {{"path", options.path},
-                                         {"engine", options.io_engine},
+  const nlohmann::ordered_json object = {{"path", io::bytes_to_utf8(options.path)},
+                                         {"engine", io::name_of(options.io_engine)},
                                          {"file_bytes", options.file_bytes},
                                          {"record_bytes", options.record_bytes},
                                          {"depth", options.depth},
@@ -77,7 +72,7 @@ int run_bench_disk(const BenchDiskOptions& options) {
                                      .read_share = options.read_share,
                                      .seconds = options.seconds,
                                      .seed = options.seed,
-                                     .engine = engine_of(options.io_engine),
+                                     .engine = options.io_engine,
                                      .progress = {},
                                      .interruption = [&] { interrupt.check(); }};
   std::uint64_t shown = 0;

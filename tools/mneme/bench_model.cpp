@@ -42,6 +42,7 @@ engine::Config scaled(engine::Config config, std::int64_t scale) {
   const std::int64_t tokens = std::max<std::int64_t>(1, config.tokens_per_micro_batch() / area);
   config.train.batch = std::max<std::int64_t>(1, tokens / config.train.sequence);
   config.train.sequence = tokens / config.train.batch;
+  config.sample.tokens = 0;  // a benchmark samples nothing, and the prompt may not fit
   engine::check_config(config);
   return config;
 }

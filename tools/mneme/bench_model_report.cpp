@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "io/utf8.h"
+
 namespace mneme::tools {
 namespace {
 
@@ -106,7 +108,7 @@ std::string tiers_text(const ModelBenchmark& benchmark, const Summary& summary) 
 std::string json_text(const ModelBenchmark& benchmark) {
   const Summary summary(benchmark);
   const offload::StepCounters& rows = summary.rows();
-  Json object = {{"config", benchmark.config},
+  Json object = {{"config", io::bytes_to_utf8(benchmark.config)},
                  {"device", benchmark.device},
                  {"dense_parameters", benchmark.dense_parameters},
                  {"tokens_per_step", benchmark.tokens_per_step},

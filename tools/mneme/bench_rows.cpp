@@ -28,12 +28,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 constexpr std::int64_t kWarmupSteps = 2;
 
-kernels::ReplacementKind policy_of(const std::string& name) {
-  const char* const names[] = {"lru", "lfu", "clock", "sieve", "static-hot", "random"};
-  const auto found = std::find(std::begin(names), std::end(names), name);
-  return static_cast<kernels::ReplacementKind>(found - std::begin(names));
-}
-
 // Row ids of look-ups: uniform, or Zipf with an exponent, over `distinct` rows that are spread
 // evenly over the table.
 class RowSource {
@@ -75,15 +69,14 @@ double median(const std::vector<StepTimes>& steps, double StepTimes::*member) {
 
 memory::ValueTableOptions table_options(const BenchRowsOptions& options,
                                         const std::string& folder) {
-  const auto type =
-      options.value_type == "bfloat16" ? kernels::FloatType::kBF16 : kernels::FloatType::kF32;
+  const kernels::FloatType type = options.value_type;
   memory::ValueTableOptions table;
   table.rows = options.rows;
   table.width = options.width;
   table.value_type = type;
   table.moment_type = type;
   table.seed = options.seed;
-  table.optimizer.kind = memory::row_optimizer_from_name(options.optimizer);
+  table.optimizer.kind = options.optimizer;
   table.optimizer.learning_rate = [](std::uint64_t) { return 1e-3; };
   table.optimizer.clip_norm = options.clip_norm;
   table.tiers.device_bytes = options.device_bytes;
@@ -94,12 +87,10 @@ memory::ValueTableOptions table_options(const BenchRowsOptions& options,
     table.tiers.device_bytes = (touched + 64) * (layout.record_bytes() + 64);
   }
   table.tiers.host_bytes = options.host_bytes;
-  table.tiers.device_policy = policy_of(options.policy);
-  table.tiers.host_policy = policy_of(options.policy);
+  table.tiers.device_policy = options.policy;
+  table.tiers.host_policy = options.policy;
   table.tiers.io_depth = options.io_depth;
-  table.tiers.io_engine = options.io_engine == "uring"  ? io::IoEngine::kUring
-                          : options.io_engine == "sync" ? io::IoEngine::kSync
-                                                        : io::IoEngine::kAuto;
+  table.tiers.io_engine = options.io_engine;
   table.path = folder + "/rows";
   table.tokens_per_call = options.tokens;
   table.lookups_per_token = options.rows_per_token;
@@ -110,9 +101,7 @@ memory::ValueTableOptions table_options(const BenchRowsOptions& options,
 engine::RunConfig run_config(const BenchRowsOptions& options) {
   engine::RunConfig run;
   run.threads = options.threads;
-  run.device = options.device == "cpu"    ? engine::DeviceKind::kCpu
-               : options.device == "cuda" ? engine::DeviceKind::kCuda
-                                          : engine::DeviceKind::kAuto;
+  run.device = options.device;
   return run;
 }
 
@@ -201,7 +190,7 @@ int run_bench_rows(const BenchRowsOptions& options) {
                                            {"width", options.width},
                                            {"tokens", options.tokens},
                                            {"rows_per_token", options.rows_per_token},
-                                           {"optimizer", options.optimizer},
+                                           {"optimizer", io::name_of(options.optimizer)},
                                            {"distinct_rows", distinct},
                                            {"step_ms", total_ms},
                                            {"forward_ms", median(steps, &StepTimes::forward_ms)},
@@ -215,7 +204,8 @@ int run_bench_rows(const BenchRowsOptions& options) {
     return 0;
   }
   fmt::print("{} rows x {}, {} tokens x {} rows, {}, on {}\n", options.rows, options.width,
-             options.tokens, options.rows_per_token, options.optimizer, backend->name());
+             options.tokens, options.rows_per_token, io::name_of(options.optimizer),
+             backend->name());
   fmt::print("{:>10} {:>10} {:>10} {:>10} {:>14} {:>8} {:>8} {:>8} {:>8}\n", "step ms", "forward",
              "backward", "update", "distinct rows", "GB/s", "device", "host", "disk");
   fmt::print(

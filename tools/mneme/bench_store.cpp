@@ -18,6 +18,7 @@
 #include "io/error.h"
 #include "io/random.h"
 #include "io/record_file.h"
+#include "io/utf8.h"
 #include "kernels/device_array.h"
 #include "offload/tiered_store.h"
 #include "tools/mneme/commands.h"
@@ -58,9 +59,7 @@ offload::StoreOptions store_options(const BenchDiskOptions& options, std::int64_
   store.tiers.evaluation_share = 0;
   store.tiers.host_bytes = 0;
   store.tiers.io_depth = options.depth;
-  store.tiers.io_engine = options.io_engine == "uring"  ? io::IoEngine::kUring
-                          : options.io_engine == "sync" ? io::IoEngine::kSync
-                                                        : io::IoEngine::kAuto;
+  store.tiers.io_engine = options.io_engine;
   return store;
 }
 
@@ -150,9 +149,9 @@ void print(const BenchDiskOptions& options, const std::string& device, const Pag
   const double bytes_per_second =
       static_cast<double>(result.counters.disk.bytes_read) / result.seconds;
   if (options.json) {
-    const nlohmann::ordered_json object = {{"path", options.path},
+    const nlohmann::ordered_json object = {{"path", io::bytes_to_utf8(options.path)},
                                            {"device", device},
-                                           {"engine", options.io_engine},
+                                           {"engine", io::name_of(options.io_engine)},
                                            {"file_bytes", options.file_bytes},
                                            {"record_bytes", options.record_bytes},
                                            {"depth", options.depth},
@@ -180,9 +179,7 @@ struct Measurement {
 Measurement measure(const BenchDiskOptions& options, io::Disk& disk, const std::string& rows_path,
                     const InterruptGuard& interrupt) {
   engine::RunConfig run;
-  run.device = options.device == "cpu"    ? engine::DeviceKind::kCpu
-               : options.device == "cuda" ? engine::DeviceKind::kCuda
-                                          : engine::DeviceKind::kAuto;
+  run.device = options.device;
   const auto backend = engine::make_backend(run);
   const auto stream = backend->create_stream();
   const std::uint64_t rows = options.file_bytes / options.record_bytes;

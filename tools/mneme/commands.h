@@ -13,6 +13,8 @@
 #include <variant>
 #include <vector>
 
+#include "engine/config.h"
+
 namespace mneme::tools {
 
 struct TrainOptions {
@@ -42,8 +44,7 @@ struct EvalOptions {
 struct GenerateOptions {
   std::string directory;
   std::optional<std::uint64_t> step;
-  std::vector<std::string> overrides;  // --tokens, --temperature, --top-p among them
-  std::optional<std::string> prompt;   // instead of the run's sample.prompt
+  std::vector<std::string> overrides;  // --prompt, --tokens, --temperature, --top-p among them
   std::optional<std::uint64_t> seed;   // instead of the run's
 };
 
@@ -71,18 +72,18 @@ struct BenchRowsOptions {
   std::int64_t rows_per_token = 128;  // look-ups of one token
   std::int64_t width = 256;           // of a value
   std::uint64_t distinct_rows = 0;    // look-ups fall on this many rows of the table; 0 for all
-  std::string optimizer = "adamw";
+  kernels::RowOptimizerKind optimizer = kernels::RowOptimizerKind::kAdamW;
   double clip_norm = 0;  // 0: the gradient's norm is not needed
-  std::string value_type = "float32";
+  kernels::FloatType value_type = kernels::FloatType::kF32;
   std::int64_t steps = 20;
   double skew = 0;                 // Zipf exponent of the row popularity; 0 for uniform
   std::uint64_t device_bytes = 0;  // 0: room for all rows that the run touches
   std::uint64_t host_bytes = 0;
-  std::string policy = "lru";
+  kernels::ReplacementKind policy = kernels::ReplacementKind::kLru;
   std::uint32_t io_depth = 32;
-  std::string io_engine = "auto";
+  io::IoEngine io_engine = io::IoEngine::kAuto;
   int threads = 0;
-  std::string device = "auto";
+  engine::DeviceKind device = engine::DeviceKind::kAuto;
   std::uint64_t seed = 1;
   bool json = false;
 };
@@ -94,14 +95,14 @@ struct BenchDiskOptions {
   std::uint32_t depth = 64;
   double read_share = 1.0;
   double seconds = 5;
-  std::string io_engine = "auto";
+  io::IoEngine io_engine = io::IoEngine::kAuto;
   std::uint64_t seed = 1;
   bool keep = false;   // leave the test file there
   bool reuse = false;  // an earlier benchmark's file may be there already, and be overwritten
   // Read through the tiered store, into the device's memory.
   bool through_store = false;
   std::int64_t lease_rows = 8192;  // of one lease
-  std::string device = "auto";
+  engine::DeviceKind device = engine::DeviceKind::kAuto;
   bool json = false;
 };
 

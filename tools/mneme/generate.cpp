@@ -7,6 +7,7 @@
 #include "engine/run.h"
 #include "engine/run_claim.h"
 #include "io/disk.h"
+#include "io/error.h"
 #include "tools/mneme/commands.h"
 #include "tools/mneme/interrupt.h"
 
@@ -17,11 +18,15 @@ int run_generate(const GenerateOptions& options) {
   const auto disk = io::make_posix_disk();
   const engine::RunClaim claim = engine::RunClaim::read(*disk, options.directory);
   const engine::RunDirectory directory(*disk, options.directory);
+  if (directory.config(options.overrides).sample.tokens == 0) {
+    io::fail("{}: sample.tokens is 0, so there is nothing to write; give --tokens 100",
+             options.directory);
+  }
   const engine::ReadRun read = engine::read_run(directory, options.overrides, options.step);
   const engine::Config& config = read.run->config();
-  const std::string text = engine::sample_text(
-      *read.run, read.step, options.prompt.value_or(config.sample.prompt),
-      options.seed.value_or(config.run.seed), [&] { return interrupt.interrupted(); });
+  const std::string text = engine::sample_text(*read.run, read.step, config.sample.prompt,
+                                               options.seed.value_or(config.run.seed),
+                                               [&] { return interrupt.interrupted(); });
   // What there is of it when a signal came.
   fmt::print("{}\n", text);
   interrupt.check();

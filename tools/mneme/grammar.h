@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "io/enum_names.h"
 #include "tools/mneme/commands.h"
 
 namespace mneme::tools {
@@ -30,6 +31,25 @@ CLI::App* add_command(CLI::App& parent, std::optional<Command>& command, const C
   return app;
 }
 
+// An option with a value that is one of an enum's names.
+template <typename Enum>
+CLI::Option* add_choice(CLI::App* app, const char* name, Enum& field, const char* description) {
+  return app
+      ->add_option_function<std::string>(
+          name, [&field](const std::string& text) { field = *io::value_named<Enum>(text); },
+          description)
+      ->default_str(io::name_of(field))
+      ->check(CLI::IsMember(io::names_of<Enum>()));
+}
+// Steps of a run are counted in 31 bits, as in its configuration.
+inline constexpr std::uint64_t kMostSteps = 2147483647;
+// As run.seed.
+inline constexpr std::uint64_t kMostSeed = 9223372036854775807;
+
+// For transform(): refuses what is no whole number, or one outside these limits, and names them.
+CLI::Validator whole_number(std::uint64_t least, std::uint64_t most);
+// The same for any finite number.
+CLI::Validator number(double least, double most);
 void add_json(CLI::App* app, bool& json);
 // --set KEY=VALUE, and --device as a short form of one of them.
 void add_overrides(CLI::App* app, std::vector<std::string>& overrides);

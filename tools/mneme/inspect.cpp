@@ -9,6 +9,7 @@
 #include "engine/run_files.h"
 #include "engine/run_options.h"
 #include "io/disk.h"
+#include "io/utf8.h"
 #include "tools/mneme/commands.h"
 
 namespace mneme::tools {
@@ -60,7 +61,7 @@ int run_inspect(const InspectOptions& options) {
           : 0;
   if (options.json) {
     nlohmann::ordered_json object = {
-        {"directory", options.directory},
+        {"directory", io::bytes_to_utf8(options.directory)},
         {"dense_parameters", parameters},
         {"table_rows", table_rows},
         {"value_width", config.has_memory() ? config.value_width() : 0},

@@ -1,0 +1,28 @@
+// What data.path stands for: the files that hold the data, and whether they are text or token
+// shards.
+//
+// Shards are known by their first bytes, never by their name alone, so that text is not trained on
+// where shards are meant, nor shards read as text. Of a folder, shards are the *.bin files in it,
+// without hidden ones; text is looked for in the folders below, too.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "engine/config.h"
+
+namespace mneme::engine {
+
+struct DataFiles {
+  DataFormat format = DataFormat::kBytes;  // kBytes or kShards
+  std::vector<std::string> shards;         // paths, sorted; none for text
+  // What a folder of shards holds besides, which is not read: for one warning. Empty for nothing.
+  std::string ignored;
+};
+
+// Throws Error naming data.path, the file that stands in the way, and the setting that helps: when
+// there is nothing there, when a *.bin file is no shard, and where data.format = "auto" cannot tell
+// what is meant.
+DataFiles find_data_files(const DataConfig& config);
+
+}  // namespace mneme::engine

@@ -1,0 +1,25 @@
+// UTF-8 and bytes that are not: names in a file system are any bytes, TOML and JSON are UTF-8.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace mneme::io {
+
+// Position of the first byte that is part of no character (Unicode's well-formed sequences: no
+// overlong forms, no surrogates, nothing above U+10FFFF). Nothing where all of it is UTF-8.
+std::optional<std::size_t> find_invalid_utf8(std::string_view text);
+
+// Any bytes as UTF-8, reversibly: a byte that is part of no character becomes the private character
+// U+EF00 + byte (U+EF80 to U+EFFF); what is UTF-8 already stays as it is, but for those characters
+// themselves, which become three of them each.
+std::string bytes_to_utf8(std::string_view bytes);
+std::string utf8_to_bytes(std::string_view text);
+
+// The text with control characters and bytes that are not UTF-8 written as \xNN, cut to about
+// `most` bytes with "..." behind.
+std::string printable(std::string_view text, std::size_t most = 200);
+
+}  // namespace mneme::io
