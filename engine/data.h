@@ -40,8 +40,8 @@ struct Batch {
 
 class Data {
  public:
-  // Reads text into memory; opens shards. Throws Error naming data.path when it is missing, empty or
-  // too short for one window (and one of validation), or does not fit data.vocabulary.
+  // Reads text into memory; opens shards. Throws Error naming data.path when it is missing, empty
+  // or too short for one window (and one of validation), or does not fit data.vocabulary.
   explicit Data(const DataOptions& options);
   ~Data();
   Data(Data&&) noexcept;

@@ -19,7 +19,8 @@ TrainStep::Marks::Marks(kernels::Backend& backend)
       forward_done(backend.create_event()),
       backward_done(backend.create_event()) {}
 
-TrainStep::TrainStep(Run& run) : run_(run), update_done_(run.backend().create_event()) {
+TrainStep::TrainStep(Run& run, bool will_be_saved)
+    : run_(run), will_be_saved_(will_be_saved), update_done_(run.backend().create_event()) {
   for (std::int64_t i = 0; i < run.config().train.micro_batches; ++i) {
     marks_.emplace_back(run.backend());
   }
@@ -54,7 +55,8 @@ StepMetrics TrainStep::take(std::uint64_t t, const NextBatch& next_batch) {
     stream.record(*marks.backward_done);
   }
   // While nothing has changed yet: the state after the step before can still be saved.
-  if (table != nullptr) table->check_disk_room(stream);
+  if (table != nullptr && will_be_saved_) table->check_disk_room(stream);
+  updating_ = true;
   run_.optimizer().step(stream, t);
   if (table != nullptr) {
     const memory::TableStep rows = table->finish_step(stream);
@@ -67,6 +69,7 @@ StepMetrics TrainStep::take(std::uint64_t t, const NextBatch& next_batch) {
   if (!std::isfinite(metrics.loss)) {
     throw LossNotFinite(fmt::format("the loss of step {} is {}", t, metrics.loss));
   }
+  updating_ = false;
   metrics.dense_gradient_norm = run_.optimizer().gradient_norm();
   for (const Marks& marks : marks_) {
     metrics.times.forward_ms += 1e3 * marks.forward_done->seconds_since(*marks.begin);

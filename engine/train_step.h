@@ -24,12 +24,16 @@ class TrainStep {
   // Fills micro-batch `micro` of a step.
   using NextBatch = std::function<void(std::int64_t micro, Batch& batch)>;
 
-  // The run must outlive the object.
-  explicit TrainStep(Run& run);
+  // The run must outlive the object. With will_be_saved, a step is refused whose result would not
+  // find room on the disk at a checkpoint.
+  TrainStep(Run& run, bool will_be_saved);
 
   // Takes step t (1 for the first). Synchronises the stream. Throws LossNotFinite, or
   // offload::DiskBudgetError while nothing has changed yet, besides what the parts throw.
   StepMetrics take(std::uint64_t t, const NextBatch& next_batch);
+  // Whether take() has begun to change parameters or rows and has not returned: after an error,
+  // they are of no step.
+  bool is_updating() const { return updating_; }
 
  private:
   // Device-time marks of one micro-batch.
@@ -39,9 +43,11 @@ class TrainStep {
   };
 
   Run& run_;
+  bool will_be_saved_;
   std::vector<Marks> marks_;
   std::unique_ptr<kernels::Event> update_done_;
   Batch batch_;
+  bool updating_ = false;
 };
 
 }  // namespace mneme::engine

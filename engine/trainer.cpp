@@ -5,6 +5,7 @@
 #include <cmath>
 #include <random>
 #include <span>
+#include <type_traits>
 #include <vector>
 
 #include "engine/config_reader.h"
@@ -74,7 +75,7 @@ class Training {
       start();
     }
     check_outputs(disk, *run_);
-    step_.emplace(*run_);
+    step_.emplace(*run_, /*will_be_saved=*/true);
     prefetch_.emplace(config_, *data_, *run_);
     if (options.progress != nullptr) {
       progress_.emplace(*options.progress,
@@ -87,15 +88,17 @@ class Training {
     result_.unigram_entropy = data_->unigram_entropy();
     const auto steps = static_cast<std::uint64_t>(config_.train.steps);
     while (completed_ < steps && !stopped()) {
-      StepMetrics metrics = take_step(completed_ + 1);
+      StepMetrics metrics = or_save([&] { return step(completed_ + 1); });
       ++completed_;
       result_.last_loss = metrics.loss;
       speeds_.add(metrics.tokens_per_s);
-      if (due(config_.evaluation.every)) metrics.validation_loss = validate();
-      metrics_->write(metrics);
+      or_save([&] {
+        if (due(config_.evaluation.every)) metrics.validation_loss = validate();
+        metrics_->write(metrics);
+      });
       if (options_.on_step) options_.on_step(metrics);
       show(metrics);
-      if (due(config_.sample.every)) sample();
+      if (due(config_.sample.every)) or_save([&] { sample(); });
       if (due(config_.checkpoint.every)) save();
     }
     if (saved_ != completed_) save();
@@ -177,29 +180,52 @@ class Training {
     saved_ = completed_;
   }
 
-  StepMetrics take_step(std::uint64_t t) {
+  // What stands between two updates can be saved, whatever else has failed.
+  bool save_what_is_done() {
+    if (completed_ == 0 || step_->is_updating()) return false;
     try {
-      return step(t);
-    } catch (const offload::DiskBudgetError& error) {
-      if (completed_ == 0) io::fail("{}; raise it, or give the memory fewer rows", error.what());
       if (saved_ != completed_) save();
+      return true;
+    } catch (const std::exception& error) {
+      io::warn("step {} cannot be saved: {}", completed_, error.what());
+      return false;
+    }
+  }
+
+  // Runs work that changes no parameter, or has not yet when it fails: the steps so far outlive its
+  // failure.
+  template <typename Work>
+  std::invoke_result_t<Work> or_save(const Work& work) {
+    try {
+      return work();
+    } catch (const offload::DiskBudgetError& error) {
+      if (!save_what_is_done())
+        io::fail("{}; raise it, or give the memory fewer rows", error.what());
       io::fail("{}; step {} is saved, go on with: mneme resume {} --set tiers.disk_bytes={}",
                error.what(), completed_, config_.run.directory,
                format_bytes(2 * config_.tiers.store.disk_bytes));
     } catch (const LossNotFinite& error) {
-      if (!manifest_exists(disk_, checkpoints_directory(config_.run.directory))) {
-        io::fail(
-            "{}; train again with smaller learning rates (optimizer.learning_rate is {}, "
-            "memory.optimizer.learning_rate {})",
-            error.what(), config_.optimizer.learning_rate, config_.memory.optimizer.learning_rate);
-      }
-      io::fail(
-          "{}; go on from a checkpoint with smaller rates: mneme resume {} --set "
-          "optimizer.learning_rate={} --set memory.optimizer.learning_rate={} (--step takes an "
-          "older one)",
-          error.what(), config_.run.directory, config_.optimizer.learning_rate / 10,
-          config_.memory.optimizer.learning_rate / 10);
+      fail_diverged(error);
+    } catch (const io::Error& error) {
+      if (!save_what_is_done()) throw;
+      io::fail("{}; step {} is saved, go on with: mneme resume {}", error.what(), completed_,
+               config_.run.directory);
     }
+  }
+
+  [[noreturn]] void fail_diverged(const LossNotFinite& error) const {
+    if (!saved_) {
+      io::fail(
+          "{}; train again with smaller learning rates (optimizer.learning_rate is {}, "
+          "memory.optimizer.learning_rate {})",
+          error.what(), config_.optimizer.learning_rate, config_.memory.optimizer.learning_rate);
+    }
+    io::fail(
+        "{}; go on from a checkpoint with smaller rates: mneme resume {} --set "
+        "optimizer.learning_rate={} --set memory.optimizer.learning_rate={} (--step takes an "
+        "older one)",
+        error.what(), config_.run.directory, config_.optimizer.learning_rate / 10,
+        config_.memory.optimizer.learning_rate / 10);
   }
 
   StepMetrics step(std::uint64_t t) {

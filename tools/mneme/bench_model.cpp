@@ -77,7 +77,7 @@ std::vector<engine::Batch> draw_step(const engine::Config& config, Popularity& t
 
 void take_steps(engine::Run& run, const BenchModelOptions& options, const InterruptGuard& interrupt,
                 ModelBenchmark& benchmark) {
-  engine::TrainStep step(run);
+  engine::TrainStep step(run, /*will_be_saved=*/false);
   const engine::Config& config = run.config();
   Popularity tokens(static_cast<std::uint64_t>(config.data.vocabulary), options.token_skew,
                     config.run.seed);
