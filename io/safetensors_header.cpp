@@ -241,10 +241,11 @@ std::string make_safetensors_header(const SafetensorsHeader& header) {
   nlohmann::ordered_json root = nlohmann::ordered_json::object();
   if (!header.metadata.empty()) root[std::string(kMetadataName)] = header.metadata;
   for (const TensorInfo& tensor : header.tensors) {
-    auto& entry = root[tensor.name];
-    entry["dtype"] = std::string(name_of(tensor.type));
-    entry["shape"] = tensor.shape;
-    entry["data_offsets"] = {tensor.begin, tensor.end};
+    // Made whole and moved: the library cannot undo an object that memory ran out for half-way.
+    root[tensor.name] = {
+        {"dtype", std::string(name_of(tensor.type))},
+        {"shape", tensor.shape},
+        {"data_offsets", nlohmann::ordered_json::array({tensor.begin, tensor.end})}};
   }
   std::string json = root.dump();
   const std::size_t used = sizeof(std::uint64_t) + json.size();

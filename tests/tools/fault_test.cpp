@@ -83,5 +83,14 @@ TEST(Faults, AnErrorSaysWhatToDo) {
              End::kRefused);
 }
 
+TEST(Faults, MemoryThatRunsOutForGoodEndsInOneLine) {
+  const std::uint64_t calls = runs().count_calls(Command::kTrain, "*").at("malloc");
+  for (const std::uint64_t part : {1, 3, 5}) {
+    expect_end(
+        {Command::kTrain, {.functions = "malloc", .action = "ENOMEM+", .call = calls * part / 6}},
+        End::kRefused);
+  }
+}
+
 }  // namespace
 }  // namespace mneme::test

@@ -14,6 +14,7 @@
 #include "io/interrupted.h"
 #include "tools/mneme/arguments.h"
 #include "tools/mneme/commands.h"
+#include "tools/mneme/out_of_memory.h"
 #include "tools/mneme/process_limits.h"
 #include "tools/mneme/standard_descriptors.h"
 
@@ -65,7 +66,7 @@ int run_guarded(const std::vector<std::string>& words) {
   } catch (const io::Interrupted& interrupted) {
     return 128 + interrupted.signal();
   } catch (const std::bad_alloc&) {
-    return fail("out of memory; smaller tiers, batches or models need less");
+    return fail(kOutOfMemory);
   } catch (const std::system_error& error) {
     // Printing through fmt throws this; standard output knows when it was the one that failed.
     return fail(std::ferror(stdout) == 0 ? error.what()
@@ -83,5 +84,6 @@ int main(int argc, char** argv) {
   // as any other, with an error to read.
   std::signal(SIGXFSZ, SIG_IGN);
   std::signal(SIGPIPE, SIG_IGN);
+  mneme::tools::end_when_out_of_memory();
   return mneme::tools::run_guarded(std::vector<std::string>(argv + 1, argv + argc));
 }

@@ -1,0 +1,37 @@
+#include "tools/mneme/out_of_memory.h"
+
+#include <unistd.h>
+
+#include <cstring>
+#include <exception>
+#include <initializer_list>
+#include <new>
+
+namespace mneme::tools {
+namespace {
+
+std::terminate_handler abort_for_bugs = nullptr;
+
+[[noreturn]] void end() {
+  try {
+    if (const std::exception_ptr thrown = std::current_exception()) std::rethrow_exception(thrown);
+  } catch (const std::bad_alloc&) {
+    // Nothing here may ask for memory.
+    for (const char* part : {"error: ", kOutOfMemory, "\n"}) {
+      [[maybe_unused]] const auto written = ::write(STDERR_FILENO, part, std::strlen(part));
+    }
+    ::_exit(1);
+  } catch (...) {
+    abort_for_bugs();
+  }
+  abort_for_bugs();
+  __builtin_unreachable();
+}
+
+}  // namespace
+
+void end_when_out_of_memory() {
+  abort_for_bugs = std::set_terminate(end);
+}
+
+}  // namespace mneme::tools
