@@ -49,6 +49,11 @@ std::map<std::string, DenseTensor, std::less<>> dense_tensors(
   return tensors;
 }
 
+// Throws Error for a file of a checkpoint that is not there.
+void require(const io::Disk& disk, const std::string& path) {
+  if (!disk.exists(path)) io::fail("{}: is missing; {}", path, io::kOlderCheckpoint);
+}
+
 std::vector<RowTableLink> links(const std::string& directory, std::span<const NamedFile> chain) {
   std::vector<RowTableLink> all;
   for (const NamedFile& file : chain) all.push_back({directory + "/" + file.name, file.checksum});
@@ -116,7 +121,9 @@ void Checkpointer::restore_rows(std::uint32_t table, const CheckpointEntry& curr
 offload::CheckpointTable read_row_table(io::Disk& disk, const std::string& directory,
                                         std::uint32_t table, const CheckpointEntry& entry) {
   CHECK(table < entry.tables.size());
-  const RowTableChain files(disk, table, links(directory, entry.tables[table]));
+  const std::vector<RowTableLink> chain = links(directory, entry.tables[table]);
+  for (const RowTableLink& link : chain) require(disk, link.path);
+  const RowTableChain files(disk, table, chain);
   offload::CheckpointTable merged;
   merged.epoch = entry.step;
   merged.next_generation = files.next_generation();
@@ -127,7 +134,9 @@ offload::CheckpointTable read_row_table(io::Disk& disk, const std::string& direc
 
 void read_dense(io::Disk& disk, const std::string& directory, const CheckpointEntry& entry,
                 std::span<const ParameterDeclaration> parameters, const UseTensor& use) {
-  const io::SafetensorsReader reader(disk, directory + "/" + entry.dense.name);
+  const std::string path = directory + "/" + entry.dense.name;
+  require(disk, path);
+  const io::SafetensorsReader reader(disk, path);
   const auto wanted = dense_tensors(parameters);
   for (const auto& [name, tensor] : wanted) {
     if (reader.info(name).shape != tensor.parameter->shape) {
@@ -243,11 +252,7 @@ std::vector<NamedFile> Checkpointer::save_table(std::uint32_t table, std::uint64
   std::uint64_t base_bytes = 0;
   std::uint64_t delta_bytes = delta.entries.size() * kRowTableEntryBytes;
   for (std::size_t i = 0; i < chain.size(); ++i) {
-    (i == 0 ? base_bytes : delta_bytes) +=
-        disk_
-            .open(path(chain[i].name),
-                  {.read_only = true, .direct = false, .depth = 1, .engine = io::IoEngine::kSync})
-            ->size_bytes();
+    (i == 0 ? base_bytes : delta_bytes) += io::file_bytes(disk_, path(chain[i].name));
   }
   const bool base = chain.empty() || delta_bytes > base_bytes || chain.size() >= kMaximumChain;
   NamedFile file;

@@ -4,6 +4,19 @@
 
 namespace mneme::io {
 
+OpenOptions read_once_options() {
+  OpenOptions options;
+  options.read_only = true;
+  options.direct = false;
+  options.depth = 1;
+  options.engine = IoEngine::kSync;
+  return options;
+}
+
+std::uint64_t file_bytes(Disk& disk, const std::string& path) {
+  return disk.exists(path) ? disk.open(path, read_once_options())->size_bytes() : 0;
+}
+
 std::string directory_of(const std::string& path) {
   const std::string parent = std::filesystem::path(path).parent_path().string();
   return parent.empty() ? "." : parent;

@@ -57,6 +57,9 @@ class AppendFile {
   virtual void sync() = 0;
 };
 
+// For reading a file once, from front to back: what the page cache is good at.
+OpenOptions read_once_options();
+
 // May be used from several threads at once.
 class Disk {
  public:
@@ -107,6 +110,9 @@ inline constexpr const char* kAsideSuffix = ".mneme-partial";
 void replace_file(Disk& disk, const std::string& path, std::span<const std::byte> content);
 // Gives a file that is written and synced aside its name. Durable on return.
 void take_name(Disk& disk, const std::string& path);
+
+// 0 for a file that is not there.
+std::uint64_t file_bytes(Disk& disk, const std::string& path);
 
 // The directory that a path lies in; "." for a bare name.
 std::string directory_of(const std::string& path);

@@ -178,12 +178,7 @@ void RecordFile::reserve(std::uint64_t slots) {
 }
 
 bool is_record_file(Disk& disk, const std::string& path, std::uint64_t* table_id) {
-  OpenOptions options;
-  options.read_only = true;
-  options.direct = false;
-  options.depth = 1;
-  options.engine = IoEngine::kSync;
-  const auto file = disk.open(path, options);
+  const auto file = disk.open(path, read_once_options());
   if (file->size_bytes() < kMinHeaderBytes) return false;
   AlignedBuffer block(kMinHeaderBytes, file->alignment());
   read_blocks(*file, 0, block.span());

@@ -77,16 +77,6 @@ bool is_float(ElementType type) {
          type == ElementType::kF16;
 }
 
-// Tensors are read once, from front to back: what the page cache is good at.
-OpenOptions read_options() {
-  OpenOptions options;
-  options.read_only = true;
-  options.direct = false;
-  options.depth = 1;
-  options.engine = IoEngine::kSync;
-  return options;
-}
-
 }  // namespace
 
 std::int64_t TensorInfo::element_count() const {
@@ -122,7 +112,7 @@ struct SafetensorsReader::State {
 SafetensorsReader::SafetensorsReader(Disk& disk, const std::string& path)
     : state_(std::make_unique<State>()) {
   state_->path = path;
-  state_->file = disk.open(path, read_options());
+  state_->file = disk.open(path, read_once_options());
   state_->staging = AlignedBuffer(kStagingBytes, state_->file->alignment());
   const std::uint64_t file_bytes = state_->file->size_bytes();
   std::uint64_t length = 0;

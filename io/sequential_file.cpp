@@ -18,20 +18,11 @@ std::uint64_t round_up(std::uint64_t value, std::uint64_t unit) {
   return (value + unit - 1) / unit * unit;
 }
 
-// What is read once, from front to back, is what the page cache is good at. What is written goes
-// straight to the disk, so that it does not push everything else out of memory.
+// What is written goes straight to the disk, so that it does not push everything else out of
+// memory.
 OpenOptions write_options() {
   OpenOptions options;
   options.create = true;
-  options.depth = 1;
-  options.engine = IoEngine::kSync;
-  return options;
-}
-
-OpenOptions read_options() {
-  OpenOptions options;
-  options.read_only = true;
-  options.direct = false;
   options.depth = 1;
   options.engine = IoEngine::kSync;
   return options;
@@ -99,7 +90,7 @@ void SequentialWriter::finish() {
 }
 
 SequentialReader::SequentialReader(Disk& disk, const std::string& path)
-    : file_(disk.open(path, read_options())),
+    : file_(disk.open(path, read_once_options())),
       staging_(kReadBytes, file_->alignment()),
       size_bytes_(file_->size_bytes()) {}
 

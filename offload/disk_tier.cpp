@@ -83,6 +83,10 @@ void DiskTier::ensure_open() {
 
 void DiskTier::restore(const std::vector<const CheckpointTable*>& kept, std::size_t current) {
   CHECK(!file_);
+  if (!disk_.exists(options_.path)) {
+    io::fail("{}: is missing, and every checkpoint of the run needs it; restore it from a backup",
+             options_.path);
+  }
   file_ = io::RecordFile::open(disk_, options_.path, {options_.record_bytes, options_.table_id},
                                options_.open);
   allocate_staging();

@@ -8,28 +8,19 @@
 #include "engine/row_table_file.h"
 #include "io/error.h"
 #include "tests/engine/checkpoint_run.h"
+#include "tests/support/error_of.h"
 #include "tests/support/test_backend.h"
 
 namespace mneme::engine {
 namespace {
+
+using mneme::testing::error_of;
 
 using testing::CheckpointRun;
 using testing::SavedState;
 
 class CheckpointTest : public ::testing::Test {
  protected:
-  template <typename Body>
-  static std::string error_of(Body body) {
-    try {
-      body();
-    } catch (const io::Error& error) {
-      EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos) << "one line";
-      return error.what();
-    }
-    ADD_FAILURE() << "no Error";
-    return {};
-  }
-
   void train(std::uint64_t steps) {
     CheckpointRun run(backend_, disk_, 3);
     for (std::uint64_t step = 1; step <= steps; ++step) {
@@ -258,6 +249,20 @@ TEST_F(CheckpointTest, TruncatedFilesAreErrorsThatNameThem) {
   }
   CheckpointRun run(backend_, disk_, 3);
   EXPECT_EQ(run.load(), 2u);
+}
+
+TEST_F(CheckpointTest, AMissingFileIsAnErrorThatNamesItAndAWayOut) {
+  train(2);
+  for (const std::string& name :
+       read_manifest(disk_, "/run/checkpoints").checkpoints.back().files()) {
+    const std::string path = "/run/checkpoints/" + name;
+    const auto whole = disk_.read_file(path, 1 << 20);
+    disk_.remove(path);
+    const std::string error = load_error();
+    EXPECT_NE(error.find(path), std::string::npos) << error;
+    EXPECT_NE(error.find("--step"), std::string::npos) << error;
+    disk_.write_file(path, whole);
+  }
 }
 
 TEST_F(CheckpointTest, AFlippedBitInADenseTensorIsFound) {

@@ -17,9 +17,12 @@
 #include "engine/run_files.h"
 #include "io/error.h"
 #include "tests/engine/tiny_run.h"
+#include "tests/support/error_of.h"
 
 namespace mneme::engine {
 namespace {
+
+using mneme::testing::error_of;
 
 namespace fs = std::filesystem;
 using testing::TinyRun;
@@ -45,15 +48,6 @@ std::map<std::string, std::string> content_of(const std::string& folder) {
 
 class RunDirectoryTest : public ::testing::Test {
  protected:
-  std::string error_of(const std::function<void()>& body) {
-    try {
-      body();
-    } catch (const io::Error& error) {
-      EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos) << "one line";
-      return error.what();
-    }
-    return {};
-  }
   // Trains until `steps` steps are done.
   void train_until(const Config& config, std::uint64_t steps, bool resume = false) {
     TrainerOptions options;

@@ -15,9 +15,12 @@
 #include "io/error.h"
 #include "io/token_shards.h"
 #include "tests/engine/tiny_run.h"
+#include "tests/support/error_of.h"
 
 namespace mneme::engine {
 namespace {
+
+using mneme::testing::error_of;
 
 using testing::Outcome;
 using testing::TinyRun;
@@ -36,17 +39,6 @@ class TrainerChanges : public ::testing::Test {
     options.step = step;
     return options;
   }
-  std::string error_of(const std::function<void()>& body) {
-    try {
-      body();
-    } catch (const io::Error& error) {
-      EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos) << "one line";
-      return error.what();
-    }
-    ADD_FAILURE() << "no Error";
-    return {};
-  }
-
   TinyRun run_;
 };
 

@@ -10,9 +10,12 @@
 #include "engine/run_files.h"
 #include "io/error.h"
 #include "tests/engine/tiny_run.h"
+#include "tests/support/error_of.h"
 
 namespace mneme::engine {
 namespace {
+
+using mneme::testing::error_of;
 
 using testing::Outcome;
 using testing::TinyRun;
@@ -39,17 +42,6 @@ class TrainerResume : public ::testing::Test {
     whole.run.directory = run_.path("uninterrupted");
     run_.train(whole);
     return run_.outcome(whole);
-  }
-
-  std::string error_of(const std::function<void()>& body) {
-    try {
-      body();
-    } catch (const io::Error& error) {
-      EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos) << "one line";
-      return error.what();
-    }
-    ADD_FAILURE() << "no Error";
-    return {};
   }
 
   TinyRun run_;

@@ -58,7 +58,9 @@ TEST_F(SignalMoments, AnExportLeavesTheOldFileOrNone) {
   const std::string path = run_.path("x.safetensors");
   const Words words = {"export", directory(), "-o", path, "--untouched"};
   for (const bool exported : {false, true}) {
-    if (exported) ASSERT_EQ(run({"export", directory(), "-o", path}).status, 0);
+    if (exported) {
+      ASSERT_EQ(run({"export", directory(), "-o", path}).status, 0);
+    }
     const std::string before = exported ? text_of(path) : "";
     // The first thing that it makes.
     const Finished stopped = run_with(words, {.functions = "fallocate|ftruncate",
@@ -68,7 +70,9 @@ TEST_F(SignalMoments, AnExportLeavesTheOldFileOrNone) {
     ASSERT_TRUE(struck()) << text_of(report_);
     EXPECT_EQ(stopped.status, 128 + SIGINT) << stopped.error;
     EXPECT_EQ(fs::exists(path), exported);
-    if (exported) EXPECT_EQ(text_of(path), before);
+    if (exported) {
+      EXPECT_EQ(text_of(path), before);
+    }
     EXPECT_FALSE(fs::exists(path + ".mneme-partial"));
   }
   ASSERT_EQ(run(words).status, 0);

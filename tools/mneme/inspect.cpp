@@ -22,18 +22,11 @@ struct CheckpointLine {
   std::uint64_t dense_bytes = 0;
 };
 
-// 0 for a file that is not there.
-std::uint64_t size_of(io::Disk& disk, const std::string& path) {
-  if (!disk.exists(path)) return 0;
-  return disk
-      .open(path, {.read_only = true, .direct = false, .depth = 1, .engine = io::IoEngine::kSync})
-      ->size_bytes();
-}
-
 CheckpointLine describe(const engine::RunDirectory& run, const engine::CheckpointEntry& entry) {
   return {entry.step, run.row_table(entry).entries.size(),
           entry.tables.empty() ? 0 : entry.tables[0].size(),
-          size_of(run.disk(), engine::checkpoints_directory(run.path()) + "/" + entry.dense.name)};
+          io::file_bytes(run.disk(),
+                         engine::checkpoints_directory(run.path()) + "/" + entry.dense.name)};
 }
 
 }  // namespace
@@ -49,7 +42,7 @@ int run_inspect(const InspectOptions& options) {
       lines.push_back(describe(run, entry));
     }
   });
-  const std::uint64_t rows_bytes = size_of(*disk, engine::rows_path(options.directory, 0));
+  const std::uint64_t rows_bytes = io::file_bytes(*disk, engine::rows_path(options.directory, 0));
   std::int64_t parameters = 0;
   for (const auto& declaration : engine::declare_parameters(engine::model_options(config))) {
     parameters += declaration.count();
