@@ -65,6 +65,7 @@ inline std::vector<std::pair<std::uint64_t, double>> read_losses(const io::Disk&
                                                                  const std::string& directory) {
   constexpr std::uint64_t kMostBytes = 64 << 20;
   std::vector<std::pair<std::uint64_t, double>> losses;
+  if (!disk.exists(metrics_path(directory))) return losses;
   const std::vector<std::byte> bytes = disk.read_file(metrics_path(directory), kMostBytes);
   std::istringstream file(std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
   for (std::string line; std::getline(file, line);) {

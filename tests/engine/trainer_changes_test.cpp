@@ -172,7 +172,7 @@ TEST_F(TrainerChanges, NoStepIsLostToADiskBudgetThatIsTooSmall) {
     expect_same(run_.outcome(config), expected);
   }
   EXPECT_GE(stopped_at_once, 1);
-  EXPECT_GE(stopped_later, 2);
+  EXPECT_GE(stopped_later, 1);
   EXPECT_GE(finished, 1);
 }
 

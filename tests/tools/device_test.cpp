@@ -1,5 +1,6 @@
 // The program on a CUDA device, an emulated one, and on a machine that has none.
 #include "engine/checkpoint.h"
+#include "tests/fault_injection/fault.h"
 #include "tests/tools/bad_input.h"
 
 namespace mneme::test {
@@ -56,18 +57,26 @@ TEST_F(Device, TrainsInBf16NearlyAsTheCpuDoesAndItsRunServesEveryCommand) {
     EXPECT_NEAR(on_cuda[i].second, on_cpu[i].second, 2e-2 * on_cpu[i].second) << "step " << i + 1;
   }
   EXPECT_NE(on_cuda, on_cpu) << "auto takes the device";
-  for (const char* command : {"eval", "generate", "verify", "inspect"}) {
-    const Finished finished = run({command, run_.path("cuda")});
-    EXPECT_EQ(finished.status, 0) << command << ": " << finished.error;
+  for (const Words& command :
+       {Words{"eval"}, Words{"generate", "--tokens", "5"}, Words{"verify"}, Words{"inspect"}}) {
+    Words words = command;
+    words.insert(words.begin() + 1, run_.path("cuda"));
+    const Finished finished = run(words);
+    EXPECT_EQ(finished.status, 0) << command[0] << ": " << finished.error;
   }
 }
 
 TEST_F(Device, ItsCheckpointsGoOnOnTheCpuAndBack) {
   const std::string file = file_of("run", kCuda);
-  const Finished killed = run({"train", file}, {"MNEME_KILL_AT=checkpoint-committed:1"});
+  const Words kill_at_commit = settings({.functions = "rename",
+                                         .action = "SIGKILL",
+                                         .call = 1,
+                                         .path = "*/manifest.json",
+                                         .when = Fault::When::kAfter},
+                                        run_.path("report"));
+  const Finished killed = run({"train", file}, kill_at_commit);
   ASSERT_EQ(killed.status, -SIGKILL) << killed.error;
-  const Finished on_cpu = run({"resume", run_.path("run"), "--device", "cpu"},
-                              {"MNEME_KILL_AT=checkpoint-committed:1"});
+  const Finished on_cpu = run({"resume", run_.path("run"), "--device", "cpu"}, kill_at_commit);
   ASSERT_EQ(on_cpu.status, -SIGKILL) << on_cpu.error;
   const Finished finished = run({"resume", run_.path("run")});
   ASSERT_EQ(finished.status, 0) << finished.error;

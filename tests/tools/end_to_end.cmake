@@ -40,10 +40,11 @@ if(TARGET mneme_emulated)
                              MNEME_BENCH_DEVICE="cuda")
   add_dependencies(tools_bench_emulated_test mneme_emulated)
 endif()
-if(TARGET mneme_emulated)
+if(TARGET mneme_emulated AND TARGET mneme_fault_injection)
   mneme_test(tools_device_test SOURCES device_test.cpp
              LIBRARIES mneme_engine nlohmann_json::nlohmann_json)
-  target_compile_definitions(tools_device_test PRIVATE
-                             MNEME_PROGRAM="$<TARGET_FILE:mneme_emulated>")
-  add_dependencies(tools_device_test mneme_emulated)
+  target_compile_definitions(
+    tools_device_test PRIVATE MNEME_PROGRAM="$<TARGET_FILE:mneme_emulated>"
+    MNEME_FAULT_INJECTION="$<TARGET_FILE:mneme_fault_injection>")
+  add_dependencies(tools_device_test mneme_emulated mneme_fault_injection)
 endif()
