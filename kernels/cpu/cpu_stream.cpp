@@ -73,9 +73,10 @@ void CpuEvent::synchronize() {
 std::uint64_t CpuEvent::start_record() {
   std::lock_guard lock(mutex_);
   if (references_ == 0) failures_.clear();
+  // reach() runs on a worker and must not fail for want of memory. Where there is none, nothing has
+  // been counted that the destructor would wait for.
+  failures_.reserve(failures_.size() + static_cast<std::size_t>(references_) + 1);
   ++references_;
-  // reach() runs on a worker and must not fail for want of memory.
-  failures_.reserve(failures_.size() + static_cast<std::size_t>(references_));
   return ++recorded_;
 }
 
