@@ -40,6 +40,9 @@ struct Run {
 // Prints an error as one line.
 int fail(const char* what) {
   std::string line = what;
+  if (has_run_out_of_memory() && line.find("out of memory") == line.npos) {
+    line += fmt::format("; before that, the program ran {}", kOutOfMemory);
+  }
   for (char& letter : line) {
     if (letter == '\n') letter = ' ';
   }

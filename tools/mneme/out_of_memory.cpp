@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <atomic>
 #include <cstring>
 #include <exception>
 #include <initializer_list>
@@ -11,6 +12,7 @@ namespace mneme::tools {
 namespace {
 
 std::terminate_handler abort_for_bugs = nullptr;
+std::atomic<bool> ran_out{false};
 
 [[noreturn]] void end() {
   try {
@@ -32,6 +34,14 @@ std::terminate_handler abort_for_bugs = nullptr;
 
 void end_when_out_of_memory() {
   abort_for_bugs = std::set_terminate(end);
+  std::set_new_handler([] {
+    ran_out = true;
+    throw std::bad_alloc();
+  });
+}
+
+bool has_run_out_of_memory() {
+  return ran_out;
 }
 
 }  // namespace mneme::tools

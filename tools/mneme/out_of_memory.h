@@ -11,4 +11,8 @@ inline constexpr const char* kOutOfMemory =
 // exception that nobody catches is a bug and aborts.
 void end_when_out_of_memory();
 
+// Whether memory has run out since. Streams of the library swallow that, so that a number that they
+// were to read looks wrong.
+bool has_run_out_of_memory();
+
 }  // namespace mneme::tools
