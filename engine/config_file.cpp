@@ -11,6 +11,7 @@
 #include "io/errno_text.h"
 #include "io/error.h"
 #include "io/posix_file.h"
+#include "io/retry.h"
 #include "io/utf8.h"
 
 namespace mneme::engine {
@@ -82,7 +83,8 @@ void wait_for_input(int descriptor, const std::string& path) {
 
 std::string read_config_file(const std::string& path) {
   // Not blocking: a pipe that nobody writes to would otherwise wait for ever in open.
-  const io::Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  const io::Descriptor file(io::retry_interrupted(
+      [&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); }));
   if (file.get() < 0) {
     io::fail(
         "{}: cannot open the configuration: {}; name a TOML file such as "
@@ -90,7 +92,9 @@ std::string read_config_file(const std::string& path) {
         path, io::errno_text(errno));
   }
   struct stat status = {};
-  if (::fstat(file.get(), &status) != 0) io::fail("{}: {}", path, io::errno_text(errno));
+  if (::fstat(file.get(), &status) != 0) {
+    io::fail("{}: cannot read the configuration: {}", path, io::errno_text(errno));
+  }
   if (S_ISDIR(status.st_mode)) {
     io::fail("{}: a folder, not a configuration; name a TOML file", path);
   }

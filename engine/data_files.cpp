@@ -7,6 +7,7 @@
 
 #include "io/errno_text.h"
 #include "io/error.h"
+#include "io/retry.h"
 #include "io/token_shards.h"
 
 namespace mneme::engine {
@@ -167,14 +168,15 @@ DataFiles find_data_files(const DataConfig& config) {
     io::fail("data.path is not set; name a text file, a folder of text or token shards");
   }
   std::error_code error;
-  const fs::file_status status = fs::status(config.path, error);
+  const fs::file_status status = io::retry_interrupted(
+      error, [&](std::error_code& code) { return fs::status(config.path, code); });
   if (status.type() == fs::file_type::not_found) {
     io::fail(
         "data.path {}: there is no such file or folder; name the data with --set data.path=PATH",
         config.path);
   }
   if (status.type() == fs::file_type::none) {
-    io::fail("data.path {}: {}", config.path, io::errno_text(error.value()));
+    io::fail("data.path {}: cannot look at it: {}", config.path, io::errno_text(error.value()));
   }
   if (fs::is_regular_file(status)) return single_file(config);
   if (!fs::is_directory(status)) {

@@ -14,6 +14,7 @@
 #include "io/disk.h"
 #include "io/errno_text.h"
 #include "io/error.h"
+#include "io/retry.h"
 
 namespace mneme::io {
 namespace {
@@ -24,14 +25,16 @@ using Header = std::array<std::int32_t, 256>;
 constexpr std::size_t kBufferTokens = std::size_t{1} << 19;
 
 Descriptor open_or_fail(const std::string& path, int flags) {
-  const int descriptor = ::open(path.c_str(), flags | O_CLOEXEC, 0644);
+  const int descriptor =
+      retry_interrupted([&] { return ::open(path.c_str(), flags | O_CLOEXEC, 0644); });
   if (descriptor < 0) fail("{}: cannot open: {}", path, errno_text(errno));
   return Descriptor(descriptor);
 }
 
 // A file that is there already is somebody's: another writer's, or one that was killed.
 Descriptor create_or_fail(const std::string& path) {
-  const int descriptor = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+  const int descriptor = retry_interrupted(
+      [&] { return ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644); });
   if (descriptor < 0 && errno == EEXIST) {
     fail("{}: is there already; remove it when no other program is writing the shard", path);
   }
@@ -43,8 +46,8 @@ Descriptor create_or_fail(const std::string& path) {
 void read_all(const Descriptor& file, const std::string& path, std::uint64_t offset,
               std::span<std::byte> out) {
   while (!out.empty()) {
-    const ssize_t result = ::pread(file.get(), out.data(), out.size(), static_cast<off_t>(offset));
-    if (result < 0 && errno == EINTR) continue;
+    const ssize_t result = retry_interrupted(
+        [&] { return ::pread(file.get(), out.data(), out.size(), static_cast<off_t>(offset)); });
     if (result < 0) fail("{}: cannot read: {}", path, errno_text(errno));
     if (result == 0) {
       fail(
@@ -63,7 +66,7 @@ bool is_token_shard(const std::string& path) {
   // A pipe is no shard, and must not be waited for.
   const Descriptor file = open_or_fail(path, O_RDONLY | O_NONBLOCK);
   struct stat status = {};
-  if (::fstat(file.get(), &status) != 0) fail("{}: {}", path, errno_text(errno));
+  if (::fstat(file.get(), &status) != 0) fail("{}: cannot read: {}", path, errno_text(errno));
   std::int32_t magic = 0;
   if (!S_ISREG(status.st_mode) || status.st_size < off_t{sizeof(magic)}) return false;
   read_all(file, path, 0, std::as_writable_bytes(std::span(&magic, 1)));
@@ -73,7 +76,7 @@ bool is_token_shard(const std::string& path) {
 TokenShard::TokenShard(const std::string& path)
     : path_(path), file_(open_or_fail(path, O_RDONLY | O_NONBLOCK)) {
   struct stat status = {};
-  if (::fstat(file_.get(), &status) != 0) fail("{}: {}", path, errno_text(errno));
+  if (::fstat(file_.get(), &status) != 0) fail("{}: cannot read: {}", path, errno_text(errno));
   const auto bytes = static_cast<std::uint64_t>(status.st_size);
   if (!S_ISREG(status.st_mode) || bytes < sizeof(Header)) {
     fail("{}: not a token shard ({} bytes, the header alone has {})", path, bytes, sizeof(Header));
@@ -129,7 +132,7 @@ void TokenShardWriter::finish() {
   flush();
   Header header = {kMagic, kVersion, static_cast<std::int32_t>(count_)};
   write(header.data(), sizeof(header), 0);
-  if (::fdatasync(file_.get()) != 0) {
+  if (retry_interrupted([&] { return ::fdatasync(file_.get()); }) != 0) {
     fail("{}: cannot make its data durable: {}", partial_path_, errno_text(errno));
   }
   make_posix_disk()->rename(partial_path_, path_);
@@ -146,8 +149,8 @@ void TokenShardWriter::flush() {
 void TokenShardWriter::write(const void* data, std::size_t bytes, std::uint64_t offset) {
   const auto* at = static_cast<const std::byte*>(data);
   while (bytes > 0) {
-    const ssize_t result = ::pwrite(file_.get(), at, bytes, static_cast<off_t>(offset));
-    if (result < 0 && errno == EINTR) continue;
+    const ssize_t result = retry_interrupted(
+        [&] { return ::pwrite(file_.get(), at, bytes, static_cast<off_t>(offset)); });
     if (result <= 0) {
       fail("{}: cannot write {} bytes: {}", partial_path_, bytes,
            errno_text(result == 0 ? EIO : errno));

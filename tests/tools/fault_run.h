@@ -250,7 +250,7 @@ class FaultRuns {
     static const std::regex inner(
         "std::|basic_|iostream|filesystem error|terminate|Success|what\\(\\)");
     if (std::regex_search(message, inner)) return "speaks of our inside: " + message;
-    static const std::regex place("/|memory|thread");
+    static const std::regex place("/|memory|thread|output");
     if (!std::regex_search(message, place)) return "does not say where: " + message;
     if (message.find("; ") == std::string::npos) return "does not say what to do: " + message;
     return "";

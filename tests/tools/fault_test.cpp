@@ -79,8 +79,20 @@ TEST(Faults, AnErrorSaysWhatToDo) {
              End::kRefused);
   expect_end({Command::kTrain, {.functions = "flock", .action = "ENOLCK", .path = "*/LOCK"}},
              End::kRefused);
+  for (const char* function : {"open", "fstat", "read"}) {
+    expect_end({Command::kTrain, {.functions = function, .action = "EIO", .path = "*/run.toml"}},
+               End::kRefused);
+  }
+  expect_end({Command::kTrain, {.functions = "stat", .action = "EACCES", .path = "*/text.txt"}},
+             End::kRefused);
   expect_end({Command::kTrain, {.functions = "statx", .action = "EIO", .path = "*.rows*"}},
              End::kRefused);
+}
+
+TEST(Faults, AnExportReplacesNothingThatItCannotLookAt) {
+  expect_end(
+      {Command::kExport, {.functions = "stat", .action = "EIO", .path = "*/exported.safetensors"}},
+      End::kRefused);
 }
 
 TEST(Faults, MemoryThatRunsOutForGoodEndsInOneLine) {

@@ -10,7 +10,9 @@
 #include "engine/run_claim.h"
 #include "engine/run_files.h"
 #include "io/disk.h"
+#include "io/errno_text.h"
 #include "io/error.h"
+#include "io/retry.h"
 #include "io/safetensors.h"
 #include "tools/mneme/commands.h"
 #include "tools/mneme/interrupt.h"
@@ -38,18 +40,25 @@ bool is_export(io::Disk& disk, const std::string& path) {
 // An export may not take the place of a file that no export has made, nor lie among the files of a
 // run.
 void check_output(io::Disk& disk, const std::string& path) {
-  std::error_code ignored;  // what cannot be looked at fails when it is written
-  if (fs::exists(path, ignored) &&
-      (!fs::is_regular_file(path, ignored) || !is_export(disk, path))) {
+  std::error_code ignored;  // what cannot be looked at is no file of ours
+  const bool is_file = io::retry_interrupted(
+      ignored, [&](std::error_code& code) { return fs::is_regular_file(path, code); });
+  if (disk.exists(path) && (!is_file || !is_export(disk, path))) {
     io::fail(
         "{}: is there already and is no export of mneme; name another file with --output, or move "
         "it away",
         path);
   }
-  if (!fs::is_directory(io::directory_of(path), ignored)) {
+  if (!disk.is_directory(io::directory_of(path))) {
     io::fail("{}: its folder is not there; make it, or name another file with --output", path);
   }
-  const fs::path folder = fs::weakly_canonical(io::directory_of(path), ignored);
+  std::error_code error;
+  const fs::path folder = io::retry_interrupted(error, [&](std::error_code& code) {
+    return fs::weakly_canonical(io::directory_of(path), code);
+  });
+  if (error) {
+    io::fail("{}: cannot look at its folder: {}", path, io::errno_text(error.value()));
+  }
   const std::string run = folder.parent_path().string();
   for (const std::string& own : {engine::checkpoints_directory(run), engine::rows_directory(run)}) {
     if (folder == own && engine::manifest_exists(disk, engine::checkpoints_directory(run))) {

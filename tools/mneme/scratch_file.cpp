@@ -17,7 +17,7 @@ bool is_there(io::Disk& disk, const std::string& path) {
   struct stat status = {};
   if (::lstat(path.c_str(), &status) != 0) {
     if (errno == ENOENT) return false;
-    io::fail("{}: {}", path, io::errno_text(errno));
+    io::fail("{}: cannot look at it: {}", path, io::errno_text(errno));
   }
   const char* const kind = S_ISDIR(status.st_mode)   ? "a folder"
                            : S_ISLNK(status.st_mode) ? "a link"

@@ -50,7 +50,8 @@ void finish_standard_output() {
   if (std::fflush(stdout) != 0) io::fail("{}", lost_output(errno));
   if (std::ferror(stdout) != 0 || !std::cout) io::fail("{}", lost_output(0));
   // Some file systems report a full disk no earlier than when a descriptor is closed.
-  if (const int copy = ::dup(STDOUT_FILENO); copy >= 0 && ::close(copy) != 0) {
+  // An interrupted close has closed it.
+  if (const int copy = ::dup(STDOUT_FILENO); copy >= 0 && ::close(copy) != 0 && errno != EINTR) {
     io::fail("{}", lost_output(errno));
   }
 }
