@@ -91,8 +91,9 @@ class Training {
       StepMetrics metrics = or_save([&] { return step(completed_ + 1); });
       ++completed_;
       result_.last_loss = metrics.loss;
-      speeds_.add(metrics.tokens_per_s);
       or_save([&] {
+        look_ahead(metrics);
+        speeds_.add(metrics.tokens_per_s);
         if (due(config_.evaluation.every)) metrics.validation_loss = validate();
         metrics_->write(metrics);
       });
@@ -229,14 +230,17 @@ class Training {
   }
 
   StepMetrics step(std::uint64_t t) {
-    StepMetrics metrics = step_->take(
+    return step_->take(
         t, [&](std::int64_t micro, Batch& batch) { data_->train_batch(t, micro, batch); });
+  }
+
+  // Hints the rows of the next step, whose data it may have to read; part of the step's time.
+  void look_ahead(StepMetrics& metrics) {
     const auto start = Clock::now();
-    prefetch_->hint(t + 1);
+    prefetch_->hint(completed_ + 1);
     if (run_->table() != nullptr) metrics.rows = run_->table()->store().step_counters();
     metrics.times.step_ms += io::elapsed_ms(start);
     metrics.tokens_per_s = 1e3 * double(config_.tokens_per_step()) / metrics.times.step_ms;
-    return metrics;
   }
 
   std::optional<double> validate() {

@@ -194,20 +194,26 @@ TEST_F(TrainerChanges, StepsOutliveDataThatVanishes) {
   };
   const Config whole = made("uninterrupted");
   run_.train(whole);
-  const Config config = made("run");
-  TrainerOptions options;
-  options.on_step = [&](const StepMetrics& metrics) {
-    if (metrics.step == 5) std::filesystem::resize_file(path, 1100);
-  };
-  const std::string error = error_of([&] { run_.train(config, options); });
-  EXPECT_NE(error.find(path), std::string::npos) << error;
-  EXPECT_NE(error.find("step 5 is saved, go on with: mneme resume " + config.run.directory),
-            std::string::npos)
-      << error;
-  std::filesystem::remove(path);
-  write_shard();
-  EXPECT_EQ(run_.train(config, resumed()).first_step, 5u);
-  expect_same(run_.outcome(config), run_.outcome(whole));
+  // Whether or not the run looks ahead at the data of the next step.
+  for (const bool looks_ahead : {false, true}) {
+    SCOPED_TRACE(looks_ahead ? "looking ahead" : "not looking ahead");
+    Config config = made(looks_ahead ? "ahead" : "run");
+    if (looks_ahead) config.tiers.prefetch = offload::PrefetchKind::kOracleNextStep;
+    const std::uint64_t vanishes_after = looks_ahead ? 4 : 5;
+    TrainerOptions options;
+    options.on_step = [&](const StepMetrics& metrics) {
+      if (metrics.step == vanishes_after) std::filesystem::resize_file(path, 1100);
+    };
+    const std::string error = error_of([&] { run_.train(config, options); });
+    EXPECT_NE(error.find(path), std::string::npos) << error;
+    const std::string advice = "is saved, go on with: mneme resume " + config.run.directory;
+    EXPECT_NE(error.find(advice), std::string::npos) << error;
+    std::filesystem::remove(path);
+    write_shard();
+    const TrainResult result = run_.train(config, resumed());
+    EXPECT_EQ(result.first_step, vanishes_after);
+    expect_same(run_.outcome(config), run_.outcome(whole));
+  }
 }
 
 // A stop that comes within an evaluation or a sample ends it, and the run is saved.
