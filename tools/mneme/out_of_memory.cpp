@@ -14,20 +14,30 @@ namespace {
 std::terminate_handler abort_for_bugs = nullptr;
 std::atomic<bool> ran_out{false};
 
-[[noreturn]] void end() {
+// Whether the exception that nobody catches is one for want of memory. Some functions of the
+// library that must not throw end the program without saying what was thrown.
+bool lacks_memory() {
+  const std::exception_ptr thrown = std::current_exception();
+  if (!thrown) return ran_out;
   try {
-    if (const std::exception_ptr thrown = std::current_exception()) std::rethrow_exception(thrown);
+    std::rethrow_exception(thrown);
   } catch (const std::bad_alloc&) {
-    // Nothing here may ask for memory.
-    for (const char* part : {"error: ", kOutOfMemory, "\n"}) {
-      [[maybe_unused]] const auto written = ::write(STDERR_FILENO, part, std::strlen(part));
-    }
-    ::_exit(1);
+    return true;
   } catch (...) {
-    abort_for_bugs();
+    return false;
   }
-  abort_for_bugs();
-  __builtin_unreachable();
+}
+
+[[noreturn]] void end() {
+  if (!lacks_memory()) {
+    abort_for_bugs();
+    __builtin_unreachable();
+  }
+  // Nothing here may ask for memory.
+  for (const char* part : {"error: ", kOutOfMemory, "\n"}) {
+    [[maybe_unused]] const auto written = ::write(STDERR_FILENO, part, std::strlen(part));
+  }
+  ::_exit(1);
 }
 
 }  // namespace
