@@ -67,6 +67,9 @@ class BlockFile {
   // outlive the file, and is not there in forked children.
   virtual void register_buffer(std::span<std::byte> memory) = 0;
 
+  // When the system takes no more transfers, submit() and poll() throw Error, now and whenever they
+  // are called again. Nothing is in flight then: the caller's memory is its own again.
+
   // Queues a request; false when depth() requests are in flight (poll first, then try again). It
   // starts at the latest with the next poll(). A write throws Error after a failed sync().
   [[nodiscard]] virtual bool submit(const BlockRequest& request) = 0;

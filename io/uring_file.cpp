@@ -125,13 +125,14 @@ class UringFile final : public BlockFile {
   const BlockFileCounters& counters() const override { return counters_; }
 
   void register_buffer(std::span<std::byte> memory) override {
-    if (memory.empty()) return;
+    if (memory.empty() || !ring_) return;
     adopt_thread();
     register_chunks(memory_.add(memory));
   }
 
   bool submit(const BlockRequest& request) override {
     check_request(request, alignment());
+    require_ring();
     if (request.operation == BlockOperation::kWrite) file_->check_writable();
     if (free_.empty()) return false;
     adopt_thread();
@@ -144,6 +145,7 @@ class UringFile final : public BlockFile {
   }
 
   std::size_t poll(std::span<BlockCompletion> completions, bool wait) override {
+    require_ring();
     if (completions.empty() || in_flight() == 0) return 0;
     adopt_thread();
     while (true) {
@@ -175,7 +177,12 @@ class UringFile final : public BlockFile {
         }
       } else {
         ring_.reset();
-        ring_.emplace(depth(), file_->descriptor(), /*single_thread=*/false);
+        try {
+          ring_.emplace(depth(), file_->descriptor(), /*single_thread=*/false);
+        } catch (const Error& error) {
+          given_up_ = fmt::format("{}: cannot start io_uring once more: {}", path(), error.what());
+          require_ring();
+        }
         for (auto& chunk : memory_.chunks()) chunk.registered = false;
         register_chunks(0);
       }
@@ -257,16 +264,36 @@ class UringFile final : public BlockFile {
       // A signal may have come before or after the submission; what is left in the queue is
       // submitted by the next call. A kernel short of memory recovers as transfers finish.
       if (result != -EINTR && result != -EAGAIN && result != -EBUSY) {
-        fail("{}: io_uring failed: {}", path(), errno_text(-result));
+        give_up(fmt::format("{}: io_uring failed: {}", path(), errno_text(-result)));
       }
       if (io_uring_cq_ready(ring_->get()) > 0) return;
       if (result == -EINTR) continue;
       if (attempt >= kMaxEnterAttempts) {
-        fail("{}: io_uring takes no more requests: {}; lower the I/O depth", path(),
-             errno_text(-result));
+        give_up(fmt::format("{}: io_uring takes no more requests: {}; lower the I/O depth", path(),
+                            errno_text(-result)));
       }
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
+  }
+
+  // The kernel takes no more requests. Those that it has are waited for and the others forgotten,
+  // so that no memory is in use any more when the caller hears of it.
+  [[noreturn]] void give_up(const std::string& reason) {
+    const std::uint32_t in_kernel = in_flight() - io_uring_sq_ready(ring_->get());
+    while (io_uring_cq_ready(ring_->get()) < in_kernel) {
+      io_uring_cqe* entry = nullptr;
+      const int result = io_uring_wait_cqe_nr(ring_->get(), &entry, in_kernel);
+      if (result < 0 && result != -EINTR && result != -EAGAIN && result != -EBUSY) break;
+    }
+    ring_.reset();
+    free_.clear();
+    for (std::uint32_t index = depth(); index-- > 0;) free_.push_back(index);  // in_flight() is 0
+    given_up_ = reason;
+    require_ring();
+    __builtin_unreachable();
+  }
+  void require_ring() const {
+    if (!ring_) fail("{}", given_up_);
   }
 
   // Takes completions off the ring. Transfers that must go on are queued again.
@@ -297,6 +324,7 @@ class UringFile final : public BlockFile {
   // Declared before the ring: the kernel lets go of the memory before children may have it again.
   RegisteredMemory memory_;
   std::optional<Ring> ring_;
+  std::string given_up_;  // why there is no ring any more
   std::vector<Transfer> transfers_;
   std::vector<std::uint32_t> free_;
   std::uint64_t owner_ = 0;  // 0 until a thread has used the ring

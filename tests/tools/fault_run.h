@@ -28,11 +28,13 @@ namespace mneme::test {
 
 namespace fs = std::filesystem;
 
-enum class Command { kTrain, kResume, kVerify, kInspect, kEval, kGenerate, kExport };
+// kTrain reads and writes rows with pread() and pwrite(), kTrainOnRing with io_uring where the
+// system has it.
+enum class Command { kTrain, kTrainOnRing, kResume, kVerify, kInspect, kEval, kGenerate, kExport };
 
 inline const char* name_of(Command command) {
-  constexpr const char* kNames[] = {"train", "resume",   "verify", "inspect",
-                                    "eval",  "generate", "export"};
+  constexpr const char* kNames[] = {"train", "train on a ring", "resume", "verify", "inspect",
+                                    "eval",  "generate",        "export"};
   return kNames[static_cast<std::size_t>(command)];
 }
 
@@ -168,6 +170,8 @@ class FaultRuns {
     switch (command) {
       case Command::kTrain:
         return {"train", folder.config};
+      case Command::kTrainOnRing:
+        return {"train", folder.config, "--set", "tiers.io_engine=auto"};
       case Command::kGenerate:
         return {"generate", folder.directory, "--tokens", "3"};
       case Command::kExport:
@@ -182,7 +186,7 @@ class FaultRuns {
     fs::remove_all(run_.path(name));
     fs::create_directory(run_.path(name));
     Folder folder(run_.path(name));
-    if (command == Command::kTrain) {
+    if (command == Command::kTrain || command == Command::kTrainOnRing) {
       write_config(folder);
     } else {
       const char* from = command == Command::kResume ? "half/run" : "whole/run";
@@ -260,6 +264,7 @@ class FaultRuns {
   std::string find_harm(Command command, const Folder& folder, const Finished& finished) const {
     switch (command) {
       case Command::kTrain:
+      case Command::kTrainOnRing:
       case Command::kResume:
         return find_loss(folder, finished.status != 0);
       case Command::kExport: {

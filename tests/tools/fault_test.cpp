@@ -70,8 +70,8 @@ TEST(Faults, TheHolderOfALockIsNotedWhole) {
              End::kRefused);
 }
 
-TEST(Faults, AnErrorSaysWhatToDo) {
-  for (const char* error : {"EFBIG", "EDQUOT", "EROFS"}) {
+TEST(Faults, AnErrorOfAFileSaysWhatToDo) {
+  for (const char* error : {"EFBIG", "EDQUOT"}) {
     expect_end({Command::kTrain, {.functions = "write", .action = error, .path = "*/trial/run/*"}},
                End::kRefused);
   }
@@ -79,13 +79,16 @@ TEST(Faults, AnErrorSaysWhatToDo) {
              End::kRefused);
   expect_end({Command::kTrain, {.functions = "flock", .action = "ENOLCK", .path = "*/LOCK"}},
              End::kRefused);
+  expect_end({Command::kTrain, {.functions = "statx", .action = "EIO", .path = "*.rows*"}},
+             End::kRefused);
+}
+
+TEST(Faults, AnErrorOfTheConfigurationOrTheDataSaysWhatToDo) {
   for (const char* function : {"open", "fstat", "read"}) {
     expect_end({Command::kTrain, {.functions = function, .action = "EIO", .path = "*/run.toml"}},
                End::kRefused);
   }
   expect_end({Command::kTrain, {.functions = "stat", .action = "EACCES", .path = "*/text.txt"}},
-             End::kRefused);
-  expect_end({Command::kTrain, {.functions = "statx", .action = "EIO", .path = "*.rows*"}},
              End::kRefused);
 }
 
@@ -93,6 +96,16 @@ TEST(Faults, AnExportReplacesNothingThatItCannotLookAt) {
   expect_end(
       {Command::kExport, {.functions = "stat", .action = "EIO", .path = "*/exported.safetensors"}},
       End::kRefused);
+}
+
+TEST(Faults, ARingThatTakesNoMoreRequestsLeavesMemoryAlone) {
+  const std::uint64_t calls = runs().count_calls(Command::kTrainOnRing, "*").at("io_uring_submit");
+  if (calls == 0) GTEST_SKIP() << "the system has no io_uring";
+  for (const std::uint64_t call : {std::uint64_t{3}, calls / 3, calls / 2}) {
+    expect_end(
+        {Command::kTrainOnRing, {.functions = "io_uring_submit", .action = "EIO", .call = call}},
+        End::kRefused);
+  }
 }
 
 TEST(Faults, MemoryThatRunsOutForGoodEndsInOneLine) {
