@@ -11,13 +11,15 @@ endif()
 if(TARGET mneme AND TARGET mneme_fault_injection)
   mneme_test(tools_fault_test SOURCES fault_test.cpp
              LIBRARIES mneme_engine nlohmann_json::nlohmann_json)
+  mneme_test(tools_fault_campaign CAMPAIGN SOURCES fault_campaign.cpp
+             LIBRARIES mneme_engine nlohmann_json::nlohmann_json)
   mneme_test(tools_kill_test SOURCES kill_test.cpp
              LIBRARIES mneme_engine nlohmann_json::nlohmann_json)
   mneme_test(tools_signal_test SOURCES signal_test.cpp
              LIBRARIES mneme_engine nlohmann_json::nlohmann_json)
   mneme_test(tools_kill_campaign CAMPAIGN SOURCES kill_campaign.cpp
              LIBRARIES mneme_engine nlohmann_json::nlohmann_json)
-  foreach(name fault_test kill_test signal_test kill_campaign)
+  foreach(name fault_test fault_campaign kill_test signal_test kill_campaign)
     target_compile_definitions(
       tools_${name} PRIVATE MNEME_PROGRAM="$<TARGET_FILE:mneme>"
       MNEME_FAULT_INJECTION="$<TARGET_FILE:mneme_fault_injection>")
