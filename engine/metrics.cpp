@@ -3,6 +3,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <span>
+#include <utility>
 
 #include "io/checksum.h"
 #include "io/error.h"
@@ -125,7 +126,7 @@ MetricsState check_metrics(const io::Disk& disk, const std::string& path, const 
 
 MetricsWriter::MetricsWriter(io::Disk& disk, const std::string& path, const MetricsMark& mark,
                              std::uint64_t completed_steps)
-    : path_(path), mark_(mark) {
+    : disk_(disk), path_(path), mark_(mark) {
   const std::string text = text_of(disk, path);
   if (compare(text, mark) == MetricsState::kChanged) {
     io::warn("{}: is not as the checkpoint of step {} left it; lines may be missing or changed",
@@ -145,12 +146,25 @@ void MetricsWriter::write(const StepMetrics& metrics) {
   try {
     file_->append(std::as_bytes(std::span(line)));
   } catch (const io::Error& error) {
+    unwritten_ = line;
     io::fail("the metrics of step {} cannot be written: {}", metrics.step, error.what());
   }
   mark_ = extend_mark(mark_, line);
 }
 
+void MetricsWriter::write_once_more(const std::string& line) {
+  try {
+    // What the failed write has left of the line goes first.
+    file_ = disk_.append(path_, mark_.bytes);
+    file_->append(std::as_bytes(std::span(line)));
+    mark_ = extend_mark(mark_, line);
+  } catch (const io::Error& error) {
+    io::warn("a line of the metrics is left out: {}", error.what());
+  }
+}
+
 MetricsMark MetricsWriter::sync() {
+  if (!unwritten_.empty()) write_once_more(std::exchange(unwritten_, {}));
   file_->sync();
   return mark_;
 }

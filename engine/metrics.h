@@ -64,13 +64,18 @@ class MetricsWriter {
 
   // Appends a line and hands it to the system. Throws Error naming path, as on a full disk.
   void write(const StepMetrics& metrics);
-  // Makes every line durable; the mark of them all.
+  // Makes every line durable; the mark of them all. A line that could not be written is tried once
+  // more, and left out with a warning where that fails, too: the step itself can still be saved.
   MetricsMark sync();
 
  private:
+  void write_once_more(const std::string& line);
+
+  io::Disk& disk_;
   std::string path_;
   std::unique_ptr<io::AppendFile> file_;
   MetricsMark mark_;
+  std::string unwritten_;  // a line, with its end
 };
 
 }  // namespace mneme::engine

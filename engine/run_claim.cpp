@@ -17,11 +17,12 @@ RunClaim RunClaim::start(io::Disk& disk, const std::string& run_directory, std::
   RunClaim claim;
   claim.take(disk, run_directory);
   check_new_run_directory(disk, run_directory);
-  const std::string text = run_config_text(run_id, config);
-  io::replace_file(disk, config_path(run_directory), std::as_bytes(std::span(text)));
   claim.take(disk, checkpoints_directory(run_directory));
   claim.take(disk, rows_directory(run_directory));
+  // Before the configuration by which it is known to be one is replaced.
   remove_unfinished_run(disk, run_directory);
+  const std::string text = run_config_text(run_id, config);
+  io::replace_file(disk, config_path(run_directory), std::as_bytes(std::span(text)));
   return claim;
 }
 

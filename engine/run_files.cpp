@@ -186,8 +186,10 @@ void remove_unfinished_run(io::Disk& disk, const std::string& run_directory) {
     for (const std::string& name : disk.list(directory)) {
       if (name != "LOCK") disk.remove(directory + "/" + name);
     }
+    disk.sync_directory(directory);
   }
   disk.remove(metrics_path(run_directory));
+  disk.sync_directory(run_directory);
 }
 
 }  // namespace mneme::engine

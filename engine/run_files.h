@@ -36,7 +36,8 @@ std::string run_id_text(std::uint64_t run_id);
 // something that is not mneme's under a name that the run needs. What an earlier run left that
 // never came to a checkpoint is no hindrance. Changes nothing.
 void check_new_run_directory(io::Disk& disk, const std::string& run_directory);
-// Removes what such a run has left. REQUIRES: check_new_run_directory has passed under the locks.
+// Removes what such a run has left, but for its configuration; durable on return. REQUIRES:
+// check_new_run_directory has passed under the locks.
 void remove_unfinished_run(io::Disk& disk, const std::string& run_directory);
 
 }  // namespace mneme::engine

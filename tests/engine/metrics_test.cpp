@@ -195,6 +195,11 @@ TEST_F(Metrics, AFailedWriteIsAnErrorThatNamesTheStep) {
   std::signal(SIGXFSZ, handler);
   EXPECT_NE(message.find("metrics of step 12"), std::string::npos) << message;
   EXPECT_NE(message.find(path()), std::string::npos) << message;
+  // There is room again by the time that the step is saved.
+  const MetricsMark mark = writer.sync();
+  ASSERT_EQ(lines().size(), 1u);
+  EXPECT_EQ(lines()[0]["step"], 12);
+  EXPECT_EQ(check_metrics(*disk_, path(), mark), MetricsState::kIntact);
 }
 
 }  // namespace

@@ -36,16 +36,14 @@ class TrainingCrash : public ::testing::Test {
 
   // From now on the crashes are those of a run that a crash has already cut off once, half-way, and
   // that was resumed.
-  void crash_once() {
-    using Kind = io::CrashPolicy::Kind;
-    disk_ = disk_->crash_state(disk_->operation_count() / 2, {Kind::kGarbage, 3});
-    from_ = newest_step(*disk_);
+  void crash_half_way() {
+    go_on_after({disk_->operation_count() / 2, {io::CrashPolicy::Kind::kGarbage, 3}});
     ASSERT_GT(from_, 0u);
-    TrainerOptions options;
-    options.resume = true;
-    engine::train(config_, *disk_, options);
-    find_commits();
-    ASSERT_TRUE(is_same(run_.outcome(config_, *disk_), expected_));
+  }
+  // The same of one that was cut off right before its first checkpoint, and started again.
+  void crash_before_the_first_checkpoint() {
+    go_on_after({may_show_.front() - 1, {io::CrashPolicy::Kind::kKeepUnsynced, 1}});
+    ASSERT_EQ(from_, 0u);
   }
 
   // Opens what a crash leaves at every `stride`-th boundary under every policy, with `seeds` seeds
@@ -74,6 +72,16 @@ class TrainingCrash : public ::testing::Test {
     std::unique_ptr<io::SimulatedDisk> disk;  // null: there are no more
     std::string name;
   };
+
+  void go_on_after(const Crash& crash) {
+    disk_ = disk_->crash_state(crash.boundary, crash.policy);
+    from_ = newest_step(*disk_);
+    TrainerOptions options;
+    options.resume = from_ > 0;
+    engine::train(config_, *disk_, options);
+    find_commits();
+    ASSERT_TRUE(is_same(run_.outcome(config_, *disk_), expected_));
+  }
 
   // Few rows, some on every tier, and checkpoints of which the older are dropped.
   Config crash_config() const {

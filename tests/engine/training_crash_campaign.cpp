@@ -21,8 +21,13 @@ TEST_F(TrainingCrashCampaign, EveryCrashStateGoesOnFromTheLastCommittedCheckpoin
 }
 
 TEST_F(TrainingCrashCampaign, ASecondCrashLosesNothingEither) {
-  crash_once();
+  crash_half_way();
   expect_states(campaign(10, 1), 5000);
+}
+
+TEST_F(TrainingCrashCampaign, ARunThatStartsAgainAfterACrashCanCrashAtAnyMoment) {
+  crash_before_the_first_checkpoint();
+  expect_states(campaign(5, 1), 5000);
 }
 
 }  // namespace

@@ -11,8 +11,13 @@ TEST_F(TrainingCrash, EverySampledCrashStateGoesOnFromTheLastCommittedCheckpoint
 }
 
 TEST_F(TrainingCrash, ASecondCrashLosesNothingEither) {
-  crash_once();
+  crash_half_way();
   EXPECT_GE(campaign(1, 23).states, 30u);
+}
+
+TEST_F(TrainingCrash, ARunThatStartsAgainAfterACrashCanCrashAtAnyMoment) {
+  crash_before_the_first_checkpoint();
+  EXPECT_GE(campaign(1, 23).states, 50u);
 }
 
 }  // namespace

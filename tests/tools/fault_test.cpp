@@ -36,6 +36,9 @@ TEST(Faults, AFailingDiskEndsTrainingWithTheFileNamedAndNothingLost) {
   expect_end(
       {Command::kResume, {.functions = "rename", .action = "EIO", .path = "*/manifest.json"}},
       End::kRefused);
+  expect_end({Command::kTrain,
+              {.functions = "write", .action = "EIO", .call = 3, .path = "*/metrics.jsonl"}},
+             End::kRefused);
   expect_end({Command::kVerify, {.functions = "pread", .action = "EIO", .path = "*.rows"}},
              End::kRefused);
 }

@@ -1,6 +1,7 @@
 // Kills runs at every named point and at random moments, some of them several times over. Only runs
 // that were really killed count.
 #include <cstdio>
+#include <iterator>
 
 #include "tests/tools/kill_run.h"
 
@@ -28,6 +29,12 @@ TEST_F(KillRun, NoKillLosesACommittedCheckpointOrChangesABit) {
       } while (!wanted(kill.point) && std::any_of(points.begin(), points.end(), wanted));
       kill.passing = 1 + random() % (kill.point == "write-submitted" ? 200 : 3);
       kill.delay_us = std::int64_t(random() % std::uint64_t(length_us()));
+    }
+    // Only a run that died before its first checkpoint has something to remove when it starts
+    // again.
+    if (wanted("unfinished-removed")) {
+      const Kill first[] = {{.point = "step"}, {.point = "unfinished-removed"}};
+      kills.insert(kills.begin(), std::begin(first), std::end(first));
     }
     const std::vector<bool> struck = this->struck("run-" + std::to_string(runs), kills);
     for (std::size_t i = 0; i < kills.size(); ++i) killed[kills[i].point] += struck[i] ? 1 : 0;

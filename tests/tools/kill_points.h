@@ -16,6 +16,10 @@ inline const std::map<std::string, Fault>& kill_points() {
     return Fault{.functions = functions, .action = "SIGKILL", .path = path, .when = when};
   };
   static const std::map<std::string, Fault> kPoints = {
+      // A run starts where another never came to a checkpoint: that one's rows go.
+      {"unfinished-removed", at("remove", "*.rows", kAfter)},
+      // Its configuration has taken the place of the other's.
+      {"config-renamed", at("rename", "*/config.toml", kAfter)},
       // A step's metrics are written.
       {"step", at("write", "*/metrics.jsonl", kAfter)},
       // A record's write is queued, in steps and flushes.

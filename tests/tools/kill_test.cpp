@@ -9,6 +9,13 @@ TEST_F(KillRun, AKillBeforeTheFirstCheckpointIsCommittedStartsAfresh) {
            {{.point = "step"}, {.point = "checkpoint-begin"}, {.point = "manifest-written"}});
 }
 
+TEST_F(KillRun, ARunThatStartsAgainCanBeKilledWhileItTidiesUp) {
+  survives("run", {{.point = "step"},
+                   {.point = "config-renamed"},
+                   {.point = "step"},
+                   {.point = "unfinished-removed"}});
+}
+
 TEST_F(KillRun, AKillAroundTheRenameOfTheManifestLosesNothing) {
   survives("run", {{.point = "manifest-renamed"},
                    {.point = "checkpoint-committed"},
