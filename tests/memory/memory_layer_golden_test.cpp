@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "offload/tiered_store.h"
-#include "tests/support/golden_files.h"
 #include "tests/memory/layer_run.h"
+#include "tests/support/golden_files.h"
 
 namespace mneme::test {
 namespace {

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "tests/support/golden_files.h"
 #include "tests/memory/table_run.h"
+#include "tests/support/golden_files.h"
 
 namespace mneme::test {
 namespace {
