@@ -15,18 +15,12 @@
 #include "engine/prompt.h"
 #include "io/enum_names.h"
 #include "io/error.h"
+#include "tests/engine/config_error.h"
 
 namespace mneme::engine {
 namespace {
 
-std::string error_of(const std::string& text, const std::vector<std::string>& overrides = {}) {
-  try {
-    parse_config(text, "run.toml", overrides);
-  } catch (const io::Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
+using testing::error_of;
 
 std::string file_text(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);

@@ -14,19 +14,13 @@
 #include "engine/config_file.h"
 #include "io/error.h"
 #include "io/utf8.h"
+#include "tests/engine/config_error.h"
 #include "tests/io/temporary_directory.h"
 
 namespace mneme::engine {
 namespace {
 
-std::string error_of(const std::string& text, const std::vector<std::string>& overrides = {}) {
-  try {
-    parse_config(text, "run.toml", overrides);
-  } catch (const io::Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
+using testing::error_of;
 
 TEST(ConfigText, AQuotedNameIsOneNameAndNoPath) {
   const std::string way_out = "; a name in quotes is one name, not a path: write it without them";
