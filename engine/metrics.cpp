@@ -12,16 +12,16 @@
 namespace mneme::engine {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
-Json tier(const offload::TierTraffic& traffic) {
+OrderedJson tier(const offload::TierTraffic& traffic) {
   return {{"rows_read", traffic.rows_read},
           {"bytes_read", traffic.bytes_read},
           {"rows_written", traffic.rows_written},
           {"bytes_written", traffic.bytes_written}};
 }
 
-Json times(const StepTimes& times) {
+OrderedJson times(const StepTimes& times) {
   return {{"step", times.step_ms},
           {"data", times.data_ms},
           {"forward", times.forward_ms},
@@ -31,7 +31,7 @@ Json times(const StepTimes& times) {
           {"write_back_wait", times.write_back_wait_ms}};
 }
 
-Json rows(const offload::StepCounters& rows) {
+OrderedJson rows(const offload::StepCounters& rows) {
   return {{"leases", rows.leases},
           {"leased", rows.rows_leased},
           {"generated", rows.rows_generated},
@@ -42,14 +42,14 @@ Json rows(const offload::StepCounters& rows) {
           {"evicted_from_host", rows.evicted_from_host}};
 }
 
-Json stall(const offload::StepCounters& rows) {
+OrderedJson stall(const offload::StepCounters& rows) {
   return {{"plan", rows.stall_plan_us},
           {"host", rows.stall_host_us},
           {"disk", rows.stall_disk_us},
           {"write_back", rows.stall_write_back_us}};
 }
 
-Json prefetch(const offload::StepCounters& rows) {
+OrderedJson prefetch(const offload::StepCounters& rows) {
   return {{"rows", rows.prefetched},        {"used", rows.prefetch_used},
           {"late", rows.prefetch_late},     {"wasted", rows.prefetch_wasted},
           {"bytes", rows.prefetched_bytes}, {"wasted_bytes", rows.prefetch_wasted_bytes}};
@@ -57,14 +57,14 @@ Json prefetch(const offload::StepCounters& rows) {
 
 // True when the line is whole and belongs to a step that is kept.
 bool is_kept(std::string_view line, std::uint64_t completed_steps) {
-  const Json object = Json::parse(line, nullptr, false);
+  const OrderedJson object = OrderedJson::parse(line, nullptr, false);
   if (!object.is_object()) return false;
   const auto step = object.find("step");
   return step != object.end() && step->is_number_unsigned() &&
          step->get<std::uint64_t>() <= completed_steps;
 }
 
-std::string text_of(const io::Disk& disk, const std::string& path) {
+std::string text_if_there(const io::Disk& disk, const std::string& path) {
   if (!disk.exists(path)) return {};
   const auto bytes = disk.read_file(path, std::numeric_limits<std::uint64_t>::max());
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
@@ -94,23 +94,24 @@ MetricsState compare(std::string_view text, const MetricsMark& mark) {
 
 std::string metrics_line(const StepMetrics& metrics) {
   const offload::StepCounters& counters = metrics.rows;
-  Json line = {{"step", metrics.step},
-               {"loss", metrics.loss},
-               {"learning_rate", metrics.learning_rate},
-               {"value_learning_rate", metrics.value_learning_rate},
-               {"tokens_per_s", metrics.tokens_per_s},
-               {"time_ms", times(metrics.times)},
-               {"distinct_rows", metrics.distinct_rows},
-               {"gradient_norm",
-                {{"dense", metrics.dense_gradient_norm}, {"rows", metrics.row_gradient_norm}}},
-               {"tiers",
-                {{"device", tier(counters.device)},
-                 {"host", tier(counters.host)},
-                 {"disk", tier(counters.disk)}}},
-               {"stall_us", stall(counters)},
-               {"rows", rows(counters)},
-               {"prefetch", prefetch(counters)},
-               {"io_retries", counters.io_retries}};
+  OrderedJson line = {
+      {"step", metrics.step},
+      {"loss", metrics.loss},
+      {"learning_rate", metrics.learning_rate},
+      {"value_learning_rate", metrics.value_learning_rate},
+      {"tokens_per_s", metrics.tokens_per_s},
+      {"time_ms", times(metrics.times)},
+      {"distinct_rows", metrics.distinct_rows},
+      {"gradient_norm",
+       {{"dense", metrics.dense_gradient_norm}, {"rows", metrics.row_gradient_norm}}},
+      {"tiers",
+       {{"device", tier(counters.device)},
+        {"host", tier(counters.host)},
+        {"disk", tier(counters.disk)}}},
+      {"stall_us", stall(counters)},
+      {"rows", rows(counters)},
+      {"prefetch", prefetch(counters)},
+      {"io_retries", counters.io_retries}};
   if (metrics.validation_loss) line["validation_loss"] = *metrics.validation_loss;
   return line.dump();
 }
@@ -121,13 +122,13 @@ MetricsMark extend_mark(const MetricsMark& mark, std::string_view line) {
 }
 
 MetricsState check_metrics(const io::Disk& disk, const std::string& path, const MetricsMark& mark) {
-  return compare(text_of(disk, path), mark);
+  return compare(text_if_there(disk, path), mark);
 }
 
 MetricsWriter::MetricsWriter(io::Disk& disk, const std::string& path, const MetricsMark& mark,
                              std::uint64_t completed_steps)
     : disk_(disk), path_(path), mark_(mark) {
-  const std::string text = text_of(disk, path);
+  const std::string text = text_if_there(disk, path);
   if (compare(text, mark) == MetricsState::kChanged) {
     io::warn("{}: is not as the checkpoint of step {} left it; lines may be missing or changed",
              path, completed_steps);

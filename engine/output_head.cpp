@@ -9,7 +9,7 @@
 namespace mneme::engine {
 namespace {
 
-constexpr std::int64_t kStagingFloats = std::int64_t{1} << 20;  // 4 MiB
+constexpr std::int64_t kLogitStagingFloats = std::int64_t{1} << 20;  // 4 MiB
 
 }  // namespace
 
@@ -19,7 +19,8 @@ OutputHead::OutputHead(kernels::Backend& backend, const OutputHeadOptions& optio
       type_(backend.compute_type()),
       chunk_rows_(
           std::clamp<std::int64_t>(options.chunk_floats / options.vocabulary, 1, options.tokens)),
-      staging_rows_(std::clamp<std::int64_t>(kStagingFloats / options.vocabulary, 1, chunk_rows_)) {
+      staging_rows_(
+          std::clamp<std::int64_t>(kLogitStagingFloats / options.vocabulary, 1, chunk_rows_)) {
   const std::size_t row_bytes = static_cast<std::size_t>(options.vocabulary) * sizeof(float);
   chunk_ = backend.allocate(static_cast<std::size_t>(chunk_rows_) * row_bytes,
                             kernels::MemoryKind::kDevice);

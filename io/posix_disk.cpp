@@ -16,6 +16,7 @@
 #include "io/error.h"
 #include "io/file_lock.h"
 #include "io/log.h"
+#include "io/posix_file.h"
 #include "io/retry.h"
 #include "io/sync_file.h"
 #include "io/uring_file.h"
@@ -24,13 +25,6 @@ namespace mneme::io {
 namespace {
 
 namespace fs = std::filesystem;
-
-Descriptor open_or_fail(const std::string& path, int flags) {
-  const int descriptor =
-      retry_interrupted([&] { return ::open(path.c_str(), flags | O_CLOEXEC, 0644); });
-  if (descriptor < 0) fail("{}: cannot open: {}", path, errno_text(errno));
-  return Descriptor(descriptor);
-}
 
 void write_all(const Descriptor& file, const std::string& path,
                std::span<const std::byte> content) {

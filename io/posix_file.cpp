@@ -37,7 +37,7 @@ int open_retrying(const std::string& path, int flags) {
 }
 
 // Some file systems (tmpfs of older kernels, some FUSE ones) refuse O_DIRECT with EINVAL.
-Descriptor open_descriptor(const std::string& path, const OpenOptions& options) {
+Descriptor open_for_blocks(const std::string& path, const OpenOptions& options) {
   const int flags = open_flags(options);
   int descriptor = open_retrying(path, options.direct ? flags | O_DIRECT : flags);
   if (descriptor < 0 && errno == EINVAL && options.direct) {
@@ -90,6 +90,12 @@ std::uint32_t direct_io_alignment(int descriptor, const std::string& path) {
 
 }  // namespace
 
+Descriptor open_or_fail(const std::string& path, int flags) {
+  const int descriptor = open_retrying(path, flags | O_CLOEXEC);
+  if (descriptor < 0) fail("{}: cannot open: {}", path, errno_text(errno));
+  return Descriptor(descriptor);
+}
+
 Descriptor::Descriptor(Descriptor&& other) noexcept : value_(std::exchange(other.value_, -1)) {}
 
 Descriptor& Descriptor::operator=(Descriptor&& other) noexcept {
@@ -103,7 +109,7 @@ Descriptor::~Descriptor() {
 }
 
 PosixFile::PosixFile(const std::string& path, const OpenOptions& options)
-    : descriptor_(open_descriptor(path, options)), path_(path) {
+    : descriptor_(open_for_blocks(path, options)), path_(path) {
   struct stat status = {};
   if (::fstat(descriptor_.get(), &status) != 0)
     fail("{}: cannot open: {}", path_, errno_text(errno));

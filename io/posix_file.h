@@ -22,6 +22,10 @@ class Descriptor {
   int value_;
 };
 
+// Opens a file with the flags of open(2), O_CLOEXEC added; a file that it creates gets mode 0644
+// less the umask. Throws Error naming the path.
+Descriptor open_or_fail(const std::string& path, int flags);
+
 class PosixFile {
  public:
   // Throws Error naming the path.

@@ -15,6 +15,7 @@
 #include "io/error.h"
 #include "io/file_io.h"
 #include "io/log.h"
+#include "io/round_up.h"
 
 namespace mneme::io {
 namespace {
@@ -61,10 +62,6 @@ std::uint64_t record_checksum(const RecordKey& key, const RecordFileShape& shape
       key.generation, shape.payload_bytes,
       shape.table_id, XXH3_64bits(payload, shape.payload_bytes)};
   return XXH3_64bits(parts.data(), sizeof(parts));
-}
-
-std::uint64_t round_up(std::uint64_t value, std::uint64_t unit) {
-  return (value + unit - 1) / unit * unit;
 }
 
 std::uint32_t header_bytes_for(std::uint32_t alignment) {

@@ -11,6 +11,7 @@
 #include "io/check.h"
 #include "io/error.h"
 #include "io/file_io.h"
+#include "io/round_up.h"
 #include "io/safetensors_header.h"
 #include "io/sequential_file.h"
 
@@ -19,10 +20,6 @@ namespace {
 
 // Tensors pass through a buffer of this size, whatever their own.
 constexpr std::size_t kStagingBytes = std::size_t{1} << 20;
-
-std::uint64_t round_up(std::uint64_t value, std::uint64_t unit) {
-  return (value + unit - 1) / unit * unit;
-}
 
 float half_to_float(std::uint16_t half) {
   const std::uint32_t sign = static_cast<std::uint32_t>(half & 0x8000) << 16;

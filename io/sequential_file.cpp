@@ -6,6 +6,7 @@
 #include "io/check.h"
 #include "io/error.h"
 #include "io/file_io.h"
+#include "io/round_up.h"
 
 namespace mneme::io {
 namespace {
@@ -13,10 +14,6 @@ namespace {
 constexpr std::size_t kWriteBytes = std::size_t{1} << 20;
 // Smaller, since many files may be read at once.
 constexpr std::size_t kReadBytes = std::size_t{128} << 10;
-
-std::uint64_t round_up(std::uint64_t value, std::uint64_t unit) {
-  return (value + unit - 1) / unit * unit;
-}
 
 // What is written goes straight to the disk, so that it does not push everything else out of
 // memory.

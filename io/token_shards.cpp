@@ -14,22 +14,16 @@
 #include "io/disk.h"
 #include "io/errno_text.h"
 #include "io/error.h"
+#include "io/posix_file.h"
 #include "io/retry.h"
 
 namespace mneme::io {
 namespace {
 
 constexpr std::int32_t kMagic = 20240520;
-constexpr std::int32_t kVersion = 1;
+constexpr std::int32_t kShardVersion = 1;
 using Header = std::array<std::int32_t, 256>;
 constexpr std::size_t kBufferTokens = std::size_t{1} << 19;
-
-Descriptor open_or_fail(const std::string& path, int flags) {
-  const int descriptor =
-      retry_interrupted([&] { return ::open(path.c_str(), flags | O_CLOEXEC, 0644); });
-  if (descriptor < 0) fail("{}: cannot open: {}", path, errno_text(errno));
-  return Descriptor(descriptor);
-}
 
 // A file that is there already is somebody's: another writer's, or one that was killed.
 Descriptor create_or_fail(const std::string& path) {
@@ -84,8 +78,8 @@ TokenShard::TokenShard(const std::string& path)
   Header header;
   read_all(file_, path, 0, std::as_writable_bytes(std::span(header)));
   if (header[0] != kMagic) fail("{}: not a token shard (magic {})", path, header[0]);
-  if (header[1] != kVersion) {
-    fail("{}: token shard of version {}, this program reads {}", path, header[1], kVersion);
+  if (header[1] != kShardVersion) {
+    fail("{}: token shard of version {}, this program reads {}", path, header[1], kShardVersion);
   }
   if (header[2] <= 0) fail("{}: the shard holds no tokens", path);
   count_ = static_cast<std::uint64_t>(header[2]);
@@ -130,7 +124,7 @@ void TokenShardWriter::finish() {
   CHECK(!finished_);
   if (count_ == 0) fail("{}: a token shard needs at least one token", path_);
   flush();
-  Header header = {kMagic, kVersion, static_cast<std::int32_t>(count_)};
+  Header header = {kMagic, kShardVersion, static_cast<std::int32_t>(count_)};
   write(header.data(), sizeof(header), 0);
   if (retry_interrupted([&] { return ::fdatasync(file_.get()); }) != 0) {
     fail("{}: cannot make its data durable: {}", partial_path_, errno_text(errno));

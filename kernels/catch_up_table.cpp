@@ -18,25 +18,24 @@ namespace {
 // error of F over all z for betas .9 and .95, constant, rising and falling learning rates: 2e-8.
 // They serve other betas as well, as long as beta1/sqrt(beta2) is not close to 1; each entry adds
 // up its own bound and falls back to the elementwise sum beyond kLargestError.
-constexpr int kTerms = kCatchUpTerms;
-constexpr double kPoles[kTerms] = {0.9627225135,  0.8621422264,  0.7041062133,  0.5343562861,
-                                   0.381384566,   0.2610600004,  0.1674655479,  0.1003450771,
-                                   0.05993709226, 0.03118822789, 0.01563435322, 0.006091439382};
-constexpr double kPoints[kTerms] = {53.84421421,   5.65996979,     1.822975659,    0.7944752785,
-                                    0.3789528674,  0.1884170167,   0.09137109513,  0.04386559432,
-                                    0.01909036552, 0.007287600929, 0.002019294754, 0.0001820407741};
+constexpr double kPoles[kCatchUpTerms] = {
+    0.9627225135, 0.8621422264, 0.7041062133,  0.5343562861,  0.381384566,   0.2610600004,
+    0.1674655479, 0.1003450771, 0.05993709226, 0.03118822789, 0.01563435322, 0.006091439382};
+constexpr double kPoints[kCatchUpTerms] = {
+    53.84421421,   5.65996979,    1.822975659,   0.7944752785,   0.3789528674,   0.1884170167,
+    0.09137109513, 0.04386559432, 0.01909036552, 0.007287600929, 0.002019294754, 0.0001820407741};
 constexpr double kLargestError = 1e-6;
 // A missed step whose share of the sum is below this does not matter.
 constexpr double kSmallestShare = 1e-9;
 
 // Coefficients, lowest power first. Extended precision: the division below cancels.
 struct Polynomials {
-  long double q[kTerms + 1] = {1};
-  long double n[kTerms + 1] = {1};
+  long double q[kCatchUpTerms + 1] = {1};
+  long double n[kCatchUpTerms + 1] = {1};
   double largest_ratio = 0;  // of |N/Q| over z >= 0
 };
 
-void multiply(long double (&polynomial)[kTerms + 1], int degree, long double constant) {
+void multiply(long double (&polynomial)[kCatchUpTerms + 1], int degree, long double constant) {
   for (int i = degree + 1; i > 0; --i) {
     polynomial[i] = polynomial[i - 1] + constant * polynomial[i];
   }
@@ -45,14 +44,14 @@ void multiply(long double (&polynomial)[kTerms + 1], int degree, long double con
 
 Polynomials make_polynomials() {
   Polynomials polynomials;
-  for (int j = 0; j < kTerms; ++j) {
+  for (int j = 0; j < kCatchUpTerms; ++j) {
     multiply(polynomials.q, j, kPoles[j]);
     multiply(polynomials.n, j, -kPoints[j]);
   }
   for (int i = -400; i <= 400; ++i) {
     const double z = std::pow(10.0, i / 50.0);
     double ratio = 1;
-    for (int j = 0; j < kTerms; ++j) ratio *= (z - kPoints[j]) / (z + kPoles[j]);
+    for (int j = 0; j < kCatchUpTerms; ++j) ratio *= (z - kPoints[j]) / (z + kPoles[j]);
     polynomials.largest_ratio = std::max(polynomials.largest_ratio, std::abs(ratio));
   }
   return polynomials;
@@ -154,11 +153,11 @@ void CatchUpTable::add_term(std::uint64_t l, std::uint64_t s) {
                         (1 - std::pow(options_.beta1, static_cast<double>(s)));
   const double b = root_ratio(l, s) * sum.scale;
   double r = 1;
-  for (int j = 0; j < kTerms; ++j) r *= (b - kPoles[j]) / (b + kPoints[j]);
+  for (int j = 0; j < kCatchUpTerms; ++j) r *= (b - kPoles[j]) / (b + kPoints[j]);
   // Division of Q - r N by (z + b), from the highest power down.
   const Polynomials& p = polynomials();
   long double coefficient = 0;
-  for (int i = kTerms; i > 0; --i) {
+  for (int i = kCatchUpTerms; i > 0; --i) {
     coefficient = p.q[i] - r * p.n[i] - b * coefficient;
     sum.numerator[i - 1] += weight * static_cast<double>(coefficient);
   }
@@ -169,7 +168,7 @@ void CatchUpTable::add_term(std::uint64_t l, std::uint64_t s) {
 void CatchUpTable::publish_entry(std::uint64_t l) {
   const Accumulator& sum = open_[l % window_];
   CatchUpEntry& entry = entries_[l];
-  for (int i = 0; i < kTerms; ++i) entry.numerator[i] = static_cast<float>(sum.numerator[i]);
+  for (int i = 0; i < kCatchUpTerms; ++i) entry.numerator[i] = static_cast<float>(sum.numerator[i]);
   entry.scale = static_cast<float>(sum.scale);
   entry.closed_form = sum.scale > 0 && sum.error <= kLargestError * sum.size ? 1.0f : 0.0f;
 }
@@ -180,7 +179,8 @@ void CatchUpTable::describe(CatchUpArgs& args) const {
   args.beta1 = options_.beta1;
   args.beta2 = options_.beta2;
   args.epsilon = options_.epsilon;
-  for (int i = 0; i <= kTerms; ++i) args.denominator[i] = static_cast<float>(polynomials().q[i]);
+  for (int i = 0; i <= kCatchUpTerms; ++i)
+    args.denominator[i] = static_cast<float>(polynomials().q[i]);
 }
 
 }  // namespace mneme::kernels

@@ -11,7 +11,7 @@
 namespace mneme::memory {
 namespace {
 
-MemoryLayerOptions checked(MemoryLayerOptions options, const ValueTable& table) {
+MemoryLayerOptions checked_layer(MemoryLayerOptions options, const ValueTable& table) {
   if (options.value_width == 0) options.value_width = options.width;
   const ValueTableOptions& values = table.options();
   if (options.value_width != values.width) {
@@ -60,7 +60,7 @@ class MemoryLayer::Implementation {
   Implementation(kernels::Backend& backend, ValueTable& table, const MemoryLayerOptions& options)
       : backend_(backend),
         table_(table),
-        options_(checked(options, table)),
+        options_(checked_layer(options, table)),
         type_(backend.compute_type()),
         keys_(backend, key_options(options_)),
         lookups_(table.make_lookup_set()) {

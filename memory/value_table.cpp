@@ -15,7 +15,7 @@
 namespace mneme::memory {
 namespace {
 
-const ValueTableOptions& checked(const ValueTableOptions& options) {
+const ValueTableOptions& checked_table(const ValueTableOptions& options) {
   if (options.rows < 1 || options.rows > std::numeric_limits<kernels::RowId>::max() - 1ull) {
     io::fail("value table: {} rows; there must be between 1 and {}", options.rows,
              std::numeric_limits<kernels::RowId>::max() - 1ull);
@@ -56,7 +56,7 @@ class ValueTable::Implementation {
  public:
   Implementation(kernels::Backend& backend, io::Disk& disk, const ValueTableOptions& options)
       : backend_(backend),
-        options_(checked(options)),
+        options_(checked_table(options)),
         store_(backend, disk, store_options(options)),
         catch_up_(backend, options.optimizer, rounding_seed(options)),
         gradient_(backend, {.tokens = options.tokens_per_call * options.gradient_calls_per_step,

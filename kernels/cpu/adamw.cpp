@@ -7,7 +7,7 @@
 
 namespace mneme::kernels::cpu {
 namespace {
-constexpr std::int64_t kChunk = 16384;
+constexpr std::int64_t kUpdateChunk = 16384;
 }
 
 void CpuBackend::adamw(Stream& stream, const AdamWArgs& args) {
@@ -21,7 +21,7 @@ void CpuBackend::adamw(Stream& stream, const AdamWArgs& args) {
                                                 .epsilon = args.epsilon,
                                                 .weight_decay = args.weight_decay});
     const float grad_scale = args.grad_scale == nullptr ? 1.0f : *args.grad_scale;
-    parallel_chunks(args.count, kChunk, [&](std::int64_t begin, std::int64_t end) {
+    parallel_chunks(args.count, kUpdateChunk, [&](std::int64_t begin, std::int64_t end) {
       float* values = args.parameters;
       const float* gradients = args.gradients;
       float* moment1 = args.moment1;

@@ -12,15 +12,12 @@
 namespace mneme::kernels::cpu {
 namespace {
 
-constexpr std::int64_t kRowsAhead = 4;
-constexpr int kTerms = kCatchUpTerms;
-
 // What all columns of one row share.
 struct RowScalars {
-  float decay;              // D(l, t)
-  float decay1, decay2;     // of the moments
-  float numerator[kTerms];  // P times D(l, t)
-  float denominator[kTerms + 1];
+  float decay;                     // D(l, t)
+  float decay1, decay2;            // of the moments
+  float numerator[kCatchUpTerms];  // P times D(l, t)
+  float denominator[kCatchUpTerms + 1];
   float scale;  // 1 / b_(l+1)
   float inverse_epsilon;
   float scaled_epsilon;  // epsilon * scale
@@ -59,12 +56,13 @@ MNEME_INLINE void closed_drift_of_small(const RowScalars& s, std::int64_t count,
   for (std::int64_t c = 0; c < count; ++c) {
     const float root = __builtin_sqrtf(moment2[c]);
     const float z = s.scaled_epsilon / root;
-    const float direct = moment1[c] * s.scale / root * polynomial(s.numerator, kTerms - 1, z) /
-                         polynomial(s.denominator, kTerms, z);
+    const float direct = moment1[c] * s.scale / root *
+                         polynomial(s.numerator, kCatchUpTerms - 1, z) /
+                         polynomial(s.denominator, kCatchUpTerms, z);
     const float r = root / s.scaled_epsilon;
     const float reversed = moment1[c] * s.inverse_epsilon *
-                           reversed_polynomial(s.numerator, kTerms - 1, r) /
-                           reversed_polynomial(s.denominator, kTerms, r);
+                           reversed_polynomial(s.numerator, kCatchUpTerms - 1, r) /
+                           reversed_polynomial(s.denominator, kCatchUpTerms, r);
     const float chosen = root < s.scaled_epsilon ? reversed : direct;
     drift[c] = moment1[c] == 0.0f ? 0.0f : chosen;
   }
@@ -82,7 +80,7 @@ MNEME_INLINE void closed_drift(const RowScalars& row, std::int64_t count, const 
     const float inverse = inverse_root(moment2[c]);
     const float z = s.scaled_epsilon * inverse;
     const float ratio =
-        polynomial(s.numerator, kTerms - 1, z) / polynomial(s.denominator, kTerms, z);
+        polynomial(s.numerator, kCatchUpTerms - 1, z) / polynomial(s.denominator, kCatchUpTerms, z);
     drift[c] = moment1[c] * s.scale * inverse * ratio;
     small |= moment2[c] < smallest ? 1 : 0;
   }
@@ -111,7 +109,7 @@ void summed_drift(const CatchUpArgs& args, std::uint64_t l, std::int64_t count,
   }
 }
 
-RowScalars scalars_of(const CatchUpArgs& args, std::uint64_t l) {
+RowScalars catch_up_scalars(const CatchUpArgs& args, std::uint64_t l) {
   const CatchUpEntry& entry = args.entries[l];
   const auto missed = static_cast<double>(args.target_step - l);
   const double decay = std::exp(args.log_decay[args.target_step] - args.log_decay[l]);
@@ -119,8 +117,8 @@ RowScalars scalars_of(const CatchUpArgs& args, std::uint64_t l) {
   row.decay = static_cast<float>(decay);
   row.decay1 = static_cast<float>(std::pow(args.beta1, missed));
   row.decay2 = static_cast<float>(std::pow(args.beta2, missed));
-  for (int i = 0; i < kTerms; ++i) row.numerator[i] = entry.numerator[i] * row.decay;
-  for (int i = 0; i <= kTerms; ++i) row.denominator[i] = args.denominator[i];
+  for (int i = 0; i < kCatchUpTerms; ++i) row.numerator[i] = entry.numerator[i] * row.decay;
+  for (int i = 0; i <= kCatchUpTerms; ++i) row.denominator[i] = args.denominator[i];
   row.scale = entry.scale;
   row.inverse_epsilon = static_cast<float>(1 / args.epsilon);
   row.scaled_epsilon = static_cast<float>(args.epsilon) * entry.scale;
@@ -138,7 +136,7 @@ struct ScalarCache {
   const RowScalars& get(const CatchUpArgs& args, std::uint64_t l) {
     const std::uint64_t place = l % kPlaces;
     if (last_step[place] != l) {
-      scalars[place] = scalars_of(args, l);
+      scalars[place] = catch_up_scalars(args, l);
       last_step[place] = l;
     }
     return scalars[place];
@@ -159,7 +157,7 @@ MNEME_INLINE void apply(const RowScalars& row, std::int64_t count, const float* 
 
 // One row on its way to the target step.
 template <typename Value, typename Moment>
-struct RowPart {
+struct MissedSteps {
   Value* value;
   Moment* moment1;
   Moment* moment2;
@@ -170,9 +168,9 @@ struct RowPart {
 
 // Inlined with a constant count for whole blocks.
 template <typename Value, typename Moment>
-MNEME_INLINE void catch_up_columns(const RowPart<Value, Moment>& part, const RowScalars& scalars,
-                                   const CatchUpArgs& args, std::int64_t column,
-                                   std::int64_t count) {
+MNEME_INLINE void catch_up_columns(const MissedSteps<Value, Moment>& part,
+                                   const RowScalars& scalars, const CatchUpArgs& args,
+                                   std::int64_t column, std::int64_t count) {
   const auto step = static_cast<std::uint32_t>(args.target_step);
   const std::int64_t block = column / kColumnBlock;
   alignas(64) float value[kColumnBlock], moment1[kColumnBlock], moment2[kColumnBlock];
@@ -207,12 +205,12 @@ void catch_up_row(const RowArena& arena, RowId row, SlotId slot, const CatchUpAr
         args.target_step);
   const auto width = static_cast<std::int64_t>(arena.layout.width);
   const RowScalars& scalars = cache.get(args, l);
-  const RowPart<Value, Moment> part{row_of<Value>(arena.values, slot, width),
-                                    row_of<Moment>(arena.moment1, slot, width),
-                                    row_of<Moment>(arena.moment2, slot, width),
-                                    row,
-                                    l,
-                                    args.entries[l].closed_form != 0};
+  const MissedSteps<Value, Moment> part{row_of<Value>(arena.values, slot, width),
+                                        row_of<Moment>(arena.moment1, slot, width),
+                                        row_of<Moment>(arena.moment2, slot, width),
+                                        row,
+                                        l,
+                                        args.entries[l].closed_form != 0};
   vectorised([&part, &scalars, &args, width]() MNEME_VECTORISE {
     std::int64_t column = 0;
     for (; column + kColumnBlock <= width; column += kColumnBlock) {
@@ -221,16 +219,6 @@ void catch_up_row(const RowArena& arena, RowId row, SlotId slot, const CatchUpAr
     if (column < width) catch_up_columns(part, scalars, args, column, width - column);
   });
   arena.last_step[slot] = static_cast<std::uint32_t>(args.target_step);
-}
-
-template <typename Value, typename Moment>
-void prefetch_row(const RowArena& arena, SlotId slot) {
-  const auto width = static_cast<std::int64_t>(arena.layout.width);
-  const auto moment_bytes = width * static_cast<std::int64_t>(sizeof(Moment));
-  prefetch_bytes_to_write(row_of<Value>(arena.values, slot, width),
-                          width * static_cast<std::int64_t>(sizeof(Value)));
-  prefetch_bytes_to_write(row_of<Moment>(arena.moment1, slot, width), moment_bytes);
-  prefetch_bytes_to_write(row_of<Moment>(arena.moment2, slot, width), moment_bytes);
 }
 
 template <typename Value, typename Moment>
@@ -247,8 +235,8 @@ void catch_up_all(const RowArena& arena, const RowId* rows, const SlotId* slots,
       __builtin_prefetch(&rows[order[at]]);
     }
     for (std::int64_t at = begin; at < end; ++at) {
-      if (at + kRowsAhead < count) {
-        prefetch_row<Value, Moment>(arena, slots[order[at + kRowsAhead]]);
+      if (at + kUpdateRowsAhead < count) {
+        prefetch_row_to_update<Value, Moment>(arena, slots[order[at + kUpdateRowsAhead]]);
       }
       catch_up_row<Value, Moment>(arena, rows[order[at]], slots[order[at]], args, cache);
     }

@@ -9,7 +9,7 @@
 namespace mneme::kernels::cpu {
 namespace {
 
-constexpr std::int64_t kChunk = 16384;
+constexpr std::int64_t kConvertChunk = 16384;
 
 MNEME_INLINE void store_scalar(float* p, float x) {
   *p = x;
@@ -27,7 +27,7 @@ void CpuBackend::convert(Stream& stream, const ConvertArgs& args) {
       with_float_type(args.target_type, [&](auto target_type) {
         const auto* source = static_cast<const decltype(source_type)*>(args.source);
         auto* target = static_cast<decltype(target_type)*>(args.target);
-        parallel_chunks(args.count, kChunk, [=](std::int64_t begin, std::int64_t end) {
+        parallel_chunks(args.count, kConvertChunk, [=](std::int64_t begin, std::int64_t end) {
           vectorised([=]() MNEME_VECTORISE {
             for (std::int64_t i = begin; i < end; ++i) {
               store_scalar(target + i, load_scalar(source + i));

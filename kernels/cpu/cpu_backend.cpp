@@ -29,7 +29,7 @@ namespace {
 // AddressSanitizer sees overruns of heap memory only.
 constexpr std::size_t kMappedBytes = std::size_t{1} << 20;
 constexpr std::size_t kHugePageBytes = std::size_t{8} << 20;
-constexpr std::size_t kAlignment = 64;
+constexpr std::size_t kHeapAlignment = 64;
 
 bool is_mapped(std::size_t bytes, MemoryKind kind) {
   return kind == MemoryKind::kPinnedHost || bytes >= kMappedBytes;
@@ -37,7 +37,7 @@ bool is_mapped(std::size_t bytes, MemoryKind kind) {
 
 // Slack to vector width, so that a length of any size is a legal aligned allocation.
 std::size_t heap_bytes(std::size_t bytes) {
-  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  return (bytes + kHeapAlignment - 1) / kHeapAlignment * kHeapAlignment;
 }
 
 int threads_for(const CpuOptions& options) {
@@ -107,7 +107,7 @@ void* CpuBackend::map_memory(std::size_t bytes, MemoryKind kind) {
 Buffer CpuBackend::allocate(std::size_t bytes, MemoryKind kind) {
   if (bytes == 0) return {};
   if (is_mapped(bytes, kind)) return {this, map_memory(bytes, kind), bytes, kind};
-  void* data = std::aligned_alloc(kAlignment, heap_bytes(bytes));
+  void* data = std::aligned_alloc(kHeapAlignment, heap_bytes(bytes));
   if (data == nullptr) fail_refused(bytes);
   std::memset(data, 0, heap_bytes(bytes));
   return {this, data, bytes, kind};

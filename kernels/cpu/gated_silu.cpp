@@ -6,7 +6,7 @@
 
 namespace mneme::kernels::cpu {
 namespace {
-constexpr std::int64_t kChunk = 8192;
+constexpr std::int64_t kGateChunk = 8192;
 }
 
 void CpuBackend::gated_silu(Stream& stream, const GatedSiluArgs& args) {
@@ -14,7 +14,7 @@ void CpuBackend::gated_silu(Stream& stream, const GatedSiluArgs& args) {
   check_float32(args.value_type);
   CHECK(args.count >= 0);
   on(stream).enqueue([args](Scratch&) {
-    parallel_chunks(args.count, kChunk, [&](std::int64_t begin, std::int64_t end) {
+    parallel_chunks(args.count, kGateChunk, [&](std::int64_t begin, std::int64_t end) {
       const float* gate = f32(args.gate);
       const float* value = f32(args.value);
       float* out = f32(args.out);
@@ -32,7 +32,7 @@ void CpuBackend::gated_silu_backward(Stream& stream, const GatedSiluBackwardArgs
   check_float32(args.value_type);
   CHECK(args.count >= 0);
   on(stream).enqueue([args](Scratch&) {
-    parallel_chunks(args.count, kChunk, [&](std::int64_t begin, std::int64_t end) {
+    parallel_chunks(args.count, kGateChunk, [&](std::int64_t begin, std::int64_t end) {
       const float* gates = f32(args.gate);
       const float* values = f32(args.value);
       const float* d_out = f32(args.d_out);

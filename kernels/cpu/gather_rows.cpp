@@ -9,7 +9,7 @@ namespace mneme::kernels::cpu {
 namespace {
 
 // Rows whose lines are asked for before the row in hand is summed.
-constexpr int kRowsAhead = 24;
+constexpr int kGatheredRowsAhead = 24;
 
 template <int kWide, typename Value>
 void gather_token(const RowArena& arena, const GatherArgs& args, std::int64_t token) {
@@ -25,8 +25,9 @@ void gather_token(const RowArena& arena, const GatherArgs& args, std::int64_t to
       batch.weights[i] = args.weights[*next];
     }
     batch.count = count;
-    vectorised([&batch, width, y]()
-                   MNEME_VECTORISE { add_weighted_rows<kWide, kRowsAhead>(batch, width, y); });
+    vectorised([&batch, width, y]() MNEME_VECTORISE {
+      add_weighted_rows<kWide, kGatheredRowsAhead>(batch, width, y);
+    });
   }
 }
 

@@ -8,7 +8,7 @@
 namespace mneme::kernels::cpu {
 namespace {
 
-constexpr int kRowsAhead = 24;
+constexpr int kDottedRowsAhead = 24;
 
 // Four running sums of 16 lanes each, added up as a tree, then the columns that are left over: an
 // order that depends on the width alone.
@@ -44,7 +44,7 @@ MNEME_INLINE void dot_batch(const WeightedRows<Value>& batch, const std::uint32_
                             const float* d_y, std::int64_t width, float* d_weights) {
   const auto row_bytes = width * static_cast<std::int64_t>(sizeof(Value));
   for (std::int64_t i = 0; i < batch.count; ++i) {
-    prefetch_bytes(batch.rows[std::min(i + kRowsAhead, batch.count - 1)], row_bytes);
+    prefetch_bytes(batch.rows[std::min(i + kDottedRowsAhead, batch.count - 1)], row_bytes);
     d_weights[lookups[i]] = dot_row(d_y, batch.rows[i], width);
   }
 }

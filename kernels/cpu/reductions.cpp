@@ -10,15 +10,15 @@
 namespace mneme::kernels::cpu {
 namespace {
 
-constexpr std::int64_t kChunk = 32768;
+constexpr std::int64_t kSumChunk = 32768;
 
 // *out = sum over chunks, in chunk order, of chunk_sum(begin, end).
 template <typename ChunkSum>
 void sum_chunks(Scratch& scratch, std::int64_t count, double* out, const ChunkSum& chunk_sum) {
-  const std::int64_t chunks = chunk_count(count, kChunk);
+  const std::int64_t chunks = chunk_count(count, kSumChunk);
   double* partial = scratch.take<double>(chunks);
-  parallel_chunks(count, kChunk, [&](std::int64_t begin, std::int64_t end) {
-    partial[begin / kChunk] = chunk_sum(begin, end);
+  parallel_chunks(count, kSumChunk, [&](std::int64_t begin, std::int64_t end) {
+    partial[begin / kSumChunk] = chunk_sum(begin, end);
   });
   double total = 0;
   for (std::int64_t i = 0; i < chunks; ++i) total += partial[i];

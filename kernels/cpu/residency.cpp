@@ -9,12 +9,12 @@
 namespace mneme::kernels::cpu {
 namespace {
 
-constexpr std::int64_t kSlotsPerTask = 4096;
+constexpr std::int64_t kEntriesPerTask = 4096;
 
 // Calls body(i) for i in [0, count), in parallel.
 template <typename Body>
 void for_each_entry(std::int64_t count, const Body& body) {
-  parallel_chunks(count, kSlotsPerTask, [&](std::int64_t begin, std::int64_t end) {
+  parallel_chunks(count, kEntriesPerTask, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) body(i);
   });
 }

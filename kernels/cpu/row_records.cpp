@@ -136,7 +136,7 @@ void copy_row(const RowArena& source, SlotId from, const RowArena& target, SlotI
 }
 
 // How many rows ahead the copies touch memory, so that several rows are in flight.
-constexpr std::int64_t kRowsAhead = 4;
+constexpr std::int64_t kCopiedRowsAhead = 4;
 
 void prefetch_row(const RowArena& arena, SlotId slot) {
   if (slot == kNoSlot) return;
@@ -180,7 +180,7 @@ void CpuBackend::unpack_records(Stream& stream, const RowArena& arena, const Hos
     const auto bytes = static_cast<std::int64_t>(arena.layout.record_bytes());
     parallel_chunks(count, rows_per_task(arena.layout), [=](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) {
-        if (const std::int64_t ahead = i + kRowsAhead; ahead < end) {
+        if (const std::int64_t ahead = i + kCopiedRowsAhead; ahead < end) {
           const SlotId record = listed(record_slots, ahead);
           if (record != kNoSlot) prefetch_bytes(records.record(record), bytes);
         }
@@ -199,7 +199,7 @@ void CpuBackend::pack_records(Stream& stream, const RowArena& arena, const HostR
   on(stream).enqueue([=](Scratch&) {
     parallel_chunks(count, rows_per_task(arena.layout), [=](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) {
-        if (i + kRowsAhead < end) prefetch_row(arena, slots[i + kRowsAhead]);
+        if (i + kCopiedRowsAhead < end) prefetch_row(arena, slots[i + kCopiedRowsAhead]);
         const SlotId record = listed(record_slots, i);
         if (record == kNoSlot || slots[i] == kNoSlot) continue;
         pack_row(arena, records.record(record), slots[i]);
@@ -216,7 +216,7 @@ void CpuBackend::copy_rows(Stream& stream, const RowArena& source, const SlotId*
   on(stream).enqueue([=](Scratch&) {
     parallel_chunks(count, rows_per_task(source.layout), [=](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) {
-        if (i + kRowsAhead < end) prefetch_row(source, from[i + kRowsAhead]);
+        if (i + kCopiedRowsAhead < end) prefetch_row(source, from[i + kCopiedRowsAhead]);
         if (from[i] != kNoSlot) copy_row(source, from[i], target, listed(to, i));
       }
     });

@@ -6,12 +6,12 @@
 
 namespace mneme::kernels::cpu {
 namespace {
-constexpr std::size_t kAlignment = 64;
+constexpr std::size_t kScratchAlignment = 64;
 constexpr std::size_t kSmallestBlock = std::size_t{64} << 10;
 }  // namespace
 
 std::byte* Scratch::take_bytes(std::size_t bytes) {
-  bytes = (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  bytes = (bytes + kScratchAlignment - 1) / kScratchAlignment * kScratchAlignment;
   if (blocks_.empty() || used_ + bytes > blocks_.back().bytes()) {
     blocks_.push_back(backend_.allocate(std::max(bytes, kSmallestBlock), MemoryKind::kDevice));
     used_ = 0;

@@ -7,6 +7,7 @@
 #include <bit>
 #include <cstdint>
 
+#include "kernels/cpu/row_math.h"
 #include "kernels/cpu/scratch.h"
 #include "kernels/row_ops.h"
 
@@ -28,6 +29,21 @@ inline const std::uint32_t* order_by_slot(const SlotId* slots, std::int64_t coun
     order[next[slots[i] >> shift]++] = static_cast<std::uint32_t>(i);
   }
   return order;
+}
+
+// Rows whose lines are asked for before the row in hand is updated.
+inline constexpr std::int64_t kUpdateRowsAhead = 4;
+
+// Asks for the lines of one row's value and moments, which will be written.
+template <typename Value, typename Moment>
+MNEME_INLINE void prefetch_row_to_update(const RowArena& arena, SlotId slot) {
+  const auto width = static_cast<std::int64_t>(arena.layout.width);
+  prefetch_bytes_to_write(row_of<Value>(arena.values, slot, width),
+                          width * static_cast<std::int64_t>(sizeof(Value)));
+  if (!arena.layout.moments) return;
+  const auto moment_bytes = width * static_cast<std::int64_t>(sizeof(Moment));
+  prefetch_bytes_to_write(row_of<Moment>(arena.moment1, slot, width), moment_bytes);
+  prefetch_bytes_to_write(row_of<Moment>(arena.moment2, slot, width), moment_bytes);
 }
 
 }  // namespace mneme::kernels::cpu

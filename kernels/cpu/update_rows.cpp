@@ -12,9 +12,6 @@
 namespace mneme::kernels::cpu {
 namespace {
 
-// Rows whose lines are asked for before the row in hand is updated.
-constexpr std::int64_t kRowsAhead = 4;
-
 struct Update {
   RowArena arena;
   const SlotId* slots;
@@ -25,7 +22,7 @@ struct Update {
   float rate;
 };
 
-AdamWScalars scalars_of(const RowUpdateArgs& args) {
+AdamWScalars update_scalars(const RowUpdateArgs& args) {
   return adamw_scalars({.step = args.step,
                         .learning_rate = args.learning_rate,
                         .beta1 = args.beta1,
@@ -36,7 +33,7 @@ AdamWScalars scalars_of(const RowUpdateArgs& args) {
 
 // One row's part in an update.
 template <typename Value, typename Moment>
-struct RowPart {
+struct RowStep {
   Value* value;
   Moment* moment1;
   Moment* moment2;
@@ -50,7 +47,7 @@ MNEME_INLINE float gradient_at(const GradientRow& gradient, float scale, std::in
 }
 
 // All float32: no rounding, no staging.
-MNEME_INLINE void adamw_row(const RowPart<float, float>& part, const Update& update,
+MNEME_INLINE void adamw_row(const RowStep<float, float>& part, const Update& update,
                             std::int64_t width) {
   const AdamWScalars scalars = update.adamw;
   const GradientRow gradient = part.gradient;
@@ -65,7 +62,7 @@ MNEME_INLINE void adamw_row(const RowPart<float, float>& part, const Update& upd
 }
 
 template <typename Value, typename Moment>
-MNEME_INLINE void adamw_row(const RowPart<Value, Moment>& part, const Update& update,
+MNEME_INLINE void adamw_row(const RowStep<Value, Moment>& part, const Update& update,
                             std::int64_t width) {
   const auto step = static_cast<std::uint32_t>(update.args.step);
   const AdamWScalars scalars = update.adamw;
@@ -96,7 +93,7 @@ MNEME_INLINE void adamw_row(const RowPart<Value, Moment>& part, const Update& up
 
 // value = value * decay - rate * g: sgd, and adagrad with its rate divided by the row's state.
 template <typename Value>
-MNEME_INLINE void descend_row(const RowPart<Value, float>& part, const Update& update, float rate,
+MNEME_INLINE void descend_row(const RowStep<Value, float>& part, const Update& update, float rate,
                               std::int64_t width) {
   const float decay = update.adamw.decay;
   float value[kColumnBlock];
@@ -117,16 +114,6 @@ MNEME_INLINE void descend_row(const RowPart<Value, float>& part, const Update& u
   }
 }
 
-template <typename Value, typename Moment>
-void prefetch_row(const RowArena& arena, SlotId slot, std::int64_t width) {
-  prefetch_bytes_to_write(row_of<Value>(arena.values, slot, width),
-                          width * static_cast<std::int64_t>(sizeof(Value)));
-  if (!arena.layout.moments) return;
-  const auto bytes = width * static_cast<std::int64_t>(sizeof(Moment));
-  prefetch_bytes_to_write(row_of<Moment>(arena.moment1, slot, width), bytes);
-  prefetch_bytes_to_write(row_of<Moment>(arena.moment2, slot, width), bytes);
-}
-
 template <int kWide, typename Value, typename Moment>
 void update_row(const Update& update, std::int64_t i, float* buffer) {
   const std::int64_t width = update.gradient.width;
@@ -142,7 +129,7 @@ void update_row(const Update& update, std::int64_t i, float* buffer) {
     CHECK(kind == RowOptimizerKind::kAdamWLazy || arena.last_step[slot] + 1 == update.args.step,
           "row {} is current for step {}, updated in step {}", row, arena.last_step[slot],
           update.args.step);
-    const RowPart<Value, Moment> part{value,
+    const RowStep<Value, Moment> part{value,
                                       row_of<Moment>(arena.moment1, slot, width),
                                       row_of<Moment>(arena.moment2, slot, width),
                                       gradient,
@@ -156,7 +143,7 @@ void update_row(const Update& update, std::int64_t i, float* buffer) {
       arena.row_state[slot] += mean;
       rate /= std::sqrt(arena.row_state[slot]) + update.adamw.epsilon;
     }
-    const RowPart<Value, float> part{value, nullptr, nullptr, gradient, scale, row};
+    const RowStep<Value, float> part{value, nullptr, nullptr, gradient, scale, row};
     vectorised([&part, &update, rate, width]()
                    MNEME_VECTORISE { descend_row(part, update, rate, width); });
   }
@@ -180,13 +167,14 @@ void update_batch(const Update& update, const std::uint32_t* order, std::int64_t
     __builtin_prefetch(&grouped.unique_rows[update.first + order[at]]);
     __builtin_prefetch(&update.arena.last_step[update.slots[order[at]]], 1);
   }
-  for (std::int64_t at = 0; at < std::min(kRowsAhead, count); ++at) {
-    prefetch_row<Value, Moment>(update.arena, update.slots[order[at]], width);
+  for (std::int64_t at = 0; at < std::min(kUpdateRowsAhead, count); ++at) {
+    prefetch_row_to_update<Value, Moment>(update.arena, update.slots[order[at]]);
   }
   for (std::int64_t at = 0; at < count; ++at) {
-    if (at + kRowsAhead < count) {
-      prefetch_row<Value, Moment>(update.arena, update.slots[order[at + kRowsAhead]], width);
-      prefetch_bytes(gradients[at + kRowsAhead], width * 4);
+    if (at + kUpdateRowsAhead < count) {
+      prefetch_row_to_update<Value, Moment>(update.arena,
+                                            update.slots[order[at + kUpdateRowsAhead]]);
+      prefetch_bytes(gradients[at + kUpdateRowsAhead], width * 4);
     }
     update_row<kWide, Value, Moment>(update, order[at], buffer);
   }
@@ -218,7 +206,7 @@ void CpuBackend::update_rows(Stream& stream, const RowArena& arena, const SlotId
   CHECK(!adamw || (arena.layout.moments && arena.moment1 != nullptr && arena.moment2 != nullptr));
   CHECK(args.kind != RowOptimizerKind::kAdagradRowwise || arena.row_state != nullptr);
   CHECK(first >= 0 && count >= 0);
-  Update update{arena, slots, gradient, first, args, scalars_of(args), 0};
+  Update update{arena, slots, gradient, first, args, update_scalars(args), 0};
   update.rate = static_cast<float>(args.learning_rate);
   on(stream).enqueue([=](Scratch& scratch) {
     with_float_type(arena.layout.value_type, [&](auto value_type) {

@@ -10,7 +10,7 @@
 namespace mneme::tools {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 using engine::StepMetrics;
 
 // Times are medians, which a hiccup of the machine does not move. Rows, bytes and stalls are means:
@@ -61,14 +61,14 @@ class Summary {
   offload::StepCounters rows_;  // of all steps
 };
 
-Json tier_json(const Summary& summary, const offload::TierTraffic& traffic) {
+OrderedJson tier_json(const Summary& summary, const offload::TierTraffic& traffic) {
   return {{"rows_read", summary.mean(traffic.rows_read)},
           {"bytes_read", summary.mean(traffic.bytes_read)},
           {"rows_written", summary.mean(traffic.rows_written)},
           {"bytes_written", summary.mean(traffic.bytes_written)}};
 }
 
-Json table_json(const ModelBenchmark& benchmark) {
+OrderedJson table_json(const ModelBenchmark& benchmark) {
   const offload::TierUse& use = benchmark.use;
   return {{"rows", use.table_rows},           {"record_bytes", benchmark.record_bytes},
           {"touched_rows", use.touched_rows}, {"device_slots", use.device_slots},
@@ -108,23 +108,23 @@ std::string tiers_text(const ModelBenchmark& benchmark, const Summary& summary) 
 std::string json_text(const ModelBenchmark& benchmark) {
   const Summary summary(benchmark);
   const offload::StepCounters& rows = summary.rows();
-  Json object = {{"config", io::bytes_to_utf8(benchmark.config)},
-                 {"device", benchmark.device},
-                 {"dense_parameters", benchmark.dense_parameters},
-                 {"tokens_per_step", benchmark.tokens_per_step},
-                 {"warm_up", benchmark.warm_up},
-                 {"steps", benchmark.steps.size()},
-                 {"open_s", benchmark.open_seconds},
-                 {"fill_s", benchmark.fill_seconds},
-                 {"tokens_per_s", summary.tokens_per_s},
-                 {"mean_tokens_per_s", summary.mean_tokens_per_s},
-                 {"step_ms", summary.step_ms},
-                 {"forward_ms", summary.forward_ms},
-                 {"backward_ms", summary.backward_ms},
-                 {"update_ms", summary.update_ms},
-                 {"acquire_stall_ms", summary.wait_ms},
-                 {"distinct_rows", summary.distinct_rows},
-                 {"last_loss", benchmark.steps.back().loss}};
+  OrderedJson object = {{"config", io::bytes_to_utf8(benchmark.config)},
+                        {"device", benchmark.device},
+                        {"dense_parameters", benchmark.dense_parameters},
+                        {"tokens_per_step", benchmark.tokens_per_step},
+                        {"warm_up", benchmark.warm_up},
+                        {"steps", benchmark.steps.size()},
+                        {"open_s", benchmark.open_seconds},
+                        {"fill_s", benchmark.fill_seconds},
+                        {"tokens_per_s", summary.tokens_per_s},
+                        {"mean_tokens_per_s", summary.mean_tokens_per_s},
+                        {"step_ms", summary.step_ms},
+                        {"forward_ms", summary.forward_ms},
+                        {"backward_ms", summary.backward_ms},
+                        {"update_ms", summary.update_ms},
+                        {"acquire_stall_ms", summary.wait_ms},
+                        {"distinct_rows", summary.distinct_rows},
+                        {"last_loss", benchmark.steps.back().loss}};
   if (benchmark.use.table_rows > 0) {
     object["stall_ms"] = {{"plan", summary.stall_plan_ms},
                           {"host", summary.stall_host_ms},
