@@ -9,6 +9,21 @@ if(CCACHE)
       CCACHE_NOHASHDIR=1 ${CCACHE})
 endif()
 
+# Most of a source's compile time goes to its headers, so a library's sources are compiled a few
+# together. Sources with options of their own stay alone.
+option(MNEME_UNITY "Compile the sources of each library a few together" ON)
+function(mneme_compile_together)
+  set_target_properties(${ARGN} PROPERTIES UNITY_BUILD ${MNEME_UNITY} UNITY_BUILD_BATCH_SIZE 8)
+  if(MNEME_UNITY)
+    # A class that is defined in a source may have members of that source's own types. The warning
+    # is about headers, and takes a source that another includes for one.
+    foreach(target ${ARGN})
+      target_compile_options(${target} PRIVATE
+                             "$<$<COMPILE_LANGUAGE:CXX>:-Wno-subobject-linkage>")
+    endforeach()
+  endif()
+endfunction()
+
 add_library(mneme_flags INTERFACE)
 target_include_directories(mneme_flags INTERFACE ${CMAKE_SOURCE_DIR})
 # The baseline instruction set; kernels/cpu adds AVX-512 versions chosen at run time.

@@ -1,5 +1,6 @@
 # Finds the CUDA toolkit. MNEME_CUDA_FOUND says whether kernels/cuda is built.
-set(MNEME_CUDA AUTO CACHE STRING "Build the CUDA backend: AUTO (when nvcc is found), ON or OFF")
+set(MNEME_CUDA AUTO CACHE STRING 
+    "Build the CUDA backend: AUTO (where nvcc and a GPU are found), ON or OFF")
 set_property(CACHE MNEME_CUDA PROPERTY STRINGS AUTO ON OFF)
 set(MNEME_CUDA_ARCHS "" CACHE STRING
     "CUDA architectures, as for CMAKE_CUDA_ARCHITECTURES (empty: this machine's GPU, else 90)")
@@ -17,6 +18,17 @@ if(MNEME_SANITIZE)
   return()
 endif()
 
+execute_process(COMMAND nvidia-smi --query-gpu=compute_cap --format=csv,noheader --id=0
+                OUTPUT_VARIABLE mneme_gpu_capability ERROR_QUIET RESULT_VARIABLE status
+                OUTPUT_STRIP_TRAILING_WHITESPACE)
+if(NOT status EQUAL 0 OR NOT mneme_gpu_capability MATCHES "^[0-9]+\\.[0-9]+$")
+  set(mneme_gpu_capability "")
+endif()
+if(MNEME_CUDA STREQUAL AUTO AND NOT mneme_gpu_capability)
+  message(STATUS "CUDA backend: no (no GPU was found; MNEME_CUDA=ON builds it all the same)")
+  return()
+endif()
+
 if(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
   find_program(MNEME_NVCC nvcc PATHS /usr/local/cuda/bin)
   if(MNEME_NVCC)
@@ -25,15 +37,10 @@ if(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
 endif()
 if(MNEME_CUDA_ARCHS)
   set(CMAKE_CUDA_ARCHITECTURES ${MNEME_CUDA_ARCHS})
+elseif(mneme_gpu_capability)
+  string(REPLACE "." "" CMAKE_CUDA_ARCHITECTURES ${mneme_gpu_capability})
 else()
-  execute_process(COMMAND nvidia-smi --query-gpu=compute_cap --format=csv,noheader --id=0
-                  OUTPUT_VARIABLE capability ERROR_QUIET RESULT_VARIABLE status
-                  OUTPUT_STRIP_TRAILING_WHITESPACE)
-  if(status EQUAL 0 AND capability MATCHES "^[0-9]+\\.[0-9]+$")
-    string(REPLACE "." "" CMAKE_CUDA_ARCHITECTURES ${capability})
-  else()
-    set(CMAKE_CUDA_ARCHITECTURES 90)
-  endif()
+  set(CMAKE_CUDA_ARCHITECTURES 90)
 endif()
 include(CheckLanguage)
 check_language(CUDA)
