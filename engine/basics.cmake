@@ -7,8 +7,10 @@ target_sources(mneme_engine PRIVATE
   config_writer.cpp
   data.cpp
   data_files.cpp
+  data_split.cpp
   metrics.cpp
   progress.cpp
   prompt.cpp
-  schedule.cpp)
+  schedule.cpp
+  token_source.cpp)
 target_link_libraries(mneme_engine PRIVATE PkgConfig::TOMLPLUSPLUS nlohmann_json::nlohmann_json)

@@ -32,6 +32,12 @@ constexpr auto enum_names(DataFormat) {
                                                   {"shards", DataFormat::kShards}});
 }
 
+enum class ValidationSplit { kSpread, kTail };
+constexpr auto enum_names(ValidationSplit) {
+  return std::to_array<io::EnumName<ValidationSplit>>(
+      {{"spread", ValidationSplit::kSpread}, {"tail", ValidationSplit::kTail}});
+}
+
 enum class FeedForwardKind { kNone, kMemory };
 constexpr auto enum_names(FeedForwardKind) {
   return std::to_array<io::EnumName<FeedForwardKind>>(
@@ -60,7 +66,9 @@ struct DataConfig {
   std::string path;                                       // file or folder
   std::vector<std::string> extensions = {".txt", ".md"};  // of a folder's text files; empty: all
   DataFormat format = DataFormat::kAuto;
-  double validation_share = 0.05;
+  std::string validation_path;     // file or folder; empty: a share of `path`
+  double validation_share = 0.05;  // of `path`, without a validation_path
+  ValidationSplit validation_split = ValidationSplit::kSpread;
   std::int64_t vocabulary = 256;
 };
 
@@ -178,6 +186,11 @@ Config load_config(const std::string& path, std::span<const std::string> overrid
 // The same from text; `name` stands for the file in messages.
 Config parse_config(std::string_view text, const std::string& name,
                     std::span<const std::string> overrides = {});
+// The configuration of a run as its manifest has it. A key that is not there belongs to a later
+// version than the run's: it takes the value that does as the version before it did, whatever the
+// default.
+Config parse_recorded_config(std::string_view text, const std::string& name,
+                             std::span<const std::string> overrides = {});
 // Checks a configuration made in code as one read from a file is checked. Throws Error.
 void check_config(const Config& config);
 

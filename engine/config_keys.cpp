@@ -59,8 +59,16 @@ void add_data(DataConfig& data, std::vector<Key>& keys) {
       {"data.format", choice(data.format),
        "bytes: one token a byte; shards: uint16 tokens in the llm.c layout; auto: shards "
        "for a file that starts as one and for a folder with *.bin files, bytes otherwise."});
+  keys.push_back(
+      {"data.validation_path", TextValue{&data.validation_path, TextKind::kPath},
+       "Data to validate on, in the same formats, instead of a share of data.path; all of "
+       "data.path is then trained on."});
   keys.push_back({"data.validation_share", real(data.validation_share, 0, 0.9),
-                  "Share of the data, at its end, kept for validation."});
+                  "Share of data.path kept for validation; without data.validation_path."});
+  keys.push_back(
+      {"data.validation_split", choice(data.validation_split),
+       "spread: the share is taken in blocks all over the data, so that every document gives "
+       "its part, whatever the order; tail: from the end of the data."});
   keys.push_back({"data.vocabulary", integer(data.vocabulary, 2, 65536),
                   "Token ids are below this; 256 for bytes."});
 }

@@ -3,30 +3,16 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <span>
+#include <utility>
 
-#include "engine/data_files.h"
+#include "engine/token_source.h"
 #include "io/check.h"
-#include "io/checksum.h"
 #include "io/error.h"
-#include "io/log.h"
-#include "io/text_source.h"
-#include "io/token_shards.h"
 
 namespace mneme::engine {
 namespace {
 
 constexpr std::uint64_t kEntropyTokens = std::uint64_t{1} << 26;
-
-// The bytes that a fingerprint reads.
-constexpr std::uint64_t kFingerprintBytes = std::uint64_t{1} << 30;
-constexpr std::uint64_t kFingerprintBlock = std::uint64_t{1} << 16;
-
-// The checksum of a sequence of blocks: that of (the sum so far, the next block's checksum).
-std::uint64_t extend_checksum(std::uint64_t sum, std::span<const std::byte> block) {
-  const std::uint64_t parts[] = {sum, io::checksum64(block)};
-  return io::checksum64(std::as_bytes(std::span(parts)));
-}
 
 // A word that depends on every bit of both (the finaliser of SplitMix64).
 std::uint64_t mix(std::uint64_t a, std::uint64_t b) {
@@ -38,138 +24,6 @@ std::uint64_t mix(std::uint64_t a, std::uint64_t b) {
 
 }  // namespace
 
-// Tokens as a sequence of windows of length + 1 tokens.
-class Data::Source {
- public:
-  virtual ~Source() = default;
-  virtual std::uint64_t tokens() const = 0;
-  virtual std::uint64_t windows(std::int64_t length) const = 0;
-  // Writes the window's tokens and the same shifted by one. tokens, targets: [length].
-  virtual void copy(std::uint64_t window, std::int64_t length, std::int32_t* tokens,
-                    std::int32_t* targets) const = 0;
-  // Adds the first `limit` tokens at most to a histogram.
-  virtual void count(std::uint64_t limit, std::vector<std::uint64_t>& histogram) const = 0;
-  virtual DataFingerprint fingerprint() const = 0;
-};
-
-class Data::Bytes : public Data::Source {
- public:
-  explicit Bytes(const DataConfig& config) {
-    if (config.vocabulary < 256) {
-      io::fail("data.path {}: bytes need data.vocabulary = 256, not {}", config.path,
-               config.vocabulary);
-    }
-    io::TextSourceOptions options;
-    options.extensions = config.extensions;
-    text_ = io::read_text_source(config.path, options);
-  }
-  std::uint64_t tokens() const override { return text_.bytes.size(); }
-  std::uint64_t windows(std::int64_t length) const override {
-    return (tokens() - 1) / static_cast<std::uint64_t>(length);
-  }
-  void copy(std::uint64_t window, std::int64_t length, std::int32_t* tokens,
-            std::int32_t* targets) const override {
-    const std::byte* from = text_.bytes.data() + window * static_cast<std::uint64_t>(length);
-    for (std::int64_t i = 0; i < length; ++i) {
-      tokens[i] = static_cast<std::int32_t>(from[i]);
-      targets[i] = static_cast<std::int32_t>(from[i + 1]);
-    }
-  }
-  void count(std::uint64_t limit, std::vector<std::uint64_t>& histogram) const override {
-    const std::uint64_t end = std::min<std::uint64_t>(limit, text_.bytes.size());
-    for (std::uint64_t i = 0; i < end; ++i) ++histogram[static_cast<std::size_t>(text_.bytes[i])];
-  }
-  DataFingerprint fingerprint() const override {
-    return {tokens(), io::checksum64(std::span<const std::byte>(text_.bytes))};
-  }
-
- private:
-  io::TextSource text_;
-};
-
-class Data::Shards : public Data::Source {
- public:
-  Shards(const std::vector<std::string>& paths, std::int64_t vocabulary) : vocabulary_(vocabulary) {
-    for (const std::string& path : paths) shards_.emplace_back(path);
-  }
-  std::uint64_t tokens() const override {
-    std::uint64_t sum = 0;
-    for (const io::TokenShard& shard : shards_) sum += shard.token_count();
-    return sum;
-  }
-  std::uint64_t windows(std::int64_t length) const override {
-    std::uint64_t sum = 0;
-    for (const io::TokenShard& shard : shards_) sum += windows_of(shard, length);
-    return sum;
-  }
-  void copy(std::uint64_t window, std::int64_t length, std::int32_t* tokens,
-            std::int32_t* targets) const override {
-    auto shard = shards_.begin();
-    while (window >= windows_of(*shard, length)) {
-      window -= windows_of(*shard, length);
-      ++shard;
-    }
-    const auto size = static_cast<std::size_t>(length);
-    std::vector<std::uint16_t> from(size + 1);
-    read(*shard, window * size, from);
-    std::copy(from.begin(), from.end() - 1, tokens);
-    std::copy(from.begin() + 1, from.end(), targets);
-  }
-  void count(std::uint64_t limit, std::vector<std::uint64_t>& histogram) const override {
-    std::vector<std::uint16_t> block(kBlockTokens);
-    for (const io::TokenShard& shard : shards_) {
-      const std::uint64_t end = std::min(limit, shard.token_count());
-      for (std::uint64_t first = 0; first < end; first += block.size()) {
-        block.resize(std::min<std::uint64_t>(kBlockTokens, end - first));
-        read(shard, first, block);
-        for (const std::uint16_t token : block) ++histogram[token];
-      }
-      limit -= end;
-    }
-  }
-  DataFingerprint fingerprint() const override {
-    DataFingerprint print;
-    print.bytes = sizeof(std::uint16_t) * tokens();
-    // Every block, or one of each stretch of blocks.
-    const std::uint64_t share = 1 + print.bytes / kFingerprintBytes;
-    constexpr std::uint64_t kBlock = kFingerprintBlock / sizeof(std::uint16_t);
-    std::vector<std::uint16_t> block(kBlock);
-    for (const io::TokenShard& shard : shards_) {
-      const std::uint64_t size = shard.token_count();
-      print.checksum =
-          extend_checksum(print.checksum, std::as_bytes(std::span<const std::uint64_t>(&size, 1)));
-      for (std::uint64_t first = 0; first < size; first += share * kBlock) {
-        block.resize(std::min(kBlock, size - first));
-        shard.read(first, block);
-        print.checksum =
-            extend_checksum(print.checksum, std::as_bytes(std::span<const std::uint16_t>(block)));
-      }
-    }
-    return print;
-  }
-
- private:
-  static constexpr std::size_t kBlockTokens = std::size_t{1} << 16;
-
-  // Windows do not cross from one shard into the next.
-  static std::uint64_t windows_of(const io::TokenShard& shard, std::int64_t length) {
-    return (shard.token_count() - 1) / static_cast<std::uint64_t>(length);
-  }
-  void read(const io::TokenShard& shard, std::uint64_t first, std::span<std::uint16_t> out) const {
-    shard.read(first, out);
-    for (std::size_t i = 0; i < out.size(); ++i) check(out[i], shard, first + i);
-  }
-  void check(std::uint16_t token, const io::TokenShard& shard, std::uint64_t position) const {
-    if (token >= vocabulary_) [[unlikely]] {
-      io::fail("{}: token {} at position {} is outside data.vocabulary {}", shard.path(), token,
-               position, vocabulary_);
-    }
-  }
-
-  std::int64_t vocabulary_;
-  std::vector<io::TokenShard> shards_;
-};
-
 DataOptions data_options(const Config& config) {
   return {.source = config.data,
           .batch = config.train.batch,
@@ -180,74 +34,112 @@ DataOptions data_options(const Config& config) {
 }
 
 void check_fingerprint(const DataFingerprint& recorded, const DataFingerprint& found,
-                       const std::string& path, const std::string& command) {
+                       const DataPlace& place, const std::string& command) {
   if (found == recorded) return;
   io::fail(
-      "data.path {}: has changed since the run was started on it ({} bytes then, {} now{}); name "
-      "the run's data with --set data.path=PATH, or take it as it is with {} --accept-changed-data",
-      path, recorded.bytes, found.bytes,
-      found.bytes == recorded.bytes ? ", and another checksum" : "", command);
+      "{} {}: has changed since the run was started on it ({} bytes then, {} now{}); name the "
+      "run's data with --set {}=PATH, or take it as it is with {} --accept-changed-data",
+      place.key, place.path, recorded.bytes, found.bytes,
+      found.bytes == recorded.bytes ? ", and another checksum" : "", place.key, command);
+}
+
+void check_fingerprints(const RunRecord& recorded, const Data& data, const DataConfig& config,
+                        const std::string& command) {
+  if (data.trains()) {
+    check_fingerprint(recorded.data, data.fingerprint(), training_place(config), command);
+  }
+  const auto found = data.validation_fingerprint();
+  if (found && recorded.validation_data) {
+    check_fingerprint(*recorded.validation_data, *found, validation_place(config), command);
+  } else if (found) {
+    io::fail(
+        "data.validation_path {}: the run was started without it, on a share of data.path; leave "
+        "it away with --set data.validation_path=, or take it from here on with {} "
+        "--accept-changed-data",
+        config.validation_path, command);
+  } else if (recorded.validation_data) {
+    io::fail(
+        "data.validation_path is empty, but the run was started with validation data of its own; "
+        "name it with --set data.validation_path=PATH, or go on without with {} "
+        "--accept-changed-data",
+        command);
+  }
 }
 
 Data::Data(const DataOptions& options) : options_(options) {
-  const DataConfig& source = options.source;
-  const DataFiles files = find_data_files(source);
-  if (!files.ignored.empty()) {
-    io::warn(
-        "data.path {}: its token shards are read, but not {}; set data.format = \"bytes\" to "
-        "train on text instead",
-        source.path, files.ignored);
-  }
-  if (files.format == DataFormat::kShards) {
-    source_ = std::make_unique<Shards>(files.shards, source.vocabulary);
-  } else {
-    source_ = std::make_unique<Bytes>(source);
-  }
+  const bool separate = !options.source.validation_path.empty();
+  if (!separate || !options.validation_only)
+    open_training(separate ? 0 : options.source.validation_share);
+  if (separate) open_validation();
+}
 
-  const std::uint64_t windows = source_->windows(options.sequence);
-  const bool validates = source.validation_share > 0;
-  const std::uint64_t needed = validates ? 2 : 1;
-  if (windows < needed) {
+void Data::open_training(double validation_share) {
+  const DataConfig& source = options_.source;
+  source_ = open_tokens(training_place(source));
+  DataSplit split = split_data(source_->split_source(), source.validation_split, validation_share,
+                               options_.sequence);
+  const bool validates = validation_share > 0;
+  if (split.train.count() == 0 || (validates && split.validation.count() == 0)) {
     io::fail("data.path {}: {} tokens are too short for {} of {} + 1 tokens; lower train.sequence",
              source.path, source_->tokens(),
              validates ? "a training and a validation window" : "a training window",
-             options.sequence);
+             options_.sequence);
   }
-  if (validates) {
-    const double wanted = std::round(static_cast<double>(windows) * source.validation_share);
-    validation_windows_ =
-        std::clamp<std::uint64_t>(static_cast<std::uint64_t>(wanted), 1, windows - 1);
+  train_ = std::move(split.train);
+  validation_ = std::move(split.validation);
+}
+
+void Data::open_validation() {
+  const DataPlace place = validation_place(options_.source);
+  validation_source_ = open_tokens(place);
+  if (source_ && validation_source_->format() != source_->format()) {
+    const auto kind = [](const TokenSource& of) {
+      return of.format() == DataFormat::kShards ? "token shards" : "text";
+    };
+    io::fail("{} {}: holds {}, but data.path {} holds {}; name data of the same kind", place.key,
+             place.path, kind(*validation_source_), options_.source.path, kind(*source_));
   }
-  train_windows_ = windows - validation_windows_;
+  validation_ = Windows(validation_source_->split_source().parts, options_.sequence);
+  if (validation_.count() == 0) {
+    io::fail(
+        "{} {}: {} tokens are too short for a validation window of {} + 1 tokens; lower "
+        "train.sequence",
+        place.key, place.path, validation_source_->tokens(), options_.sequence);
+  }
 }
 
 Data::~Data() = default;
 Data::Data(Data&&) noexcept = default;
 
-void Data::copy_window(std::uint64_t window, std::int64_t row, Batch& out) const {
+void Data::copy_window(const TokenSource& source, std::uint64_t position, std::int64_t row,
+                       Batch& out) const {
   const std::size_t size = static_cast<std::size_t>(options_.batch * options_.sequence);
   out.tokens.resize(size);
   out.targets.resize(size);
   const std::int64_t at = row * options_.sequence;
-  source_->copy(window, options_.sequence, out.tokens.data() + at, out.targets.data() + at);
+  std::vector<std::int32_t> window(static_cast<std::size_t>(options_.sequence) + 1);
+  source.read(position, window);
+  std::copy(window.begin(), window.end() - 1, out.tokens.begin() + at);
+  std::copy(window.begin() + 1, window.end(), out.targets.begin() + at);
 }
 
 void Data::train_batch(std::uint64_t step, std::int64_t micro, Batch& out) const {
-  CHECK(step >= 1 && micro >= 0 && micro < options_.micro_batches);
+  CHECK(trains() && step >= 1 && micro >= 0 && micro < options_.micro_batches);
   const std::uint64_t sequences = (step - 1) * static_cast<std::uint64_t>(options_.micro_batches) +
                                   static_cast<std::uint64_t>(micro);
   for (std::int64_t row = 0; row < options_.batch; ++row) {
     const std::uint64_t drawn =
         sequences * static_cast<std::uint64_t>(options_.batch) + static_cast<std::uint64_t>(row);
-    const std::uint64_t epoch = drawn / train_windows_;
-    copy_window(shuffled(mix(options_.seed, epoch), train_windows_, drawn % train_windows_), row,
-                out);
+    const std::uint64_t windows = train_.count();
+    const std::uint64_t window =
+        shuffled(mix(options_.seed, drawn / windows), windows, drawn % windows);
+    copy_window(*source_, train_.position(window), row, out);
   }
 }
 
 std::int64_t Data::validation_batches() const {
-  if (validation_windows_ == 0) return 0;
-  const std::uint64_t whole = validation_windows_ / static_cast<std::uint64_t>(options_.batch);
+  if (validation_.count() == 0) return 0;
+  const std::uint64_t whole = validation_.count() / static_cast<std::uint64_t>(options_.batch);
   // A part smaller than one batch still makes one; some windows then stand in it twice.
   return std::clamp<std::int64_t>(static_cast<std::int64_t>(whole), 1, options_.validation_batches);
 }
@@ -257,33 +149,38 @@ void Data::validation_batch(std::int64_t index, Batch& out) const {
   const std::uint64_t all = static_cast<std::uint64_t>(validation_batches() * options_.batch);
   for (std::int64_t row = 0; row < options_.batch; ++row) {
     const std::uint64_t number = static_cast<std::uint64_t>(index * options_.batch + row);
-    copy_window(train_windows_ + number * validation_windows_ / all, row, out);
+    copy_window(validation_source_ ? *validation_source_ : *source_,
+                validation_.position(number * validation_.count() / all), row, out);
   }
 }
 
 std::uint64_t Data::tokens() const {
-  return source_->tokens();
+  return all().tokens();
 }
 std::uint64_t Data::train_windows() const {
-  return train_windows_;
+  return train_.count();
 }
 std::uint64_t Data::validation_windows() const {
-  return validation_windows_;
+  return validation_.count();
 }
 
 double Data::epochs_before(std::uint64_t step) const {
   return static_cast<double>(step - 1) *
          static_cast<double>(options_.micro_batches * options_.batch) /
-         static_cast<double>(train_windows_);
+         static_cast<double>(train_.count());
 }
 
 DataFingerprint Data::fingerprint() const {
-  return source_->fingerprint();
+  return all().fingerprint();
+}
+std::optional<DataFingerprint> Data::validation_fingerprint() const {
+  if (!validation_source_) return {};
+  return validation_source_->fingerprint();
 }
 
 double Data::unigram_entropy() const {
   std::vector<std::uint64_t> histogram(static_cast<std::size_t>(options_.source.vocabulary));
-  source_->count(kEntropyTokens, histogram);
+  all().count(kEntropyTokens, histogram);
   double total = 0;
   for (const std::uint64_t count : histogram) total += static_cast<double>(count);
   double entropy = 0;

@@ -1,18 +1,21 @@
 // What the model reads: text as bytes or token shards, cut into windows, split and shuffled.
 //
-// The text is cut into windows of sequence + 1 tokens that overlap by one, so that every token is
-// predicted once an epoch. The last windows are the validation part. Training takes the others in
-// an order that is a pure function of (seed, step): the step is the whole cursor, and looking at a
-// later step's batch costs nothing but the copy.
+// A part of the data validates (data_split.h), or all of data.validation_path. Both parts are cut
+// into windows of sequence + 1 tokens. Training takes its windows in an order that is a pure
+// function of (seed, step): the step is the whole cursor, and looking at a later step's batch costs
+// nothing but the copy.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "engine/config.h"
+#include "engine/data_files.h"
+#include "engine/data_split.h"
 #include "engine/manifest.h"
 
 namespace mneme::engine {
@@ -24,13 +27,22 @@ struct DataOptions {
   std::int64_t micro_batches = 1;       // of a step
   std::int64_t validation_batches = 1;  // at most
   std::uint64_t seed = 0;
+  // With data.validation_path, data.path is left alone: there are no training batches, and what is
+  // said of all data is said of the validation data.
+  bool validation_only = false;
 };
 DataOptions data_options(const Config& config);
 
 // The checksum or size that differs makes other data of it; what to do about that is in the error.
-// `path` is the configuration's, `command` the one that would accept the data as it is.
+// `command` is the one that would accept the data as it is.
 void check_fingerprint(const DataFingerprint& recorded, const DataFingerprint& found,
-                       const std::string& path, const std::string& command);
+                       const DataPlace& place, const std::string& command);
+
+class Data;
+class TokenSource;
+// The same for all that `data` has read.
+void check_fingerprints(const RunRecord& recorded, const Data& data, const DataConfig& config,
+                        const std::string& command);
 
 // One micro-batch. targets[i] is the token that follows tokens[i].
 struct Batch {
@@ -40,8 +52,9 @@ struct Batch {
 
 class Data {
  public:
-  // Reads text into memory; opens shards. Throws Error naming data.path when it is missing, empty
-  // or too short for one window (and one of validation), or does not fit data.vocabulary.
+  // Reads text into memory; opens shards. Throws Error naming data.path or data.validation_path
+  // when it is missing, empty or too short for one window (of training, of validation), or does not
+  // fit data.vocabulary, and when one is text and the other shards.
   explicit Data(const DataOptions& options);
   ~Data();
   Data(Data&&) noexcept;
@@ -56,7 +69,7 @@ class Data {
   std::int64_t validation_batches() const;
   void validation_batch(std::int64_t index, Batch& out) const;
 
-  std::uint64_t tokens() const;  // of the whole source
+  std::uint64_t tokens() const;  // of all data.path
   std::uint64_t train_windows() const;
   std::uint64_t validation_windows() const;
   // Passes over the training part that are complete before `step` starts.
@@ -65,21 +78,29 @@ class Data {
   // What tells this data from any other: the size, and a checksum of every byte up to 1 GiB; of
   // more, of the sizes of the files and of blocks of 64 KiB spread evenly over them, 1 GiB in all.
   DataFingerprint fingerprint() const;
+  // The same of data.validation_path; none without one.
+  std::optional<DataFingerprint> validation_fingerprint() const;
 
   // Entropy of single tokens in nats, over the first 2^26 tokens at most: the loss of the best
   // model that sees no context.
   double unigram_entropy() const;
 
+  // Whether there are training batches (DataOptions::validation_only).
+  bool trains() const { return source_ != nullptr; }
+
  private:
-  class Source;
-  class Bytes;
-  class Shards;
-  void copy_window(std::uint64_t window, std::int64_t row, Batch& out) const;
+  void open_training(double validation_share);
+  void open_validation();
+  const TokenSource& all() const { return source_ ? *source_ : *validation_source_; }
+  // The window that begins at a position, as a row of a batch.
+  void copy_window(const TokenSource& source, std::uint64_t position, std::int64_t row,
+                   Batch& out) const;
 
   DataOptions options_;
-  std::unique_ptr<Source> source_;
-  std::uint64_t train_windows_ = 0;
-  std::uint64_t validation_windows_ = 0;
+  std::unique_ptr<TokenSource> source_;             // of data.path; null with validation_only
+  std::unique_ptr<TokenSource> validation_source_;  // of data.validation_path; null without one
+  Windows train_;
+  Windows validation_;
 };
 
 // Where position `position` of the shuffle `key` of `count` items leads: a permutation of

@@ -45,9 +45,9 @@ bool looks_like_shard(const std::string& path) {
   }
 }
 
-void look_for_shards(const std::string& folder, Contents& contents) {
+void look_for_shards(const DataPlace& place, Contents& contents) {
   std::error_code error;
-  fs::directory_iterator entry(folder, error);
+  fs::directory_iterator entry(place.path, error);
   for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
     std::error_code ignored;  // a link to nothing is no folder
     if (!is_named_shard(entry->path()) || entry->is_directory(ignored)) continue;
@@ -55,15 +55,16 @@ void look_for_shards(const std::string& folder, Contents& contents) {
     (io::is_token_shard(path) ? contents.shards : contents.strangers).push_back(path);
   }
   if (error) {
-    io::fail("data.path {}: cannot list the folder: {}", folder, io::errno_text(error.value()));
+    io::fail("{} {}: cannot list the folder: {}", place.key, place.path,
+             io::errno_text(error.value()));
   }
   std::ranges::sort(contents.shards);
   std::ranges::sort(contents.strangers);
 }
 
-void look_for_text(const DataConfig& config, Contents& contents) {
+void look_for_text(const DataPlace& place, Contents& contents) {
   std::error_code error;
-  fs::recursive_directory_iterator entry(config.path, fs::directory_options::skip_permission_denied,
+  fs::recursive_directory_iterator entry(place.path, fs::directory_options::skip_permission_denied,
                                          error);
   for (; !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
     std::error_code ignored;
@@ -74,8 +75,8 @@ void look_for_text(const DataConfig& config, Contents& contents) {
       if (entry.depth() == 0) continue;  // seen already
       if (contents.shard_below.empty() && looks_like_shard(path)) contents.shard_below = path;
     }
-    const bool is_text = config.extensions.empty() ||
-                         std::ranges::any_of(config.extensions, [&](const std::string& ending) {
+    const bool is_text = place.extensions.empty() ||
+                         std::ranges::any_of(place.extensions, [&](const std::string& ending) {
                            return path.ends_with(ending);
                          });
     if (!is_text) continue;
@@ -88,28 +89,28 @@ void look_for_text(const DataConfig& config, Contents& contents) {
   }
 }
 
-Contents look_into(const DataConfig& config) {
+Contents look_into(const DataPlace& place) {
   Contents contents;
-  look_for_shards(config.path, contents);
-  look_for_text(config, contents);
+  look_for_shards(place, contents);
+  look_for_text(place, contents);
   return contents;
 }
 
-DataFiles shards_of(const DataConfig& config, const Contents& contents) {
+DataFiles shards_of(const DataPlace& place, const Contents& contents) {
   if (!contents.strangers.empty()) {
-    io::fail("data.path {}: {} is no token shard, though named *.bin; move it elsewhere{}",
-             config.path, contents.strangers.front(),
+    io::fail("{} {}: {} is no token shard, though named *.bin; move it elsewhere{}", place.key,
+             place.path, contents.strangers.front(),
              contents.text_files > 0 ? fmt::format(", or {} to train on text", kAsBytes) : "");
   }
   if (contents.shards.empty()) {
     std::string way_out = "name one that does";
     if (!contents.shard_below.empty()) {
-      way_out =
-          fmt::format("one below does: set data.path = \"{}\"", folder_of(contents.shard_below));
+      way_out = fmt::format("one below does: set {} = \"{}\"", place.key,
+                            folder_of(contents.shard_below));
     } else if (contents.text_files > 0) {
       way_out = fmt::format("{} to train on its text", kAsBytes);
     }
-    io::fail("data.path {}: the folder holds no token shards (*.bin); {}", config.path, way_out);
+    io::fail("{} {}: the folder holds no token shards (*.bin); {}", place.key, place.path, way_out);
   }
   DataFiles files{DataFormat::kShards, contents.shards, {}};
   if (contents.text_files > 0) {
@@ -121,31 +122,31 @@ DataFiles shards_of(const DataConfig& config, const Contents& contents) {
   return files;
 }
 
-DataFiles guess(const DataConfig& config, const Contents& contents) {
-  if (!contents.shards.empty() || !contents.strangers.empty()) return shards_of(config, contents);
+DataFiles guess(const DataPlace& place, const Contents& contents) {
+  if (!contents.shards.empty() || !contents.strangers.empty()) return shards_of(place, contents);
   if (!contents.shard_below.empty()) {
-    io::fail("data.path {}: token shards are in a folder below; set data.path = \"{}\"{}",
-             config.path, folder_of(contents.shard_below),
+    io::fail("{} {}: token shards are in a folder below; set {} = \"{}\"{}", place.key, place.path,
+             place.key, folder_of(contents.shard_below),
              contents.text_files > 0 ? fmt::format(", or {} to train on text", kAsBytes) : "");
   }
   if (!contents.shard_as_text.empty()) {
     io::fail(
-        "data.path {}: {} is a token shard; give it the ending .bin, or {} to train on its "
+        "{} {}: {} is a token shard; give it the ending .bin, or {} to train on its "
         "bytes",
-        config.path, contents.shard_as_text, kAsBytes);
+        place.key, place.path, contents.shard_as_text, kAsBytes);
   }
   if (contents.text_files == 0) {
     io::fail(
-        "data.path {}: none of its {} files has an ending of data.extensions; set "
+        "{} {}: none of its {} files has an ending of data.extensions; set "
         "data.extensions, or [] for all files",
-        config.path, contents.files);
+        place.key, place.path, contents.files);
   }
   return {};
 }
 
-DataFiles single_file(const DataConfig& config) {
-  const DataFiles shard{DataFormat::kShards, {config.path}, {}};
-  switch (config.format) {
+DataFiles single_file(const DataPlace& place) {
+  const DataFiles shard{DataFormat::kShards, {place.path}, {}};
+  switch (place.format) {
     case DataFormat::kBytes:
       return {};
     case DataFormat::kShards:
@@ -153,42 +154,49 @@ DataFiles single_file(const DataConfig& config) {
     case DataFormat::kAuto:
       break;
   }
-  if (io::is_token_shard(config.path)) return shard;
-  if (fs::path(config.path).extension() == ".bin") {
-    io::fail("data.path {}: not a token shard, though named *.bin; {} to train on its bytes",
-             config.path, kAsBytes);
+  if (io::is_token_shard(place.path)) return shard;
+  if (fs::path(place.path).extension() == ".bin") {
+    io::fail("{} {}: not a token shard, though named *.bin; {} to train on its bytes", place.key,
+             place.path, kAsBytes);
   }
   return {};
 }
 
 }  // namespace
 
-DataFiles find_data_files(const DataConfig& config) {
-  if (config.path.empty()) {
-    io::fail("data.path is not set; name a text file, a folder of text or token shards");
+DataPlace training_place(const DataConfig& config) {
+  return {"data.path", config.path, config.extensions, config.format, config.vocabulary};
+}
+
+DataPlace validation_place(const DataConfig& config) {
+  return {"data.validation_path", config.validation_path, config.extensions, config.format,
+          config.vocabulary};
+}
+
+DataFiles find_data_files(const DataPlace& place) {
+  if (place.path.empty()) {
+    io::fail("{} is not set; name a text file, a folder of text or token shards", place.key);
   }
   std::error_code error;
   const fs::file_status status = io::retry_interrupted(
-      error, [&](std::error_code& code) { return fs::status(config.path, code); });
+      error, [&](std::error_code& code) { return fs::status(place.path, code); });
   if (status.type() == fs::file_type::not_found) {
-    io::fail(
-        "data.path {}: there is no such file or folder; name the data with --set data.path=PATH",
-        config.path);
+    io::fail("{} {}: there is no such file or folder; name the data with --set {}=PATH", place.key,
+             place.path, place.key);
   }
   if (status.type() == fs::file_type::none) {
-    io::fail("data.path {}: cannot look at it: {}", config.path, io::errno_text(error.value()));
+    io::fail("{} {}: cannot look at it: {}", place.key, place.path, io::errno_text(error.value()));
   }
-  if (fs::is_regular_file(status)) return single_file(config);
+  if (fs::is_regular_file(status)) return single_file(place);
   if (!fs::is_directory(status)) {
     io::fail(
-        "data.path {}: neither a file nor a folder; data is read more than once, copy it to a "
+        "{} {}: neither a file nor a folder; data is read more than once, copy it to a "
         "file",
-        config.path);
+        place.key, place.path);
   }
-  if (config.format == DataFormat::kBytes) return {};
-  const Contents contents = look_into(config);
-  return config.format == DataFormat::kShards ? shards_of(config, contents)
-                                              : guess(config, contents);
+  if (place.format == DataFormat::kBytes) return {};
+  const Contents contents = look_into(place);
+  return place.format == DataFormat::kShards ? shards_of(place, contents) : guess(place, contents);
 }
 
 }  // namespace mneme::engine

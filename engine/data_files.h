@@ -1,17 +1,29 @@
-// What data.path stands for: the files that hold the data, and whether they are text or token
-// shards.
+// What data.path and data.validation_path stand for: the files that hold the data, and whether they
+// are text or token shards.
 //
 // Shards are known by their first bytes, never by their name alone, so that text is not trained on
 // where shards are meant, nor shards read as text. Of a folder, shards are the *.bin files in it,
 // without hidden ones; text is looked for in the folders below, too.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
 #include "engine/config.h"
 
 namespace mneme::engine {
+
+// A place that data comes from, and the key that names it.
+struct DataPlace {
+  std::string key;  // "data.path", for messages
+  std::string path;
+  std::vector<std::string> extensions;
+  DataFormat format = DataFormat::kAuto;
+  std::int64_t vocabulary = 256;
+};
+DataPlace training_place(const DataConfig& config);
+DataPlace validation_place(const DataConfig& config);
 
 struct DataFiles {
   DataFormat format = DataFormat::kBytes;  // kBytes or kShards
@@ -20,9 +32,9 @@ struct DataFiles {
   std::string ignored;
 };
 
-// Throws Error naming data.path, the file that stands in the way, and the setting that helps: when
-// there is nothing there, when a *.bin file is no shard, and where data.format = "auto" cannot tell
-// what is meant.
-DataFiles find_data_files(const DataConfig& config);
+// Throws Error naming the key, the path, the file that stands in the way, and the setting that
+// helps: when there is nothing there, when a *.bin file is no shard, and where data.format = "auto"
+// cannot tell what is meant.
+DataFiles find_data_files(const DataPlace& place);
 
 }  // namespace mneme::engine

@@ -59,11 +59,15 @@ static void from_json(const Json& json, ScheduleSegment& segment) {
 
 static void to_json(Json& json, const RunRecord& run) {
   json = {{"id", run.id}, {"config", run.config}, {"data", run.data}, {"schedule", run.schedule}};
+  if (run.validation_data) json["validation_data"] = *run.validation_data;
 }
 static void from_json(const Json& json, RunRecord& run) {
   json.at("id").get_to(run.id);
   json.at("config").get_to(run.config);
   json.at("data").get_to(run.data);
+  if (json.contains("validation_data")) {
+    json.at("validation_data").get_to(run.validation_data.emplace());
+  }
   json.at("schedule").get_to(run.schedule);
 }
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -56,7 +57,8 @@ struct RunRecord {
   std::uint64_t id = 0;  // drawn at random when the run started; part of its tables' identities
   std::string config;    // the configuration of the newest checkpoint, as config.toml has it
   DataFingerprint data;
-  std::vector<ScheduleSegment> schedule;  // ascending, the first one from step 1 on
+  std::optional<DataFingerprint> validation_data;  // of data.validation_path; none without one
+  std::vector<ScheduleSegment> schedule;           // ascending, the first one from step 1 on
 };
 
 struct Manifest {

@@ -78,7 +78,7 @@ std::string RunDirectory::manifest_file() const {
 }
 
 Config RunDirectory::config(std::span<const std::string> overrides) const {
-  Config config = parse_config(manifest_.run.config, manifest_file(), overrides);
+  Config config = parse_recorded_config(manifest_.run.config, manifest_file(), overrides);
   config.run.directory = path_;
   return config;
 }

@@ -29,9 +29,13 @@ bool must_match_to_read(const std::string& key) {
          key == "run.seed" || is_schedule_key(key);
 }
 
-// Where the data lies is not part of what it is: its fingerprint tells that.
+// Where the data lies is not part of what it is: its fingerprint tells that (and whether there is
+// validation data of its own).
 bool must_match_to_train(const std::string& key) {
-  if (is_schedule_key(key) || key == "data.path" || key == "data.extensions") return false;
+  if (is_schedule_key(key) || key == "data.path" || key == "data.validation_path" ||
+      key == "data.extensions") {
+    return false;
+  }
   return must_match_to_read(key) || in_section(key, "optimizer") || in_section(key, "data") ||
          key == "train.batch" || key == "train.sequence" || key == "train.micro_batches";
 }

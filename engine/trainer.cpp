@@ -122,6 +122,7 @@ class Training {
     record_.id = draw_run_id();
     record_.config = to_toml(config_);
     record_.data = data_->fingerprint();
+    record_.validation_data = data_->validation_fingerprint();
     record_.schedule = continue_schedule({}, 0, config_);
     run_.emplace(config_, disk_, run_options());
     claim_ = RunClaim::start(disk_, config_.run.directory, record_.id, record_.config);
@@ -139,11 +140,11 @@ class Training {
     check_identity(directory.config(), config_, RunUse::kTrain, directory.manifest_file());
     data_.emplace(data_options(config_));
     record_ = manifest.run;
-    const DataFingerprint found = data_->fingerprint();
     if (!options_.accept_changed_data) {
-      check_fingerprint(record_.data, found, config_.data.path, "mneme resume " + path);
+      check_fingerprints(record_, *data_, config_.data, "mneme resume " + path);
     }
-    record_.data = found;
+    record_.data = data_->fingerprint();
+    record_.validation_data = data_->validation_fingerprint();
     record_.config = to_toml(config_);
     record_.schedule = continue_schedule(manifest.run.schedule, from.step, config_);
     run_.emplace(config_, disk_, run_options());

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -128,6 +129,7 @@ TEST_F(DataTest, AnEpochHasEveryTrainingWindowOnceAndNoValidationWindow) {
   std::iota(tokens.begin(), tokens.end(), std::uint16_t{0});
   DataOptions options = options_of(write_shard("a.bin", tokens));
   options.source.vocabulary = 4096;
+  options.source.validation_split = ValidationSplit::kTail;
   const Data data(options);
   EXPECT_EQ(data.tokens(), tokens.size());
   ASSERT_EQ(data.train_windows(), 216u);
@@ -195,6 +197,7 @@ TEST_F(DataTest, AFolderOfShardsIsReadInOrderWithoutCrossingShards) {
   DataOptions options = options_of(folder_.string());
   options.source.vocabulary = 10;
   options.source.validation_share = 0.5;
+  options.source.validation_split = ValidationSplit::kTail;
   const Data data(options);
   EXPECT_EQ(data.train_windows(), 2u);
   Batch batch;
@@ -361,6 +364,102 @@ TEST_F(DataTest, APipeIsNoData) {
                                      ": neither a file nor a folder; data is read more than once, "
                                      "copy it to a file");
   }
+}
+
+// Files in the order of their names, as languages are sorted: each gives validation its share.
+TEST_F(DataTest, ValidationComesFromEveryDocument) {
+  write("en.txt", std::string(40'000, 'e') + "\n");
+  write("fi.txt", std::string(20'000, 'f') + "\n");
+  write("zh.txt", std::string(20'000, 'z') + "\n");
+  DataOptions options = options_of(folder_.string());
+  options.validation_batches = 1'000'000;
+  const Data data(options);
+  std::map<std::int32_t, int> seen;
+  Batch batch;
+  for (std::int64_t index = 0; index < data.validation_batches(); ++index) {
+    data.validation_batch(index, batch);
+    for (const std::int32_t token : batch.tokens) ++seen[token];
+  }
+  EXPECT_NEAR(seen['e'], 4000, 400);
+  EXPECT_NEAR(seen['f'], 2000, 400);
+  EXPECT_NEAR(seen['z'], 2000, 400);
+  options.source.validation_split = ValidationSplit::kTail;
+  Data(options).validation_batch(0, batch);
+  EXPECT_EQ(std::ranges::count(batch.tokens, 'z'), std::ssize(batch.tokens));
+}
+
+TEST_F(DataTest, TrainingNeverSeesWhatValidates) {
+  // The number of a token is its value.
+  std::vector<std::uint16_t> tokens(60'000);
+  std::iota(tokens.begin(), tokens.end(), std::uint16_t{0});
+  write_shard("a.bin", {tokens.begin(), tokens.begin() + 20'001});
+  write_shard("b.bin", {tokens.begin() + 20'001, tokens.end()});
+  DataOptions options = options_of(folder_.string());
+  options.source.vocabulary = 65536;
+  options.validation_batches = 1'000'000;
+  const Data data(options);
+  std::set<std::int32_t> trained, validated;
+  Batch batch;
+  for (std::uint64_t step = 1; data.epochs_before(step) < 1; ++step) {
+    for (const std::int64_t micro : {0, 1}) {
+      data.train_batch(step, micro, batch);
+      trained.insert(batch.tokens.begin(), batch.tokens.end());
+      trained.insert(batch.targets.begin(), batch.targets.end());
+    }
+  }
+  for (std::int64_t index = 0; index < data.validation_batches(); ++index) {
+    data.validation_batch(index, batch);
+    validated.insert(batch.tokens.begin(), batch.tokens.end());
+    validated.insert(batch.targets.begin(), batch.targets.end());
+  }
+  EXPECT_NEAR(double(validated.size()), 6000, 300);
+  EXPECT_GT(trained.size(), 53'000u);
+  for (const std::int32_t token : validated) EXPECT_FALSE(trained.contains(token)) << token;
+}
+
+TEST_F(DataTest, ValidationDataOfItsOwnLeavesAllTheOtherToTraining) {
+  DataOptions options = options_of(write("text", std::string(1000, 'a')));
+  options.source.validation_path = write("other", std::string(100, 'b'));
+  const Data data(options);
+  EXPECT_EQ(data.train_windows(), 124u);
+  EXPECT_EQ(data.validation_windows(), 12u);
+  Batch batch;
+  data.train_batch(1, 0, batch);
+  EXPECT_EQ(batch.targets, std::vector<std::int32_t>(24, 'a'));
+  data.validation_batch(0, batch);
+  EXPECT_EQ(batch.targets, std::vector<std::int32_t>(24, 'b'));
+  EXPECT_EQ(data.fingerprint(), Data(options_of(options.source.path)).fingerprint());
+  EXPECT_EQ(data.validation_fingerprint(),
+            Data(options_of(options.source.validation_path)).fingerprint());
+  options.source.validation_share = 0;
+  EXPECT_EQ(Data(options).validation_windows(), 12u);
+
+  // To evaluate, the training data need not be there.
+  options.source.path = "/nowhere";
+  options.validation_only = true;
+  const Data only(options);
+  EXPECT_EQ(only.tokens(), 100u);
+  EXPECT_EQ(only.validation_batches(), 4);
+}
+
+TEST_F(DataTest, UnusableValidationDataIsAnErrorThatNamesItsKey) {
+  DataOptions options = options_of(write("text", numbered(1000)));
+  const auto error_with = [&](const std::string& path) {
+    options.source.validation_path = path;
+    return error_of(options);
+  };
+  EXPECT_EQ(error_with("/nowhere"),
+            "data.validation_path /nowhere: there is no such file or folder; name the data with "
+            "--set data.validation_path=PATH");
+  const std::string shorter = write("short", "8letters");
+  EXPECT_EQ(error_with(shorter), "data.validation_path " + shorter +
+                                     ": 8 tokens are too short for a validation window of 8 + 1 "
+                                     "tokens; lower train.sequence");
+  const std::string shard = write_shard("a.bin", std::vector<std::uint16_t>(100, 7));
+  EXPECT_EQ(error_with(shard), "data.validation_path " + shard +
+                                   ": holds token shards, but "
+                                   "data.path " +
+                                   options.source.path + " holds text; name data of the same kind");
 }
 
 TEST_F(DataTest, ASmallValidationPartStillMakesOneBatch) {

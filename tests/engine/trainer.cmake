@@ -5,4 +5,5 @@ mneme_test(trainer_test DEVICES
     trainer_changes_test.cpp
     trainer_resume_test.cpp
     trainer_tiering_test.cpp
+    trainer_validation_test.cpp
   LIBRARIES mneme_engine nlohmann_json::nlohmann_json)

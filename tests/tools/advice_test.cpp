@@ -206,6 +206,9 @@ TEST_F(Advice, ForSamplesAndEvaluations) {
   const std::string error = error_of({"eval", directory()});
   const std::string share = part_of(error, "give (--set data.validation_share=[0-9.]+)");
   expect_success({"eval", directory(), "--set", share.substr(share.find(' ') + 1)});
+  expect_says(error, "--set data.validation_path=PATH");
+  const std::string own = "data.validation_path=" + config_.data.path;
+  expect_success({"eval", directory(), "--set", own, "--set", "data.path=/nowhere"});
   const std::string none = error_of({"generate", directory()});
   EXPECT_EQ(part_of(none, "give (--tokens [0-9]+)"), "--tokens 100");
   expect_success({"generate", directory(), "--tokens", "100"});
@@ -285,6 +288,8 @@ TEST(AdviceTexts, AreAllTried) {
       "mneme resume \"",
       "mneme eval \"",
       "--set data.path=PATH",
+      "--set data.validation_path=",
+      "--set {}=PATH",
       "--accept-changed-data",
       "data.validation_share=0.05",
       "give --set",

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <string_view>
 
 #include "engine/data.h"
 #include "engine/evaluate.h"
@@ -17,23 +18,31 @@
 namespace mneme::tools {
 namespace {
 
+bool sets(const std::string& override, std::string_view key) {
+  if (!override.starts_with(key)) return false;
+  const std::size_t next = override.find_first_not_of(" \t", key.size());
+  return next != override.npos && override[next] == '=';
+}
+
 // The data to evaluate on. Data that a setting names is the caller's choice; the run's own must be
 // what it was.
 engine::Data open_data(const EvalOptions& options, const engine::RunDirectory& directory,
                        const engine::Config& config) {
-  engine::Data data(engine::data_options(config));
+  engine::DataOptions data_options = engine::data_options(config);
+  data_options.validation_only = true;
+  engine::Data data(data_options);
   if (data.validation_batches() == 0) {
     io::fail(
         "{}: data.validation_share is 0, there is nothing to evaluate on; give --set "
-        "data.validation_share=0.05",
+        "data.validation_share=0.05, or name other data with --set data.validation_path=PATH",
         options.directory);
   }
-  const bool named =
-      std::any_of(options.overrides.begin(), options.overrides.end(),
-                  [](const std::string& text) { return text.starts_with("data.path="); });
+  const bool named = std::ranges::any_of(options.overrides, [](const std::string& text) {
+    return sets(text, "data.path") || sets(text, "data.validation_path");
+  });
   if (!named && !options.accept_changed_data) {
-    engine::check_fingerprint(directory.manifest().run.data, data.fingerprint(), config.data.path,
-                              "mneme eval " + options.directory);
+    engine::check_fingerprints(directory.manifest().run, data, config.data,
+                               "mneme eval " + options.directory);
   }
   return data;
 }
