@@ -59,6 +59,7 @@ TEST(Arguments, EveryCommandFillsItsOptions) {
       parsed<ExportOptions>({"export", "runs/a", "-o", "a.safetensors", "--untouched"});
   EXPECT_EQ(exported.output, "a.safetensors");
   EXPECT_TRUE(exported.untouched);
+  EXPECT_EQ(parsed<CompletionOptions>({"completion", "zsh"}).shell, Shell::kZsh);
   const auto rows =
       parsed<BenchRowsOptions>({"bench", "rows", "--device-bytes", "3MiB", "--skew", "0.5"});
   EXPECT_EQ(rows.device_bytes, 3u << 20);
@@ -112,6 +113,8 @@ TEST(Arguments, WrongUsageIsOneLineAndExitStatusTwo) {
       {"resume"},
       {"eval", "a", "--step", "-1"},
       {"export", "a"},
+      {"completion"},
+      {"completion", "fish"},
       {"bench"},
       {"bench", "disc"},
       {"bench", "disk", "--file-bytes", "12XB"},
@@ -186,6 +189,7 @@ TEST(Arguments, EveryHelpPageHasAnExample) {
                                              {"verify"},
                                              {"inspect"},
                                              {"export"},
+                                             {"completion"},
                                              {"bench"},
                                              {"bench", "rows"},
                                              {"bench", "disk"},

@@ -1,5 +1,5 @@
 # `cmake --install` and, through cpack, a Debian package: the program, its configurations, its
-# documentation. Nothing else has install rules, so tests and libraries are never part of either.
+# documentation, its completions for shells. Nothing else has install rules, so tests and libraries are never part of either.
 include(GNUInstallDirs)
 
 # The toolkit's folder stays in the run path where the CUDA backend needs libraries from it. The
@@ -11,6 +11,9 @@ install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 # Where Debian's tools and people look for it.
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} RENAME copyright)
+configure_file(${CMAKE_SOURCE_DIR}/tools/cmake/install_completions.cmake.in
+               ${CMAKE_BINARY_DIR}/generated/install_completions.cmake @ONLY)
+install(SCRIPT ${CMAKE_BINARY_DIR}/generated/install_completions.cmake)
 
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
@@ -22,7 +25,8 @@ set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "trains transformers with product-key memo
 set(CPACK_PACKAGE_DESCRIPTION
     "mneme trains transformer language models whose product-key memory is larger than
 the memory of the GPU: hot rows in device memory, warm rows in host memory, cold
-rows on disk. The package holds the program, configurations and documentation.")
+rows on disk. The package holds the program, configurations and documentation.
+It needs a processor with AVX2.")
 set(CPACK_RESOURCE_FILE_LICENSE ${CMAKE_SOURCE_DIR}/LICENSE)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_SECTION science)

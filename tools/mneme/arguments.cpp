@@ -13,6 +13,7 @@
 #include "engine/config_reader.h"
 #include "io/check.h"
 #include "io/utf8.h"
+#include "tools/mneme/completion_scripts.h"
 #include "tools/mneme/grammar.h"
 #include "tools/mneme/version.h"
 
@@ -54,7 +55,7 @@ void add_json(CLI::App* app, bool& json) {
 // --set KEY=VALUE, and --device as a short form of one of them.
 void add_overrides(CLI::App* app, std::vector<std::string>& overrides) {
   app->add_option("--set", overrides, "Override a key of the configuration; repeat for more")
-      ->type_name("KEY=VALUE")
+      ->type_name(kSettingType)
       ->allow_extra_args(false)
       ->check([](const std::string& text) {
         return text.find('=') == std::string::npos
@@ -89,6 +90,7 @@ class Grammar {
  public:
   Grammar();
   Arguments parse(std::vector<std::string> arguments);
+  const CLI::App& app() const { return app_; }
 
  private:
   template <typename Options>
@@ -98,6 +100,7 @@ class Grammar {
   }
   void add_runs();
   void add_checkpoints();
+  void add_completion();
 
   CLI::App app_{"Trains transformers whose product-key memory is larger than the GPU's memory.",
                 "mneme"};
@@ -114,7 +117,7 @@ void add_signals(CLI::App* app) {
 }
 
 void add_directory(CLI::App* app, std::string& directory) {
-  app->add_option("DIR", directory, "Folder of the run")->required();
+  app->add_option("DIR", directory, "Folder of the run")->required()->type_name(kFolderType);
 }
 
 void add_step(CLI::App* app, std::optional<std::uint64_t>& step) {
@@ -161,7 +164,7 @@ void Grammar::add_runs() {
                       "mneme train configs/quickstart.toml --set train.steps=50", train);
   add_signals(app);
   auto help = std::make_shared<std::string>();
-  app->add_option("CONFIG", train->config, "Configuration, a TOML file");
+  app->add_option("CONFIG", train->config, "Configuration, a TOML file")->type_name(kTomlType);
   add_overrides(app, train->overrides);
   CLI::Option* help_config =
       app->add_option("--help-config", *help, "List the configuration's keys (text or markdown)")
@@ -236,10 +239,20 @@ void Grammar::add_checkpoints() {
   app = add(app_, "export", "Write a checkpoint as safetensors",
             "mneme export runs/quickstart --output quickstart.safetensors", exporting);
   add_directory(app, exporting->directory);
-  app->add_option("-o,--output", exporting->output, "File to write")->required();
+  app->add_option("-o,--output", exporting->output, "File to write")
+      ->required()
+      ->type_name(kFileType);
   add_step(app, exporting->step);
   app->add_flag("--untouched", exporting->untouched,
                 "Write the whole value table, also rows that nothing has touched");
+}
+
+void Grammar::add_completion() {
+  const auto completion = std::make_shared<CompletionOptions>();
+  CLI::App* app =
+      add(app_, "completion", "Print what completes this command line in a shell",
+          "mneme completion bash > ~/.local/share/bash-completion/completions/mneme", completion);
+  add_choice(app, "SHELL", completion->shell, "The shell")->required()->default_str("");
 }
 
 Grammar::Grammar() {
@@ -260,6 +273,7 @@ Grammar::Grammar() {
   add_runs();
   add_checkpoints();
   add_bench_commands(app_, command_);
+  add_completion();
 }
 
 Arguments Grammar::parse(std::vector<std::string> arguments) {
@@ -282,6 +296,13 @@ Arguments Grammar::parse(std::vector<std::string> arguments) {
 
 Arguments parse_arguments(const std::vector<std::string>& arguments) {
   return Grammar().parse(arguments);
+}
+
+std::string completion_script(Shell shell) {
+  const Grammar grammar;
+  const std::vector<CompletedCommand> commands = completed_commands(grammar.app());
+  return shell == Shell::kBash ? bash_completion(commands, completed_keys())
+                               : zsh_completion(commands, completed_keys());
 }
 
 }  // namespace mneme::tools

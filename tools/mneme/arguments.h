@@ -19,4 +19,7 @@ struct Arguments {
 // arguments: without the program's name. Never prints, never throws for wrong usage.
 Arguments parse_arguments(const std::vector<std::string>& arguments);
 
+// A script that completes the grammar in that shell.
+std::string completion_script(Shell shell);
+
 }  // namespace mneme::tools

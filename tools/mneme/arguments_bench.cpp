@@ -31,7 +31,9 @@ void add_rows(CLI::App& bench, std::optional<Command>& command) {
                               {"rows", "Forward, lookup gradients and update of value rows alone",
                                "mneme bench rows --tokens 512 --rows-per-token 128 --rows 1000000"},
                               rows);
-  app->add_option("--path", rows->path, "Folder of the rows file")->capture_default_str();
+  app->add_option("--path", rows->path, "Folder of the rows file")
+      ->capture_default_str()
+      ->type_name(kFolderType);
   app->add_option("--rows", rows->rows, "Rows of the table")
       ->capture_default_str()
       ->transform(whole_number(1, kMostRows));
@@ -80,7 +82,8 @@ void add_disk(CLI::App& bench, std::optional<Command>& command) {
                                "--read-share 0.5"},
                               disk);
   app->add_option("--path", disk->path, "File to write, read and remove again")
-      ->capture_default_str();
+      ->capture_default_str()
+      ->type_name(kFileType);
   add_bytes(app, "--file-bytes", disk->file_bytes, "Size of the file");
   app->add_option("--record-bytes", disk->record_bytes, "Size of one transfer")
       ->capture_default_str()
@@ -118,7 +121,9 @@ void add_model(CLI::App& bench, std::optional<Command>& command) {
                                "mneme bench model configs/h200-4096-device-25.toml --fill-rows "
                                "--token-skew 1 --warm-up 50"},
                               model);
-  app->add_option("CONFIG", model->config, "Configuration, a TOML file")->required();
+  app->add_option("CONFIG", model->config, "Configuration, a TOML file")
+      ->required()
+      ->type_name(kTomlType);
   add_overrides(app, model->overrides);
   app->add_option("--steps", model->steps, "Steps to measure")
       ->capture_default_str()

@@ -7,6 +7,7 @@
 // returns the exit status. main() finds out whether the result arrived.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "engine/config.h"
+#include "io/enum_names.h"
 
 namespace mneme::tools {
 
@@ -63,6 +65,16 @@ struct ExportOptions {
   std::optional<std::uint64_t> step;
   std::string output;      // safetensors file
   bool untouched = false;  // write the whole table, rows that nothing has touched generated
+};
+
+enum class Shell { kBash, kZsh };
+
+constexpr auto enum_names(Shell) {
+  return std::to_array<io::EnumName<Shell>>({{"bash", Shell::kBash}, {"zsh", Shell::kZsh}});
+}
+
+struct CompletionOptions {
+  Shell shell = Shell::kBash;
 };
 
 struct BenchRowsOptions {
@@ -117,9 +129,10 @@ struct BenchModelOptions {
   bool json = false;
 };
 
-using Command = std::variant<TrainOptions, ConfigHelpOptions, ResumeOptions, EvalOptions,
-                             GenerateOptions, VerifyOptions, InspectOptions, ExportOptions,
-                             BenchRowsOptions, BenchDiskOptions, BenchModelOptions>;
+using Command =
+    std::variant<TrainOptions, ConfigHelpOptions, ResumeOptions, EvalOptions, GenerateOptions,
+                 VerifyOptions, InspectOptions, ExportOptions, CompletionOptions, BenchRowsOptions,
+                 BenchDiskOptions, BenchModelOptions>;
 
 int run_train(const TrainOptions& options);
 int run_config_help(const ConfigHelpOptions& options);
@@ -129,6 +142,7 @@ int run_generate(const GenerateOptions& options);
 int run_verify(const VerifyOptions& options);
 int run_inspect(const InspectOptions& options);
 int run_export(const ExportOptions& options);
+int run_completion(const CompletionOptions& options);
 int run_bench_rows(const BenchRowsOptions& options);
 int run_bench_disk(const BenchDiskOptions& options);
 int run_bench_store(const BenchDiskOptions& options);  // those with through_store

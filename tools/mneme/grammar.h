@@ -15,6 +15,12 @@
 
 namespace mneme::tools {
 
+// Names of types, shown by help pages and known to completion_table.cpp.
+inline constexpr const char* kFileType = "FILE";
+inline constexpr const char* kTomlType = "FILE.toml";
+inline constexpr const char* kFolderType = "FOLDER";
+inline constexpr const char* kSettingType = "KEY=VALUE";
+
 struct CommandText {
   const char* name;
   const char* description;

@@ -30,6 +30,7 @@ struct Run {
   int operator()(const VerifyOptions& options) const { return run_verify(options); }
   int operator()(const InspectOptions& options) const { return run_inspect(options); }
   int operator()(const ExportOptions& options) const { return run_export(options); }
+  int operator()(const CompletionOptions& options) const { return run_completion(options); }
   int operator()(const BenchRowsOptions& options) const { return run_bench_rows(options); }
   int operator()(const BenchDiskOptions& options) const {
     return options.through_store ? run_bench_store(options) : run_bench_disk(options);
