@@ -11,13 +11,16 @@
 namespace mneme::engine {
 namespace {
 
-// Fails with the place of the first of `names` that was set; the others are at their defaults.
+// Fails with the place of the first of `names` that was set, by --set rather than in a file; the
+// others are at their defaults.
 template <typename... Args>
 [[noreturn]] void reject(const KeyPlaces& places, std::initializer_list<const char*> names,
                          fmt::format_string<Args...> format, Args&&... args) {
   const std::string message = fmt::format(format, std::forward<Args>(args)...);
-  for (const char* name : names) {
-    if (const auto place = places.find(name); place != places.end()) {
+  for (const bool by_override : {true, false}) {
+    for (const char* name : names) {
+      const auto place = places.find(name);
+      if (place == places.end() || (by_override && !place->second.starts_with("--set "))) continue;
       io::fail("{}: {}: {}", place->second, name, message);
     }
   }
@@ -103,8 +106,10 @@ void check_memory(const Config& config, const KeyPlaces& places) {
 void check_train(const Config& config, const KeyPlaces& places) {
   const TrainConfig& train = config.train;
   if (train.schedule != ScheduleKind::kConstant && train.warmup_steps > train.steps) {
-    reject(places, {"train.warmup_steps", "train.steps"}, "{} warm-up steps in a run of {} steps",
-           train.warmup_steps, train.steps);
+    reject(places, {"train.warmup_steps", "train.steps"},
+           "{} warm-up steps in a run of {} steps; shorten the warm-up as well, for instance with "
+           "--set train.warmup_steps={}",
+           train.warmup_steps, train.steps, train.steps / 10);
   }
   // Products are compared by division, so that none can overflow.
   constexpr std::int64_t kMostTokens = std::int64_t{1} << 28;

@@ -56,6 +56,13 @@ struct ValueRates {
   ScheduleOptions options;
 };
 
+// A configuration as it was in a segment of the run.
+Config config_in(const ScheduleSegment& segment, const Config& config) {
+  std::vector<std::string> settings;
+  for (const auto& [key, value] : segment.keys) settings.push_back(key + "=" + value);
+  return parse_config(to_toml(config), "the schedule of the run", settings);
+}
+
 }  // namespace
 
 void check_identity(const Config& recorded, const Config& wanted, RunUse use,
@@ -86,14 +93,31 @@ std::vector<ScheduleSegment> continue_schedule(std::span<const ScheduleSegment> 
   return segments;
 }
 
+std::string describe_schedule_change(std::span<const ScheduleSegment> segments,
+                                     std::uint64_t completed_steps, const Config& config) {
+  const bool changed = segments.size() > 1 && segments.back().first_step == completed_steps + 1;
+  if (!changed) return {};
+  const ScheduleSegment& before = segments[segments.size() - 2];
+  std::string keys;
+  for (const auto& [key, value] : segments.back().keys) {
+    const auto old = before.keys.find(key);
+    if (old == before.keys.end() || old->second == value) continue;
+    keys += fmt::format("{}{} is {} (was {})", keys.empty() ? "" : ", ", key, value, old->second);
+  }
+  const auto dense_rate = [](const Config& of, std::uint64_t step) {
+    return learning_rate(schedule_options(of.train, of.optimizer.learning_rate), step);
+  };
+  return fmt::format(
+      "from step {} on {}; optimizer.learning_rate goes on at {:.3g}, it was {:.3g} in step {}",
+      completed_steps + 1, keys, dense_rate(config, completed_steps + 1),
+      dense_rate(config_in(before, config), completed_steps), completed_steps);
+}
+
 memory::Schedule value_schedule(std::span<const ScheduleSegment> segments, const Config& config) {
   CHECK(!segments.empty() && segments.front().first_step == 1);
-  const std::string text = to_toml(config);
   std::vector<ValueRates> rates;
   for (const ScheduleSegment& segment : segments) {
-    std::vector<std::string> settings;
-    for (const auto& [key, value] : segment.keys) settings.push_back(key + "=" + value);
-    const Config then = parse_config(text, "the schedule of the run", settings);
+    const Config then = config_in(segment, config);
     rates.push_back(
         {segment.first_step, schedule_options(then.train, then.memory.optimizer.learning_rate)});
   }

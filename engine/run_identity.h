@@ -23,9 +23,16 @@ enum class RunUse {
 void check_identity(const Config& recorded, const Config& wanted, RunUse use,
                     const std::string& manifest);
 
-// The segments of a run that goes on after `completed_steps` with a configuration.
+// The segments of a run that goes on after `completed_steps` with a configuration. The steps up to
+// there keep the rates that they were taken with; those from there on follow the configuration's
+// schedule as if the whole run had. So train.steps may grow and shrink: with a constant schedule
+// the rates stay, with a linear or cosine one they fall towards the new end.
 std::vector<ScheduleSegment> continue_schedule(std::span<const ScheduleSegment> past,
                                                std::uint64_t completed_steps, const Config& config);
+// What changes after `completed_steps`, for people, with the learning rate before and after; empty
+// where the run goes on as it was. `segments` are those that continue_schedule() made.
+std::string describe_schedule_change(std::span<const ScheduleSegment> segments,
+                                     std::uint64_t completed_steps, const Config& config);
 // The learning rate of values in every step of the run.
 memory::Schedule value_schedule(std::span<const ScheduleSegment> segments, const Config& config);
 

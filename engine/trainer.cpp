@@ -138,6 +138,7 @@ class Training {
     const Manifest& manifest = directory.manifest();
     const CheckpointEntry& from = directory.checkpoint(options_.step);
     check_identity(directory.config(), config_, RunUse::kTrain, directory.manifest_file());
+    check_steps_left(directory, from.step);
     data_.emplace(data_options(config_));
     record_ = manifest.run;
     if (!options_.accept_changed_data) {
@@ -147,11 +148,28 @@ class Training {
     record_.validation_data = data_->validation_fingerprint();
     record_.config = to_toml(config_);
     record_.schedule = continue_schedule(manifest.run.schedule, from.step, config_);
+    const std::string change = describe_schedule_change(record_.schedule, from.step, config_);
+    if (!change.empty()) io::info("{}", change);
     run_.emplace(config_, disk_, run_options());
     completed_ = run_->load(manifest, from.step).step;
     saved_ = completed_;
     write_config_file(directory);
     metrics_.emplace(disk_, metrics_path(path), from.metrics, completed_);
+  }
+
+  // A run that is complete may be resumed, and stays as it is; one that is longer than asked for
+  // cannot become shorter.
+  void check_steps_left(const RunDirectory& directory, std::uint64_t step) const {
+    if (step <= static_cast<std::uint64_t>(config_.train.steps)) return;
+    std::string earlier;
+    for (const CheckpointEntry& entry : directory.manifest().checkpoints) {
+      if (entry.step >= static_cast<std::uint64_t>(config_.train.steps)) break;
+      earlier = fmt::format(", or go on from an earlier checkpoint with --step {}", entry.step);
+    }
+    io::fail(
+        "{}: train.steps is {}, but the checkpoint is of step {}; set train.steps to {} or "
+        "more{}",
+        config_.run.directory, config_.train.steps, step, step, earlier);
   }
 
   RunOptions run_options() const { return {.id = record_.id, .schedule = record_.schedule}; }

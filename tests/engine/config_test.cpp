@@ -195,8 +195,10 @@ TEST(Config, ImpossibleSizesAreRejectedWhereTheyWereSet) {
   EXPECT_EQ(error_of(memory, {"tiers.device_bytes=0"}),
             "--set tiers.device_bytes=0: tiers.device_bytes: a memory needs a device tier; give "
             "it a budget such as \"64MiB\", at least 25200 bytes");
-  EXPECT_EQ(error_of("[train]\nsteps = 3"),
-            "run.toml:2: train.steps: 20 warm-up steps in a run of 3 steps");
+  EXPECT_EQ(
+      error_of("[train]\nsteps = 3"),
+      "run.toml:2: train.steps: 20 warm-up steps in a run of 3 steps; shorten the warm-up as well, "
+      "for instance with --set train.warmup_steps=0");
   EXPECT_EQ(error_of("[train]\nbatch = 1048576\nsequence = 1048576"),
             "run.toml:2: train.batch: a micro-batch of 1048576 x 1048576 tokens is beyond "
             "268435456; use more train.micro_batches");

@@ -197,6 +197,21 @@ TEST_F(Advice, ForShards) {
   expect_success(train_anew(without));
 }
 
+TEST_F(Advice, ForTheLengthOfARun) {
+  config_.checkpoint.keep = 3;
+  write_config();
+  train_until(5);  // keeps 2, 4 and 5
+  std::string error = error_of({"resume", directory(), "--set", "train.steps=3"});
+  expect_success({"resume", directory(), "--set", "train.steps=3", "--step",
+                  part_of(error, "with --step ([0-9]+)")});
+  error = error_of(train_anew({"train.steps=20", "train.warmup_steps=30"}));
+  EXPECT_EQ(part_of(error, "with --set (train.warmup_steps=[0-9]+)"), "train.warmup_steps=2");
+  expect_success(train_anew({"train.steps=4", "train.warmup_steps=0"}));
+  // The setting of this command is at fault, not the run's recorded configuration.
+  error = error_of({"resume", directory(), "--set", "train.steps=1"});
+  expect_says(error, "error: --set train.steps=1: train.steps: 2 warm-up steps");
+}
+
 TEST_F(Advice, ForSamplesAndEvaluations) {
   const Words empty = {"sample.prompt=", "sample.tokens=4"};
   expect_says(error_of(train_anew(empty)), "set sample.prompt, or sample.tokens = 0");
@@ -301,6 +316,9 @@ TEST(AdviceTexts, AreAllTried) {
       "--reuse takes",
       "`mneme train --help-config` lists",
       "--set train.steps=100",
+      "--set train.warmup_steps={}",
+      "with --step {}",
+      "set train.steps to {}",
       "(see {} --help)",
       "--set needs KEY=VALUE",
       "\"--set KEY=VALUE\"",
