@@ -10,9 +10,12 @@
 namespace mneme::kernels::cpu {
 namespace {
 
-// The scores are dealt out to as many piles as this; the top-th best of the piles' maxima is a
-// lower bound of the top-th best score, and few scores reach it.
-constexpr std::int64_t kFewPiles = 64;
+// The scores are dealt out to piles; the top-th best of the piles' maxima is a lower bound of the
+// top-th best score, and few scores reach it. More piles make a closer bound, which takes longer to
+// find and pays where many scores would reach a looser one.
+constexpr std::int64_t kFewPiles = 16;  // for few scores of at most kFewScores
+constexpr std::int64_t kFewScores = 256;
+constexpr std::int64_t kPiles = 64;
 constexpr std::int64_t kManyPiles = 256;
 
 // Order-preserving: a larger float has a smaller number. Zeros of both signs are equal.
@@ -24,17 +27,17 @@ float from_descending_bits(std::uint32_t key) {
   return std::bit_cast<float>((key & 0x80000000u) != 0 ? key : ~key & 0x7fffffffu);
 }
 
-// maxima[p] = max of scores[p + i piles]; returns whether any score is NaN.
-template <std::int64_t kPiles>
+// maxima[p] = max of scores[p + i kCount]; returns whether any score is NaN.
+template <std::int64_t kCount>
 bool find_maxima(const float* scores, std::int64_t count, float* maxima) {
   return vectorised([=]() MNEME_VECTORISE {
-    for (std::int64_t p = 0; p < kPiles; ++p) {
+    for (std::int64_t p = 0; p < kCount; ++p) {
       maxima[p] = -std::numeric_limits<float>::infinity();
     }
     std::int32_t nan = 0;
     std::int64_t begin = 0;
-    for (; begin + kPiles <= count; begin += kPiles) {
-      for (std::int64_t p = 0; p < kPiles; ++p) {
+    for (; begin + kCount <= count; begin += kCount) {
+      for (std::int64_t p = 0; p < kCount; ++p) {
         const float x = scores[begin + p];
         maxima[p] = x > maxima[p] ? x : maxima[p];
         nan |= x != x ? 1 : 0;
@@ -42,7 +45,7 @@ bool find_maxima(const float* scores, std::int64_t count, float* maxima) {
     }
     for (; begin < count; ++begin) {
       const float x = scores[begin];
-      float& highest = maxima[begin % kPiles];
+      float& highest = maxima[begin % kCount];
       highest = x > highest ? x : highest;
       nan |= x != x ? 1 : 0;
     }
@@ -80,11 +83,11 @@ std::int64_t collect(const float* scores, std::int64_t count, float bound, std::
   return found;
 }
 
-template <std::int64_t kPiles>
+template <std::int64_t kCount>
 bool find_bound(const float* scores, std::int64_t count, std::int64_t top, float& bound) {
-  float maxima[kPiles];
-  if (find_maxima<kPiles>(scores, count, maxima)) return false;
-  std::nth_element(maxima, maxima + top - 1, maxima + kPiles, std::greater<float>());
+  float maxima[kCount];
+  if (find_maxima<kCount>(scores, count, maxima)) return false;
+  std::nth_element(maxima, maxima + top - 1, maxima + kCount, std::greater<float>());
   bound = maxima[top - 1];
   return true;
 }
@@ -94,8 +97,11 @@ bool find_bound(const float* scores, std::int64_t count, std::int64_t top, float
 void find_half_top(const float* scores, std::int64_t count, std::int64_t top,
                    std::uint64_t* scratch, HalfTop& out) {
   float bound = -std::numeric_limits<float>::infinity();
-  out.has_nan = !(top <= kFewPiles ? find_bound<kFewPiles>(scores, count, top, bound)
-                                   : find_bound<kManyPiles>(scores, count, top, bound));
+  const bool few = top <= kFewPiles / 2 && count <= kFewScores;
+  const bool comparable = few             ? find_bound<kFewPiles>(scores, count, top, bound)
+                          : top <= kPiles ? find_bound<kPiles>(scores, count, top, bound)
+                                          : find_bound<kManyPiles>(scores, count, top, bound);
+  out.has_nan = !comparable;
   if (out.has_nan) return;
   const std::int64_t found = collect(scores, count, bound, scratch);
   if (found > 4 * top) {
