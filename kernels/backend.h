@@ -1,10 +1,20 @@
-// The seam to a device. One pure virtual interface: a backend that lacks an operation does not
-// compile. The CPU backend is the reference; CUDA follows operation by operation under the same
-// file names. A Backend knows nothing of tiers, layers or models.
+// The interface to a device: memory, streams, events, and every operation that a model needs. There
+// are two backends, cpu/ and cuda/, with the same operation in a file of the same name. All
+// operations are pure virtual, so that a backend which lacks one does not compile. A backend knows
+// nothing of tiers, layers or models.
 //
-// Operations are queued on a stream and run later; errors of queued work surface at
-// Stream::synchronize() and travel with events (memory.h). Scratch memory that an operation needs
-// belongs to its stream and is kept.
+//   memory.h          memory, streams, events, and how failures of queued work are reported
+//   dense_ops.h       matrix products, attention, norms, loss, AdamW of the dense parameters
+//   key_ops.h         product-key search
+//   row_ops.h         rows of a value table: gather, gradients, optimiser, records
+//   residency_ops.h   where rows are: look-up, free slots, victims
+//
+// Calling an operation queues it on a stream and returns; it runs later, after what was queued on
+// that stream before. Pointers that it is given are device memory unless said otherwise, and must
+// stay valid until it has run. An error of queued work is thrown by Stream::synchronize().
+// Temporary memory of an operation belongs to its stream, which keeps it for the next one.
+//
+// Threads: one thread at a time queues work on a stream.
 #pragma once
 
 #include <cstddef>
@@ -25,41 +35,45 @@ class Backend : public DenseOps, public KeyOps, public RowOps, public ResidencyO
  public:
   virtual std::string name() const = 0;  // "cpu (2 threads, AVX-512)"
 
-  // The type in which a model keeps activations and copies of its weights for matrix products.
+  // The type of activations, and of the copies of weights that matrix products read.
   virtual FloatType compute_type() const = 0;
 
-  // Zeroed memory, 64-byte aligned (device) or page aligned (pinned host). Large allocations cost
-  // nothing until they are touched on the CPU backend. Throws Error: what was asked, what is free.
+  // Zeroed memory, aligned to 64 bytes (device) or to a page (pinned host). On the CPU backend
+  // pages of large allocations take no memory before they are written. Throws Error when there is
+  // too little, with the bytes wanted and the bytes free.
   virtual Buffer allocate(std::size_t bytes, MemoryKind kind) = 0;
   virtual std::unique_ptr<Stream> create_stream() = 0;
   virtual std::unique_ptr<Event> create_event() = 0;
 
-  // Between any two kinds of memory.
+  // source and target: device or pinned host memory, in any combination.
   virtual void copy(Stream& stream, void* target, const void* source, std::size_t bytes) = 0;
   virtual void zero(Stream& stream, void* target, std::size_t bytes) = 0;
 
  protected:
   friend class Buffer;
-  // Waits for everything queued on the backend's streams, as cudaFree does, then frees.
+  // Frees what allocate() returned, after everything queued on any stream of the backend has run,
+  // as cudaFree does.
   virtual void release(void* data, std::size_t bytes, MemoryKind kind) noexcept = 0;
 };
 
 struct CpuOptions {
-  int threads = 0;  // 0: all cores that the process may use
+  int threads = 0;  // that run operations; 0: as many as the process may use cores
 };
 std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options = {});
 
 struct CudaOptions {
-  int device = 0;
-  // Device memory taken at the start, for everything; 0: what is free less 1 GiB.
+  int device = 0;  // which GPU, counted from 0
+  // Device memory that the backend takes when it is made; every allocation is a part of it. 0: all
+  // that is free but 1 GiB.
   std::size_t arena_bytes = 0;
-  // kF32 is a mode for tests: nothing is rounded to bf16, and matrix products are slow.
+  // kF32 is meant for tests: nothing is rounded to bf16, and matrix products are slow.
   FloatType compute_type = FloatType::kBF16;
-  // The most multiprocessors that moving records between host and device occupies, each way. At
-  // least 1. The others are left to what runs on other streams meanwhile.
+  // The most multiprocessors that kernels occupy which move records between host and device, for
+  // each direction; at least 1. The rest is free for other streams.
   int transfer_multiprocessors = 16;
 };
-// Why make_cuda_backend() would throw for want of a device, driver or build; empty when it can try.
+// Empty when make_cuda_backend() can try. Otherwise what is missing: the CUDA backend in this
+// build, a driver or a device.
 std::string cuda_unavailable(int device = 0);
 // Throws Error when there is no usable device or too little memory on it.
 std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options = {});

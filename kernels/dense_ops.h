@@ -6,8 +6,7 @@
 // float32. Sums are float32 or wider whatever the type. Every operation is queued on the stream and
 // returns at once; its pointers are device memory that must stay valid until it has run. Reductions
 // have a fixed order that depends on shapes only, never on the number of threads. `accumulate`
-// means out += result instead of out = result. Formulas: SPEC.md as repeated in
-// docs/architecture.md.
+// means out += result instead of out = result. Formulas: docs/SPEC.md.
 #pragma once
 
 #include <cstdint>

@@ -1,13 +1,18 @@
 // Device memory, streams and events: how work is ordered on one device.
 //
-// Errors. Nothing may read what failed work has not written. Where work behind a failure is skipped
-// (the CPU backend), an event recorded there carries the failure: it comes out of the event's
-// synchronize() and seconds_since(), and a stream that waits for the event fails with it, as if its
-// own work had. Each failed stream works again once its own synchronize() has thrown, and what it
-// records from then on is clean. Where work behind a failure still runs (CUDA), operations that
-// meet bad input report it to their own stream and write values that all others can take; memory
-// that they need is taken when they are queued, so that its want is the caller's exception; and a
-// fault of the device fails everything that follows on it.
+// Failures of queued work. Nothing may compute with what failed work has not written:
+//
+//                                   CPU backend                      CUDA backend
+//   later work of the stream        is skipped                       runs; operations that met bad
+//                                                                    input wrote harmless values
+//   an event recorded there         carries the failure: its         is an ordinary event
+//                                   synchronize() and
+//                                   seconds_since() throw it
+//   a stream that waits for it      fails with it, too               goes on
+//   Stream::synchronize()           throws, once; then the stream    throws, once
+//                                   works again
+//   too little temporary memory     the same as any failure          thrown when work is queued
+//   a fault of the device           -                                fails all that follows on it
 #pragma once
 
 #include <cstddef>

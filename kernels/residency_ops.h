@@ -1,7 +1,8 @@
-// The step plan of the tiers, in bulk: the fourth part of the Backend interface. Where each row of
-// a table is, which slots of the two tiers in memory are free, and every decision about them lie in
-// device memory; the host learns counts, and the lists of what it must fetch or write itself. Built
-// from sort, scan and select over an execution policy, so that CPU and GPU share one source.
+// The fourth part of the Backend interface: which rows are where, and which of them move. Where
+// each row of a table is, and which slots of the device and the host tier are free, is kept in
+// device memory, and decided there in bulk. The host learns counts, and the lists of rows that it
+// has to read or write itself. The operations are built from sorts, scans and selections over an
+// execution policy (algorithms.h), so that CPU and GPU share one source.
 #pragma once
 
 #include <cstdint>
@@ -16,9 +17,9 @@ namespace mneme::kernels {
 // Bits of SlotTable::state. A record without kDirty and kOnDisk still has its initial value.
 inline constexpr std::uint8_t kDirty = 1;       // differs from its copy on disk or initial value
 inline constexpr std::uint8_t kOnDisk = 2;      // the row has a disk slot
-inline constexpr std::uint8_t kPrefetched = 4;  // came by a prefetch and was not used since
+inline constexpr std::uint8_t kPrefetched = 4;  // a prefetch brought it; no lease has used it yet
 
-// What a tier's table says of itself. The free slots are a queue: free_slots[(first_free + i) %
+// Totals of a slot table. The free slots are a queue in a ring: free_slots[(first_free + i) %
 // slots] for i < free.
 struct SlotTableState {
   std::uint32_t first_free = 0;
@@ -27,7 +28,8 @@ struct SlotTableState {
   std::uint64_t prefetch_used = 0;  // prefetched rows that a lease took, since the start
 };
 
-// What a tier in memory knows of each of its slots. All device memory, [slots].
+// The slot table of a tier in memory (device or host): an array for each thing that is known of a
+// slot. All device memory, [slots] unless said otherwise.
 struct SlotTable {
   Place place = Place::kDevice;        // kDevice or kHost: which tier this is
   Location* locations = nullptr;       // [table rows]: of every row; shared by the tiers of a table

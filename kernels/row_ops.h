@@ -1,9 +1,12 @@
 // Operations on rows of a value table: the third part of the Backend interface.
 //
-// A lookup is one (token, head, j): token t has `lookups_per_token` of them, lookup index
-// l = t * lookups_per_token + position. The step's distinct rows are sorted; a chunk is a range
-// [first, first + count) of them that is resident, slots[i] being the slot of distinct row first +
-// i. All sums over lookups run in ascending row order (ties: ascending lookup index), one after the
+//   lookup          one (token, head, j): token t has `lookups_per_token` of them, with the indices
+//                   l = t * lookups_per_token + position
+//   distinct rows   the rows of all lookups of a call or step, each once, ascending
+//   chunk           a range [first, first + count) of the distinct rows, all of them resident:
+//                   slots[i] is the slot of distinct row first + i
+//
+// All sums over lookups run in ascending row order (ties: ascending lookup index), one after the
 // other, so that splitting the rows into chunks never changes a bit of the result.
 #pragma once
 

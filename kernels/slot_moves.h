@@ -1,13 +1,15 @@
-// How one row of a list moves between the tiers, and what the moves do to the queues of free slots;
-// written once for CPU and GPU.
+// What moving one row of a list between the tiers does to the slot tables and to the queues of free
+// slots; written once for CPU and GPU.
 //
-// An operation first sums up, over its list, how many rows before each one take or free a slot
-// (algorithms::running_sums_of). Then the rows move, in any order. The queues' heads stay where
-// they were until all have moved; finish_*() sets them in the end. Threads move rows at the same
-// time: no function reads what it writes for another entry of the list.
+// An operation has three passes over its list:
+//   1. running sums (algorithms::running_sums_of): how many rows before each one take or free a
+//      slot, which gives every row its place in the queues
+//   2. the moves, by many threads in any order: no function reads what it writes for another row
+//   3. finish_*(): the heads of the queues, which stand still until then, move on
 //
-// Functions that find a contradiction say so. Work that is queued behind still runs on a GPU, so
-// they stay within the arrays and leave kNoSlot in the lists for the transfers.
+// A function that finds lists and tables in contradiction returns a violation. On a GPU the work
+// queued behind still runs, so it also keeps within the arrays and leaves kNoSlot in the lists for
+// the transfers.
 #pragma once
 
 #include <cstdint>

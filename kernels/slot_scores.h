@@ -1,8 +1,9 @@
-// Replacement policies in numbers, written once for CPU and GPU: a 64-bit score for each slot that
-// may go, lowest first, and the hand that clock and sieve move over the slots.
+// Replacement policies as scores, written once for CPU and GPU: every slot that may become a victim
+// gets a 64-bit score, and the lowest scores are the victims. clock and sieve also move a hand over
+// the slots.
 //
-// A score's highest bit is set for slots that the current step or a later one uses, so that they go
-// last.
+// The highest bit is set for slots that the current step or a later one uses: they become victims
+// only when no others are left.
 #pragma once
 
 #include <cmath>
@@ -16,7 +17,8 @@ namespace mneme::kernels::slot_scores {
 
 inline constexpr int kSlotBits = 29;
 inline constexpr std::uint64_t kUsedNow = std::uint64_t{1} << 63;
-// A slot that the hand would pass once more, and one that it comes to only after a full round.
+// kReferenced: used since the hand last passed, so that the hand clears that mark first. kWrapped:
+// behind the hand, which reaches the slot only after a full round.
 inline constexpr std::uint64_t kReferenced = std::uint64_t{1} << 62;
 inline constexpr std::uint64_t kWrapped = std::uint64_t{1} << 61;
 inline constexpr std::uint64_t kNowhere = std::numeric_limits<std::uint64_t>::max();

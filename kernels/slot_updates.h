@@ -10,8 +10,8 @@
 
 namespace mneme::kernels::slot_updates {
 
-// What a lookup says of the row at `location`; notes the lease when it is in the host tier. Returns
-// its slot on the device, or kNoSlot.
+// The device slot of the row at `location`, or kNoSlot. Where the row is in the host tier and
+// host_lease is not 0, its host slot is marked as leased.
 MNEME_HOST_DEVICE SlotId look_up(const SlotTable& host, std::uint32_t host_lease,
                                  Location location) {
   const Place place = place_of(location);

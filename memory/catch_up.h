@@ -1,5 +1,5 @@
-// The device copy of the catch-up table: what rows need to become current for a step. Only what a
-// step changed is uploaded. Optimisers without catch-up have none.
+// The catch-up table in device memory: what it takes to bring rows up to a step. After a step only
+// the entries that it changed are uploaded. Optimisers without catch-up have no table.
 #pragma once
 
 #include <cstdint>
@@ -22,8 +22,8 @@ class CatchUp {
   // What brings rows up to `target_step`; null where the optimiser needs no catch-up. Valid until
   // the next call. Going back to an earlier step works, at the cost of starting afresh.
   const kernels::CatchUpArgs* advance(std::uint64_t target_step);
-  // Work that reads the device copy has been queued on `stream`, or on streams that it waits for:
-  // later uploads run after it.
+  // To be called when work that reads the table is queued on `stream`, or on streams that it waits
+  // for: later uploads run after that work.
   void mark_used(kernels::Stream& stream);
 
  private:

@@ -29,8 +29,7 @@ class LookupSet {
   // in use. Waits for the stream, because the number of distinct rows decides the leases.
   void group(kernels::Stream& stream, const kernels::RowId* rows, std::int64_t tokens);
 
-  // Recorded when the rows are grouped: what the store needs of the caller's stream to plan a
-  // lease.
+  // Recorded behind the grouping: from then on the store can plan a lease of the distinct rows.
   kernels::Event& rows_ready() const { return *rows_ready_; }
 
   const kernels::GroupedLookups& grouped() const { return grouped_; }

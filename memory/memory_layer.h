@@ -1,12 +1,28 @@
-// One memory layer: product keys over a shared value table, optional swilu gate, scalar gate and
-// query/key normalisation. Forward and backward as in SPEC.md. The layer owns its activations and
-// views its parameters and their gradients, which the model owns in one flat range.
+// One memory layer: product keys choose rows of a value table, the layer sums their values.
+// Replaces the feed-forward part of a transformer block. Several layers can share one table.
 //
-// The folder: product_keys picks rows and weights; value_table reads the rows, keeps the step's
-// factored gradient (row_gradient) and takes the row optimiser's step (row_optimizer, catch_up);
-// record_exchange carries values in and out for export and import. Nothing here knows in which tier
-// a row lives, how large the tiers are, or what the model around the layer looks like; nothing here
-// is as large as the table.
+//   q    = x Wq + bq                               query projection                    ProductKeys
+//   r, w = the k best rows of each head, softmax   product-key search                  ProductKeys
+//   y    = sum over heads and k of w * V[r]                                            ValueTable
+//   o    = (y * silu(x W1 + b1)) W2 + b2           gate swilu
+//        = y W2 + b2                               gate none, where d_v != C
+//        = y                                       gate none, where d_v == C
+//   out  = sigmoid(x wg + bg) * o                  with the scalar gate; without it, o
+//
+// The backward pass and all formulas in full: docs/SPEC.md. The layer owns its activations. The
+// model owns the parameters and their gradients, and passes their addresses to every call.
+//
+// Files of this folder
+//   product_keys      query projection, search, and their backward pass; sees no value
+//   value_table       reads rows, collects their gradient, runs their optimiser
+//   lookup_set        the look-ups of one call, grouped by row
+//   row_gradient      the gradient of a step's rows, in factored form
+//   row_optimizer     options of the row optimisers
+//   catch_up          what brings rows up to the current step
+//   record_exchange   values in and out, for export and import
+//
+// Nothing in this folder knows in which tier a row is, how large the tiers are, or what model the
+// layer is part of. No buffer here grows with the table.
 #pragma once
 
 #include <cstdint>
@@ -29,17 +45,17 @@ struct MemoryLayerOptions {
   std::int64_t heads = 4;         // H
   std::int64_t knn = 32;          // k
   std::int64_t half_keys = 1024;  // n
-  std::int64_t key_width = 512;   // d_k, both halves
-  std::int64_t value_width = 0;   // d_v
+  std::int64_t key_width = 512;   // d_k, both halves together
+  std::int64_t value_width = 0;   // d_v; 0 for width
   Gate gate = Gate::kSwilu;
   bool scalar_gate = false;
   QueryKeyNorm query_key_norm = QueryKeyNorm::kNone;
   std::int64_t tokens = 0;  // N, the most tokens of one call
 };
 
-// Device pointers; null where the options have no such parameter. With gate none, value_out is
-// present only when value_width != width. Used for parameters and, alike, for their gradients,
-// which have no copies.
+// Addresses in device memory of the parameters, or of their gradients. Null where the options have
+// no such parameter: with gate none there is no gate_in, and value_out only where value_width !=
+// width.
 struct MemoryLayerParameters {
   float* query_weight = nullptr;        // [H * d_k, C]
   float* query_bias = nullptr;          // [H * d_k]
@@ -52,8 +68,8 @@ struct MemoryLayerParameters {
   float* value_out_bias = nullptr;      // [C]
   float* scalar_gate_weight = nullptr;  // [1, C]
   float* scalar_gate_bias = nullptr;    // [1]
-  // Copies of the weights of matrix products in the backend's compute type; the weights themselves
-  // where that is float32.
+  // The weights of matrix products once more, in the backend's compute type: copies, or where that
+  // is float32, the weights themselves. Null among gradients.
   const void* query_weight_compute = nullptr;
   const void* gate_in_weight_compute = nullptr;
   const void* value_out_weight_compute = nullptr;
@@ -61,21 +77,24 @@ struct MemoryLayerParameters {
 
 class MemoryLayer {
  public:
-  // Allocates every buffer for options.tokens. Throws Error when an option is out of range or does
-  // not fit the table. Backend and table must outlive the layer.
+  // Allocates the activations for options.tokens tokens. Throws Error when an option is out of
+  // range or does not match the table's (rows, width, look-ups, tokens). Backend and table must
+  // outlive the layer.
   MemoryLayer(kernels::Backend& backend, ValueTable& table, const MemoryLayerOptions& options);
   ~MemoryLayer();
 
-  // x: [tokens, C] in the backend's compute type -> out: [tokens, C], overwritten. x must stay
-  // unchanged until backward.
+  // x: [tokens, C] in the backend's compute type, unchanged until backward() has run. out:
+  // [tokens, C], overwritten. Both: device memory. Blocks the caller until the distinct rows are
+  // known and their page-in is queued.
   void forward(kernels::Stream& stream, const MemoryLayerParameters& parameters, const void* x,
                std::int64_t tokens, float* out);
-  // d_out: [tokens, C] -> d_x: [tokens, C], overwritten; parameter gradients accumulated; the row
-  // gradient is kept in the table. Follows the forward of the same tokens.
+  // d_out: [tokens, C], device. d_x: [tokens, C], device, overwritten. Gradients of the parameters
+  // are added to `gradients`; that of the rows is handed to the table (keep_gradient). REQUIRES:
+  // the last forward() was for the same tokens.
   void backward(kernels::Stream& stream, const MemoryLayerParameters& parameters,
                 const MemoryLayerParameters& gradients, const float* d_out, float* d_x);
 
-  // Of the last forward, device memory: [tokens, heads, knn], and y [tokens, d_v].
+  // Of the last forward(), device memory. The first three: [tokens, heads, knn]; y: [tokens, d_v].
   const kernels::RowId* rows() const;
   const float* weights() const;
   const float* scores() const;

@@ -1,5 +1,5 @@
-// Values of a table's rows in and out of host memory, past the tiers: export, import and tests.
-// Reading brings copies of the records up to date aside; nothing of the table changes.
+// Copies values of a table's rows to and from host memory, for export, import and tests. Reading
+// catches up copies of the records, so that no row of the table changes.
 #pragma once
 
 #include <cstddef>

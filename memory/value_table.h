@@ -1,9 +1,34 @@
-// One value table: its tiered store, the step's factored gradient, and the row optimiser's step.
-// Any number of memory layers share one table; a process may have several tables.
+// One value table: its rows (in a tiered store), the gradient of its rows in the running step, and
+// their optimiser. Any number of memory layers share a table; a process may have several tables.
 //
-// Use within a training step t (one caller thread):
-//   begin_step(t); for each micro-batch, each layer: forward (gather), backward (dot, then
-//   keep_gradient); finish_step().
+// Terms
+//   look-up             one reading of a row by a token: token t of a layer has
+//                       lookups_per_token = heads * knn of them, each with a row and a weight
+//   distinct rows       of a call or a step: each row once, ascending, however many look-ups it has
+//   factored gradient   the gradient of row r is the sum of weight * d_y over the look-ups of r. It
+//                       is kept as (rows, weights, d_y): tokens * width numbers, where the gradient
+//                       itself would have rows * width
+//
+// A training step t:
+//
+//   begin_step(t)
+//   for each micro-batch
+//     for each layer, forward     group()          find the distinct rows
+//                                 gather()         y = sum of weight * value
+//     for each layer, backward    dot()            gradients of the weights
+//                                 keep_gradient()  copy (rows, weights, d_y)
+//   check_disk_room()             optional: fail before anything has changed
+//   finish_step()                 clip, then update every row that a look-up of the step read
+//
+// Evaluation: begin_evaluation(t) after step t, then group() and gather().
+//
+// gather(), dot() and finish_step() lease their rows from the store, in chunks where the device
+// tier cannot hold all of them at once. Sums run over rows in ascending order, so that chunks never
+// change a result.
+//
+// Threads: no two calls at the same time. Functions that take a stream queue their work on it; they
+// also block the caller while rows have to be looked up, or read from the disk. Failures throw
+// io::Error, as in the store.
 #pragma once
 
 #include <cstdint>
@@ -19,9 +44,9 @@
 namespace mneme::memory {
 
 struct ValueTableOptions {
-  std::uint32_t table = 0;
-  std::uint64_t rows = 0;  // K = n^2
-  std::int64_t width = 0;  // d_v
+  std::uint32_t table = 0;  // number of the table; initial values depend on it
+  std::uint64_t rows = 0;   // K = n^2
+  std::int64_t width = 0;   // d_v
   kernels::FloatType value_type = kernels::FloatType::kF32;
   kernels::FloatType moment_type = kernels::FloatType::kF32;
   std::uint64_t seed = 0;
@@ -31,66 +56,75 @@ struct ValueTableOptions {
   std::uint64_t run_id = 0;
   std::string path;  // rows file
   bool read_only = false;
-  // Sizes of buffers, fixed at construction.
-  std::int64_t tokens_per_call = 0;          // tokens of one micro-batch
+  // Buffers are allocated at construction for these sizes.
+  std::int64_t tokens_per_call = 0;          // the most tokens of one micro-batch
   std::int64_t lookups_per_token = 0;        // heads * knn; the same for all layers of a table
   std::int64_t gradient_calls_per_step = 0;  // layers * micro-batches
 };
 
-// The options of a table's store.
+// The options of the store that a table with these options has.
 offload::StoreOptions store_options(const ValueTableOptions& options);
 
-// The rows that one layer reads in one micro-batch; filled by ValueTable::group.
+// The look-ups of one layer in one micro-batch, grouped by row (lookup_set.h).
 class LookupSet;
 
+// What finish_step() did.
 struct TableStep {
-  std::int64_t distinct_rows = 0;
-  // Before clipping; 0 when clipping is off. When it is not finite, the step's gradient counted as
-  // zero.
+  std::int64_t distinct_rows = 0;  // updated
+  // Of all rows together, before clipping; 0 when clipping is off. Where it is not finite, the
+  // step's gradient counted as zero.
   double gradient_norm = 0;
 };
 
 class ValueTable {
  public:
-  // Allocates every buffer of the sizes given (untouched memory costs nothing) and opens the store.
-  // Throws Error when an option is out of range or a tier's budget is too small. Backend and disk
-  // must outlive the table.
+  // Allocates the buffers and opens the store. On the CPU backend memory that no step has used yet
+  // costs nothing. Throws Error when an option is out of range or a tier's budget too small.
+  // Backend and disk must outlive the table.
   ValueTable(kernels::Backend& backend, io::Disk& disk, const ValueTableOptions& options);
   ~ValueTable();
 
   const ValueTableOptions& options() const;
   offload::TieredStore& store();
 
+  // Steps count from 1. Until finish_step(), values are those after step - 1.
   void begin_step(std::uint64_t step);
-  // Evaluation and sampling between steps: values as of after `completed_step`.
+  // Evaluation and sampling between steps: values are those after `completed_step`, under read-only
+  // leases, until the next begin_step().
   void begin_evaluation(std::uint64_t completed_step);
 
-  // Groups a layer's lookups. rows: device, [tokens * lookups_per_token].
+  // Groups the look-ups of one layer by row; waits for the stream. rows: device, [tokens,
+  // lookups_per_token], unchanged while the set is in use.
   std::unique_ptr<LookupSet> make_lookup_set();
   void group(kernels::Stream& stream, const kernels::RowId* rows, std::int64_t tokens,
              LookupSet& set);
-  // y[t] = sum of weight * value. y: [tokens, width], overwritten. weights: [tokens * lookups].
+  // y[t] = sum over the look-ups of token t of weight * value. weights: device, [tokens,
+  // lookups_per_token]; y: device, [tokens, width], overwritten.
   void gather(kernels::Stream& stream, LookupSet& set, const float* weights, float* y);
-  // d_weights[l] = <d_y[t], value>. d_weights: [tokens * lookups], overwritten.
+  // d_weights of a look-up of token t = <d_y[t], value>. d_y: device, [tokens, width]; d_weights:
+  // device, [tokens, lookups_per_token], overwritten.
   void dot(kernels::Stream& stream, LookupSet& set, const float* d_y, float* d_weights);
-  // Keeps (rows, weights, d_y) for the update; copied.
+  // Adds one call to the factored gradient of the step: rows, weights and d_y are copied. REQUIRES:
+  // begin_step() came last, not begin_evaluation().
   void keep_gradient(kernels::Stream& stream, const LookupSet& set, const float* weights,
                      const float* d_y);
-  // Looks whether the rows file has room for what the step will change, as the store does
-  // (require_disk_room). Before finish_step, while nothing has changed; optional.
+  // Throws offload::DiskBudgetError when the rows file has no room for the rows that finish_step()
+  // would change (TieredStore::require_disk_room). Nothing has changed then.
   void check_disk_room(kernels::Stream& stream);
-  // Norm, clip, optimiser step on the rows of the step. gradient_scale: e.g. 1 / micro-batches is
-  // already in d_y and needs none.
+  // The optimiser's step: norm of the row gradient, clipping, update of the step's distinct rows.
+  // Waits for the stream. A mean over micro-batches is the caller's: 1 / micro-batches is a factor
+  // of its d_y.
   TableStep finish_step(kernels::Stream& stream);
 
-  // Values of rows as they are after `completed_step`, untouched rows included; float32,
-  // [count, width] for rows first .. first + count - 1. Nothing is stored.
+  // Values of rows first .. first + count - 1 as they are after `completed_step`, untouched rows
+  // included. out: [count, width], float32. No row changes.
   void read_values(std::uint64_t completed_step, kernels::RowId first, std::int64_t count,
                    std::span<float> out);
-  // Sets rows' values, moments zero, current for step `step`. values: [rows.size(), width].
+  // Sets the values of rows, with zero moments and current for `step`. rows: distinct, ascending;
+  // values: [rows.size(), width].
   void write_values(std::span<const kernels::RowId> rows, std::span<const float> values,
                     std::uint64_t step);
-  // The accumulated row gradient of the step so far, for tests: dense [rows, width]. Small tables.
+  // For tests of small tables: the row gradient of the step so far as a dense array [rows, width].
   std::vector<float> dense_gradient(kernels::Stream& stream);
 
  private:

@@ -1,4 +1,28 @@
-// Leases: making rows resident and current, and letting them go.
+// Leases: making rows resident and current, and ending a lease. The terms and the timeline are in
+// tiered_store.h.
+//
+// A training lease, function by function. "plan", "page-in" and "write-back" are the store's
+// streams; the caller's thread queues work on them and goes on, except where it says WAIT.
+//
+//   acquire()              plan waits for the event `rows_ready`
+//     make_resident()
+//       prefetch publish   plan: rows that a prefetch has read get their entries in the slot tables
+//       plan look_up()     plan: slot of each row, list of missing rows. WAIT for their counts
+//       mark_leased()      plan: rows that are resident already cannot become victims
+//       move_missing()     in rounds of as many rows as a list holds, for each:
+//         page_in start      disk: start reading the round's rows
+//         plan plan()        plan: victims, and a slot for each missing row. Where host slots have
+//                            to be freed first: WAIT for the writes to the disk
+//         exchange()         write-back: victims to host slots; page-in: rows to device slots
+//         generate_rows()    page-in: untouched rows
+//         page_in bring()    WAIT for the plan (slots of the rows on disk) and for the reads;
+//                            page-in: their records to device slots
+//       mark_used()        plan: the use counts for replacement, once page-in is through
+//     catch_up()           plan: rows are brought up to the step
+//     the caller's stream waits for the plan
+//
+// A read-only lease has no victims and marks nothing: the same rows are copied into the evaluation
+// arena instead.
 #include <chrono>
 
 #include "io/check.h"
@@ -90,7 +114,7 @@ StallClock::HostTime TieredStore::Implementation::make_resident(Lease::State& le
   std::uint64_t disk_us = 0;
   if (training) placed_rows_ += static_cast<std::uint64_t>(missing.untouched);
   if (training && missing.missing() > 0) {
-    // Rows that are there already must not become victims of those that are not.
+    // move_missing() looks for victims: resident rows of this lease must not be among them.
     tiers_.device.mark_leased(slots, lease.count, lease.counter);
   }
   if (!training) {
@@ -139,7 +163,7 @@ void TieredStore::Implementation::move_missing(const Lease::State& lease, const 
                            round.rows.untouched, init_);
     if (round.rows.on_disk > 0) {
       const auto start = Clock::now();
-      stream_->synchronize();  // the slots of the disk rows are known
+      stream_->synchronize();  // then round.disk_slots can be read
       page_in_.bring(round.disk_rows, round.disk_slots, plan_.disk_rows_after(round), *lease.arena);
       disk_us += io::elapsed_us(start);
     }
@@ -163,12 +187,12 @@ void TieredStore::Implementation::forget(const Lease::State& lease) {
 
 void TieredStore::Implementation::release(Lease::State& lease) {
   forget(lease);
-  // The next work of the store waits for what the caller queued under the lease.
+  // The caller's queued work may still use the rows, so the store's next work waits for it.
   lease.compute->record(*event_);
   stream_->wait(*event_);
   if (lease.mode == LeaseMode::kReadOnly) return;
   if (!leases_.empty()) {
-    // Only what other leases hold stays protected; a slot may be in several.
+    // Slots of this lease may become victims again, unless another live lease has them, too.
     tiers_.device.mark_leased(lease.slots.data(), lease.count, 0);
     for (const Lease::State* other : leases_) {
       tiers_.device.mark_leased(other->slots.data(), other->count, other->counter);
@@ -210,7 +234,7 @@ void TieredStore::Implementation::pace_links(Clock::time_point start, const Step
   tiers_.transfers.synchronize();
   settle_counters();
   const StepCounters& now = tiers_.counters;
-  // The two directions of the host's link do not slow each other down.
+  // The host link carries both directions at once, so that the longer one counts.
   host_link_.pace(start, std::max(now.host.bytes_read - before.host.bytes_read,
                                   now.host.bytes_written - before.host.bytes_written));
   disk_link_.pace(start, now.disk.bytes_read - before.disk.bytes_read + now.disk.bytes_written -

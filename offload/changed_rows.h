@@ -1,5 +1,6 @@
-// The rows whose disk slot changed since the last committed checkpoint: what the next flush has to
-// report. A run may go without a checkpoint for ever, so each row counts once.
+// The rows whose disk slot has changed since the last committed checkpoint, which the next flush
+// has to report. It is a set, since a run may never save a checkpoint: a list would grow without
+// bound. In time:
 //
 //   note A, B   report -> A, B   note B, C   report -> A, B, C   note D   commit   report -> D
 #pragma once

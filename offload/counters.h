@@ -1,5 +1,5 @@
-// What the store did: counted by step and in total. Leases wait for no counter; begin_step and
-// who asks for counters wait for the step plan, which keeps some of them on the device.
+// What the store did, by step and in total. The plan keeps some counts on the device: begin_step
+// and whoever asks for counters wait for the plan's stream, leases never wait for a counter.
 #pragma once
 
 #include <cstdint>

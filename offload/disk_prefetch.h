@@ -1,8 +1,8 @@
-// Rows brought from the disk into the host tier ahead of their use: a hint, never in the way of a
-// demand read.
+// Reads rows from the disk into the host tier before they are asked for. Prefetches use half of the
+// read buffers at the most, so that the reads of a lease never queue up behind them.
 //
-// The host keeps a few free host slots at hand and fills them as reads arrive, at any time; the
-// tables on the device learn of the rows at the start of the next lease.
+// The host reserves a few free host slots and copies records into them as reads arrive, whenever
+// that is. The slot tables on the device get the new entries at the start of the next lease.
 #pragma once
 
 #include <cstdint>

@@ -1,9 +1,9 @@
-// The step plan of a lease, in bulk on the device: which rows are missing, which slots they get,
-// who has to go. Queued on the plan's stream; the host learns the counts of each tier and the rows
-// that it must fetch from the disk.
+// The plan of a lease, computed in bulk on the device: which rows are missing there, which slots
+// they get, and which rows have to leave. All of it is queued on the plan's stream. The host learns
+// how many missing rows are in each tier, and which of them it has to read from the disk.
 //
-// A lease that misses more rows than one list holds is planned in rounds. Lists come in two sets,
-// so that a round is planned while the transfers of the one before still read theirs.
+// A lease that misses more rows than one list can hold is planned in rounds. There are two sets of
+// lists, so that one round is planned while the transfers of the round before still read theirs.
 #pragma once
 
 #include <array>
@@ -17,8 +17,8 @@
 
 namespace mneme::offload {
 
-// How many of a lease's rows are in which tier; in this order stand the missing ones in the plan's
-// list.
+// How many of a lease's rows are not on the device, by where they are. The plan's list of missing
+// rows has them in this order.
 struct LeaseRows {
   std::int64_t in_host = 0, untouched = 0, on_disk = 0;
   std::int64_t missing() const { return in_host + untouched + on_disk; }
@@ -28,12 +28,12 @@ struct LeaseWanted {
   const kernels::RowId* rows = nullptr;  // device, [count]
   kernels::SlotId* slots = nullptr;      // device, [count]: filled in
   std::int64_t count = 0;
-  std::uint32_t lease = 0;             // its use counter; 0: read-only
-  std::uint32_t first_live_lease = 0;  // slots of this and later leases are no victims
-  std::int64_t held_host_slots = 0;    // that prefetch keeps at hand
+  std::uint32_t lease = 0;             // number of the lease; 0: read-only
+  std::uint32_t first_live_lease = 0;  // slots of this and later leases cannot become victims
+  std::int64_t held_host_slots = 0;    // host slots that prefetches have reserved
 };
 
-// One round of a lease: what of its missing rows, and the lists that say where they go.
+// One round of a lease: some of its missing rows, and the lists that say where they go.
 struct Round {
   LeaseRows rows;
   std::int64_t first = 0;                            // in the lease's missing rows
@@ -50,29 +50,29 @@ class LeasePlan {
  public:
   LeasePlan(Tiers& tiers, WriteBack& write_back);
 
-  // Looks the rows up and waits for the counts.
+  // Looks the rows up and waits for the counts of the missing ones.
   LeaseRows look_up(const LeaseWanted& wanted);
   // Of the last look-up or report().
   const kernels::LookupReport& last_report() const { return report_[0]; }
-  // The next round of the lease, with nothing queued yet. `left`: what the rounds so far have left
-  // of the missing rows, `done` of them being through.
+  // The next round of the lease; queues nothing. `left`: the missing rows that no round has brought
+  // yet; `done`: how many earlier rounds have brought.
   Round next_round(const LeaseWanted& wanted, const LeaseRows& left, std::int64_t done) const;
-  // The rows on disk that later rounds bring.
+  // The rows on disk that rounds after this one will bring.
   std::span<const kernels::RowId> disk_rows_after(const Round& round) const {
     const kernels::RowId* next = round.disk_rows.data() + round.disk_rows.size();
     return {next, disk_rows_.data() + all_on_disk_};
   }
-  // Plans the round: makes room, chooses victims, gives slots. May wait for the disk. Of a
-  // read-only lease: copies into the slots of the rows' index in the lease; nothing changes.
+  // Plans the round: frees host slots, chooses victims, assigns slots. May wait for the disk. For a
+  // read-only lease no table changes: row i of the lease gets slot i of the evaluation arena.
   void plan(const LeaseWanted& wanted, Round& round);
-  // The round's transfers are queued: its lists may be used again once they have run. Sees to it
-  // that a host slot is free for the next exchange; may wait for the disk.
+  // To be called when the round's transfers are queued: its lists are used again after them. Frees
+  // a host slot for the next exchange where there is none, for which it may wait for the disk.
   void queued(const LeaseWanted& wanted);
 
-  // What the tables say of themselves after everything queued so far; waits for it.
+  // Waits for the plan's stream; then the state of both slot tables.
   const kernels::LookupReport& report();
   std::int64_t round_length() const { return round_length_; }
-  // Of device victims that had never been written, since the start, where there is no host tier.
+  // Without a host tier: how many victims were dropped because they still had their initial value.
   std::uint64_t forgotten() const { return forgotten_; }
 
  private:

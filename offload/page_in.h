@@ -1,5 +1,6 @@
-// Rows that a lease wants from the disk, through registered staging buffers to the device: reads at
-// a constant depth, and behind them transfers over the bus, a few batches of them under way.
+// Reads the rows of a lease that are on disk. Each record is read into a staging buffer in pinned
+// memory and copied from there into its device slot. Reads are kept at a constant depth; records
+// that have arrived are copied in batches, of which a few are under way at once.
 #pragma once
 
 #include <array>

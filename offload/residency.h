@@ -1,10 +1,13 @@
-// Where each row of a table is: two flat arrays over its rows, no hash table.
+// Where each row of a table is: two arrays with an entry for each row of the table.
 //
-// On the device a location a row (4 bytes): untouched, device slot, host slot, or on disk; the step
-// plan reads and changes it in bulk. On the host the disk slot of a row, which only the host needs.
-// A row in a tier in memory may also have a disk slot: that is its clean copy, valid while the
-// record is not dirty. On the CPU backend both are lazily touched zero pages, so that a table of
-// any size costs nothing until its rows are used.
+//   location    on the device, 4 bytes: untouched, a device slot, a host slot, or on disk. The plan
+//               reads and changes locations in bulk
+//   disk slot   on the host, 4 bytes: where the row's record is in the rows file. Only the host
+//               needs it. A row in the device or host tier may have one, too: its copy on disk,
+//               which is valid while the row is not dirty
+//
+// Zero means "untouched" and "no disk slot". On the host, and on the CPU backend for both arrays,
+// pages that were never written take no memory, so that a table of any size opens at once.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,7 @@
-// A set of rows of one table: a bit a row, and above it, level by level, a bit for each word that
-// has any. So its memory is bounded by the table (an eighth of a byte a row, taken where rows are),
-// and whatever goes over the set costs as much as it has rows, however large the table is.
+// A set of rows of one table, as a tree of bits: the lowest level has a bit for each row, each
+// level above it a bit for each 64-bit word below that is not zero. Walking over the set takes time
+// in proportion to the rows in it, whatever the size of the table. Memory: an eighth of a byte for
+// each row of the table, of which only pages with rows in the set are in use.
 #pragma once
 
 #include <bit>

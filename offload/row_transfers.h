@@ -1,9 +1,10 @@
-// Rows on their way between the device tier and host memory: page-in and write-back, each on a
-// stream of its own, so that both directions of the bus are busy at once, beside compute.
+// Transfers of records between the device tier and host memory. Page-in and write-back have a
+// stream each, so that both directions of the bus are used at once, while the caller's stream
+// computes.
 //
-// What moves is planned by the plan stream and ordered here by events alone: a device slot is
-// filled once its victim's record has left, a host slot is overwritten once its record has been
-// read.
+// Which records move is the plan's decision. Here events put the transfers in an order in which no
+// record is lost: a device slot is filled only after its victim's record was copied out, a host
+// slot is overwritten only after its record was read. There is no buffer in between.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +15,7 @@
 
 namespace mneme::offload {
 
-// The lists of one exchange, as the plan's operations fill them. Device memory.
+// The lists of one exchange, filled by the operations of the plan. Device memory.
 struct ExchangeLists {
   kernels::SlotId* arriving_from = nullptr;  // host slots
   kernels::SlotId* arriving_to = nullptr;    // device slots
@@ -22,34 +23,35 @@ struct ExchangeLists {
   kernels::SlotId* leaving_to = nullptr;     // host slots
 };
 
-// Rows change places: `leaving` device rows go to host slots, `arriving` host rows to device slots.
+// Rows that change tiers: `leaving` rows go from device slots to host slots, `arriving` rows from
+// host slots to device slots, where either may use slots that the other frees.
 struct Exchange {
   ExchangeLists lists;
   std::int64_t arriving = 0, leaving = 0;
-  // Slots that were free before: entry i of arriving_to needs that entry i - free_device of
-  // leaving_from has left, entry i of leaving_to that entry i - free_host of arriving_from has been
-  // read. At least one of them is not 0 where both directions move.
+  // Slots that were free before the exchange. So arriving row i has to wait for leaving row
+  // i - free_device, and leaving row i for arriving row i - free_host, where there is such a row.
+  // REQUIRES: one of the two is not 0 where both directions move.
   std::int64_t free_device = 0, free_host = 0;
 };
 
 class RowTransfers {
  public:
-  // chunk_rows: the most rows of one transfer, which the other direction can then build on.
+  // chunk_rows: the most rows of one transfer; the other direction waits for whole chunks.
   RowTransfers(kernels::Backend& backend, std::int64_t chunk_rows);
 
   std::int64_t chunk_rows() const { return chunk_rows_; }
   kernels::Stream& page_in() { return *in_; }
   kernels::Stream& write_back() { return *out_; }
 
-  // Transfers queued from now on come after what `plan` holds now, and after everything queued here
-  // before, in both directions.
+  // Transfers queued after this call run after everything queued so far: on `plan`, and on both
+  // streams here.
   void follow(kernels::Stream& plan);
-  // Work that `plan` gets from now on comes after every page-in queued here.
+  // Work queued on `plan` after this call runs after every page-in queued so far.
   void arrive_before(kernels::Stream& plan);
   // Queues an exchange.
   void exchange(const kernels::RowArena& arena, const kernels::HostRecords& records,
                 const Exchange& exchange);
-  // What page_in() gets from now on comes after all write-back queued so far.
+  // Work queued on page_in() after this call runs after every write-back queued so far.
   void fill_after_write_back();
   // Blocks the caller until everything queued has run.
   void synchronize();

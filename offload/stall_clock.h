@@ -1,5 +1,6 @@
-// How long the caller's stream stood still for a lease, measured by events in its stream, which
-// nobody waits for: they are read when they have been reached.
+// How long the caller's stream stood still for a lease: the time between two events in that stream,
+// one before and one after its wait for the lease's rows. Nobody waits for the events; they are
+// read at some later call, once they have been reached.
 #pragma once
 
 #include <cstdint>
@@ -16,21 +17,22 @@ class StallClock {
  public:
   explicit StallClock(kernels::Backend& backend) : backend_(backend) {}
 
-  // What the host did meanwhile, by its own clock.
+  // What the host did during the lease, by its own clock.
   struct HostTime {
     std::uint64_t disk_us = 0;  // reading from the disk
     std::uint64_t room_us = 0;  // making room
     bool missing = false;       // rows were missing
   };
 
-  // One lease, in this order; `start` when its caller's work so far is queued on `compute`.
+  // The calls for one lease, in this order. start(): the work that the caller queued on `compute`
+  // before the lease is in front.
   void start(kernels::Stream& compute);
   void planned(kernels::Stream& plan);
-  // Before the lease's rows count as ready on `compute`, which waits for them.
+  // `compute` has been told to wait for the lease's rows.
   void resumed(kernels::Stream& compute, const HostTime& host);
-  // An error came between.
+  // Instead of resumed(), when the lease failed.
   void forget();
-  // Adds what has been reached.
+  // Adds the leases whose events have been reached since the last call.
   void collect(StepCounters& counters);
 
  private:

@@ -1,7 +1,7 @@
-// How often rows were used, as replacement counts it. A row's count moves with it from tier to
-// tier, so how it ages is decided for both tiers in memory together: for lfu it decays, for
-// static-hot it never does, and where each has one of them, both counts are kept. No other policy
-// asks.
+// How replacement counts the uses of a row. The count of a row moves with it between the device and
+// the host tier, so both tiers have to count alike: with lfu counts decay, with static-hot they do
+// not. Where one tier is lfu and the other static-hot, a row has two counts. Other policies do not
+// read counts.
 #pragma once
 
 #include "kernels/residency_ops.h"

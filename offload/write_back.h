@@ -1,5 +1,5 @@
-// Rows leaving memory for the disk: host victims, device victims where there is no host tier, and
-// all that is dirty at a checkpoint.
+// Writes rows to the disk: victims of the host tier, victims of the device tier where there is no
+// host tier, and every dirty row at a checkpoint.
 #pragma once
 
 #include <cstdint>
@@ -16,10 +16,10 @@ class WriteBack {
  public:
   explicit WriteBack(Tiers& tiers);
 
-  // Makes `wanted` more host slots free, writing dirty victims to the disk. Rows that the lease
-  // `lease` wants stay; between leases it is the next one's number. Returns how many became free:
-  // fewer when the others are wanted or free. Synchronises with the plan and, when something has to
-  // be written, with the transfers.
+  // Frees `wanted` more host slots; dirty victims are written to the disk. Rows that lease number
+  // `lease` wants stay (between leases: the number of the next). Returns how many slots became
+  // free, which is fewer where all others are wanted or free already. Waits for the plan's stream,
+  // and where records are written, for the transfers.
   std::int64_t make_host_room(std::int64_t wanted, std::uint32_t lease);
   // Writes the records of device victims that are dirty to the disk; they are unbound already.
   // lists: pinned host, filled once the plan's stream has run; this waits for it. Returns how many
@@ -27,9 +27,8 @@ class WriteBack {
   std::int64_t write_device_victims(const VictimLists& lists);
   // Writes every dirty record to a fresh disk slot and makes it durable; copies stay.
   void flush();
-  // What it takes to write every dirty row if these rows (ascending) were dirty, too: so many
-  // slots, and so many are given up by it, since no checkpoint wants them. Synchronises with the
-  // plan.
+  // Counts for a flush in which these rows (ascending) are dirty, too: the slots that it writes,
+  // and the slots that it frees because no checkpoint refers to them. Waits for the plan's stream.
   struct Need {
     std::uint64_t dirty_rows = 0, given_up = 0;
   };

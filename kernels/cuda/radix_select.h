@@ -3,8 +3,8 @@
 // sorted. Nothing is kept for each index: every pass works the scores out again.
 //
 // Scores is what gives them:
-//   void load();                                     // reads from device memory what it needs,
-//   once std::uint64_t operator()(std::int64_t i) const;  // kNoScore: the index takes no part
+//   void load();                                     // reads from device memory, once
+//   std::uint64_t operator()(std::int64_t i) const;  // kNoScore: the index takes no part
 #pragma once
 
 #include <algorithm>
