@@ -70,12 +70,7 @@ void check_device_tier(const Config& config, const KeyPlaces& places) {
 
 void check_memory(const Config& config, const KeyPlaces& places) {
   const MemoryConfig& memory = config.memory;
-  if (memory.kind == FeedForwardKind::kNone) {
-    if (!memory.blocks.empty()) {
-      reject(places, {"memory.blocks"}, "blocks are listed but memory.kind is \"none\"");
-    }
-    return;
-  }
+  if (memory.kind == FeedForwardKind::kNone) return;  // the dense twin of any configuration
   if (memory.blocks.empty()) {
     reject(places, {"memory.blocks", "memory.kind"},
            "a memory needs at least one block in memory.blocks");

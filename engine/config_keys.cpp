@@ -93,7 +93,8 @@ void add_model(ModelConfig& model, std::vector<Key>& keys) {
 void add_memory(MemoryConfig& memory, std::vector<Key>& keys) {
   keys.push_back(
       {"memory.kind", choice(memory.kind),
-       "What replaces the feed-forward in memory.blocks: nothing, or a product-key memory."});
+       "What replaces the feed-forward in memory.blocks: a product-key memory, or nothing; with "
+       "none, all other keys of [memory] and [tiers] are left unused."});
   keys.push_back({"memory.blocks", IntegerListValue{&memory.blocks, 0, 1023},
                   "Blocks (from 0) with a memory layer; several share one table (Memory+)."});
   keys.push_back({"memory.heads", integer(memory.heads, 1, 64), "Heads of a memory layer (H)."});

@@ -183,6 +183,13 @@ TEST(ConfigRanges, TheScheduleNeverExceedsItsPeak) {
   }
 }
 
+// --set memory.kind=none makes the dense twin of any configuration.
+TEST(ConfigRanges, WithoutAMemoryItsKeysAreLeftUnused) {
+  EXPECT_EQ(error_of({"memory.blocks=[7, 1]", "memory.knn=100", "memory.half_keys=3",
+                      "memory.key_width=5", "tiers.device_bytes=0", "train.batch=1048576"}),
+            "");
+}
+
 TEST(ConfigRanges, SizesThatNoStepCanHaveAreRefusedByTheirKey) {
   const Words memory = {"memory.kind=memory", "memory.blocks=[0, 1]"};
   EXPECT_EQ(error_of({memory[0], memory[1], "train.micro_batches=1048576"}),

@@ -190,8 +190,6 @@ TEST(Config, ImpossibleSizesAreRejectedWhereTheyWereSet) {
             "run.toml:3: memory.blocks: blocks must ascend, but 2 follows 2");
   EXPECT_EQ(error_of("[memory]\nkind = \"memory\""),
             "run.toml:2: memory.kind: a memory needs at least one block in memory.blocks");
-  EXPECT_EQ(error_of("[memory]\nblocks = [1]"),
-            "run.toml:2: memory.blocks: blocks are listed but memory.kind is \"none\"");
   EXPECT_EQ(error_of(memory, {"tiers.device_bytes=0"}),
             "--set tiers.device_bytes=0: tiers.device_bytes: a memory needs a device tier; give "
             "it a budget such as \"64MiB\", at least 25200 bytes");

@@ -33,6 +33,8 @@ TEST(Configs, EveryFileIsARunInAFolderOfItsOwn) {
     ASSERT_NO_THROW(config = load_config(file));
     EXPECT_TRUE(directories.insert(config.run.directory).second) << config.run.directory;
     EXPECT_EQ(to_toml(parse_config(to_toml(config), file)), to_toml(config));
+    // And with one setting a run of the same model without its memory.
+    EXPECT_FALSE(load_config(file, std::vector<std::string>{"memory.kind=none"}).has_memory());
   }
   EXPECT_GE(directories.size(), 35u);
 }
