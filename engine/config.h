@@ -148,11 +148,13 @@ struct CheckpointConfig {
 
 struct SampleConfig {
   std::string prompt = "The ";
+  bool final = true;  // once more after the last step
   std::int64_t tokens = 128;
   double temperature = 0.8;
   double top_p = 0.95;
   std::int64_t every = 0;  // steps; 0: only at the end
 };
+  bool final = true;  // after the last step; a run that is stopped is always saved
 
 struct Config {
   RunConfig run;

@@ -207,11 +207,16 @@ void add_optimizer(OptimizerConfig& optimizer, std::vector<Key>& keys) {
 
 void add_rest(Config& config, std::vector<Key>& keys) {
   keys.push_back({"evaluation.every", integer(config.evaluation.every, 0),
-                  "Steps between evaluations; 0 for one at the end."});
+                  "Steps between evaluations; 0 for none but the last."});
+  keys.push_back({"evaluation.final", FlagValue{&config.evaluation.final},
+                  "Whether the model is evaluated after the last step."});
   keys.push_back({"evaluation.batches", integer(config.evaluation.batches, 1),
                   "Most micro-batches of one evaluation; always the same ones."});
   keys.push_back({"checkpoint.every", integer(config.checkpoint.every, 0),
-                  "Steps between checkpoints; 0 for one at the end."});
+                  "Steps between checkpoints; 0 for none but the last."});
+  keys.push_back({"checkpoint.final", FlagValue{&config.checkpoint.final},
+                  "Whether the run is saved after the last step. A run that is stopped or fails "
+                  "is saved all the same."});
   keys.push_back({"checkpoint.keep", integer(config.checkpoint.keep, 1, 1000),
                   "Newest checkpoints that are kept."});
   keys.push_back(

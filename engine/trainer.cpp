@@ -91,6 +91,7 @@ class Training {
       StepMetrics metrics = or_save([&] { return step(completed_ + 1); });
       ++completed_;
       result_.last_loss = metrics.loss;
+      result_.validation_loss.reset();
       or_save([&] {
         look_ahead(metrics);
         speeds_.add(metrics.tokens_per_s);
@@ -102,11 +103,13 @@ class Training {
       if (due(config_.sample.every)) or_save([&] { sample(); });
       if (due(config_.checkpoint.every)) save();
     }
-    if (saved_ != completed_) save();
-    if (progress_)
+    if (saved_ != completed_ && (config_.checkpoint.final || stopped())) save();
+    if (progress_ && saved_ == completed_)
       progress_->note(fmt::format("checkpoint of step {} in {}", completed_,
                                   checkpoints_directory(config_.run.directory)));
-    if (!stopped() && !due(config_.evaluation.every)) validate();
+    if (progress_ && saved_ != completed_)
+      progress_->note(fmt::format("step {} is not saved: checkpoint.final is false", completed_));
+    if (!stopped() && config_.evaluation.final && !due(config_.evaluation.every)) validate();
     if (!stopped() && !due(config_.sample.every)) sample();
     result_.interrupted = completed_ < steps;
     result_.last_step = completed_;

@@ -31,7 +31,7 @@ struct TrainResult {
   std::uint64_t last_step = 0;
   bool interrupted = false;
   double last_loss = 0;                   // nats a token
-  std::optional<double> validation_loss;  // at the end, when there is validation data
+  std::optional<double> validation_loss;  // after the last step, when it was evaluated
   double unigram_entropy = 0;             // of the training text, nats a token
   double tokens_per_s = 0;                // median over the steps
 };
