@@ -1,10 +1,12 @@
 #include "engine/config.h"
 
+#include <cmath>
 #include <utility>
 
 #include "engine/config_file.h"
 #include "engine/config_keys.h"
 #include "engine/config_reader.h"
+#include "memory/row_optimizer.h"
 
 namespace mneme::engine {
 
@@ -13,6 +15,7 @@ namespace {
 Config parse_over(Config config, std::string_view text, const std::string& name,
                   std::span<const std::string> overrides) {
   const KeyPlaces places = read_keys(config_keys(config), text, name, overrides);
+  apply_tier_shares(config);
   check_relations(config, places);
   return config;
 }
@@ -33,6 +36,23 @@ Config parse_recorded_config(std::string_view text, const std::string& name,
 
 Config load_config(const std::string& path, std::span<const std::string> overrides) {
   return parse_config(read_config_file(path), path, overrides);
+}
+
+void apply_tier_shares(Config& config) {
+  if (!config.has_memory()) return;
+  const std::uint64_t record_bytes =
+      memory::record_layout(config.memory.optimizer.kind, config.value_width(),
+                            config.memory.value_type, config.memory.moment_type)
+          .record_bytes();
+  const auto apply = [&](const std::optional<double>& percent, std::uint64_t& bytes) {
+    if (!percent) return;
+    const double rows = std::round(static_cast<double>(config.table_rows()) * *percent / 100);
+    bytes = static_cast<std::uint64_t>(rows) * record_bytes;
+  };
+  offload::TierOptions& store = config.tiers.store;
+  apply(config.tiers.shares.device_percent, store.device_bytes);
+  apply(config.tiers.shares.host_percent, store.host_bytes);
+  apply(config.tiers.shares.disk_percent, store.disk_bytes);
 }
 
 void check_config(const Config& config) {

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -109,9 +110,17 @@ struct MemoryConfig {
   MemoryOptimizerConfig optimizer;
 };
 
+// Budgets that are given as percent of the table's records; none where bytes are given.
+struct TierShares {
+  std::optional<double> device_percent;
+  std::optional<double> host_percent;
+  std::optional<double> disk_percent;
+};
+
 struct TiersConfig {
   // Speeds of the links are given in GB/s in the file and kept in bytes per second.
   offload::TierOptions store{.device_bytes = 64ull << 20, .host_bytes = 256ull << 20};
+  TierShares shares;  // what `store` has bytes of, where it is given so
   offload::PrefetchKind prefetch = offload::PrefetchKind::kNone;
   std::uint64_t prefetch_bytes = 16ull << 20;  // moved by prefetches in one step at most
 };
@@ -139,22 +148,22 @@ struct OptimizerConfig {
 struct EvaluationConfig {
   std::int64_t every = 100;  // steps; 0: only at the end
   std::int64_t batches = 4;
+  bool final = true;  // once more after the last step
 };
 
 struct CheckpointConfig {
   std::int64_t every = 0;  // steps; 0: only at the end
   std::int64_t keep = 2;
+  bool final = true;  // after the last step; a run that is stopped is always saved
 };
 
 struct SampleConfig {
   std::string prompt = "The ";
-  bool final = true;  // once more after the last step
   std::int64_t tokens = 128;
   double temperature = 0.8;
   double top_p = 0.95;
   std::int64_t every = 0;  // steps; 0: only at the end
 };
-  bool final = true;  // after the last step; a run that is stopped is always saved
 
 struct Config {
   RunConfig run;
@@ -193,6 +202,10 @@ Config parse_config(std::string_view text, const std::string& name,
 // default.
 Config parse_recorded_config(std::string_view text, const std::string& name,
                              std::span<const std::string> overrides = {});
+// Sets the bytes of the tiers whose budgets are shares of the table, as reading a configuration
+// does: `percent` of the rows, rounded to whole rows, times the bytes of a record. Does nothing
+// without a memory.
+void apply_tier_shares(Config& config);
 // Checks a configuration made in code as one read from a file is checked. Throws Error.
 void check_config(const Config& config);
 

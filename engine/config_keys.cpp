@@ -139,13 +139,15 @@ void add_memory_optimizer(MemoryOptimizerConfig& optimizer, std::vector<Key>& ke
 
 void add_tiers(TiersConfig& tiers, std::vector<Key>& keys) {
   offload::TierOptions& store = tiers.store;
-  keys.push_back({"tiers.device_bytes", BytesValue{&store.device_bytes},
+  keys.push_back({"tiers.device_bytes",
+                  BytesValue{&store.device_bytes, &tiers.shares.device_percent},
                   "Budget of the hot rows: device memory (RAM on the CPU backend)."});
   keys.push_back(
-      {"tiers.host_bytes", BytesValue{&store.host_bytes},
+      {"tiers.host_bytes", BytesValue{&store.host_bytes, &tiers.shares.host_percent},
        "Budget of the warm rows: pinned host memory; 0, or less than 16 rows take, for no "
        "host tier."});
-  keys.push_back({"tiers.disk_bytes", BytesValue{&store.disk_bytes},
+  keys.push_back({"tiers.disk_bytes",
+                  BytesValue{&store.disk_bytes, &tiers.shares.disk_percent, 1000},
                   "Largest size of the rows file; 0 for no limit."});
   keys.push_back({"tiers.device_policy", choice(store.device_policy),
                   "Which rows leave the device tier first."});

@@ -41,6 +41,14 @@ class Assignment {
     const auto number = found_.node->value_exact<std::int64_t>();
     const std::string text = number ? fmt::format("{}", *number)
                                     : found_.bare.value_or(found_.node->value_or(std::string()));
+    if (value.percent != nullptr) {
+      double percent = 0;
+      value.percent->reset();
+      if (parse_percent(trimmed(text), value.most_percent, percent)) {
+        *value.percent = percent;
+        return;
+      }
+    }
     if (!parse_bytes(trimmed(text), bytes)) {
       fail("expected {}, not {}", describe_type(value), shown());
     }
@@ -238,6 +246,23 @@ void apply_override(std::span<const Key> keys, const std::string& text, KeyPlace
   places[name] = place;
 }
 
+// A number without a sign and what stands behind it: "1.5 GB".
+bool parse_amount(std::string_view text, std::string& number_text, double& number,
+                  std::string_view& unit) {
+  std::size_t digits = 0;
+  while (digits < text.size() &&
+         (std::isdigit(static_cast<unsigned char>(text[digits])) != 0 || text[digits] == '.')) {
+    ++digits;
+  }
+  if (digits == 0 || digits > 20) return false;
+  number_text = text.substr(0, digits);
+  char* end = nullptr;
+  number = std::strtod(number_text.c_str(), &end);
+  unit = text.substr(digits);
+  while (!unit.empty() && unit.front() == ' ') unit.remove_prefix(1);
+  return *end == '\0';
+}
+
 }  // namespace
 
 void set_key(const Key& key, std::string_view typed, const std::string& place) {
@@ -264,6 +289,13 @@ KeyPlaces read_keys(std::span<const Key> keys, std::string_view text, const std:
   return places;
 }
 
+bool parse_percent(std::string_view text, double most, double& percent) {
+  std::string number_text;
+  std::string_view unit;
+  return parse_amount(text, number_text, percent, unit) && unit == "%" && percent > 0 &&
+         percent <= most;
+}
+
 bool parse_bytes(std::string_view text, std::uint64_t& bytes) {
   static constexpr std::pair<std::string_view, double> kUnits[] = {{"KiB", 1024.0},
                                                                    {"MiB", 1048576.0},
@@ -276,18 +308,10 @@ bool parse_bytes(std::string_view text, std::uint64_t& bytes) {
                                                                    {"TB", 1e12},
                                                                    {"B", 1},
                                                                    {"", 1}};
-  std::size_t digits = 0;
-  while (digits < text.size() &&
-         (std::isdigit(static_cast<unsigned char>(text[digits])) != 0 || text[digits] == '.')) {
-    ++digits;
-  }
-  if (digits == 0 || digits > 20) return false;
-  const std::string number_text(text.substr(0, digits));
-  char* end = nullptr;
-  const double number = std::strtod(number_text.c_str(), &end);
-  if (*end != '\0') return false;
-  std::string_view unit = text.substr(digits);
-  while (!unit.empty() && unit.front() == ' ') unit.remove_prefix(1);
+  std::string number_text;
+  double number = 0;
+  std::string_view unit;
+  if (!parse_amount(text, number_text, number, unit)) return false;
   for (const auto& [name, factor] : kUnits) {
     if (unit != name) continue;
     const double size = number * factor;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -22,6 +23,9 @@ struct IntegerValue {
 };
 struct BytesValue {  // an integer, or a string such as "64MiB"
   std::uint64_t* field = nullptr;
+  // Where it may be a share such as "25%" instead: set then, and without a value for bytes.
+  std::optional<double>* percent = nullptr;
+  double most_percent = 100;
 };
 struct RealValue {
   double* field = nullptr;
@@ -86,6 +90,8 @@ inline constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 62;
 // "64MiB", "1.5 GB", "4096" -> bytes (units B, KiB, MiB, GiB, TiB, kB, MB, GB, TB). False when it
 // is no size, or one above kMostBytes.
 bool parse_bytes(std::string_view text, std::uint64_t& bytes);
+// "25%", "0.5 %" -> percent. False when it is no share, or none of (0, most].
+bool parse_percent(std::string_view text, double most, double& percent);
 // The shortest exact writing of a size: "64MiB" or "1000".
 std::string format_bytes(std::uint64_t bytes);
 

@@ -71,6 +71,8 @@ std::string real_text(double number, double scale) {
 struct Formatter {
   std::string operator()(const IntegerValue& value) const { return fmt::format("{}", value.get()); }
   std::string operator()(const BytesValue& value) const {
+    if (value.percent != nullptr && *value.percent)
+      return quoted(fmt::format("{}%", **value.percent));
     const std::string text = format_bytes(*value.field);
     return text.back() == 'B' ? quoted(text) : text;
   }
@@ -93,8 +95,14 @@ struct Describer {
   std::string operator()(const IntegerValue& value) const {
     return fmt::format("integer, {} to {}", value.least, value.most);
   }
-  std::string operator()(const BytesValue&) const {
-    return fmt::format("bytes, 0 to {}, as 4096 or \"64MiB\"", format_bytes(kMostBytes));
+  std::string operator()(const BytesValue& value) const {
+    std::string text =
+        fmt::format("bytes, 0 to {}, as 4096 or \"64MiB\"", format_bytes(kMostBytes));
+    if (value.percent != nullptr) {
+      text +=
+          fmt::format(", or a share of the table up to \"{}%\", as \"25%\"", value.most_percent);
+    }
+    return text;
   }
   std::string operator()(const RealValue& value) const {
     return fmt::format("number, {} to {}", value.least, value.most);
@@ -191,6 +199,16 @@ std::string config_markdown() {
       "Relative paths start at the working directory. Sizes are integers in bytes or strings such\n"
       "as \"64MiB\" or \"1.5GB\". An unknown key, a wrong type or an impossible size is an error\n"
       "that names the key, file and line.\n"
+      "\n"
+      "A tier's budget may be a share of the value table: \"25%\" is a quarter of its rows, "
+      "rounded\n"
+      "to whole rows, times the bytes of a record (value, moments and 32 bytes, "
+      "[formats.md](formats.md#rows-file)).\n"
+      "What a tier keeps beside its records comes out of that, too: bookkeeping, on the device "
+      "`tiers.evaluation_share`,\n"
+      "and on disk the rest of each slot and the rows of kept checkpoints. So somewhat less than "
+      "a quarter\n"
+      "of the rows fits, and a disk budget may be up to 1000%.\n"
       "\n"
       "After `--set`, text needs no quotes. In `--set \"key = value\"` the spaces around `=` do "
       "not\n"

@@ -34,8 +34,19 @@ struct Ends {
     }
     return ends;
   }
-  Ends operator()(const BytesValue&) const {
-    return {{"0", format_bytes(kMostBytes)}, {"-1", fmt::format("{}", kMostBytes + 1)}};
+  Ends operator()(const BytesValue& value) const {
+    Ends ends{{"0", format_bytes(kMostBytes)}, {"-1", fmt::format("{}", kMostBytes + 1)}};
+    if (value.percent != nullptr) {
+      for (const char* share : {"0.001%", "50 %"}) ends.inside.push_back(share);
+      ends.inside.push_back(fmt::format("{}%", value.most_percent));
+      for (const char* share : {"0%", "-1%", "1%%", "%", "1.2.3%", "nan%"}) {
+        ends.outside.push_back(share);
+      }
+      ends.outside.push_back(fmt::format("{}%", value.most_percent + 0.1));
+    } else {
+      ends.outside.push_back("50%");
+    }
+    return ends;
   }
   Ends operator()(const RealValue& value) const {
     const auto beyond = [](double end, double direction) {
@@ -181,6 +192,40 @@ TEST(ConfigRanges, TheScheduleNeverExceedsItsPeak) {
       }
     }
   }
+}
+
+// Budgets as shares of a table of 128^2 rows of 128 floats, with records of 1,568 bytes.
+TEST(ConfigRanges, ABudgetMayBeAShareOfTheTable) {
+  const Words memory = {"memory.kind=memory", "memory.blocks=[0, 1]"};
+  const auto with = [&](const std::string& more) {
+    Words settings = memory;
+    settings.push_back(more);
+    return parse_config("[tiers]\ndevice_bytes = \"25%\"\nhost_bytes = \"0.01%\"", "f", settings);
+  };
+  constexpr std::uint64_t kRows = 128 * 128, kRecord = 1568;
+  Config config = with("tiers.disk_bytes=200%");
+  EXPECT_EQ(config.tiers.store.device_bytes, kRows / 4 * kRecord);
+  EXPECT_EQ(config.tiers.store.host_bytes, 2 * kRecord) << "1.6 rows are 2 rows";
+  EXPECT_EQ(config.tiers.store.disk_bytes, 2 * kRows * kRecord);
+  // What was written is kept, and follows the table.
+  const std::string text = to_toml(config);
+  EXPECT_NE(text.find("device_bytes = \"25%\"\nhost_bytes = \"0.01%\"\ndisk_bytes = \"200%\""),
+            std::string::npos)
+      << text;
+  EXPECT_EQ(to_toml(parse_config(text, "again")), text);
+  EXPECT_EQ(with("memory.half_keys=256").tiers.store.device_bytes, kRows * kRecord);
+  EXPECT_EQ(with("memory.value_type=bfloat16").tiers.store.device_bytes,
+            kRows / 4 * (kRecord - 256));
+  // The last setting counts.
+  config = with("tiers.device_bytes=1MiB");
+  EXPECT_EQ(config.tiers.store.device_bytes, 1u << 20);
+  EXPECT_NE(to_toml(config).find("device_bytes = \"1MiB\""), std::string::npos);
+  // Too small for a tier is said in bytes; without a memory there is nothing to have a share of.
+  EXPECT_EQ(
+      error_of({memory[0], memory[1], "tiers.device_bytes=0.01%"}),
+      "--set tiers.device_bytes=0.01%: tiers.device_bytes: a device tier of 3136 bytes is too "
+      "small: rows of width 128 need at least 25200 bytes");
+  EXPECT_EQ(error_of({"tiers.device_bytes=25%"}), "");
 }
 
 // --set memory.kind=none makes the dense twin of any configuration.
