@@ -4,6 +4,7 @@ target_sources(mneme_engine PRIVATE
   config_file.cpp
   config_keys.cpp
   config_reader.cpp
+  config_scale.cpp
   config_writer.cpp
   data.cpp
   data_files.cpp

@@ -1,6 +1,7 @@
 target_sources(mneme_engine PRIVATE
   checkpoint.cpp
   manifest.cpp
+  model_costs.cpp
   row_table_file.cpp
   run_claim.cpp
   run_config_file.cpp

@@ -65,8 +65,17 @@ std::int64_t ParameterDeclaration::count() const {
   return product;
 }
 
+std::int64_t Parameters::buffer_floats(std::span<const ParameterDeclaration> declarations) {
+  std::int64_t floats = 0;
+  for (const ParameterDeclaration& declaration : declarations) {
+    floats += aligned(declaration.count());
+  }
+  return floats;
+}
+
 Parameters::Parameters(kernels::Backend& backend, std::vector<ParameterDeclaration> declarations)
     : backend_(backend), compute_type_(backend.compute_type()) {
+  const std::int64_t floats = buffer_floats(declarations);
   std::stable_sort(declarations.begin(), declarations.end(),
                    [](const auto& a, const auto& b) { return layout_key(a) < layout_key(b); });
   for (ParameterDeclaration& declaration : declarations) {
@@ -82,6 +91,7 @@ Parameters::Parameters(kernels::Backend& backend, std::vector<ParameterDeclarati
     size_ += aligned(count);
     ranges_.back().count += aligned(count);
   }
+  CHECK(size_ == floats);
   const std::size_t bytes = static_cast<std::size_t>(size_) * sizeof(float);
   for (kernels::Buffer& buffer : buffers_) {
     buffer = backend.allocate(bytes, kernels::MemoryKind::kDevice);

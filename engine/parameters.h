@@ -66,6 +66,9 @@ class Parameters {
   // REQUIRES: names are distinct. The backend must outlive the object.
   Parameters(kernels::Backend& backend, std::vector<ParameterDeclaration> declarations);
 
+  // Floats that one buffer of such parameters has, padding included.
+  static std::int64_t buffer_floats(std::span<const ParameterDeclaration> declarations);
+
   // In the order of the layout.
   const std::vector<Parameter>& directory() const { return directory_; }
   const std::vector<ParameterRange>& ranges() const { return ranges_; }

@@ -42,7 +42,13 @@ class DeviceTier {
   // plan's list of missing rows.
   static std::uint64_t slot_bytes(const kernels::RecordLayout& layout, bool keeps_uses = false);
 
-  // Throws Error when the budget is below the minimum.
+  // Slots that a budget holds. Throws Error when it is below the minimum.
+  struct Sizes {
+    std::uint32_t training = 0, evaluation = 0;
+  };
+  static Sizes sizes_for(const DeviceTierOptions& options);
+
+  // Throws Error as sizes_for() does.
   DeviceTier(kernels::Backend& backend, kernels::Stream& stream, const DeviceTierOptions& options);
 
   std::uint32_t slots() const { return slots_.count(); }
@@ -63,10 +69,6 @@ class DeviceTier {
   void mark_dirty(const kernels::SlotId* slots, std::int64_t count);
 
  private:
-  struct Sizes {
-    std::uint32_t training = 0, evaluation = 0;
-  };
-  static Sizes sizes_for(const DeviceTierOptions& options);
   kernels::RowArena make_arena(std::uint64_t slots);
 
   kernels::Backend& backend_;

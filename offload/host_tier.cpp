@@ -5,16 +5,13 @@
 #include "io/check.h"
 
 namespace mneme::offload {
-namespace {
 
-std::uint32_t slots_for(const HostTierOptions& options) {
+std::uint32_t HostTier::slots_for(const HostTierOptions& options) {
   // More slots than rows are of no use.
-  const std::uint64_t slots = std::min({options.bytes / HostTier::slot_bytes(options.record_bytes),
-                                        options.table_rows, TierSlots::kMost});
-  return slots < HostTier::kMinimumSlots ? 0 : static_cast<std::uint32_t>(slots);
+  const std::uint64_t slots = std::min(
+      {options.bytes / slot_bytes(options.record_bytes), options.table_rows, TierSlots::kMost});
+  return slots < kMinimumSlots ? 0 : static_cast<std::uint32_t>(slots);
 }
-
-}  // namespace
 
 HostTier::HostTier(kernels::Backend& backend, kernels::Stream& stream,
                    const HostTierOptions& options)

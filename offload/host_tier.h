@@ -41,6 +41,8 @@ class HostTier {
   static constexpr std::int64_t kMostVictims = 65536;
   // Bytes of the budget that one record takes.
   static std::size_t slot_bytes(std::size_t record_bytes) { return (record_bytes + 63) / 64 * 64; }
+  // Slots that a budget holds; 0 for no host tier.
+  static std::uint32_t slots_for(const HostTierOptions& options);
 
   HostTier(kernels::Backend& backend, kernels::Stream& stream, const HostTierOptions& options);
 

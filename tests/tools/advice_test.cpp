@@ -321,6 +321,7 @@ TEST(AdviceTexts, AreAllTried) {
       "set train.steps to {}",
       "(see {} --help)",
       "--set needs KEY=VALUE",
+      "--set and --scale go with a",
       "\"--set KEY=VALUE\"",
       "\"--set \"",
       "change keys with --set",

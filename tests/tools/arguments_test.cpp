@@ -55,6 +55,11 @@ TEST(Arguments, EveryCommandFillsItsOptions) {
   EXPECT_FALSE(generate.step.has_value());
   EXPECT_EQ(parsed<VerifyOptions>({"verify", "runs/a"}).directory, "runs/a");
   EXPECT_TRUE(parsed<InspectOptions>({"inspect", "runs/a", "--json"}).json);
+  const auto of_config =
+      parsed<InspectOptions>({"inspect", "a.toml", "--set", "model.blocks=2", "--scale", "4"});
+  EXPECT_EQ(of_config.overrides, std::vector<std::string>{"model.blocks=2"});
+  EXPECT_EQ(of_config.scale, 4);
+  EXPECT_EQ(parsed<TrainOptions>({"train", "a.toml", "--scale", "8"}).scale, 8);
   const auto exported =
       parsed<ExportOptions>({"export", "runs/a", "-o", "a.safetensors", "--untouched"});
   EXPECT_EQ(exported.output, "a.safetensors");

@@ -11,6 +11,7 @@
 
 #include "engine/config_keys.h"
 #include "engine/config_reader.h"
+#include "engine/config_scale.h"
 #include "io/check.h"
 #include "io/utf8.h"
 #include "tools/mneme/completion_scripts.h"
@@ -146,6 +147,14 @@ void add_changed_data(CLI::App* app, bool& accept) {
                 "Take the data as it is, though it is not what the run was started on");
 }
 
+void add_scale(CLI::App* app, std::int64_t& scale) {
+  app->add_option("--scale", scale,
+                  "Divide widths, heads, half-keys and the sequence by this, micro-batches and the "
+                  "disk's budget by its square, those of device and host by its cube: the "
+                  "configuration in small, to try it out")
+      ->transform(whole_number(1, engine::kMostScale));
+}
+
 // An option that is a short form of --set `key`, which holds a number.
 void add_short_form(CLI::App* app, std::vector<std::string>& overrides, const char* name,
                     const char* key, const char* description) {
@@ -166,6 +175,7 @@ void Grammar::add_runs() {
   auto help = std::make_shared<std::string>();
   app->add_option("CONFIG", train->config, "Configuration, a TOML file")->type_name(kTomlType);
   add_overrides(app, train->overrides);
+  add_scale(app, train->scale);
   CLI::Option* help_config =
       app->add_option("--help-config", *help, "List the configuration's keys (text or markdown)")
           ->expected(0, 1)
@@ -230,10 +240,16 @@ void Grammar::add_checkpoints() {
   add_json(app, verify->json);
 
   const auto inspect = std::make_shared<InspectOptions>();
-  app = add(app_, "inspect", "What a run's folder holds: checkpoints, rows, tensors",
-            "mneme inspect runs/quickstart", inspect);
-  add_directory(app, inspect->directory);
+  app = add(app_, "inspect",
+            "What a run's folder holds: checkpoints, rows, tensors; or what the model of a "
+            "configuration has and costs: parameters, bytes, FLOPs",
+            "mneme inspect runs/quickstart\n  mneme inspect configs/paper/1.3b-memory-8192.toml",
+            inspect);
+  app->add_option("PATH", inspect->directory, "Folder of a run, or a configuration's TOML file")
+      ->required();
   add_json(app, inspect->json);
+  add_overrides(app, inspect->overrides);
+  add_scale(app, inspect->scale);
 
   const auto exporting = std::make_shared<ExportOptions>();
   app = add(app_, "export", "Write a checkpoint as safetensors",

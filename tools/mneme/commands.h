@@ -22,6 +22,7 @@ namespace mneme::tools {
 struct TrainOptions {
   std::string config;                  // TOML file
   std::vector<std::string> overrides;  // "section.key=value", --device among them
+  std::int64_t scale = 1;              // divides the model's sizes (engine/config_scale.h)
 };
 
 struct ConfigHelpOptions {  // mneme train --help-config
@@ -56,8 +57,11 @@ struct VerifyOptions {
 };
 
 struct InspectOptions {
-  std::string directory;
+  std::string directory;  // of a run, or a configuration's file
   bool json = false;
+  // Of a configuration's file alone.
+  std::vector<std::string> overrides;
+  std::int64_t scale = 1;
 };
 
 struct ExportOptions {
@@ -140,7 +144,9 @@ int run_resume(const ResumeOptions& options);
 int run_eval(const EvalOptions& options);
 int run_generate(const GenerateOptions& options);
 int run_verify(const VerifyOptions& options);
-int run_inspect(const InspectOptions& options);
+int run_inspect(const InspectOptions& options);         // a run
+int run_inspect_config(const InspectOptions& options);  // a configuration
+int run_inspect_path(const InspectOptions& options);    // whichever the path is
 int run_export(const ExportOptions& options);
 int run_completion(const CompletionOptions& options);
 int run_bench_rows(const BenchRowsOptions& options);

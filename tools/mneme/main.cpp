@@ -28,7 +28,7 @@ struct Run {
   int operator()(const EvalOptions& options) const { return run_eval(options); }
   int operator()(const GenerateOptions& options) const { return run_generate(options); }
   int operator()(const VerifyOptions& options) const { return run_verify(options); }
-  int operator()(const InspectOptions& options) const { return run_inspect(options); }
+  int operator()(const InspectOptions& options) const { return run_inspect_path(options); }
   int operator()(const ExportOptions& options) const { return run_export(options); }
   int operator()(const CompletionOptions& options) const { return run_completion(options); }
   int operator()(const BenchRowsOptions& options) const { return run_bench_rows(options); }

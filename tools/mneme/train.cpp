@@ -1,11 +1,14 @@
 // mneme train: a new run from a configuration.
+#include "engine/config_scale.h"
 #include "tools/mneme/commands.h"
 #include "tools/mneme/training.h"
 
 namespace mneme::tools {
 
 int run_train(const TrainOptions& options) {
-  return run_training(engine::load_config(options.config, options.overrides), {});
+  return run_training(
+      engine::scaled_down(engine::load_config(options.config, options.overrides), options.scale),
+      {});
 }
 
 }  // namespace mneme::tools

@@ -1,0 +1,111 @@
+#include "engine/model_costs.h"
+
+#include <algorithm>
+#include <string_view>
+
+#include "engine/model_options.h"
+#include "engine/parameters.h"
+#include "engine/run_options.h"
+#include "offload/device_tier.h"
+#include "offload/use_counts.h"
+
+namespace mneme::engine {
+namespace {
+
+constexpr std::string_view kEmbedding = "tok_embeddings.weight";
+
+bool is_half_keys(const ParameterDeclaration& parameter) {
+  return parameter.group == ParameterGroup::kMemory && parameter.name.ends_with(".keys");
+}
+
+std::int64_t& part_of(ParameterCounts& counts, const ParameterDeclaration& parameter) {
+  const std::string_view name = parameter.name;
+  if (name == kEmbedding) return counts.embedding;
+  if (name == "output.weight") return counts.output;
+  if (is_half_keys(parameter)) return counts.half_keys;
+  if (parameter.group == ParameterGroup::kMemory) return counts.memory_projections;
+  if (name.find(".attention.") != name.npos) return counts.attention;
+  if (name.find(".feed_forward.") != name.npos) return counts.feed_forward;
+  return counts.norms;
+}
+
+// Every weight matrix is used in one product a token, and so is each half-key; the embedding is
+// looked up, and used in a product only where it is the output head.
+void add_products(ModelCosts& costs, const ParameterDeclaration& parameter, bool tied_output) {
+  if (parameter.shape.size() < 2 || (parameter.name == kEmbedding && !tied_output)) return;
+  const std::int64_t product = 2 * parameter.count();
+  if (is_half_keys(parameter)) {
+    costs.forward.keys += product;
+    return;
+  }
+  costs.forward.weights += product;
+  costs.backward.weights += 2 * product;  // gradients of the input and of the weight
+}
+
+TableCosts table_costs(const Config& config) {
+  const memory::ValueTableOptions options = value_table_options(config, 0);
+  const offload::StoreOptions store = memory::store_options(options);
+  const bool keeps_uses =
+      offload::use_counts(store.tiers.device_policy, store.tiers.host_policy).keeps_uses;
+  TableCosts table;
+  table.rows = options.rows;
+  table.width = options.width;
+  table.parameters = table.rows * static_cast<std::uint64_t>(table.width);
+  table.record_bytes = store.layout.record_bytes();
+  table.bytes = table.rows * table.record_bytes;
+  table.device_slot_bytes = offload::DeviceTier::slot_bytes(store.layout, keeps_uses);
+  table.lookups_per_token =
+      config.memory.blocks.size() * static_cast<std::uint64_t>(options.lookups_per_token);
+  table.gather_bytes_per_token = table.lookups_per_token * store.layout.value_bytes();
+  table.tiers = offload::tier_capacity(store);
+  const std::uint64_t room = table.tiers.device_rows + table.tiers.host_rows;
+  table.rows_beyond_memory = table.rows - std::min(room, table.rows);
+  return table;
+}
+
+void add_lookups(ModelCosts& costs, const Config& config) {
+  const auto lookups = static_cast<std::int64_t>(costs.table.lookups_per_token);
+  costs.forward.rows = 2 * lookups * costs.table.width;
+  // Gradients of the weights, and of the values.
+  costs.backward.rows = 4 * lookups * costs.table.width;
+  // A chosen row passes its gradient to two half-keys and to both halves of the query.
+  costs.backward.keys = 4 * lookups * config.memory.key_width;
+}
+
+}  // namespace
+
+std::int64_t ParameterCounts::total() const {
+  return embedding + attention + feed_forward + half_keys + memory_projections + norms + output;
+}
+
+ModelCosts model_costs(const Config& config) {
+  ModelCosts costs;
+  const std::vector<ParameterDeclaration> declared = declare_parameters(model_options(config));
+  for (const ParameterDeclaration& parameter : declared) {
+    part_of(costs.parameters, parameter) += parameter.count();
+    add_products(costs, parameter, config.model.tied_output);
+  }
+  // A position sees (sequence + 1) / 2 positions on average, in a product of scores and one of
+  // values, 2 C operations each.
+  costs.forward.attention =
+      config.model.blocks * 2 * config.model.width * (config.train.sequence + 1);
+  costs.backward.attention = 2 * costs.forward.attention;
+  if (config.has_memory()) {
+    costs.table = table_costs(config);
+    add_lookups(costs, config);
+  }
+  costs.active_parameters =
+      costs.parameters.total() +
+      static_cast<std::int64_t>(costs.table.lookups_per_token) * costs.table.width;
+  if (!config.model.tied_output) {
+    costs.active_parameters -= costs.parameters.embedding - config.model.width;
+  }
+  costs.weight_bytes =
+      Parameters::buffer_floats(declared) * static_cast<std::int64_t>(sizeof(float));
+  costs.gradient_bytes = costs.weight_bytes;
+  costs.moment_bytes = 2 * costs.weight_bytes;
+  costs.tokens_per_step = config.tokens_per_step();
+  return costs;
+}
+
+}  // namespace mneme::engine
