@@ -34,6 +34,8 @@ namespace mneme::kernels {
 class Backend : public DenseOps, public KeyOps, public RowOps, public ResidencyOps {
  public:
   virtual std::string name() const = 0;  // "cpu (2 threads, AVX-512)"
+  // What computes matrix products, with its version: "mneme 0.1.0, AVX-512 kernels".
+  virtual std::string product_library() const = 0;
 
   // The type of activations, and of the copies of weights that matrix products read.
   virtual FloatType compute_type() const = 0;

@@ -1,14 +1,13 @@
 // Causal softmax attention in blocks of query rows: a block's scores against all keys up to its
 // last row live in scratch memory of the thread, [block, keys], and nothing of size [sequence,
 // sequence] exists. Backward recomputes the probabilities from the kept log sums.
-#include <cblas.h>
-
 #include <algorithm>
 #include <cmath>
 
 #include "io/check.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/parallel.h"
+#include "kernels/cpu/product.h"
 #include "kernels/cpu/vector_math.h"
 
 namespace mneme::kernels::cpu {
@@ -18,10 +17,6 @@ namespace {
 // that are computed for nothing.
 std::int64_t query_rows(std::int64_t sequence) {
   return sequence < 512 ? 64 : 128;
-}
-
-blasint size(std::int64_t value) {
-  return static_cast<blasint>(value);
 }
 
 // One head of one sequence: pointers to position 0 and strides from position to position.
@@ -49,26 +44,44 @@ struct Block {
 
 // out[r, j] = alpha * <left[r], right[j]> for the rows of the block and all its keys.
 void times_keys(const Block& block, std::int64_t width, const float* left, std::int64_t left_stride,
-                const float* right, std::int64_t right_stride, float alpha, float* out) {
-  cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, size(block.rows()), size(block.keys()),
-              size(width), alpha, left, size(left_stride), right, size(right_stride), 0.0f, out,
-              size(block.keys()));
+                const float* right, std::int64_t right_stride, float alpha, float* out,
+                float* scratch) {
+  multiply({.m = block.rows(),
+            .n = block.keys(),
+            .k = width,
+            .a = {left, left_stride},
+            .b = {right, right_stride, true},
+            .c = out,
+            .c_stride = block.keys(),
+            .alpha = alpha},
+           scratch);
 }
 
 // out[r, :] = sum over keys of weights[r, j] * right[j, :].
 void sum_over_keys(const Block& block, std::int64_t width, const float* weights, const float* right,
-                   std::int64_t right_stride, float* out, std::int64_t out_stride) {
-  cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, size(block.rows()), size(width),
-              size(block.keys()), 1.0f, weights, size(block.keys()), right, size(right_stride),
-              0.0f, out, size(out_stride));
+                   std::int64_t right_stride, float* out, std::int64_t out_stride, float* scratch) {
+  multiply({.m = block.rows(),
+            .n = width,
+            .k = block.keys(),
+            .a = {weights, block.keys()},
+            .b = {right, right_stride},
+            .c = out,
+            .c_stride = out_stride},
+           scratch);
 }
 
 // out[j, :] (+)= sum over the block's rows of weights[r, j] * left[r, :].
 void sum_over_rows(const Block& block, std::int64_t width, const float* weights, const float* left,
-                   std::int64_t left_stride, float* out, std::int64_t out_stride) {
-  cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, size(block.keys()), size(width),
-              size(block.rows()), 1.0f, weights, size(block.keys()), left, size(left_stride), 1.0f,
-              out, size(out_stride));
+                   std::int64_t left_stride, float* out, std::int64_t out_stride, float* scratch) {
+  multiply({.m = block.keys(),
+            .n = width,
+            .k = block.rows(),
+            .a = {weights, block.keys(), true},
+            .b = {left, left_stride},
+            .c = out,
+            .c_stride = out_stride,
+            .accumulate = true},
+           scratch);
 }
 
 // Softmax in place over the first `visible` scores; the rest, up to `keys`, becomes 0. Returns the
@@ -92,16 +105,16 @@ float softmax_row(float* scores, std::int64_t visible, std::int64_t keys) {
 }
 
 void attend_block(const AttentionArgs& args, std::int64_t batch, std::int64_t head,
-                  const Block& block, float* scores) {
+                  const Block& block, float* scores, float* scratch) {
   const Head h = head_of(args, batch, head);
   times_keys(block, h.width, h.q + block.begin * h.q_stride, h.q_stride, h.k, h.kv_stride, h.scale,
-             scores);
+             scores, scratch);
   float* log_sum = args.log_sum + (batch * args.heads + head) * args.sequence;
   for (std::int64_t t = block.begin; t < block.end; ++t) {
     log_sum[t] = softmax_row(scores + (t - block.begin) * block.keys(), t + 1, block.keys());
   }
   float* out = f32(args.out) + (h.q - f32(args.q)) + block.begin * h.q_stride;
-  sum_over_keys(block, h.width, scores, h.v, h.kv_stride, out, h.q_stride);
+  sum_over_keys(block, h.width, scores, h.v, h.kv_stride, out, h.q_stride, scratch);
 }
 
 // scores -> probabilities p = exp(score - log_sum), and d_scores -> scale * p * (d_p - <out,
@@ -128,15 +141,15 @@ float dot(const float* x, const float* y, std::int64_t count) {
 
 // d_q of the block's rows, and what they add to d_k and d_v.
 void attend_block_backward(const AttentionBackwardArgs& args, std::int64_t batch, std::int64_t head,
-                           const Block& block, float* scores, float* d_scores) {
+                           const Block& block, float* scores, float* d_scores, float* scratch) {
   const AttentionArgs& forward = args.forward;
   const Head h = head_of(forward, batch, head);
   const std::int64_t at = (h.q - f32(forward.q)) + block.begin * h.q_stride;
   const float* q = f32(forward.q) + at;
   const float* out = f32(forward.out) + at;
   const float* d_out = f32(args.d_out) + at;
-  times_keys(block, h.width, q, h.q_stride, h.k, h.kv_stride, h.scale, scores);
-  times_keys(block, h.width, d_out, h.q_stride, h.v, h.kv_stride, 1.0f, d_scores);
+  times_keys(block, h.width, q, h.q_stride, h.k, h.kv_stride, h.scale, scores, scratch);
+  times_keys(block, h.width, d_out, h.q_stride, h.v, h.kv_stride, 1.0f, d_scores, scratch);
   const float* log_sum = forward.log_sum + (batch * forward.heads + head) * forward.sequence;
   for (std::int64_t t = block.begin; t < block.end; ++t) {
     const std::int64_t row = t - block.begin;
@@ -144,17 +157,18 @@ void attend_block_backward(const AttentionBackwardArgs& args, std::int64_t batch
     softmax_row_backward(scores + row * block.keys(), d_scores + row * block.keys(), t + 1,
                          block.keys(), log_sum[t], delta, h.scale);
   }
-  sum_over_keys(block, h.width, d_scores, h.k, h.kv_stride, f32(args.d_q) + at, h.q_stride);
+  sum_over_keys(block, h.width, d_scores, h.k, h.kv_stride, f32(args.d_q) + at, h.q_stride,
+                scratch);
   sum_over_rows(block, h.width, d_scores, q, h.q_stride, f32(args.d_k) + (h.k - f32(forward.k)),
-                h.kv_stride);
+                h.kv_stride, scratch);
   sum_over_rows(block, h.width, scores, d_out, h.q_stride, f32(args.d_v) + (h.v - f32(forward.v)),
-                h.kv_stride);
+                h.kv_stride, scratch);
 }
 
 // One key/value head of one sequence: all query heads that read it, one after the other, so that
 // d_k and d_v are summed in a fixed order.
 void attend_kv_head_backward(const AttentionBackwardArgs& args, std::int64_t batch,
-                             std::int64_t kv_head, float* scores, float* d_scores) {
+                             std::int64_t kv_head, float* scores, float* d_scores, float* scratch) {
   const AttentionArgs& forward = args.forward;
   const std::int64_t group = forward.heads / forward.kv_heads;
   const Head h = head_of(forward, batch, kv_head * group);
@@ -167,7 +181,7 @@ void attend_kv_head_backward(const AttentionBackwardArgs& args, std::int64_t bat
     const std::int64_t rows = query_rows(forward.sequence);
     for (std::int64_t begin = 0; begin < forward.sequence; begin += rows) {
       const Block block{begin, std::min(forward.sequence, begin + rows)};
-      attend_block_backward(args, batch, head, block, scores, d_scores);
+      attend_block_backward(args, batch, head, block, scores, d_scores, scratch);
     }
   }
 }
@@ -183,30 +197,33 @@ void check_attention(const AttentionArgs& args) {
 
 void CpuBackend::attention(Stream& stream, const AttentionArgs& args) {
   check_attention(args);
-  on(stream).enqueue_blas([args](Scratch& scratch) {
+  on(stream).enqueue([args](Scratch& scratch) {
     const std::int64_t rows = query_rows(args.sequence);
     const std::int64_t scores_size = rows * args.sequence;
     float* scores = scratch.take<float>(thread_slots() * scores_size);
+    float* products = scratch.take<float>(thread_slots() * kProductScratch);
     const std::int64_t blocks = chunk_count(args.sequence, rows);
     parallel_tasks(args.batch * args.heads * blocks, [&](std::int64_t task) {
       const std::int64_t batch = task / (args.heads * blocks);
       const std::int64_t head = task / blocks % args.heads;
       const std::int64_t begin = task % blocks * rows;
       attend_block(args, batch, head, {begin, std::min(args.sequence, begin + rows)},
-                   scores + thread_slot() * scores_size);
+                   scores + thread_slot() * scores_size,
+                   products + thread_slot() * kProductScratch);
     });
   });
 }
 
 void CpuBackend::attention_backward(Stream& stream, const AttentionBackwardArgs& args) {
   check_attention(args.forward);
-  on(stream).enqueue_blas([args](Scratch& scratch) {
+  on(stream).enqueue([args](Scratch& scratch) {
     const std::int64_t scores_size = query_rows(args.forward.sequence) * args.forward.sequence;
     float* scores = scratch.take<float>(2 * thread_slots() * scores_size);
+    float* products = scratch.take<float>(thread_slots() * kProductScratch);
     parallel_tasks(args.forward.batch * args.forward.kv_heads, [&](std::int64_t task) {
       float* own = scores + 2 * thread_slot() * scores_size;
       attend_kv_head_backward(args, task / args.forward.kv_heads, task % args.forward.kv_heads, own,
-                              own + scores_size);
+                              own + scores_size, products + thread_slot() * kProductScratch);
     });
   });
 }

@@ -11,9 +11,9 @@
 
 #include "io/check.h"
 #include "io/error.h"
-#include "kernels/cpu/blas.h"
 #include "kernels/cpu/dispatch.h"
 #include "kernels/cpu/parallel.h"
+#include "kernels/cpu/product.h"
 #include "kernels/machine_memory.h"
 
 namespace mneme::kernels {
@@ -30,6 +30,8 @@ namespace {
 constexpr std::size_t kMappedBytes = std::size_t{1} << 20;
 constexpr std::size_t kHugePageBytes = std::size_t{8} << 20;
 constexpr std::size_t kHeapAlignment = 64;
+// More than machines have cores: a larger number is a mistake.
+constexpr int kMostThreads = 1024;
 
 bool is_mapped(std::size_t bytes, MemoryKind kind) {
   return kind == MemoryKind::kPinnedHost || bytes >= kMappedBytes;
@@ -42,12 +44,11 @@ std::size_t heap_bytes(std::size_t bytes) {
 
 int threads_for(const CpuOptions& options) {
   if (options.threads < 0) io::fail("threads is {}; it must be 0 (all) or more", options.threads);
-  if (options.threads == 0) return std::min(tbb::info::default_concurrency(), most_blas_callers());
-  if (options.threads > most_blas_callers()) {
+  if (options.threads == 0) return std::min(tbb::info::default_concurrency(), kMostThreads);
+  if (options.threads > kMostThreads) {
     io::fail(
-        "threads (run.threads) is {}; OpenBLAS has buffers for at most {} at once; use fewer, or 0 "
-        "for one on each core",
-        options.threads, most_blas_callers());
+        "threads (run.threads) is {}; it can be at most {}; use fewer, or 0 for one on each core",
+        options.threads, kMostThreads);
   }
   return options.threads;
 }
@@ -79,8 +80,10 @@ CpuStream& on(Stream& stream) {
 }
 
 CpuBackend::CpuBackend(const CpuOptions& options)
-    : threads_(threads_for(options)), workers_(threads_) {
-  const BlasCallers tried(threads_);  // so that what is impossible fails here
+    : threads_(threads_for(options)), workers_(threads_) {}
+
+std::string CpuBackend::product_library() const {
+  return cpu::product_library();
 }
 
 std::string CpuBackend::name() const {

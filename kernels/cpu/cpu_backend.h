@@ -21,6 +21,7 @@ class CpuBackend final : public Backend {
   explicit CpuBackend(const CpuOptions& options);
 
   std::string name() const override;
+  std::string product_library() const override;
   FloatType compute_type() const override { return FloatType::kF32; }
   Buffer allocate(std::size_t bytes, MemoryKind kind) override;
   std::unique_ptr<Stream> create_stream() override;

@@ -194,14 +194,6 @@ void CpuStream::drain() {
   wait_until_run(lock);
 }
 
-void CpuStream::enqueue_blas(Work work) {
-  {
-    std::lock_guard lock(mutex_);
-    if (!blas_callers_) blas_callers_.emplace(threads_);
-  }
-  enqueue(std::move(work));
-}
-
 bool CpuStream::on_worker() {
   return is_worker;
 }

@@ -16,11 +16,9 @@
 #include <exception>
 #include <functional>
 #include <mutex>
-#include <optional>
 #include <thread>
 #include <vector>
 
-#include "kernels/cpu/blas.h"
 #include "kernels/cpu/scratch.h"
 #include "kernels/memory.h"
 
@@ -90,9 +88,6 @@ class CpuStream final : public Stream {
   // Queues work; blocks while the queue is full. After work has thrown, or a wait has met an event
   // that carries a failure, later work is skipped until synchronize() has rethrown the exception.
   void enqueue(Work work);
-  // As enqueue(), for work that calls BLAS from any of the stream's threads. Throws Error when
-  // there is no memory for the buffers that BLAS needs for that.
-  void enqueue_blas(Work work);
 
   void record(Event& event) override;
   void wait(Event& event) override;
@@ -126,7 +121,6 @@ class CpuStream final : public Stream {
   const int threads_;
   tbb::task_arena arena_;
   Scratch scratch_;
-  std::optional<BlasCallers> blas_callers_;  // once the stream has got such work
 
   std::mutex mutex_;
   std::condition_variable not_empty_, not_full_, idle_;

@@ -3,22 +3,19 @@
 #include <cstdlib>
 
 namespace mneme::kernels::cpu {
-namespace {
 
-bool find_avx512() {
+bool has_avx512() {
 #if MNEME_HAS_AVX512_VERSION
-  return std::getenv("MNEME_NO_AVX512") == nullptr && __builtin_cpu_supports("avx512f") &&
-         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512cd");
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512cd");
 #else
   return false;
 #endif
 }
 
-}  // namespace
-
 bool use_avx512() {
-  static const bool chosen = find_avx512();
+  static const bool chosen = has_avx512() && std::getenv("MNEME_NO_AVX512") == nullptr;
   return chosen;
 }
 

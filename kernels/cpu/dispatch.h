@@ -28,7 +28,11 @@
 
 namespace mneme::kernels::cpu {
 
-// True when the machine has AVX-512 (x86-64-v4) and MNEME_NO_AVX512 is not set in the environment.
+// Whether the processor has AVX-512 (x86-64-v4) and the build has code for it. It is asked for its
+// features only, never for its maker or model, which code that is older than it cannot know.
+bool has_avx512();
+
+// True when has_avx512() and MNEME_NO_AVX512 is not set in the environment.
 // Fixed for the life of the process, since float results differ between instruction sets.
 bool use_avx512();
 

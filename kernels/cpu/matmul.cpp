@@ -1,31 +1,33 @@
-// Matrix products: single-threaded BLAS on output tiles that are cut by shape only.
-#include <cblas.h>
-
+// Matrix products in tiles of the result, a thread each. How it is cut does not change a bit.
 #include <algorithm>
 
 #include "io/check.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/parallel.h"
+#include "kernels/cpu/product.h"
 
 namespace mneme::kernels::cpu {
 namespace {
 
-// Sizes measured against one two-threaded BLAS call (kernel_benchmark, matmul): cutting the longer
-// side of C into an even number of strips of at most 512 costs less than packing the shorter side
-// of the operands again for square tiles.
+// Rows or columns of a strip, at most. Measured (kernel_benchmark, matmul): cutting the longer side
+// of C into a multiple of the threads' strips costs less than copying the shorter side of the
+// factors again for square tiles.
 constexpr std::int64_t kStrip = 512;
-constexpr std::int64_t kWidest = 4096;  // of the other side
-constexpr std::int64_t kSerialProducts = 1
-                                         << 19;  // multiply-adds (10 us) not worth a second thread
-constexpr std::int64_t kMultiple = 16;           // of BLAS's inner kernels, in both directions
+constexpr std::int64_t kNarrowest = 64;   // below, copies of the factors cost too much
+constexpr std::int64_t kWidest = 4096;    // of the other side
+constexpr std::int64_t kMultiple = 32;    // of the inner kernels' columns
+constexpr std::int64_t kSerialProducts =  // multiply-adds (10 us) not worth a second thread
+    1 << 19;
 
 struct Tiling {
   std::int64_t m, n;  // tile sizes
 };
 
 std::int64_t even_strip(std::int64_t length) {
-  const std::int64_t strips = 2 * chunk_count(length, 2 * kStrip);
-  return chunk_count(chunk_count(length, strips), kMultiple) * kMultiple;
+  const std::int64_t threads = thread_slots();
+  const std::int64_t strips = threads * chunk_count(length, threads * kStrip);
+  const std::int64_t strip = std::max(kNarrowest, chunk_count(length, strips));
+  return chunk_count(strip, kMultiple) * kMultiple;
 }
 
 Tiling tiling_of(const MatmulArgs& args) {
@@ -39,17 +41,19 @@ struct Tile {
   std::int64_t batch, row, column, rows, columns;
 };
 
-void multiply_tile(const MatmulArgs& args, const Tile& tile) {
-  const float* a = f32(args.a) + tile.batch * args.stride_a +
-                   (args.transpose_a ? tile.row : tile.row * args.lda);
-  const float* b = f32(args.b) + tile.batch * args.stride_b +
-                   (args.transpose_b ? tile.column * args.ldb : tile.column);
-  float* c = f32(args.c) + tile.batch * args.stride_c + tile.row * args.ldc + tile.column;
-  const auto size = [](std::int64_t value) { return static_cast<blasint>(value); };
-  cblas_sgemm(CblasRowMajor, args.transpose_a ? CblasTrans : CblasNoTrans,
-              args.transpose_b ? CblasTrans : CblasNoTrans, size(tile.rows), size(tile.columns),
-              size(args.k), args.alpha, a, size(args.lda), b, size(args.ldb),
-              args.accumulate ? 1.0f : 0.0f, c, size(args.ldc));
+void compute_tile(const MatmulArgs& args, const Tile& tile, float* scratch) {
+  Product product{.m = tile.rows, .n = tile.columns, .k = args.k};
+  product.a = {f32(args.a) + tile.batch * args.stride_a +
+                   (args.transpose_a ? tile.row : tile.row * args.lda),
+               args.lda, args.transpose_a};
+  product.b = {f32(args.b) + tile.batch * args.stride_b +
+                   (args.transpose_b ? tile.column * args.ldb : tile.column),
+               args.ldb, args.transpose_b};
+  product.c = f32(args.c) + tile.batch * args.stride_c + tile.row * args.ldc + tile.column;
+  product.c_stride = args.ldc;
+  product.alpha = args.alpha;
+  product.accumulate = args.accumulate;
+  multiply(product, scratch);
 }
 
 void check_matmul(const MatmulArgs& args) {
@@ -59,8 +63,6 @@ void check_matmul(const MatmulArgs& args) {
   CHECK(args.lda >= (args.transpose_a ? args.m : args.k), "lda {} is too small", args.lda);
   CHECK(args.ldb >= (args.transpose_b ? args.k : args.n), "ldb {} is too small", args.ldb);
   CHECK(args.ldc >= args.n, "ldc {} is too small", args.ldc);
-  constexpr std::int64_t kLargest = 0x7fffffff;  // BLAS takes 32-bit sizes
-  CHECK(std::max({args.m, args.n, args.k, args.lda, args.ldb, args.ldc}) <= kLargest);
 }
 
 }  // namespace
@@ -68,7 +70,8 @@ void check_matmul(const MatmulArgs& args) {
 void CpuBackend::matmul(Stream& stream, const MatmulArgs& args) {
   check_matmul(args);
   if (args.m == 0 || args.n == 0 || args.batch == 0) return;
-  on(stream).enqueue_blas([args](Scratch&) {
+  on(stream).enqueue([args](Scratch& scratch) {
+    float* products_scratch = scratch.take<float>(thread_slots() * kProductScratch);
     const Tiling tiling = tiling_of(args);
     const std::int64_t tiles_m = chunk_count(args.m, tiling.m);
     const std::int64_t tiles_n = chunk_count(args.n, tiling.n);
@@ -78,6 +81,7 @@ void CpuBackend::matmul(Stream& stream, const MatmulArgs& args) {
     const std::int64_t tiles_a_task = std::max<std::int64_t>(1, kSerialProducts / 4 / products);
     parallel_chunks(args.batch * per_batch, tiles_a_task,
                     [&](std::int64_t begin, std::int64_t end) {
+                      float* own = products_scratch + thread_slot() * kProductScratch;
                       for (std::int64_t i = begin; i < end; ++i) {
                         Tile tile{};
                         tile.batch = i / per_batch;
@@ -85,7 +89,7 @@ void CpuBackend::matmul(Stream& stream, const MatmulArgs& args) {
                         tile.column = i % tiles_n * tiling.n;
                         tile.rows = std::min(tiling.m, args.m - tile.row);
                         tile.columns = std::min(tiling.n, args.n - tile.column);
-                        multiply_tile(args, tile);
+                        compute_tile(args, tile, own);
                       }
                     });
   });

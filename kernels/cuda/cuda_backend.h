@@ -20,6 +20,7 @@ class CudaBackend final : public Backend {
   explicit CudaBackend(const CudaOptions& options);
 
   std::string name() const override;
+  std::string product_library() const override;
   FloatType compute_type() const override { return compute_type_; }
   Buffer allocate(std::size_t bytes, MemoryKind kind) override;
   std::unique_ptr<Stream> create_stream() override;

@@ -1,5 +1,5 @@
 // Matrix products by cuBLAS. A row-major C = op(A) op(B) is the column-major C^T = op(B)^T op(A)^T.
-#include <algorithm>
+#include <fmt/format.h>
 
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/operation.h"
@@ -35,6 +35,14 @@ void clear(Operation& operation, const MatmulArgs& args) {
 }
 
 }  // namespace
+
+std::string CudaBackend::product_library() const {
+  int major = 0, minor = 0, patch = 0;
+  check_cublas(cublasGetProperty(MAJOR_VERSION, &major), "asking for the version");
+  check_cublas(cublasGetProperty(MINOR_VERSION, &minor), "asking for the version");
+  check_cublas(cublasGetProperty(PATCH_LEVEL, &patch), "asking for the version");
+  return fmt::format("cuBLAS {}.{}.{}", major, minor, patch);
+}
 
 void CudaBackend::matmul(Stream& stream, const MatmulArgs& args) {
   check_matmul(args);

@@ -198,8 +198,6 @@ class FaultRuns {
 
   static Finished start(const Folder& folder, const std::vector<std::string>& command,
                         std::vector<std::string> environment = {}) {
-    // A trial computes on one thread.
-    environment.push_back("OPENBLAS_NUM_THREADS=1");
     return Program(folder.path, mneme(command), environment).wait_a_minute();
   }
   static Finished expect_success(const Folder& folder, const std::vector<std::string>& command) {

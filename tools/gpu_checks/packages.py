@@ -11,8 +11,6 @@ import sys
 NEEDED = [
     ("tbb/tbb.h", ["libtbb-dev", "libtbb12", "libtbbmalloc2", "libtbbbind-2-5", "libhwloc15"]),
     ("thrust/version.h", ["libthrust-dev", "libcub-dev"]),
-    ("cblas.h", ["libopenblas-pthread-dev", "libopenblas0-pthread", "libgfortran5",
-                 "libquadmath0"]),
     ("fmt/format.h", ["libfmt-dev", "libfmt9"]),
     ("spdlog/spdlog.h", ["libspdlog-dev", "libspdlog1.10"]),
     ("CLI/CLI.hpp", ["libcli11-dev"]),
@@ -34,7 +32,7 @@ def fail(message):
 def header_folders(root):
     architecture = "usr/include/x86_64-linux-gnu"
     return [os.path.join(root, folder) for folder in
-            ("usr/include", architecture, f"{architecture}/openblas-pthread", "usr/local/include")]
+            ("usr/include", architecture, "usr/local/include")]
 
 
 def has_header(name, folders):
@@ -69,10 +67,9 @@ def use_prefix(prefix, build, environment):
     environment["PATH"] += f":{root}/usr/bin"
     environment["PKG_CONFIG_SYSROOT_DIR"] = root
     environment["PKG_CONFIG_PATH"] = ":".join(
-        [f"{libraries}/pkgconfig", f"{root}/usr/share/pkgconfig",
-         f"{libraries}/openblas-pthread/pkgconfig"])
+        [f"{libraries}/pkgconfig", f"{root}/usr/share/pkgconfig"])
     environment["LD_LIBRARY_PATH"] = ":".join(
-        [libraries, f"{libraries}/openblas-pthread", environment.get("LD_LIBRARY_PATH", "")])
+        [libraries, environment.get("LD_LIBRARY_PATH", "")])
     return root, [f"-DCMAKE_PREFIX_PATH={root}/usr"]
 
 

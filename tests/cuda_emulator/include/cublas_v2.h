@@ -1,5 +1,5 @@
-// The part of cuBLAS that the project uses, on OpenBLAS. Matrices are column-major; alpha and beta
-// are float32 numbers in host memory. Sums are float32.
+// The part of cuBLAS that the project uses, on the CPU backend's products. Matrices are
+// column-major; alpha and beta are float32 numbers in host memory. Sums are float32.
 #pragma once
 
 #include <cstddef>
@@ -55,6 +55,8 @@ typedef enum {
   CUBLAS_GEMM_DEFAULT_TENSOR_OP = 99,
 } cublasGemmAlgo_t;
 
+// 0 of all: this is none of NVIDIA's versions.
+cublasStatus_t cublasGetProperty(libraryPropertyType type, int* value);
 const char* cublasGetStatusName(cublasStatus_t status);
 const char* cublasGetStatusString(cublasStatus_t status);
 cublasStatus_t cublasCreate(cublasHandle_t* handle);

@@ -1,11 +1,12 @@
 #include "tests/cuda_emulator/src/cublas_gemm.h"
 
-#include <cblas.h>
-
 #include <algorithm>
 #include <bit>
 #include <cstddef>
+#include <memory>
 #include <vector>
+
+#include "kernels/cpu/product.h"
 
 namespace emulator {
 namespace {
@@ -42,11 +43,6 @@ Wide widen(const Matrix& matrix, std::int64_t rows, std::int64_t columns) {
   return wide;
 }
 
-// What cblas calls a transposition.
-CBLAS_TRANSPOSE transposition(bool transpose) {
-  return transpose ? CblasTrans : CblasNoTrans;
-}
-
 }  // namespace
 
 void multiply(const Product& product, const Matrix& a, const Matrix& b, const Matrix& c) {
@@ -63,10 +59,24 @@ void multiply(const Product& product, const Matrix& a, const Matrix& b, const Ma
     to = wide_c.data();
     leading = m;
   }
-  const auto number = [](std::int64_t x) { return static_cast<int>(x); };
-  cblas_sgemm(CblasColMajor, transposition(transpose_a), transposition(transpose_b), number(m),
-              number(n), number(k), alpha, wide_a.data, number(wide_a.leading), wide_b.data,
-              number(wide_b.leading), beta, to, number(leading));
+  if (beta != 0.0f && beta != 1.0f) {
+    for (std::int64_t column = 0; column < n; ++column) {
+      for (std::int64_t row = 0; row < m; ++row) to[column * leading + row] *= beta;
+    }
+  }
+  // The transposed product, of matrices that lie in rows.
+  const auto scratch =
+      std::make_unique_for_overwrite<float[]>(mneme::kernels::cpu::kProductScratch);
+  mneme::kernels::cpu::multiply({.m = n,
+                                 .n = m,
+                                 .k = k,
+                                 .a = {wide_b.data, wide_b.leading, transpose_b},
+                                 .b = {wide_a.data, wide_a.leading, transpose_a},
+                                 .c = to,
+                                 .c_stride = leading,
+                                 .alpha = alpha,
+                                 .accumulate = beta != 0.0f},
+                                scratch.get());
   if (!c.bf16) return;
   for (std::int64_t column = 0; column < n; ++column) {
     for (std::int64_t row = 0; row < m; ++row) {

@@ -19,7 +19,7 @@ struct Product {
   float alpha, beta;
 };
 
-// c = alpha * op(a) * op(b) + beta * c. REQUIRES: device memory is open, and sizes fit an int.
+// c = alpha * op(a) * op(b) + beta * c. REQUIRES: device memory is open.
 void multiply(const Product& product, const Matrix& a, const Matrix& b, const Matrix& c);
 
 }  // namespace emulator
