@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "engine/config.h"
 #include "kernels/backend.h"
@@ -11,5 +12,8 @@ namespace mneme::engine {
 // The backend that the run asks for. With auto, the CUDA device when there is one, else the CPU and
 // a line of log that says why. Throws Error when what is asked for is not there.
 std::unique_ptr<kernels::Backend> make_backend(const RunConfig& run);
+
+// For people: "cpu (2 threads, AVX-512), products by mneme 0.1.0, AVX-512 kernels".
+std::string describe(const kernels::Backend& backend);
 
 }  // namespace mneme::engine

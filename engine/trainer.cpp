@@ -10,6 +10,7 @@
 
 #include "engine/config_reader.h"
 #include "engine/data.h"
+#include "engine/device.h"
 #include "engine/evaluate.h"
 #include "engine/preflight.h"
 #include "engine/progress.h"
@@ -80,6 +81,7 @@ class Training {
     if (options.progress != nullptr) {
       progress_.emplace(*options.progress,
                         standard_error_progress(std::uint64_t(config.train.log_every)));
+      progress_->note("on " + describe(run_->backend()));
     }
   }
 

@@ -71,6 +71,49 @@ TEST_F(Bench, ModelFillsTheTiersBeforeItMeasures) {
   }
 }
 
+constexpr const char* kProducts =
+    MNEME_BENCH_DEVICE == std::string_view("cpu") ? "mneme " : "cuBLAS ";
+
+TEST_F(Bench, EachThatUsesADeviceNamesWhatMultipliesItsMatrices) {
+  const std::string file = file_of("named", false);
+  const Words device = {"--device", MNEME_BENCH_DEVICE, "--path", run_.path("")};
+  const auto all = [&](Words words) {
+    words.insert(words.end(), device.begin(), device.end());
+    return words;
+  };
+  for (const Words& words :
+       {Words{"bench", "model", file, "--steps", "1"},
+        all({"bench", "rows", "--rows", "64", "--tokens", "8", "--steps", "1"})}) {
+    const Finished finished = run(mneme(words));
+    ASSERT_EQ(finished.status, 0) << finished.error;
+    EXPECT_NE(finished.output.find(std::string("products by ") + kProducts), std::string::npos)
+        << finished.output;
+    Words json = words;
+    json.push_back("--json");
+    EXPECT_TRUE(json_of(json)["products"].get<std::string>().starts_with(kProducts));
+  }
+  const Finished trained = run(mneme({"train", file}));
+  EXPECT_NE(trained.error.find(std::string("products by ") + kProducts), std::string::npos)
+      << trained.error;
+}
+
+// What other libraries read, some of them to choose worse kernels.
+TEST_F(Bench, NoVariableOfALibraryChangesProducts) {
+  const Words words = {"bench", "model", file_of("told", false), "--json", "--steps", "2"};
+  const Json plain = json_of(words);
+  const Finished told =
+      Program(run_.path(""), mneme(words),
+              {"OPENBLAS_CORETYPE=Nehalem", "OPENBLAS_NUM_THREADS=1", "ONEDNN_MAX_CPU_ISA=SSE41",
+               "DNNL_MAX_CPU_ISA=SSE41", "BLIS_ARCH_TYPE=5", "MKL_ENABLE_INSTRUCTIONS=SSE4_2",
+               "MKL_DEBUG_CPU_TYPE=1", "OMP_NUM_THREADS=1"})
+          .wait();
+  ASSERT_EQ(told.status, 0) << told.error;
+  const Json other = Json::parse(told.output, nullptr, false);
+  EXPECT_EQ(other["products"], plain["products"]);
+  EXPECT_EQ(other["device"], plain["device"]);
+  EXPECT_EQ(other["last_loss"], plain["last_loss"]);
+}
+
 TEST_F(Bench, ModelReportsAllOfItToPeople) {
   const Finished finished = run(mneme({"bench", "model", file_of("tiered", true), "--steps", "2",
                                        "--fill-rows", "--token-skew", "1"}));

@@ -113,6 +113,7 @@ int run_bench_model(const BenchModelOptions& options) {
   run.stream().synchronize();
   ModelBenchmark benchmark{.config = options.config,
                            .device = run.backend().name(),
+                           .products = run.backend().product_library(),
                            .dense_parameters = run.model().parameters().parameter_count(),
                            .tokens_per_step = config.tokens_per_step(),
                            .warm_up = options.warm_up,

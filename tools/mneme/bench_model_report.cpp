@@ -110,6 +110,7 @@ std::string json_text(const ModelBenchmark& benchmark) {
   const offload::StepCounters& rows = summary.rows();
   OrderedJson object = {{"config", io::bytes_to_utf8(benchmark.config)},
                         {"device", benchmark.device},
+                        {"products", benchmark.products},
                         {"dense_parameters", benchmark.dense_parameters},
                         {"tokens_per_step", benchmark.tokens_per_step},
                         {"warm_up", benchmark.warm_up},
@@ -143,9 +144,9 @@ std::string json_text(const ModelBenchmark& benchmark) {
 
 std::string plain_text(const ModelBenchmark& benchmark) {
   const Summary summary(benchmark);
-  std::string text =
-      fmt::format("{}: {} dense parameters, {} tokens a step, on {}\n", benchmark.config,
-                  benchmark.dense_parameters, benchmark.tokens_per_step, benchmark.device);
+  std::string text = fmt::format(
+      "{}: {} dense parameters, {} tokens a step, on {}, products by {}\n", benchmark.config,
+      benchmark.dense_parameters, benchmark.tokens_per_step, benchmark.device, benchmark.products);
   text += fmt::format("opened in {:.2f} s", benchmark.open_seconds);
   if (benchmark.fill_seconds > 0) {
     text += fmt::format(", every row touched in {:.1f} s", benchmark.fill_seconds);

@@ -13,6 +13,7 @@ namespace mneme::tools {
 struct ModelBenchmark {
   std::string config;
   std::string device;
+  std::string products;  // what computes matrix products
   std::int64_t dense_parameters = 0;
   std::int64_t tokens_per_step = 0;
   std::int64_t warm_up = 0;

@@ -188,6 +188,8 @@ int run_bench_rows(const BenchRowsOptions& options) {
   if (options.json) {
     const nlohmann::ordered_json object = {{"rows", options.rows},
                                            {"width", options.width},
+                                           {"device", backend->name()},
+                                           {"products", backend->product_library()},
                                            {"tokens", options.tokens},
                                            {"rows_per_token", options.rows_per_token},
                                            {"optimizer", io::name_of(options.optimizer)},
@@ -205,7 +207,7 @@ int run_bench_rows(const BenchRowsOptions& options) {
   }
   fmt::print("{} rows x {}, {} tokens x {} rows, {}, on {}\n", options.rows, options.width,
              options.tokens, options.rows_per_token, io::name_of(options.optimizer),
-             backend->name());
+             engine::describe(*backend));
   fmt::print("{:>10} {:>10} {:>10} {:>10} {:>14} {:>8} {:>8} {:>8} {:>8}\n", "step ms", "forward",
              "backward", "update", "distinct rows", "GB/s", "device", "host", "disk");
   fmt::print(

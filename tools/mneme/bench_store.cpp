@@ -142,7 +142,13 @@ PageInResult page_in(offload::TieredStore& store, kernels::Stream& stream, const
   return result;
 }
 
-void print(const BenchDiskOptions& options, const std::string& device, const PageInResult& result) {
+struct Measurement {
+  std::string device, products, described;
+  PageInResult result;
+};
+
+void print(const BenchDiskOptions& options, const Measurement& measured) {
+  const PageInResult& result = measured.result;
   const auto rows = static_cast<double>(result.counters.disk.rows_read);
   const double rate = rows / result.seconds;
   const double cpu_us = 1e6 * result.cpu_seconds / std::max(rows, 1.0);
@@ -150,7 +156,8 @@ void print(const BenchDiskOptions& options, const std::string& device, const Pag
       static_cast<double>(result.counters.disk.bytes_read) / result.seconds;
   if (options.json) {
     const nlohmann::ordered_json object = {{"path", io::bytes_to_utf8(options.path)},
-                                           {"device", device},
+                                           {"device", measured.device},
+                                           {"products", measured.products},
                                            {"engine", io::name_of(options.io_engine)},
                                            {"file_bytes", options.file_bytes},
                                            {"record_bytes", options.record_bytes},
@@ -166,15 +173,10 @@ void print(const BenchDiskOptions& options, const std::string& device, const Pag
   }
   fmt::print("{}: rows in slots of {} bytes in {}, depth {}, onto {}\n", options.path,
              options.record_bytes, engine::human_bytes(static_cast<double>(options.file_bytes)),
-             options.depth, device);
+             options.depth, measured.described);
   fmt::print("page-in {:>9.0f} records/s  {:>9.1f} MB/s  CPU {:.1f} us a record\n", rate,
              bytes_per_second / 1e6, cpu_us);
 }
-
-struct Measurement {
-  std::string device;
-  PageInResult result;
-};
 
 Measurement measure(const BenchDiskOptions& options, io::Disk& disk, const std::string& rows_path,
                     const InterruptGuard& interrupt) {
@@ -195,7 +197,7 @@ Measurement measure(const BenchDiskOptions& options, io::Disk& disk, const std::
         "--record-bytes {}: the disk's alignment makes it slots of {} bytes; measure that size",
         options.record_bytes, traffic.bytes_read / std::max<std::uint64_t>(traffic.rows_read, 1));
   }
-  return {backend->name(), result};
+  return {backend->name(), backend->product_library(), engine::describe(*backend), result};
 }
 
 }  // namespace
@@ -214,7 +216,7 @@ int run_bench_store(const BenchDiskOptions& options) {
   const std::string rows_path = folder.path() + "/rows";
   const Measurement measured = measure(options, *disk, rows_path, interrupt);
   file.publish(rows_path);
-  print(options, measured.device, measured.result);
+  print(options, measured);
   return 0;
 }
 
