@@ -51,6 +51,12 @@ MNEME_INLINE void multiply_tile(const Strip& strip, const float* b, float* c,
                                 std::int64_t c_stride) {
   using Vector = typename Isa::Vector;
   const float* a = strip.a;
+  // What the sums are added to or written over comes while they are made.
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) {
+    __builtin_prefetch(c + i * c_stride, 1);
+    __builtin_prefetch(c + i * c_stride + kTileColumns<Isa> - 1, 1);
+  }
   Vector left[kRows], right[kRows];  // sums of either half of the columns
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) left[i] = right[i] = Vector{};
