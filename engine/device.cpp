@@ -1,7 +1,5 @@
 #include "engine/device.h"
 
-#include <fmt/format.h>
-
 #include <string>
 
 #include "io/error.h"
@@ -33,10 +31,6 @@ std::unique_ptr<kernels::Backend> make_backend(const RunConfig& run) {
   }
   io::info("running on the CPU: {}", reason);
   return cpu_backend(run);
-}
-
-std::string describe(const kernels::Backend& backend) {
-  return fmt::format("{}, products by {}", backend.name(), backend.product_library());
 }
 
 }  // namespace mneme::engine

@@ -14,6 +14,8 @@ namespace mneme::engine {
 std::unique_ptr<kernels::Backend> make_backend(const RunConfig& run);
 
 // For people: "cpu (2 threads, AVX-512), products by mneme 0.1.0, AVX-512 kernels".
-std::string describe(const kernels::Backend& backend);
+inline std::string describe(const kernels::Backend& backend) {
+  return backend.name() + ", products by " + backend.product_library();
+}
 
 }  // namespace mneme::engine
