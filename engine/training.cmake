@@ -6,3 +6,5 @@ target_sources(mneme_engine PRIVATE
   run.cpp
   train_step.cpp
   trainer.cpp)
+# It alone needs a CUDA backend, which each program chooses by what it links.
+set_source_files_properties(device.cpp PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
