@@ -7,6 +7,7 @@
 #include <cstdlib>
 
 #include "io/check.h"
+#include "io/progress.h"
 
 namespace mneme::io {
 namespace {
@@ -23,11 +24,11 @@ spdlog::logger& logger() {
 }  // namespace
 
 void log_info(std::string_view message) {
-  logger().info("{}", message);
+  print_beside_progress([&] { logger().info("{}", message); });
 }
 
 void log_warning(std::string_view message) {
-  logger().warn("{}", message);
+  print_beside_progress([&] { logger().warn("{}", message); });
 }
 
 void check_failed(const char* file, int line, const char* condition, std::string_view message) {
