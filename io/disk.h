@@ -39,6 +39,9 @@ struct OpenOptions {
 class DirectoryLock {
  public:
   virtual ~DirectoryLock() = default;
+  // Takes the file LOCK away, where this lock has made it and nobody has held it before: the
+  // directory is then as it was. The lock holds until the object is destroyed. Throws Error.
+  virtual void remove_file() = 0;
 };
 
 enum class LockKind {

@@ -2,10 +2,12 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <charconv>
+#include <cstdio>
 #include <thread>
 
 #include "io/errno_text.h"
@@ -36,12 +38,22 @@ Content read_content(int descriptor, const std::string& path) {
   return content;
 }
 
-Descriptor open_lock(const std::string& path, LockKind kind) {
-  const int flags = kind == LockKind::kExclusive ? O_RDWR | O_CREAT : O_RDONLY | O_NONBLOCK;
-  const int descriptor =
-      retry_interrupted([&] { return ::open(path.c_str(), flags | O_CLOEXEC, 0644); });
-  const bool nothing_to_lock = kind == LockKind::kShared && (errno == ENOENT || errno == EACCES);
-  if (descriptor < 0 && !nothing_to_lock) fail("{}: cannot open: {}", path, errno_text(errno));
+// is_new: whether this call has made the file.
+Descriptor open_lock(const std::string& path, LockKind kind, bool& is_new) {
+  const auto open_with = [&](int flags) {
+    return retry_interrupted([&] { return ::open(path.c_str(), flags | O_CLOEXEC, 0644); });
+  };
+  is_new = false;
+  int descriptor = -1;
+  if (kind == LockKind::kShared) {
+    descriptor = open_with(O_RDONLY | O_NONBLOCK);
+    if (descriptor < 0 && (errno == ENOENT || errno == EACCES)) return Descriptor();
+  } else {
+    descriptor = open_with(O_RDWR | O_CREAT | O_EXCL);
+    is_new = descriptor >= 0;
+    if (descriptor < 0 && errno == EEXIST) descriptor = open_with(O_RDWR | O_CREAT);
+  }
+  if (descriptor < 0) fail("{}: cannot open: {}", path, errno_text(errno));
   return Descriptor(descriptor);
 }
 
@@ -66,29 +78,57 @@ void note_holder(int descriptor, const std::string& path) {
 
 }  // namespace
 
-FileLock::FileLock(const std::string& directory, LockKind kind,
-                   std::chrono::milliseconds patience) {
-  const std::string path = directory + "/LOCK";
-  file_ = open_lock(path, kind);
-  if (file_.get() < 0) return;
-  if (!read_content(file_.get(), path).ours) {
-    fail("{}: is there, but mneme has not written it; choose another directory", path);
-  }
-  const int operation = (kind == LockKind::kExclusive ? LOCK_EX : LOCK_SH) | LOCK_NB;
+FileLock::FileLock(const std::string& directory, LockKind kind, std::chrono::milliseconds patience)
+    : path_(directory + "/LOCK") {
   const auto deadline = std::chrono::steady_clock::now() + patience;
+  do {
+    file_ = open_lock(path_, kind, is_new_);
+    if (file_.get() < 0) return;
+    if (!read_content(file_.get(), path_).ours) {
+      fail("{}: is there, but mneme has not written it; choose another directory", path_);
+    }
+    wait_for(kind, deadline);
+  } while (!is_of_this_name());
+  if (kind != LockKind::kExclusive) return;
+  is_new_ = is_new_ && read_content(file_.get(), path_).process == 0;
+  note_holder(file_.get(), path_);
+}
+
+void FileLock::wait_for(LockKind kind, std::chrono::steady_clock::time_point deadline) {
+  const int operation = (kind == LockKind::kExclusive ? LOCK_EX : LOCK_SH) | LOCK_NB;
   while (::flock(file_.get(), operation) != 0) {
     const int error = errno;
     if (error != EWOULDBLOCK && error != EINTR) {
-      fail("{}: cannot lock: {}", path, errno_text(error));
+      fail("{}: cannot lock: {}", path_, errno_text(error));
     }
     if (std::chrono::steady_clock::now() >= deadline) {
-      const long holder = read_content(file_.get(), path).process;
-      fail("{}: another process holds it{}; wait for it or stop it", path,
+      const long holder = read_content(file_.get(), path_).process;
+      fail("{}: another process holds it{}; wait for it or stop it", path_,
            holder > 0 ? fmt::format(" (pid {})", holder) : "");
     }
     std::this_thread::sleep_for(kPause);
   }
-  if (kind == LockKind::kExclusive) note_holder(file_.get(), path);
+}
+
+// Whether the file that is locked is still what the name stands for.
+bool FileLock::is_of_this_name() const {
+  struct stat locked = {};
+  struct stat named = {};
+  if (::fstat(file_.get(), &locked) != 0)
+    fail("{}: cannot look at it: {}", path_, errno_text(errno));
+  if (::stat(path_.c_str(), &named) != 0) {
+    if (errno == ENOENT) return false;
+    fail("{}: cannot look at it: {}", path_, errno_text(errno));
+  }
+  return locked.st_dev == named.st_dev && locked.st_ino == named.st_ino;
+}
+
+void FileLock::remove_file() {
+  if (!is_new_) return;
+  if (std::remove(path_.c_str()) != 0 && errno != ENOENT) {
+    fail("{}: cannot remove: {}", path_, errno_text(errno));
+  }
+  is_new_ = false;
 }
 
 }  // namespace mneme::io

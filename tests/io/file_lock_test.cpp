@@ -89,6 +89,34 @@ TEST(FileLock, waits_for_a_holder_that_ends_soon) {
   release.join();
 }
 
+TEST(FileLock, its_file_goes_with_the_holder_who_made_it_and_with_nobody_else) {
+  test::TemporaryDirectory directory;
+  const auto is_there = [&] { return std::filesystem::exists(directory.file("LOCK")); };
+  {
+    FileLock lock(directory.path());
+    lock.remove_file();
+    EXPECT_FALSE(is_there());
+    lock.remove_file();
+  }
+  { const FileLock lock(directory.path()); }
+  FileLock second(directory.path());
+  second.remove_file();
+  EXPECT_TRUE(is_there()) << "an earlier holder's";
+}
+
+TEST(FileLock, who_waits_for_a_file_that_is_taken_away_locks_the_next_one) {
+  test::TemporaryDirectory directory;
+  std::optional<FileLock> first(directory.path());
+  std::optional<FileLock> second;
+  std::thread waiting([&] { second.emplace(directory.path()); });
+  std::this_thread::sleep_for(milliseconds(30));
+  first->remove_file();
+  first.reset();
+  waiting.join();
+  EXPECT_TRUE(std::filesystem::exists(directory.file("LOCK")));
+  EXPECT_THROW(FileLock(directory.path(), LockKind::kExclusive, milliseconds(20)), Error);
+}
+
 TEST(FileLock, readers_share_it_and_write_nothing) {
   test::TemporaryDirectory directory;
   { FileLock nothing_to_lock(directory.path(), LockKind::kShared); }

@@ -29,6 +29,7 @@ class SimulatedLock final : public DirectoryLock {
     if (!free) fail("{}/LOCK: another process holds it; wait for it or stop it", directory_);
     holders = kind == LockKind::kExclusive ? -1 : holders + 1;
   }
+  void remove_file() override {}  // there is none
   ~SimulatedLock() override {
     const Lock lock(disk_.mutex);
     int& holders = disk_.locks[directory_];
