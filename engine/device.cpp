@@ -22,6 +22,11 @@ std::unique_ptr<kernels::Backend> cuda_backend(const RunConfig& run) {
 
 }  // namespace
 
+bool device_has_memory(const RunConfig& run) {
+  return run.device != DeviceKind::kCpu &&
+         kernels::cuda_unavailable(static_cast<int>(run.device_index)).empty();
+}
+
 std::unique_ptr<kernels::Backend> make_backend(const RunConfig& run) {
   if (run.device == DeviceKind::kCpu) return cpu_backend(run);
   const std::string reason = kernels::cuda_unavailable(static_cast<int>(run.device_index));

@@ -9,6 +9,9 @@
 
 namespace mneme::engine {
 
+// Whether the device that the run asks for has memory of its own: a CUDA device.
+bool device_has_memory(const RunConfig& run);
+
 // The backend that the run asks for. With auto, the CUDA device when there is one, else the CPU and
 // a line of log that says why. Throws Error when what is asked for is not there.
 std::unique_ptr<kernels::Backend> make_backend(const RunConfig& run);

@@ -1,12 +1,16 @@
 #include "engine/preflight.h"
 
+#include <fmt/format.h>
+
 #include <string>
 
-#include "engine/progress.h"
+#include "engine/config_reader.h"
 #include "engine/run_files.h"
+#include "engine/run_options.h"
 #include "io/aligned_buffer.h"
 #include "io/error.h"
 #include "io/file_io.h"
+#include "io/human.h"
 
 namespace mneme::engine {
 namespace {
@@ -23,6 +27,28 @@ void try_to_write(io::Disk& disk, const std::string& directory, const io::OpenOp
 }
 
 }  // namespace
+
+void check_tier_memory(const Config& config, bool device_has_memory,
+                       std::uint64_t available_bytes) {
+  if (!config.has_memory()) return;
+  const offload::StoreOptions store = memory::store_options(value_table_options(config, 0));
+  const std::uint64_t device =
+      device_has_memory ? 0 : offload::TieredStore::device_arena_bytes(store);
+  const std::uint64_t host = offload::TieredStore::host_arena_bytes(store);
+  if (device + host <= available_bytes) return;
+  const auto budget = [](const char* key, std::uint64_t bytes) {
+    return fmt::format("tiers.{} = {}", key, format_bytes(bytes));
+  };
+  std::string keys;
+  if (device > 0) keys = budget("device_bytes", store.tiers.device_bytes);
+  if (host > 0) {
+    keys += (keys.empty() ? "" : " and ") + budget("host_bytes", store.tiers.host_bytes);
+  }
+  io::fail("{}: the rows would take {} of the machine's memory, and {} are free; lower {}", keys,
+           io::human_bytes(static_cast<double>(device + host)),
+           io::human_bytes(static_cast<double>(available_bytes)),
+           device > 0 && host > 0 ? "one of them" : "it");
+}
 
 void check_outputs(io::Disk& disk, Run& run) {
   const std::string& directory = run.config().run.directory;
@@ -44,8 +70,8 @@ void check_outputs(io::Disk& disk, Run& run) {
   if (available < needed) {
     io::fail(
         "{}: a checkpoint needs {}, and the disk has {} left; free some space or use another disk",
-        checkpoints, human_bytes(static_cast<double>(needed)),
-        human_bytes(static_cast<double>(available)));
+        checkpoints, io::human_bytes(static_cast<double>(needed)),
+        io::human_bytes(static_cast<double>(available)));
   }
 }
 

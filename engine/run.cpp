@@ -3,11 +3,14 @@
 #include <algorithm>
 
 #include "engine/device.h"
+#include "engine/preflight.h"
 #include "engine/run_files.h"
 #include "engine/run_identity.h"
 #include "engine/run_options.h"
 #include "engine/schedule.h"
 #include "io/log.h"
+#include "io/progress.h"
+#include "kernels/machine_memory.h"
 
 namespace mneme::engine {
 namespace {
@@ -29,6 +32,7 @@ memory::ValueTableOptions table_options(const Config& config, const RunOptions& 
 Run::Run(const Config& config, io::Disk& disk, const RunOptions& options)
     : config_(config), backend_(make_backend(config.run)), stream_(backend_->create_stream()) {
   if (config_.has_memory()) {
+    check_tier_memory(config_, device_has_memory(config_.run), kernels::free_memory_bytes());
     table_ = std::make_unique<memory::ValueTable>(*backend_, disk, table_options(config_, options));
   }
   model_ = std::make_unique<Model>(*backend_, model_options(config_), table_.get());

@@ -31,6 +31,12 @@ DeviceTier::Sizes DeviceTier::sizes_for(const DeviceTierOptions& options) {
           static_cast<std::uint32_t>(std::min({evaluation, most, TierSlots::kMost}))};
 }
 
+std::uint64_t DeviceTier::arena_bytes(const DeviceTierOptions& options) {
+  const Sizes sizes = sizes_for(options);
+  return (std::uint64_t{sizes.training} + sizes.evaluation) *
+         slot_bytes(options.layout, options.counts.keeps_uses);
+}
+
 DeviceTier::DeviceTier(kernels::Backend& backend, kernels::Stream& stream,
                        const DeviceTierOptions& options)
     : backend_(backend),

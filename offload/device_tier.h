@@ -48,6 +48,10 @@ class DeviceTier {
   };
   static Sizes sizes_for(const DeviceTierOptions& options);
 
+  // The device memory that the slots take: the budget, or less where the table is smaller. Throws
+  // Error as sizes_for() does.
+  static std::uint64_t arena_bytes(const DeviceTierOptions& options);
+
   // Throws Error as sizes_for() does.
   DeviceTier(kernels::Backend& backend, kernels::Stream& stream, const DeviceTierOptions& options);
 

@@ -13,6 +13,10 @@ std::uint32_t HostTier::slots_for(const HostTierOptions& options) {
   return slots < kMinimumSlots ? 0 : static_cast<std::uint32_t>(slots);
 }
 
+std::uint64_t HostTier::arena_bytes(const HostTierOptions& options) {
+  return std::uint64_t{slots_for(options)} * slot_bytes(options.record_bytes);
+}
+
 HostTier::HostTier(kernels::Backend& backend, kernels::Stream& stream,
                    const HostTierOptions& options)
     : backend_(backend),

@@ -44,6 +44,9 @@ class HostTier {
   // Slots that a budget holds; 0 for no host tier.
   static std::uint32_t slots_for(const HostTierOptions& options);
 
+  // The pinned host memory that the records take: the budget, or less where the table is smaller.
+  static std::uint64_t arena_bytes(const HostTierOptions& options);
+
   HostTier(kernels::Backend& backend, kernels::Stream& stream, const HostTierOptions& options);
 
   std::uint32_t slots() const { return slots_.count(); }

@@ -16,6 +16,27 @@ using kernels::MemoryKind;
 using kernels::RowId;
 using kernels::SlotId;
 
+DeviceTierOptions device_tier_options(const StoreOptions& options) {
+  const TierOptions& tiers = options.tiers;
+  return {.table_rows = options.rows,
+          .bytes = tiers.device_bytes,
+          .evaluation_share = tiers.evaluation_share,
+          .layout = options.layout,
+          .policy = tiers.device_policy,
+          .counts = use_counts(tiers.device_policy, tiers.host_policy),
+          .seed = options.seed};
+}
+
+HostTierOptions host_tier_options(const StoreOptions& options) {
+  const TierOptions& tiers = options.tiers;
+  return {.table_rows = options.rows,
+          .bytes = tiers.host_bytes,
+          .record_bytes = options.layout.record_bytes(),
+          .policy = tiers.host_policy,
+          .counts = use_counts(tiers.device_policy, tiers.host_policy),
+          .seed = options.seed};
+}
+
 namespace {
 
 // Rows that are read or written as records in one go.
@@ -43,29 +64,15 @@ Tiers make_tiers(kernels::Backend& backend, kernels::Stream& stream, io::Disk& d
                  const StoreOptions& options) {
   const TierOptions& tiers = options.tiers;
   const std::size_t record_bytes = options.layout.record_bytes();
-  const UseCounts counts = use_counts(tiers.device_policy, tiers.host_policy);
   Residency residency(backend, options.rows);
-  kernels::Location* locations = residency.locations();
+  DeviceTierOptions device = device_tier_options(options);
+  HostTierOptions host = host_tier_options(options);
+  device.locations = host.locations = residency.locations();
   return {.backend = backend,
           .stream = stream,
           .residency = std::move(residency),
-          .device = DeviceTier(backend, stream,
-                               {.table_rows = options.rows,
-                                .locations = locations,
-                                .bytes = tiers.device_bytes,
-                                .evaluation_share = tiers.evaluation_share,
-                                .layout = options.layout,
-                                .policy = tiers.device_policy,
-                                .counts = counts,
-                                .seed = options.seed}),
-          .host = HostTier(backend, stream,
-                           {.table_rows = options.rows,
-                            .locations = locations,
-                            .bytes = tiers.host_bytes,
-                            .record_bytes = record_bytes,
-                            .policy = tiers.host_policy,
-                            .counts = counts,
-                            .seed = options.seed}),
+          .device = DeviceTier(backend, stream, device),
+          .host = HostTier(backend, stream, host),
           .disk = DiskTier(backend, disk,
                            {.path = options.path,
                             .record_bytes = static_cast<std::uint32_t>(record_bytes),

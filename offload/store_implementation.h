@@ -22,6 +22,10 @@
 
 namespace mneme::offload {
 
+// Of a store's tiers, but for where the rows are.
+DeviceTierOptions device_tier_options(const StoreOptions& options);
+HostTierOptions host_tier_options(const StoreOptions& options);
+
 struct Lease::State {
   TieredStore::Implementation* store = nullptr;
   kernels::Stream* compute = nullptr;

@@ -1,5 +1,6 @@
 #include "offload/tiered_store.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "offload/store_implementation.h"
@@ -45,6 +46,22 @@ const StoreOptions& TieredStore::options() const {
 
 std::uint64_t TieredStore::minimum_device_bytes(const kernels::RecordLayout& layout) {
   return 2 * DeviceTier::kMinimumSlots * DeviceTier::slot_bytes(layout);
+}
+
+std::uint64_t TieredStore::device_bytes_for(const StoreOptions& options, std::uint64_t rows) {
+  const TierOptions& tiers = options.tiers;
+  const bool keeps_uses = use_counts(tiers.device_policy, tiers.host_policy).keeps_uses;
+  const double training = static_cast<double>(rows) / (1 - std::min(tiers.evaluation_share, 0.99));
+  return (static_cast<std::uint64_t>(training) + 1 + DeviceTier::kMinimumSlots) *
+         DeviceTier::slot_bytes(options.layout, keeps_uses);
+}
+
+std::uint64_t TieredStore::device_arena_bytes(const StoreOptions& options) {
+  return DeviceTier::arena_bytes(device_tier_options(options));
+}
+
+std::uint64_t TieredStore::host_arena_bytes(const StoreOptions& options) {
+  return HostTier::arena_bytes(host_tier_options(options));
 }
 
 std::int64_t TieredStore::lease_capacity(LeaseMode mode) const {

@@ -160,6 +160,12 @@ class TieredStore {
   const StoreOptions& options() const;
   // The smallest device_bytes: 8 slots for training and 8 for evaluation.
   static std::uint64_t minimum_device_bytes(const kernels::RecordLayout& layout);
+  // The device_bytes with which `rows` rows lie in the device tier while they are trained.
+  static std::uint64_t device_bytes_for(const StoreOptions& options, std::uint64_t rows);
+  // What the tiers' arenas take of their memories with these options: a budget, or less where the
+  // whole table needs less.
+  static std::uint64_t device_arena_bytes(const StoreOptions& options);
+  static std::uint64_t host_arena_bytes(const StoreOptions& options);
 
   // The most rows that a lease of this mode can have now, beside the leases that are live. Callers
   // split a larger set of rows into chunks.
