@@ -54,6 +54,16 @@ void require(const io::Disk& disk, const std::string& path) {
   if (!disk.exists(path)) io::fail("{}: is missing; {}", path, io::kOlderCheckpoint);
 }
 
+RowPlaces row_places(const offload::TieredStore& store) {
+  const offload::TierUse use = store.tier_use();
+  const std::uint64_t touched = std::min(use.touched_rows, use.table_rows);
+  const std::uint64_t in_memory = use.device_rows + use.host_rows;
+  return {.device = use.device_rows,
+          .host = use.host_rows,
+          .disk = touched - std::min(touched, in_memory),
+          .untouched = use.table_rows - touched};
+}
+
 std::vector<RowTableLink> links(const std::string& directory, std::span<const NamedFile> chain) {
   std::vector<RowTableLink> all;
   for (const NamedFile& file : chain) all.push_back({directory + "/" + file.name, file.checksum});
@@ -195,6 +205,7 @@ void Checkpointer::write_checkpoint(std::uint64_t step, const RunRecord& run,
   remove_unnamed_files();
   for (std::uint32_t table = 0; table < stores_.size(); ++table) {
     entry.tables.push_back(save_table(table, step, stores_[table]->flush()));
+    entry.rows.push_back(row_places(*stores_[table]));
   }
   entry.dense = save_dense(step);
   if (!stores_.empty()) {

@@ -28,17 +28,32 @@ static void from_json(const Json& json, MetricsMark& mark) {
   json.at("checksum").get_to(mark.checksum);
 }
 
+static void to_json(Json& json, const RowPlaces& rows) {
+  json = {{"device", rows.device},
+          {"host", rows.host},
+          {"disk", rows.disk},
+          {"untouched", rows.untouched}};
+}
+static void from_json(const Json& json, RowPlaces& rows) {
+  json.at("device").get_to(rows.device);
+  json.at("host").get_to(rows.host);
+  json.at("disk").get_to(rows.disk);
+  json.at("untouched").get_to(rows.untouched);
+}
+
 static void to_json(Json& json, const CheckpointEntry& entry) {
   json = {{"step", entry.step},
           {"dense", entry.dense},
           {"tables", entry.tables},
           {"metrics", entry.metrics}};
+  if (!entry.rows.empty()) json["rows"] = entry.rows;
 }
 static void from_json(const Json& json, CheckpointEntry& entry) {
   json.at("step").get_to(entry.step);
   json.at("dense").get_to(entry.dense);
   json.at("tables").get_to(entry.tables);
   json.at("metrics").get_to(entry.metrics);
+  if (const auto rows = json.find("rows"); rows != json.end()) rows->get_to(entry.rows);
 }
 
 static void to_json(Json& json, const DataFingerprint& data) {

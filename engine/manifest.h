@@ -26,11 +26,20 @@ struct MetricsMark {
   bool operator==(const MetricsMark&) const = default;
 };
 
+// Where the rows of a value table were when a checkpoint was saved. All that were touched are on
+// disk by then; `disk` counts those that were nowhere else.
+struct RowPlaces {
+  std::uint64_t device = 0, host = 0, disk = 0;
+  std::uint64_t untouched = 0;  // rows that have their initial value and lie nowhere
+  bool operator==(const RowPlaces&) const = default;
+};
+
 struct CheckpointEntry {
   std::uint64_t step = 0;
   NamedFile dense;
   std::vector<std::vector<NamedFile>> tables;  // per value table: base, then deltas in order
   MetricsMark metrics;
+  std::vector<RowPlaces> rows;  // per value table; empty where nobody has noted it
   bool operator==(const CheckpointEntry&) const = default;
 
   // Every file that the checkpoint needs, besides the rows files.

@@ -229,7 +229,8 @@ TEST(Formats, AManifestHasTheseBytes) {
                            .dense = {"dense-0000000020.safetensors", 0xfedcba9876543210},
                            .tables = {{{"table-0-0000000010-base.rows-table", 7},
                                        {"table-0-0000000020.rows-table", 8}}},
-                           .metrics = {4711, 99}}};
+                           .metrics = {4711, 99},
+                           .rows = {}}};
   io::SimulatedDisk disk({.record_log = false});
   disk.make_directories("/run");
   write_manifest(disk, "/run", manifest);
