@@ -10,7 +10,7 @@ target_sources(mneme_engine PRIVATE
   data_files.cpp
   data_split.cpp
   metrics.cpp
-  progress.cpp
+  step_line.cpp
   prompt.cpp
   schedule.cpp
   token_source.cpp)

@@ -14,6 +14,7 @@
 #include "io/checksum.h"
 #include "io/error.h"
 #include "io/log.h"
+#include "io/progress.h"
 #include "io/safetensors.h"
 
 namespace mneme::engine {
@@ -64,6 +65,12 @@ RowPlaces row_places(const offload::TieredStore& store) {
           .untouched = use.table_rows - touched};
 }
 
+std::uint64_t bytes_of(std::span<const io::TensorInfo> tensors) {
+  std::uint64_t bytes = 0;
+  for (const io::TensorInfo& tensor : tensors) bytes += tensor.end - tensor.begin;
+  return bytes;
+}
+
 std::vector<RowTableLink> links(const std::string& directory, std::span<const NamedFile> chain) {
   std::vector<RowTableLink> all;
   for (const NamedFile& file : chain) all.push_back({directory + "/" + file.name, file.checksum});
@@ -101,6 +108,7 @@ CheckpointEntry Checkpointer::load(const Manifest& manifest, std::optional<std::
     io::fail("{} has {} value tables, this configuration {}", manifest_path(directory_),
              current.tables.size(), stores_.size());
   }
+  const io::Phase phase(fmt::format("loading step {}", current.step));
   load_dense(current);
   for (std::uint32_t table = 0; table < stores_.size(); ++table) restore_rows(table, current);
   return current;
@@ -138,7 +146,11 @@ offload::CheckpointTable read_row_table(io::Disk& disk, const std::string& direc
   merged.epoch = entry.step;
   merged.next_generation = files.next_generation();
   merged.entries.reserve(files.most_entries());
-  files.for_each({}, [&](const offload::TableEntry& row) { merged.entries.push_back(row); });
+  io::Phase phase("reading the row table", files.most_entries(), "rows");
+  files.for_each({}, [&](const offload::TableEntry& row) {
+    merged.entries.push_back(row);
+    phase.add(1);
+  });
   return merged;
 }
 
@@ -158,11 +170,13 @@ void read_dense(io::Disk& disk, const std::string& directory, const CheckpointEn
              reader.tensors().size(), wanted.size());
   }
   std::uint64_t checksum = 0;
+  io::Phase phase("reading the dense part", bytes_of(reader.tensors()));
   for (const io::TensorInfo& info : reader.tensors()) {
     const std::vector<float> values = reader.read_f32(info.name);
     checksum = extend_checksum(checksum, values);
     const DenseTensor& tensor = wanted.find(info.name)->second;
     if (use) use(tensor.buffer, *tensor.parameter, values);
+    phase.add(info.end - info.begin);
   }
   if (checksum != entry.dense.checksum) {
     io::fail("{}: its tensors do not match the checksum in the manifest; {}", reader.path(),
@@ -291,11 +305,14 @@ NamedFile Checkpointer::save_dense(std::uint64_t step) {
   }
   io::SafetensorsWriter writer(disk_, path(file.name), std::move(tensors),
                                {{"format", "mneme"}, {"run", run_id_text(options_.run_id)}});
+  io::Phase phase("dense part", static_cast<std::uint64_t>(parameters_.parameter_count()) *
+                                    std::size(kSavedBuffers) * sizeof(float));
   for (const auto& [buffer, prefix] : kSavedBuffers) {
     for (const Parameter& parameter : parameters_.directory()) {
       const std::vector<float> values = parameters_.read(stream_, buffer, parameter);
       writer.append(std::as_bytes(std::span(values)));
       file.checksum = extend_checksum(file.checksum, values);
+      phase.add(values.size() * sizeof(float));
     }
   }
   writer.finish();

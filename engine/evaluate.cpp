@@ -7,6 +7,7 @@
 #include "engine/prompt.h"
 #include "engine/sampler.h"
 #include "io/check.h"
+#include "io/progress.h"
 
 namespace mneme::engine {
 
@@ -16,6 +17,7 @@ std::optional<EvaluationResult> evaluate(Run& run, const Data& data, std::uint64
   if (run.table() != nullptr) run.table()->begin_evaluation(completed_step);
   EvaluationResult result;
   Batch batch;
+  io::Phase phase("evaluating", static_cast<std::uint64_t>(data.validation_batches()), "batches");
   for (std::int64_t i = 0; i < data.validation_batches(); ++i) {
     if (stop && stop()) return {};
     data.validation_batch(i, batch);
@@ -24,6 +26,7 @@ std::optional<EvaluationResult> evaluate(Run& run, const Data& data, std::uint64
                                                        .batch = run.config().train.batch,
                                                        .sequence = run.config().train.sequence});
     result.tokens += static_cast<std::int64_t>(batch.tokens.size());
+    phase.add(1);
   }
   result.loss /= static_cast<double>(data.validation_batches());
   return result;

@@ -7,6 +7,7 @@
 
 #include "io/check.h"
 #include "io/error.h"
+#include "io/progress.h"
 #include "kernels/convert.h"
 #include "kernels/scalar.h"
 
@@ -149,6 +150,8 @@ void Parameters::update_weights(kernels::Stream& stream) {
 void Parameters::initialize(kernels::Stream& stream, std::uint64_t seed) {
   values_changed();
   stream.synchronize();
+  io::Phase phase("drawing the weights", static_cast<std::uint64_t>(parameter_count()),
+                  "parameters");
   for (const Parameter& parameter : directory_) {
     const std::string& name = parameter.declaration.name;
     const std::uint64_t name_hash = XXH3_64bits(name.data(), name.size());
@@ -160,6 +163,7 @@ void Parameters::initialize(kernels::Stream& stream, std::uint64_t seed) {
                    {staging_.as<float>(), count});
       backend_.copy(stream, target + first, staging_.as<float>(), count * sizeof(float));
       stream.synchronize();
+      phase.add(count);
     }
   }
   for (const ParameterBuffer which :

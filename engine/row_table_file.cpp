@@ -11,6 +11,7 @@
 #include "io/advice.h"
 #include "io/check.h"
 #include "io/error.h"
+#include "io/progress.h"
 
 namespace mneme::engine {
 namespace {
@@ -198,7 +199,11 @@ std::uint64_t write_row_table_delta(io::Disk& disk, const std::string& path, std
                        .base = false,
                        .next_generation = delta.next_generation,
                        .entries = delta.entries.size()});
-  for (const TableEntry& entry : delta.entries) file.append(entry);
+  io::Phase phase("row table", delta.entries.size(), "rows");
+  for (const TableEntry& entry : delta.entries) {
+    file.append(entry);
+    phase.add(1);
+  }
   return file.finish();
 }
 
@@ -206,9 +211,16 @@ std::uint64_t write_row_table_base(io::Disk& disk, const std::string& path, std:
                                    const RowTableChain& chain, const offload::TableDelta& delta) {
   // The first pass counts, since the count comes first in the file, and verifies.
   RowTableHead head{.table = table, .base = true, .next_generation = delta.next_generation};
-  chain.for_each(delta.entries, [&](const TableEntry&) { ++head.entries; });
+  io::Phase phase("row table", 2 * (chain.most_entries() + delta.entries.size()), "rows");
+  chain.for_each(delta.entries, [&](const TableEntry&) {
+    ++head.entries;
+    phase.add(1);
+  });
   RowTableWriter file(disk, path, head);
-  chain.for_each(delta.entries, [&](const TableEntry& entry) { file.append(entry); });
+  chain.for_each(delta.entries, [&](const TableEntry& entry) {
+    file.append(entry);
+    phase.add(1);
+  });
   return file.finish();
 }
 

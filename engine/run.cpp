@@ -31,6 +31,7 @@ memory::ValueTableOptions table_options(const Config& config, const RunOptions& 
 
 Run::Run(const Config& config, io::Disk& disk, const RunOptions& options)
     : config_(config), backend_(make_backend(config.run)), stream_(backend_->create_stream()) {
+  const io::Phase phase("making room for the model and its rows");
   if (config_.has_memory()) {
     check_tier_memory(config_, device_has_memory(config_.run), kernels::free_memory_bytes());
     table_ = std::make_unique<memory::ValueTable>(*backend_, disk, table_options(config_, options));

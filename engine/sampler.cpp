@@ -6,6 +6,7 @@
 
 #include "io/check.h"
 #include "io/error.h"
+#include "io/progress.h"
 #include "kernels/scalar.h"
 
 namespace mneme::engine {
@@ -77,6 +78,7 @@ std::vector<std::int32_t> generate(Model& model, kernels::Stream& stream,
   const auto window = static_cast<std::size_t>(model.options().sequence);
   std::vector<std::int32_t> tokens(prompt.begin(), prompt.end());
   std::vector<float> logits(static_cast<std::size_t>(model.options().vocabulary));
+  io::Phase phase("sampling", static_cast<std::uint64_t>(options.tokens), "tokens");
   for (std::int64_t i = 0; i < options.tokens; ++i) {
     if (stop && stop()) break;
     const std::size_t length = std::min(window, tokens.size());
@@ -86,6 +88,7 @@ std::vector<std::int32_t> generate(Model& model, kernels::Stream& stream,
                  logits);
     tokens.push_back(
         sample_token(logits, options, uniform(options.seed, static_cast<std::uint64_t>(i))));
+    phase.add(1);
   }
   return {tokens.begin() + static_cast<std::ptrdiff_t>(prompt.size()), tokens.end()};
 }

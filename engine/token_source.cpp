@@ -6,6 +6,7 @@
 #include "io/checksum.h"
 #include "io/error.h"
 #include "io/log.h"
+#include "io/progress.h"
 #include "io/text_source.h"
 #include "io/token_shards.h"
 
@@ -57,6 +58,7 @@ class Bytes : public TokenSource {
     for (std::uint64_t i = 0; i < end; ++i) ++histogram[static_cast<std::size_t>(text_.bytes[i])];
   }
   DataFingerprint fingerprint() const override {
+    const io::Phase phase("taking the data's checksum");
     return {tokens(), io::checksum64(std::span<const std::byte>(text_.bytes))};
   }
 
@@ -92,12 +94,14 @@ class Shards : public TokenSource {
   }
   void count(std::uint64_t limit, std::vector<std::uint64_t>& histogram) const override {
     std::vector<std::uint16_t> block(kBlockTokens);
+    io::Phase phase("counting the data's tokens", std::min(limit, tokens()), "tokens");
     for (const io::TokenShard& shard : shards_) {
       const std::uint64_t end = std::min(limit, shard.token_count());
       for (std::uint64_t first = 0; first < end; first += block.size()) {
         block.resize(std::min<std::uint64_t>(kBlockTokens, end - first));
         read(shard, first, block);
         for (const std::uint16_t token : block) ++histogram[token];
+        phase.add(block.size());
       }
       limit -= end;
     }
@@ -109,6 +113,7 @@ class Shards : public TokenSource {
     const std::uint64_t share = 1 + print.bytes / kFingerprintBytes;
     constexpr std::uint64_t kBlock = kFingerprintBlock / sizeof(std::uint16_t);
     std::vector<std::uint16_t> block(kBlock);
+    io::Phase phase("taking the data's checksum", print.bytes / share);
     for (const io::TokenShard& shard : shards_) {
       const std::uint64_t size = shard.token_count();
       print.checksum =
@@ -118,6 +123,7 @@ class Shards : public TokenSource {
         shard.read(first, block);
         print.checksum =
             extend_checksum(print.checksum, std::as_bytes(std::span<const std::uint16_t>(block)));
+        phase.add(std::as_bytes(std::span<const std::uint16_t>(block)).size());
       }
     }
     return print;

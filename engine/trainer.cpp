@@ -13,7 +13,6 @@
 #include "engine/device.h"
 #include "engine/evaluate.h"
 #include "engine/preflight.h"
-#include "engine/progress.h"
 #include "engine/row_prefetch.h"
 #include "engine/run.h"
 #include "engine/run_claim.h"
@@ -21,6 +20,7 @@
 #include "engine/run_directory.h"
 #include "engine/run_files.h"
 #include "engine/run_identity.h"
+#include "engine/step_line.h"
 #include "engine/train_step.h"
 #include "io/elapsed.h"
 #include "io/error.h"
@@ -30,10 +30,6 @@ namespace mneme::engine {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-std::string percent(std::uint64_t part, std::uint64_t whole) {
-  return fmt::format("{:.0f}%", whole == 0 ? 0.0 : 100.0 * double(part) / double(whole));
-}
 
 // A number that no other run has.
 std::uint64_t draw_run_id() {
@@ -75,14 +71,6 @@ class Training {
     } else {
       start();
     }
-    check_outputs(disk, *run_);
-    step_.emplace(*run_, /*will_be_saved=*/true);
-    prefetch_.emplace(config_, *data_, *run_);
-    if (options.progress != nullptr) {
-      progress_.emplace(*options.progress,
-                        standard_error_progress(std::uint64_t(config.train.log_every)));
-      progress_->note("on " + describe(run_->backend()));
-    }
   }
 
   TrainResult train() {
@@ -105,12 +93,11 @@ class Training {
       if (due(config_.sample.every)) or_save([&] { sample(); });
       if (due(config_.checkpoint.every)) save();
     }
+    if (options_.progress != nullptr) options_.progress->end_line();
     if (saved_ != completed_ && (config_.checkpoint.final || stopped())) save();
-    if (progress_ && saved_ == completed_)
-      progress_->note(fmt::format("checkpoint of step {} in {}", completed_,
-                                  checkpoints_directory(config_.run.directory)));
-    if (progress_ && saved_ != completed_)
-      progress_->note(fmt::format("step {} is not saved: checkpoint.final is false", completed_));
+    if (saved_ != completed_) {
+      note(fmt::format("step {} is not saved: checkpoint.final is false", completed_));
+    }
     if (!stopped() && config_.evaluation.final && !due(config_.evaluation.every)) validate();
     if (!stopped() && !due(config_.sample.every)) sample();
     result_.interrupted = completed_ < steps;
@@ -132,7 +119,16 @@ class Training {
     run_.emplace(config_, disk_, run_options());
     claim_ = RunClaim::start(disk_, config_.run.directory, record_.id, record_.config);
     run_->initialize();
+    prepare_steps();
     metrics_.emplace(disk_, metrics_path(config_.run.directory), MetricsMark{}, 0);
+  }
+
+  // What steps need, and whether they will be able to write what they have to.
+  void prepare_steps() {
+    check_outputs(disk_, *run_);
+    step_.emplace(*run_, /*will_be_saved=*/true);
+    prefetch_.emplace(config_, *data_, *run_);
+    note("on " + describe(run_->backend()));
   }
 
   void resume() {
@@ -158,8 +154,10 @@ class Training {
     run_.emplace(config_, disk_, run_options());
     completed_ = run_->load(manifest, from.step).step;
     saved_ = completed_;
+    prepare_steps();
     write_config_file(directory);
     metrics_.emplace(disk_, metrics_path(path), from.metrics, completed_);
+    note(fmt::format("{}: going on after step {} of {}", path, completed_, config_.train.steps));
   }
 
   // A run that is complete may be resumed, and stays as it is; one that is longer than asked for
@@ -200,9 +198,18 @@ class Training {
     return [this] { return stopped(); };
   }
 
+  void note(std::string_view text) {
+    if (options_.progress != nullptr) options_.progress->note(text);
+  }
+
   void save() {
-    run_->save(completed_, record_, metrics_->sync());
+    {
+      const io::Phase phase(fmt::format("saving step {}", completed_));
+      run_->save(completed_, record_, metrics_->sync());
+    }
     saved_ = completed_;
+    note(fmt::format("checkpoint of step {} in {}", completed_,
+                     checkpoints_directory(config_.run.directory)));
   }
 
   // What stands between two updates can be saved, whatever else has failed.
@@ -272,36 +279,28 @@ class Training {
     const auto evaluated = evaluate(*run_, *data_, completed_, stop());
     if (!evaluated) return {};
     result_.validation_loss = evaluated->loss;
-    if (progress_) {
-      progress_->note(fmt::format(
-          "step {}: validation loss {:.4f} ({:.2f} bits a token, "
-          "perplexity {:.2f})",
-          completed_, evaluated->loss, evaluated->loss / std::log(2.0), std::exp(evaluated->loss)));
-    }
+    note(fmt::format("step {}: validation loss {:.4f} ({:.2f} bits a token, perplexity {:.2f})",
+                     completed_, evaluated->loss, evaluated->loss / std::log(2.0),
+                     std::exp(evaluated->loss)));
     return evaluated->loss;
   }
 
   void sample() {
     if (options_.samples == nullptr || config_.sample.tokens == 0) return;
-    *options_.samples << sample_text(*run_, completed_, config_.sample.prompt, config_.run.seed,
-                                     stop())
-                      << "\n"
-                      << std::flush;
+    const std::string text =
+        sample_text(*run_, completed_, config_.sample.prompt, config_.run.seed, stop());
+    io::print_beside_progress([&] { *options_.samples << text << "\n" << std::flush; });
   }
 
   void show(const StepMetrics& metrics) {
-    if (!progress_) return;
+    if (options_.progress == nullptr) return;
     const auto steps = static_cast<std::uint64_t>(config_.train.steps);
-    std::string text = fmt::format("step {}/{}  loss {:.4f}  {:.0f} tokens/s", metrics.step, steps,
-                                   metrics.loss, metrics.tokens_per_s);
-    if (run_->table() != nullptr) {
-      const offload::StepCounters& rows = metrics.rows;
-      const std::uint64_t all = rows.rows_leased;
-      text += fmt::format("  rows from device {} host {} disk {} new {}",
-                          percent(rows.device.rows_read, all), percent(rows.host.rows_read, all),
-                          percent(rows.disk.rows_read, all), percent(rows.rows_generated, all));
-    }
-    progress_->update(metrics.step, steps, text);
+    pace_.note(std::chrono::duration<double>(Clock::now().time_since_epoch()).count());
+    const bool is_due = completed_ == 1 || completed_ == steps ||
+                        completed_ % std::uint64_t(config_.train.log_every) == 0;
+    options_.progress->show(step_fields(metrics, steps, pace_.seconds_for(steps - completed_),
+                                        run_->table() != nullptr),
+                            is_due);
   }
 
   const Config& config_;
@@ -316,7 +315,7 @@ class Training {
   std::uint64_t completed_ = 0;
   std::optional<std::uint64_t> saved_;  // the step of the newest checkpoint
   std::optional<MetricsWriter> metrics_;
-  std::optional<Progress> progress_;
+  RunPace pace_;
   RecentMedian speeds_;
   TrainResult result_;
 };

@@ -11,6 +11,7 @@
 #include "engine/config.h"
 #include "engine/metrics.h"
 #include "io/disk.h"
+#include "io/progress.h"
 
 namespace mneme::engine {
 
@@ -22,8 +23,8 @@ struct TrainerOptions {
   std::function<bool()> stop_requested;
   // Sees every step's metrics, after metrics.jsonl has them.
   std::function<void(const StepMetrics&)> on_step;
-  std::ostream* samples = nullptr;   // generated text goes here; null for none
-  std::ostream* progress = nullptr;  // progress lines; null for none
+  std::ostream* samples = nullptr;          // generated text goes here; null for none
+  io::ProgressDisplay* progress = nullptr;  // of this thread; null for none
 };
 
 struct TrainResult {

@@ -17,6 +17,10 @@ std::uint64_t file_bytes(Disk& disk, const std::string& path) {
   return disk.exists(path) ? disk.open(path, read_once_options())->size_bytes() : 0;
 }
 
+std::string name_of_path(const std::string& path) {
+  return std::filesystem::path(path).filename().string();
+}
+
 std::string directory_of(const std::string& path) {
   const std::string parent = std::filesystem::path(path).parent_path().string();
   return parent.empty() ? "." : parent;

@@ -117,6 +117,9 @@ void take_name(Disk& disk, const std::string& path);
 // 0 for a file that is not there.
 std::uint64_t file_bytes(Disk& disk, const std::string& path);
 
+// What a path names in its directory.
+std::string name_of_path(const std::string& path);
+
 // The directory that a path lies in; "." for a bare name.
 std::string directory_of(const std::string& path);
 

@@ -18,7 +18,9 @@
 #include "io/errno_text.h"
 #include "io/error.h"
 #include "io/file_io.h"
+#include "io/progress.h"
 #include "io/random.h"
+#include "io/utf8.h"
 
 namespace mneme::io {
 namespace {
@@ -109,6 +111,7 @@ void fill_file(BlockFile& file, const DiskBenchmarkOptions& options, std::uint64
   write_benchmark_mark(file, {file_bytes, false});
   file.reserve(file_bytes + kBenchmarkMarkBytes);
   SplitMix random(options.seed);
+  Phase phase("writing " + printable(file.path()), file_bytes);
   std::uint64_t offset = 0;
   std::vector<std::uint64_t> idle;
   for (std::uint64_t i = 0; i < kFillDepth; ++i) idle.push_back(i);
@@ -126,9 +129,8 @@ void fill_file(BlockFile& file, const DiskBenchmarkOptions& options, std::uint64
     if (file.poll({&done, 1}, /*wait=*/true) == 0) continue;
     check_completion(file, done);
     idle.push_back(done.tag);
-    if (options.progress) {
-      options.progress(static_cast<double>(offset) / static_cast<double>(file_bytes));
-    }
+    phase.reach(offset);
+    if (options.interruption) options.interruption();
   }
   file.sync();
   write_benchmark_mark(file, {file_bytes, true});
@@ -159,6 +161,7 @@ class Load {
         flights_(options.depth) {}
 
   void run() {
+    const Phase phase(fmt::format("measuring for {} s", options_.seconds));
     const auto deadline = Clock::now() + std::chrono::duration<double>(options_.seconds);
     for (std::uint64_t place = 0; place < options_.depth; ++place) submit(place, Clock::now());
     std::vector<BlockCompletion> completions(options_.depth);

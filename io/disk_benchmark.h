@@ -19,10 +19,7 @@ struct DiskBenchmarkOptions {
   double seconds = 10;
   std::uint64_t seed = 1;
   IoEngine engine = IoEngine::kAuto;
-  // Called while the file is written, with the share that is done, from 0 to 1. May be empty.
-  std::function<void(double)> progress;
-  // Called between transfers of the measurement. What it or `progress` throws ends the benchmark.
-  // May be empty.
+  // Called between transfers. What it throws ends the benchmark. May be empty.
   std::function<void()> interruption;
 };
 

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
+#include <optional>
 #include <utility>
 
 #include "io/check.h"
@@ -17,14 +18,19 @@
 #include "io/file_lock.h"
 #include "io/log.h"
 #include "io/posix_file.h"
+#include "io/progress.h"
 #include "io/retry.h"
 #include "io/sync_file.h"
 #include "io/uring_file.h"
+#include "io/utf8.h"
 
 namespace mneme::io {
 namespace {
 
 namespace fs = std::filesystem;
+
+// Of a file that is read whole: long enough for any disk, and short enough to say how far it is.
+constexpr std::size_t kReadPiece = std::size_t{32} << 20;
 
 void write_all(const Descriptor& file, const std::string& path,
                std::span<const std::byte> content) {
@@ -181,12 +187,16 @@ class PosixDisk final : public Disk {
     if (bytes > max_bytes) fail("{}: has {} bytes, at most {} expected", path, bytes, max_bytes);
     std::vector<std::byte> content(bytes);
     std::size_t done = 0;
+    std::optional<Phase> phase;
+    if (bytes > kReadPiece) phase.emplace("reading " + printable(name_of_path(path)), bytes);
     while (done < content.size()) {
-      const ssize_t result = retry_interrupted(
-          [&] { return ::read(file.get(), content.data() + done, content.size() - done); });
+      const std::size_t piece = std::min(content.size() - done, kReadPiece);
+      const ssize_t result =
+          retry_interrupted([&] { return ::read(file.get(), content.data() + done, piece); });
       if (result < 0) fail("{}: cannot read: {}", path, errno_text(errno));
       if (result == 0) fail("{}: became shorter while it was read", path);
       done += static_cast<std::size_t>(result);
+      if (phase) phase->reach(done);
     }
     return content;
   }

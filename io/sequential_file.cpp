@@ -6,6 +6,7 @@
 #include "io/check.h"
 #include "io/error.h"
 #include "io/file_io.h"
+#include "io/progress.h"
 #include "io/round_up.h"
 
 namespace mneme::io {
@@ -82,6 +83,7 @@ void SequentialWriter::finish() {
     flush(padded);
   }
   aside_.file().truncate(total_bytes_);
+  const Phase phase(fmt::format("{} to the disk", name_of_path(path_)));
   aside_.file().sync();
   aside_.take_name();
 }

@@ -7,7 +7,9 @@
 #include "io/disk.h"
 #include "io/errno_text.h"
 #include "io/error.h"
+#include "io/progress.h"
 #include "io/retry.h"
+#include "io/utf8.h"
 
 namespace mneme::io {
 namespace {
@@ -73,6 +75,7 @@ TextSource read_text_source(const std::string& path, const TextSourceOptions& op
     fail("{}: no memory for {} bytes of text; convert it to token shards", path, total);
   }
   const auto disk = make_posix_disk();
+  Phase phase("reading the text of " + printable(path), total);
   for (std::size_t i = 0; i < paths.size(); ++i) {
     if (sizes[i] == 0) continue;
     const std::vector<std::byte> content = disk->read_file(paths[i], sizes[i]);
@@ -83,6 +86,7 @@ TextSource read_text_source(const std::string& path, const TextSourceOptions& op
     const std::uint64_t begin = source.bytes.size();
     source.bytes.insert(source.bytes.end(), content.begin(), content.end());
     source.files.push_back({paths[i], begin, source.bytes.size()});
+    phase.add(sizes[i]);
   }
   return source;
 }

@@ -2,13 +2,17 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <utility>
+
+#include "io/progress.h"
 
 namespace mneme::memory {
 namespace {
 
 constexpr std::size_t kStagingBytes = std::size_t{1} << 18;
 constexpr std::int64_t kFirstCapacity = 1024;  // steps
+constexpr std::uint64_t kStepsAtOnce = 256;    // between two words of progress
 
 }  // namespace
 
@@ -33,6 +37,19 @@ kernels::CatchUpTable CatchUp::make_table() const {
                                 .learning_rate = options_.learning_rate});
 }
 
+// A resumed run starts far from where the table does.
+void CatchUp::advance_table(std::uint64_t since, std::uint64_t target_step) {
+  std::optional<io::Phase> phase;
+  if (target_step - since > kStepsAtOnce) {
+    phase.emplace("following the learning rates", target_step - since, "steps");
+  }
+  for (std::uint64_t step = since; step < target_step;) {
+    step = std::min(step + kStepsAtOnce, target_step);
+    table_->advance(step);
+    if (phase) phase->reach(step - since);
+  }
+}
+
 const kernels::CatchUpArgs* CatchUp::advance(std::uint64_t target_step) {
   if (!table_) return nullptr;
   std::uint64_t since = table_->target_step();
@@ -41,7 +58,7 @@ const kernels::CatchUpArgs* CatchUp::advance(std::uint64_t target_step) {
     table_.emplace(make_table());
     since = 0;
   }
-  table_->advance(target_step);
+  advance_table(since, target_step);
   // Work of earlier steps may still read the arrays that are about to change.
   stream_->wait(*used_);
   const auto wanted = static_cast<std::int64_t>(target_step) + 1;

@@ -28,6 +28,7 @@ class CatchUp {
 
  private:
   kernels::CatchUpTable make_table() const;
+  void advance_table(std::uint64_t since, std::uint64_t target_step);
   void upload(std::uint64_t since);
   void grow(std::int64_t steps);
   template <typename T>

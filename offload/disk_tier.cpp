@@ -11,6 +11,7 @@
 #include "io/check.h"
 #include "io/elapsed.h"
 #include "io/error.h"
+#include "io/progress.h"
 
 namespace mneme::offload {
 namespace {
@@ -324,6 +325,7 @@ void DiskTier::release_read(std::uint32_t buffer) {
 void DiskTier::sync(StepCounters& counters) {
   require_running();
   if (!file_) return;
+  const io::Phase phase("rows to the disk");
   const auto start = std::chrono::steady_clock::now();
   while (writes_in_flight_ > 0 || reads_in_flight_ > 0) pump(true);
   require_running();

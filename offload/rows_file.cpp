@@ -8,6 +8,7 @@
 #include "io/advice.h"
 #include "io/aligned_buffer.h"
 #include "io/error.h"
+#include "io/progress.h"
 #include "offload/mix.h"
 
 namespace mneme::offload {
@@ -56,6 +57,7 @@ VerifiedRows verify_rows_file(io::Disk& disk, const StoreOptions& options,
   std::vector<std::size_t> free_buffers;
   for (std::size_t i = buffers; i-- > 0;) free_buffers.push_back(i);
   std::array<io::BlockCompletion, 64> completions;
+  io::Phase phase("reading the records", entries.size(), "records");
   // Of the first damaged record: told once what is in flight has landed in its memory.
   std::string failure;
   while (done < (failure.empty() ? entries.size() : started)) {
@@ -84,6 +86,7 @@ VerifiedRows verify_rows_file(io::Disk& disk, const StoreOptions& options,
       }
       free_buffers.push_back(buffer);
       ++done;
+      phase.add(1);
       if (progress && done % 4096 == 0) progress(done, entries.size());
     }
   }

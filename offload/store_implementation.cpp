@@ -8,6 +8,7 @@
 
 #include "io/check.h"
 #include "io/error.h"
+#include "io/progress.h"
 #include "offload/rows_file.h"
 
 namespace mneme::offload {
@@ -290,7 +291,9 @@ void TieredStore::Implementation::place_on_disk(std::span<const TableEntry> entr
     stream_->synchronize();
     listed = 0;
   };
+  io::Phase phase("finding the rows", entries.size(), "rows");
   for (const TableEntry& entry : entries) {
+    phase.add(1);
     if (entry.row >= options_.rows) {
       io::fail("the checkpoint of {} names row {}, the table has {} rows", options_.path, entry.row,
                options_.rows);

@@ -8,6 +8,7 @@
 
 #include "io/check.h"
 #include "io/elapsed.h"
+#include "io/progress.h"
 
 namespace mneme::offload {
 
@@ -161,9 +162,13 @@ void WriteBack::flush() {
   flush_generation_ = tiers_.disk.next_generation();
   const std::int64_t batch = tiers_.disk.write_buffers();
   const std::int64_t on_device = list_dirty(tiers_.device.table(), dirty_);
-  for (std::int64_t first = 0; first < on_device; first += batch) {
-    write_device_records(dirty_.slots.data() + first, dirty_.rows.data() + first,
-                         std::min(batch, on_device - first));
+  {
+    io::Phase phase("rows of the device", static_cast<std::uint64_t>(on_device), "rows");
+    for (std::int64_t first = 0; first < on_device; first += batch) {
+      const std::int64_t count = std::min(batch, on_device - first);
+      write_device_records(dirty_.slots.data() + first, dirty_.rows.data() + first, count);
+      phase.add(static_cast<std::uint64_t>(count));
+    }
   }
   // Marked before the copies on disk are certain: when the sync fails, the store stops for good.
   tiers_.backend.mark_saved(tiers_.stream, tiers_.device.table(), dirty_.slots.data(), on_device);
@@ -177,7 +182,11 @@ void WriteBack::flush() {
 void WriteBack::flush_host() {
   if (tiers_.host.slots() == 0) return;
   const std::int64_t count = list_dirty(tiers_.host.table(), dirty_);
-  for (std::int64_t i = 0; i < count; ++i) write_host_record(dirty_.slots[i], dirty_.rows[i]);
+  io::Phase phase("rows of the host", static_cast<std::uint64_t>(count), "rows");
+  for (std::int64_t i = 0; i < count; ++i) {
+    write_host_record(dirty_.slots[i], dirty_.rows[i]);
+    phase.add(1);
+  }
   tiers_.backend.mark_saved(tiers_.stream, tiers_.host.table(), dirty_.slots.data(), count);
 }
 

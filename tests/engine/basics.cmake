@@ -7,4 +7,4 @@ mneme_test(engine_metrics_test SOURCES metrics_test.cpp
            LIBRARIES mneme_engine nlohmann_json::nlohmann_json)
 mneme_test(engine_schedule_test SOURCES schedule_test.cpp
            LIBRARIES mneme_engine nlohmann_json::nlohmann_json)
-mneme_test(engine_progress_test SOURCES progress_test.cpp LIBRARIES mneme_engine)
+mneme_test(engine_step_line_test SOURCES step_line_test.cpp LIBRARIES mneme_engine)

@@ -1,15 +1,15 @@
 // mneme bench disk: what a disk gives to random records, beside which page-in rates are judged.
 #include <fmt/format.h>
 
-#include <cmath>
 #include <cstdio>
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "engine/progress.h"
 #include "io/disk.h"
 #include "io/disk_benchmark.h"
+#include "io/human.h"
+#include "io/progress.h"
 #include "io/utf8.h"
 #include "tools/mneme/commands.h"
 #include "tools/mneme/interrupt.h"
@@ -50,8 +50,8 @@ std::string line_of(const char* name, const io::DiskBenchmarkLatency& latency, d
 
 std::string plain_text(const BenchDiskOptions& options, const io::DiskBenchmarkResult& result) {
   return fmt::format("{}: records of {} bytes in {}, depth {}\n", options.path,
-                     options.record_bytes,
-                     engine::human_bytes(static_cast<double>(options.file_bytes)), options.depth) +
+                     options.record_bytes, io::human_bytes(static_cast<double>(options.file_bytes)),
+                     options.depth) +
          line_of("read", result.reads, result.seconds, options.record_bytes) +
          line_of("write", result.writes, result.seconds, options.record_bytes) +
          fmt::format("total  {:>9.0f} records/s  {:>9.1f} MB/s  CPU {:.1f} us a record\n",
@@ -64,25 +64,16 @@ int run_bench_disk(const BenchDiskOptions& options) {
   const auto disk = io::make_posix_disk();
   const InterruptGuard interrupt;
   const ScratchFile file(*disk, options);
-  engine::Progress progress(std::cerr, engine::standard_error_progress(25));
-  io::DiskBenchmarkOptions benchmark{.path = options.path,
-                                     .file_bytes = options.file_bytes,
-                                     .record_bytes = options.record_bytes,
-                                     .depth = options.depth,
-                                     .read_share = options.read_share,
-                                     .seconds = options.seconds,
-                                     .seed = options.seed,
-                                     .engine = options.io_engine,
-                                     .progress = {},
-                                     .interruption = [&] { interrupt.check(); }};
-  std::uint64_t shown = 0;
-  benchmark.progress = [&](double share) {
-    interrupt.check();
-    const auto percent = static_cast<std::uint64_t>(std::floor(share * 100));
-    if (percent == shown) return;
-    shown = percent;
-    progress.update(percent, 100, fmt::format("writing {}: {}%", options.path, percent));
-  };
+  io::ProgressDisplay progress(std::cerr, io::standard_error_progress());
+  const io::DiskBenchmarkOptions benchmark{.path = options.path,
+                                           .file_bytes = options.file_bytes,
+                                           .record_bytes = options.record_bytes,
+                                           .depth = options.depth,
+                                           .read_share = options.read_share,
+                                           .seconds = options.seconds,
+                                           .seed = options.seed,
+                                           .engine = options.io_engine,
+                                           .interruption = [&] { interrupt.check(); }};
   const io::DiskBenchmarkResult result = io::run_disk_benchmark(*disk, benchmark);
   const std::string text = options.json ? json_text(options, result) : plain_text(options, result);
   fmt::print("{}", text);

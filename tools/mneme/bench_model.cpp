@@ -6,12 +6,12 @@
 #include <iostream>
 #include <vector>
 
-#include "engine/progress.h"
 #include "engine/run.h"
 #include "engine/train_step.h"
 #include "io/disk.h"
 #include "io/elapsed.h"
 #include "io/error.h"
+#include "io/progress.h"
 #include "tools/mneme/bench_model_report.h"
 #include "tools/mneme/commands.h"
 #include "tools/mneme/fill_rows.h"
@@ -50,16 +50,11 @@ engine::Config scaled(engine::Config config, std::int64_t scale) {
 double fill(engine::Run& run, const InterruptGuard& interrupt) {
   if (run.table() == nullptr)
     io::fail("--fill-rows: the configuration has no memory.kind, so no rows");
-  engine::Progress progress(std::cerr, engine::standard_error_progress(25));
-  const std::uint64_t rows = run.config().table_rows();
-  std::uint64_t shown = 0;
+  io::Phase phase("touching every row", run.config().table_rows(), "rows");
   const auto start = Clock::now();
   fill_rows(run.backend(), run.stream(), run.table()->store(), [&](std::uint64_t done) {
     interrupt.check();
-    const std::uint64_t percent = 100 * done / rows;
-    if (percent == shown) return;
-    shown = percent;
-    progress.update(percent, 100, fmt::format("touching {} rows: {}%", rows, percent));
+    phase.reach(done);
   });
   return 1e-3 * io::elapsed_ms(start);
 }
@@ -81,8 +76,8 @@ void take_steps(engine::Run& run, const BenchModelOptions& options, const Interr
   const engine::Config& config = run.config();
   Popularity tokens(static_cast<std::uint64_t>(config.data.vocabulary), options.token_skew,
                     config.run.seed);
-  engine::Progress progress(std::cerr, engine::standard_error_progress(100));
   const std::int64_t all = options.warm_up + options.steps;
+  io::Phase phase("training", static_cast<std::uint64_t>(all), "steps");
   for (std::int64_t t = 1; t <= all; ++t) {
     interrupt.check();
     // Drawn before the step's time starts.
@@ -92,8 +87,7 @@ void take_steps(engine::Run& run, const BenchModelOptions& options, const Interr
           batch = batches[static_cast<std::size_t>(micro)];
         });
     if (t > options.warm_up) benchmark.steps.push_back(metrics);
-    progress.update(static_cast<std::uint64_t>(t), static_cast<std::uint64_t>(all),
-                    fmt::format("step {}/{}  {:.0f} tokens/s", t, all, metrics.tokens_per_s));
+    phase.reach(static_cast<std::uint64_t>(t));
   }
 }
 
@@ -103,6 +97,7 @@ int run_bench_model(const BenchModelOptions& options) {
   engine::Config config =
       scaled(engine::load_config(options.config, options.overrides), options.scale);
   const InterruptGuard interrupt;
+  io::ProgressDisplay progress(std::cerr, io::standard_error_progress());
   // The folder of the rows file, beside the run's own directory.
   const ScratchFolder scratch(config.run.directory + ".bench");
   config.run.directory = scratch.path();

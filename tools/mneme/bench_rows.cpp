@@ -4,15 +4,16 @@
 
 #include <algorithm>
 #include <chrono>
+#include <iostream>
 #include <nlohmann/json.hpp>
 #include <random>
 #include <vector>
 
 #include "engine/config.h"
 #include "engine/device.h"
-#include "engine/progress.h"
 #include "io/disk.h"
 #include "io/error.h"
+#include "io/progress.h"
 #include "kernels/device_array.h"
 #include "memory/lookup_set.h"
 #include "memory/row_optimizer.h"
@@ -109,6 +110,7 @@ engine::RunConfig run_config(const BenchRowsOptions& options) {
 
 int run_bench_rows(const BenchRowsOptions& options) {
   const InterruptGuard interrupt;
+  io::ProgressDisplay progress(std::cerr, io::standard_error_progress());
   const ScratchFolder folder(options.path + "/bench");
   const auto backend = engine::make_backend(run_config(options));
   const auto stream = backend->create_stream();
@@ -141,6 +143,8 @@ int run_bench_rows(const BenchRowsOptions& options) {
       static_cast<std::int64_t>((source.distinct() + static_cast<std::uint64_t>(lookups) - 1) /
                                 static_cast<std::uint64_t>(lookups));
   const std::int64_t unmeasured = first_pass + kWarmupSteps;
+  io::Phase phase("touching every row, then measuring",
+                  static_cast<std::uint64_t>(unmeasured + options.steps), "steps");
   for (std::int64_t t = 1; t <= unmeasured + options.steps; ++t) {
     interrupt.check();
     for (std::int64_t i = 0; i < lookups; ++i) {
@@ -170,6 +174,7 @@ int run_bench_rows(const BenchRowsOptions& options) {
     times.distinct_rows = static_cast<double>(table.finish_step(*stream).distinct_rows);
     times.update_ms = lap();
     times.total_ms = times.forward_ms + times.backward_ms + times.update_ms;
+    phase.reach(static_cast<std::uint64_t>(t));
     if (t <= unmeasured) continue;
     steps.push_back(times);
     counters += table.store().step_counters();

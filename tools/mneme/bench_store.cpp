@@ -12,10 +12,11 @@
 
 #include "engine/config.h"
 #include "engine/device.h"
-#include "engine/progress.h"
 #include "io/disk.h"
 #include "io/elapsed.h"
 #include "io/error.h"
+#include "io/human.h"
+#include "io/progress.h"
 #include "io/random.h"
 #include "io/record_file.h"
 #include "io/utf8.h"
@@ -67,8 +68,8 @@ offload::StoreOptions store_options(const BenchDiskOptions& options, std::int64_
 void write_rows(offload::TieredStore& store, io::SplitMix& random,
                 const InterruptGuard& interrupt) {
   constexpr std::uint64_t kChunk = 1024;
-  engine::Progress progress(std::cerr, engine::standard_error_progress(25));
   const std::uint64_t rows = store.options().rows;
+  io::Phase phase("writing the rows", rows, "rows");
   const std::size_t record_bytes = store.options().layout.record_bytes();
   std::vector<std::byte> memory(kChunk * record_bytes);
   std::vector<RowId> ids;
@@ -83,8 +84,7 @@ void write_rows(offload::TieredStore& store, io::SplitMix& random,
       records.push_back(memory.data() + i * record_bytes);
     }
     store.write_records(ids, records);
-    progress.update(first / kChunk + 1, (rows + kChunk - 1) / kChunk,
-                    fmt::format("writing rows: {}%", 100 * first / rows));
+    phase.reach(first);
   }
   store.flush();
 }
@@ -128,6 +128,7 @@ struct PageInResult {
 PageInResult page_in(offload::TieredStore& store, kernels::Stream& stream, const Leases& leases,
                      double least_seconds, const InterruptGuard& interrupt) {
   PageInResult result;
+  io::Phase phase("paging in", static_cast<std::uint64_t>(1e3 * least_seconds), "ms");
   const std::clock_t cpu_before = std::clock();
   const auto start = Clock::now();
   for (std::uint64_t turn = 0; result.seconds < least_seconds; ++turn) {
@@ -137,6 +138,7 @@ PageInResult page_in(offload::TieredStore& store, kernels::Stream& stream, const
     stream.synchronize();
     result.counters += store.step_counters();
     result.seconds = 1e-3 * io::elapsed_ms(start);
+    phase.reach(static_cast<std::uint64_t>(1e3 * result.seconds));
   }
   result.cpu_seconds = double(std::clock() - cpu_before) / CLOCKS_PER_SEC;
   return result;
@@ -172,7 +174,7 @@ void print(const BenchDiskOptions& options, const Measurement& measured) {
     return;
   }
   fmt::print("{}: rows in slots of {} bytes in {}, depth {}, onto {}\n", options.path,
-             options.record_bytes, engine::human_bytes(static_cast<double>(options.file_bytes)),
+             options.record_bytes, io::human_bytes(static_cast<double>(options.file_bytes)),
              options.depth, measured.described);
   fmt::print("page-in {:>9.0f} records/s  {:>9.1f} MB/s  CPU {:.1f} us a record\n", rate,
              bytes_per_second / 1e6, cpu_us);
@@ -210,6 +212,7 @@ int run_bench_store(const BenchDiskOptions& options) {
   }
   const auto disk = io::make_posix_disk();
   const InterruptGuard interrupt;
+  io::ProgressDisplay progress(std::cerr, io::standard_error_progress());
   ScratchFile file(*disk, options);
   file.remove();
   const ScratchFolder folder(options.path + ".bench");

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iostream>
 #include <nlohmann/json.hpp>
 #include <string_view>
 
@@ -12,6 +13,7 @@
 #include "engine/run_claim.h"
 #include "io/disk.h"
 #include "io/error.h"
+#include "io/progress.h"
 #include "tools/mneme/commands.h"
 #include "tools/mneme/interrupt.h"
 
@@ -51,6 +53,7 @@ engine::Data open_data(const EvalOptions& options, const engine::RunDirectory& d
 
 int run_eval(const EvalOptions& options) {
   const InterruptGuard interrupt;
+  io::ProgressDisplay progress(std::cerr, io::standard_error_progress());
   const auto disk = io::make_posix_disk();
   const engine::RunClaim claim = engine::RunClaim::read(*disk, options.directory);
   const engine::RunDirectory directory(*disk, options.directory);

@@ -5,13 +5,13 @@
 #include <iostream>
 #include <vector>
 
-#include "engine/progress.h"
 #include "engine/run.h"
 #include "engine/run_claim.h"
 #include "engine/run_files.h"
 #include "io/disk.h"
 #include "io/errno_text.h"
 #include "io/error.h"
+#include "io/progress.h"
 #include "io/retry.h"
 #include "io/safetensors.h"
 #include "tools/mneme/commands.h"
@@ -67,13 +67,26 @@ void check_output(io::Disk& disk, const std::string& path) {
   }
 }
 
+void append_dense(engine::Run& run, const InterruptGuard& interrupt,
+                  io::SafetensorsWriter& writer) {
+  const engine::Parameters& parameters = run.model().parameters();
+  io::Phase phase("writing the dense part",
+                  static_cast<std::uint64_t>(parameters.parameter_count()), "parameters");
+  for (const engine::Parameter& parameter : parameters.directory()) {
+    interrupt.check();
+    writer.append(std::as_bytes(std::span<const float>(
+        parameters.read(run.stream(), engine::ParameterBuffer::kValues, parameter))));
+    phase.add(static_cast<std::uint64_t>(parameter.count));
+  }
+}
+
 // Appends the values of runs of consecutive rows as dense AdamW would have them after `step`.
 void append_rows(memory::ValueTable& table, std::uint64_t step,
                  const std::vector<kernels::RowId>& rows, const InterruptGuard& interrupt,
                  io::SafetensorsWriter& writer) {
   const auto width = static_cast<std::size_t>(table.options().width);
   std::vector<float> values;
-  engine::Progress progress(std::cerr, engine::standard_error_progress(1 << 20));
+  io::Phase phase("writing the rows", rows.size(), "rows");
   for (std::size_t first = 0; first < rows.size();) {
     interrupt.check();
     std::size_t count = 1;
@@ -85,7 +98,7 @@ void append_rows(memory::ValueTable& table, std::uint64_t step,
     table.read_values(step, rows[first], static_cast<std::int64_t>(count), values);
     writer.append(std::as_bytes(std::span<const float>(values)));
     first += count;
-    progress.update(first, rows.size(), fmt::format("{} of {} rows", first, rows.size()));
+    phase.reach(first);
   }
 }
 
@@ -93,6 +106,7 @@ void append_rows(memory::ValueTable& table, std::uint64_t step,
 
 int run_export(const ExportOptions& options) {
   const InterruptGuard interrupt;
+  io::ProgressDisplay progress(std::cerr, io::standard_error_progress());
   const auto disk = io::make_posix_disk();
   const engine::RunClaim claim = engine::RunClaim::read(*disk, options.directory);
   const engine::RunDirectory directory(*disk, options.directory);
@@ -124,11 +138,7 @@ int run_export(const ExportOptions& options) {
   }
   io::SafetensorsWriter writer(*disk, options.output, std::move(tensors),
                                {{"format", "mneme"}, {"step", std::to_string(step)}});
-  for (const engine::Parameter& parameter : parameters.directory()) {
-    interrupt.check();
-    writer.append(std::as_bytes(std::span<const float>(
-        parameters.read(run.stream(), engine::ParameterBuffer::kValues, parameter))));
-  }
+  append_dense(run, interrupt, writer);
   if (config.has_memory()) {
     if (!options.untouched) {
       const std::vector<std::int64_t> ids(rows.begin(), rows.end());
@@ -137,9 +147,9 @@ int run_export(const ExportOptions& options) {
     append_rows(*run.table(), step, rows, interrupt, writer);
   }
   writer.finish();
-  fmt::print(stderr, "{}: step {}, {} dense parameters{}\n", options.output, step,
-             parameters.parameter_count(),
-             config.has_memory() ? fmt::format(", {} rows", rows.size()) : std::string());
+  progress.note(fmt::format(
+      "{}: step {}, {} dense parameters{}", options.output, step, parameters.parameter_count(),
+      config.has_memory() ? fmt::format(", {} rows", rows.size()) : std::string()));
   return 0;
 }
 

@@ -1,6 +1,7 @@
 // mneme generate: continues a prompt with a checkpoint's model.
 #include <fmt/format.h>
 
+#include <iostream>
 #include <string>
 
 #include "engine/evaluate.h"
@@ -8,6 +9,7 @@
 #include "engine/run_claim.h"
 #include "io/disk.h"
 #include "io/error.h"
+#include "io/progress.h"
 #include "tools/mneme/commands.h"
 #include "tools/mneme/interrupt.h"
 
@@ -15,6 +17,7 @@ namespace mneme::tools {
 
 int run_generate(const GenerateOptions& options) {
   const InterruptGuard interrupt;
+  io::ProgressDisplay progress(std::cerr, io::standard_error_progress());
   const auto disk = io::make_posix_disk();
   const engine::RunClaim claim = engine::RunClaim::read(*disk, options.directory);
   const engine::RunDirectory directory(*disk, options.directory);

@@ -4,11 +4,11 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
-#include "engine/progress.h"
 #include "engine/run_directory.h"
 #include "engine/run_files.h"
 #include "engine/run_options.h"
 #include "io/disk.h"
+#include "io/human.h"
 #include "io/utf8.h"
 #include "tools/mneme/commands.h"
 
@@ -74,13 +74,13 @@ int run_inspect(const InspectOptions& options) {
   if (table_rows > 0) {
     fmt::print(", {} table rows x {} ({} parameters, records of {})", table_rows,
                config.value_width(), table_rows * static_cast<std::uint64_t>(config.value_width()),
-               engine::human_bytes(static_cast<double>(record_bytes)));
+               io::human_bytes(static_cast<double>(record_bytes)));
   }
-  fmt::print("\nrows file {}\n", engine::human_bytes(static_cast<double>(rows_bytes)));
+  fmt::print("\nrows file {}\n", io::human_bytes(static_cast<double>(rows_bytes)));
   for (const CheckpointLine& line : lines) {
     fmt::print("checkpoint of step {}: {} touched rows in {} table files, dense part {}\n",
                line.step, line.touched_rows, line.table_files,
-               engine::human_bytes(static_cast<double>(line.dense_bytes)));
+               io::human_bytes(static_cast<double>(line.dense_bytes)));
   }
   return 0;
 }

@@ -8,8 +8,8 @@
 
 #include "engine/config_scale.h"
 #include "engine/model_costs.h"
-#include "engine/progress.h"
 #include "io/error.h"
+#include "io/human.h"
 #include "io/utf8.h"
 #include "tools/mneme/commands.h"
 
@@ -31,7 +31,7 @@ std::string grouped(Count count) {
 }
 
 std::string bytes_text(std::uint64_t bytes) {
-  return engine::human_bytes(static_cast<double>(bytes));
+  return io::human_bytes(static_cast<double>(bytes));
 }
 
 std::string line(const char* name, const std::string& value, const std::string& note = "") {

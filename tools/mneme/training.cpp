@@ -9,6 +9,7 @@
 
 #include "io/disk.h"
 #include "io/error.h"
+#include "io/progress.h"
 #include "tools/mneme/interrupt.h"
 #include "tools/mneme/output_buffer.h"
 #include "tools/mneme/standard_descriptors.h"
@@ -19,8 +20,8 @@ namespace {
 // How a run ended, as a line for people.
 std::string last_words(const engine::Config& config, const engine::TrainResult& result) {
   if (result.interrupted) {
-    return fmt::format("stopped after step {} of {}; go on with: mneme resume {}\n",
-                       result.last_step, config.train.steps, config.run.directory);
+    return fmt::format("stopped after step {} of {}; go on with: mneme resume {}", result.last_step,
+                       config.train.steps, config.run.directory);
   }
   std::string text =
       fmt::format("done: step {}, {:.0f} tokens/s", result.last_step, result.tokens_per_s);
@@ -29,7 +30,7 @@ std::string last_words(const engine::Config& config, const engine::TrainResult& 
         fmt::format(", validation loss {:.4f} nats a token (unigram entropy of the data {:.4f})",
                     *result.validation_loss, result.unigram_entropy);
   }
-  return text + "\n";
+  return text;
 }
 
 }  // namespace
@@ -47,9 +48,12 @@ int run_training(const engine::Config& config, engine::TrainerOptions options) {
   };
   // A run's result is its directory: it goes on without samples when standard output is closed.
   options.samples = is_writable(STDOUT_FILENO) ? &output : nullptr;
-  options.progress = &error;
-  const engine::TrainResult result = engine::train(config, *disk, options);
-  error << last_words(config, result) << std::flush;
+  {
+    io::ProgressDisplay progress(error, io::standard_error_progress());
+    options.progress = &progress;
+    const engine::TrainResult result = engine::train(config, *disk, options);
+    progress.note(last_words(config, result));
+  }
   const int lost = output_buffer.error();
   if (lost != 0 && lost != EPIPE && lost != EAGAIN) io::fail("{}", lost_output(lost));
   return 0;

@@ -4,9 +4,10 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "engine/progress.h"
 #include "engine/run_directory.h"
 #include "io/disk.h"
+#include "io/human.h"
+#include "io/progress.h"
 #include "tools/mneme/commands.h"
 #include "tools/mneme/interrupt.h"
 
@@ -15,15 +16,9 @@ namespace mneme::tools {
 int run_verify(const VerifyOptions& options) {
   const InterruptGuard interrupt;
   const auto disk = io::make_posix_disk();
-  engine::VerifiedRun verified;
-  {
-    engine::Progress progress(std::cerr, engine::standard_error_progress(64));
-    verified =
-        engine::verify_run(*disk, options.directory, [&](std::uint64_t done, std::uint64_t all) {
-          interrupt.check();
-          progress.update(done, all, fmt::format("{} of {} records", done, all));
-        });
-  }
+  io::ProgressDisplay progress(std::cerr, io::standard_error_progress());
+  const engine::VerifiedRun verified = engine::verify_run(
+      *disk, options.directory, [&](std::uint64_t, std::uint64_t) { interrupt.check(); });
   if (options.json) {
     const nlohmann::ordered_json object = {{"checkpoints", verified.checkpoints},
                                            {"records", verified.records},
@@ -34,7 +29,7 @@ int run_verify(const VerifyOptions& options) {
   }
   fmt::print("{}: {} checkpoints, {} records ({}) intact\n", options.directory,
              verified.checkpoints, verified.records,
-             engine::human_bytes(static_cast<double>(verified.bytes)));
+             io::human_bytes(static_cast<double>(verified.bytes)));
   return 0;
 }
 

@@ -1,0 +1,47 @@
+#include "engine/step_line.h"
+
+#include <fmt/format.h>
+
+#include "io/human.h"
+
+namespace mneme::engine {
+namespace {
+
+std::string share_text(const char* tier, std::uint64_t part, std::uint64_t whole) {
+  return fmt::format("{} {:.0f}%", tier, whole == 0 ? 0.0 : 100.0 * double(part) / double(whole));
+}
+
+}  // namespace
+
+void RunPace::note(double seconds) {
+  times_.push_back(seconds);
+  if (times_.size() > kMost) times_.pop_front();
+}
+
+std::optional<double> RunPace::seconds_for(std::uint64_t steps) const {
+  if (times_.size() < 2) return {};
+  return (times_.back() - times_.front()) / double(times_.size() - 1) * double(steps);
+}
+
+std::vector<io::ProgressField> step_fields(const StepMetrics& metrics, std::uint64_t steps,
+                                           std::optional<double> seconds_left, bool has_rows) {
+  std::vector<io::ProgressField> fields = {
+      {fmt::format("step {}/{}", metrics.step, steps), 0},
+      {fmt::format("loss {:.4f}", metrics.loss), 1},
+      {fmt::format("{:.0f} tokens/s", metrics.tokens_per_s), 3}};
+  if (has_rows) {
+    const offload::StepCounters& rows = metrics.rows;
+    const std::uint64_t all = rows.rows_leased;
+    // What comes from the disk decides how fast it goes.
+    fields.push_back({"rows: " + share_text("device", rows.device.rows_read, all), 4});
+    fields.push_back({share_text("host", rows.host.rows_read, all), 6, true});
+    fields.push_back({share_text("disk", rows.disk.rows_read, all), 5, true});
+    fields.push_back({share_text("new", rows.rows_generated, all), 7, true});
+  }
+  if (seconds_left && metrics.step < steps) {
+    fields.push_back({io::human_seconds(*seconds_left) + " left", 2});
+  }
+  return fields;
+}
+
+}  // namespace mneme::engine

@@ -1,0 +1,54 @@
+// What a narrow terminal still says of a training run.
+#include "engine/step_line.h"
+
+#include <gtest/gtest.h>
+
+namespace mneme::engine {
+namespace {
+
+StepMetrics some_step() {
+  StepMetrics metrics;
+  metrics.step = 10;
+  metrics.loss = 3.77891;
+  metrics.tokens_per_s = 5112.4;
+  metrics.rows.rows_leased = 1000;
+  metrics.rows.device.rows_read = 950;
+  metrics.rows.host.rows_read = 30;
+  metrics.rows.disk.rows_read = 15;
+  metrics.rows.rows_generated = 5;
+  return metrics;
+}
+
+TEST(StepLine, EightyColumnsHoldTheTimeLeftAndWhatComesFromTheDisk) {
+  const auto fields = step_fields(some_step(), 60, 200.0, true);
+  EXPECT_EQ(io::fit_fields(fields, 200),
+            "step 10/60  loss 3.7789  5112 tokens/s  rows: device 95% host 3% disk 2% new 0%  "
+            "3m20s left");
+  EXPECT_EQ(io::fit_fields(fields, 79),
+            "step 10/60  loss 3.7789  5112 tokens/s  rows: device 95% disk 2%  3m20s left");
+  EXPECT_EQ(io::fit_fields(fields, 39), "step 10/60  loss 3.7789  3m20s left");
+  EXPECT_EQ(io::fit_fields(fields, 12), "step 10/60");
+}
+
+TEST(StepLine, RowsAndTimeAreLeftOutWhereThereAreNone) {
+  EXPECT_EQ(io::fit_fields(step_fields(some_step(), 60, {}, false), 200),
+            "step 10/60  loss 3.7789  5112 tokens/s");
+  EXPECT_EQ(io::fit_fields(step_fields(some_step(), 10, 0.0, false), 200),
+            "step 10/10  loss 3.7789  5112 tokens/s");
+}
+
+TEST(StepLine, TheTimeLeftFollowsTheLastStepsWithAllThatCameBetween) {
+  RunPace pace;
+  EXPECT_FALSE(pace.seconds_for(10));
+  pace.note(100);
+  EXPECT_FALSE(pace.seconds_for(10)) << "the first step may be slow";
+  pace.note(102);
+  EXPECT_DOUBLE_EQ(*pace.seconds_for(10), 20);
+  pace.note(108);  // with a checkpoint
+  EXPECT_DOUBLE_EQ(*pace.seconds_for(10), 40);
+  for (int step = 1; step <= 100; ++step) pace.note(108 + step);
+  EXPECT_DOUBLE_EQ(*pace.seconds_for(10), 10);
+}
+
+}  // namespace
+}  // namespace mneme::engine
