@@ -1,5 +1,6 @@
 #include "engine/metrics.h"
 
+#include <algorithm>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <span>
@@ -31,9 +32,17 @@ OrderedJson times(const StepTimes& times) {
           {"write_back_wait", times.write_back_wait_ms}};
 }
 
-OrderedJson rows(const offload::StepCounters& rows) {
+// Rows that came into the device tier more than once in the step.
+std::uint64_t fetched_again(const StepMetrics& metrics) {
+  const auto distinct = static_cast<std::uint64_t>(metrics.distinct_rows);
+  return metrics.rows.rows_fetched() - std::min(metrics.rows.rows_fetched(), distinct);
+}
+
+OrderedJson rows(const StepMetrics& metrics) {
+  const offload::StepCounters& rows = metrics.rows;
   return {{"leases", rows.leases},
           {"leased", rows.rows_leased},
+          {"fetched_again", fetched_again(metrics)},
           {"generated", rows.rows_generated},
           {"misses_cold", rows.misses_cold},
           {"misses_capacity", rows.misses_capacity},
@@ -109,7 +118,7 @@ std::string metrics_line(const StepMetrics& metrics) {
         {"host", tier(counters.host)},
         {"disk", tier(counters.disk)}}},
       {"stall_us", stall(counters)},
-      {"rows", rows(counters)},
+      {"rows", rows(metrics)},
       {"prefetch", prefetch(counters)},
       {"io_retries", counters.io_retries}};
   if (metrics.validation_loss) line["validation_loss"] = *metrics.validation_loss;

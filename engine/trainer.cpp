@@ -21,6 +21,7 @@
 #include "engine/run_files.h"
 #include "engine/run_identity.h"
 #include "engine/step_line.h"
+#include "engine/tier_advice.h"
 #include "engine/train_step.h"
 #include "io/elapsed.h"
 #include "io/error.h"
@@ -301,6 +302,11 @@ class Training {
     options_.progress->show(step_fields(metrics, steps, pace_.seconds_for(steps - completed_),
                                         run_->table() != nullptr),
                             is_due);
+    if (!is_advised_ && run_->table() != nullptr) {
+      const std::string advice = device_tier_advice(metrics, run_->table()->store());
+      if (!advice.empty()) note(advice);
+      is_advised_ = !advice.empty();
+    }
   }
 
   const Config& config_;
@@ -316,6 +322,7 @@ class Training {
   std::optional<std::uint64_t> saved_;  // the step of the newest checkpoint
   std::optional<MetricsWriter> metrics_;
   RunPace pace_;
+  bool is_advised_ = false;  // about the device tier
   RecentMedian speeds_;
   TrainResult result_;
 };

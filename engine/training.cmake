@@ -4,6 +4,7 @@ target_sources(mneme_engine PRIVATE
   preflight.cpp
   row_prefetch.cpp
   run.cpp
+  tier_advice.cpp
   train_step.cpp
   trainer.cpp)
 # It alone needs a CUDA backend, which each program chooses by what it links.

@@ -40,6 +40,9 @@ struct StepCounters {
   std::uint64_t stall_disk_us = 0;        // rows from disk
   std::uint64_t stall_write_back_us = 0;  // room: victims that had to be written first
 
+  // Rows that came into the device tier, each as often as it came.
+  std::uint64_t rows_fetched() const { return rows_leased - device.rows_read; }
+
   StepCounters& operator+=(const StepCounters& other);
 };
 

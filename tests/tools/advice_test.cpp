@@ -3,6 +3,7 @@
 #include <cmath>
 #include <filesystem>
 #include <iterator>
+#include <nlohmann/json.hpp>
 #include <regex>
 #include <set>
 
@@ -71,6 +72,35 @@ TEST_F(Advice, ForARunWithoutACheckpoint) {
   expect_says(error_of({"resume", directory()}), "start it again with `mneme train CONFIG`");
   expect_success({"train", file()});
   expect_says(error_of({"resume", run_.path("nowhere")}), "`mneme train CONFIG` makes one");
+}
+
+TEST_F(Advice, ForADeviceTierThatDoesNotHoldTheRowsOfAStep) {
+  config_.tiers.store.device_bytes = engine::testing::TinyRun::device_bytes(24);
+  config_.train.log_every = 1;
+  write_config();
+  const auto steps_that_fetch_again = [&](const std::string& folder) {
+    std::istringstream lines(text_of(folder + "/metrics.jsonl"));
+    int steps = 0;
+    for (std::string line; std::getline(lines, line);) {
+      steps += nlohmann::json::parse(line).at("rows").at("fetched_again") > 0 ? 1 : 0;
+    }
+    return steps;
+  };
+  Finished finished = run({"train", file()});
+  EXPECT_EQ(finished.status, 0);
+  const std::string wanted = "are more than the device tier holds";
+  const std::size_t at = finished.error.find(wanted);
+  ASSERT_NE(at, std::string::npos) << finished.error;
+  EXPECT_EQ(finished.error.find(wanted, at + 1), std::string::npos) << "more than once";
+  EXPECT_GT(steps_that_fetch_again(directory()), 0);
+  const std::string key = part_of(finished.error, "(tiers.device_bytes=[^ ]+)");
+  config_.run.directory = run_.path("wider");
+  write_config();
+  finished = run(
+      {"train", file(), "--set", key, "--set", "train.steps=1", "--set", "train.warmup_steps=1"});
+  EXPECT_EQ(finished.status, 0) << finished.error;
+  EXPECT_EQ(finished.error.find(wanted), std::string::npos) << finished.error;
+  EXPECT_EQ(steps_that_fetch_again(directory()), 0);
 }
 
 TEST_F(Advice, ForDamage) {
