@@ -130,6 +130,11 @@ MetricsMark extend_mark(const MetricsMark& mark, std::string_view line) {
   return {mark.bytes + line.size(), io::checksum64(std::as_bytes(std::span(parts)))};
 }
 
+std::uint64_t count_metrics(const io::Disk& disk, const std::string& path) {
+  const std::string text = text_if_there(disk, path);
+  return static_cast<std::uint64_t>(std::count(text.begin(), text.end(), '\n'));
+}
+
 MetricsState check_metrics(const io::Disk& disk, const std::string& path, const MetricsMark& mark) {
   return compare(text_if_there(disk, path), mark);
 }

@@ -45,6 +45,9 @@ std::string metrics_line(const StepMetrics& metrics);
 // The mark of a metrics file whose lines, each with its end, are added in order.
 MetricsMark extend_mark(const MetricsMark& mark, std::string_view line);
 
+// The whole lines of a metrics file; 0 where there is none.
+std::uint64_t count_metrics(const io::Disk& disk, const std::string& path);
+
 // What stands in a metrics file up to `mark`, as far as it is there.
 enum class MetricsState {
   kIntact,

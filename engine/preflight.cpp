@@ -18,10 +18,13 @@ namespace {
 // Makes, writes and removes a file.
 void try_to_write(io::Disk& disk, const std::string& directory, const io::OpenOptions& options) {
   const std::string path = probe_path(directory);
-  {
+  try {
     const auto file = disk.open(path, options);
     io::AlignedBuffer block(file->alignment(), file->alignment());
     io::write_blocks(*file, 0, block.span());
+  } catch (const io::Error&) {
+    disk.remove(path);
+    throw;
   }
   disk.remove(path);
 }

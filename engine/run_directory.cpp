@@ -58,18 +58,7 @@ VerifiedRun verify_once(const RunDirectory& run,
 }  // namespace
 
 RunDirectory::RunDirectory(io::Disk& disk, std::string path) : disk_(disk), path_(std::move(path)) {
-  if (!manifest_exists(disk, checkpoints_directory(path_))) {
-    if (disk.exists(config_path(path_))) {
-      io::fail(
-          "{} has no checkpoint yet; wait for its first one, or start it again with `mneme train "
-          "CONFIG`",
-          path_);
-    }
-    io::fail(
-        "{} is no run directory: it has neither checkpoints nor a config.toml; `mneme train "
-        "CONFIG` makes one",
-        path_);
-  }
+  require_checkpoint(disk, path_);
   manifest_ = read_manifest(disk, checkpoints_directory(path_));
 }
 

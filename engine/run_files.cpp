@@ -87,6 +87,7 @@ void check_entries(io::Disk& disk, const std::string& directory, const IsOwn& is
 struct UnfinishedRun {
   std::uint64_t id = 0;
   std::uint64_t rows_identity = 0;  // of its rows file
+  Config config;
 };
 
 // The unfinished run that config.toml is of; nothing when there is no such file. Refuses another's.
@@ -98,7 +99,7 @@ std::optional<UnfinishedRun> unfinished_run(io::Disk& disk, const std::string& r
   const std::optional<std::uint64_t> id = run_of_config_text(text);
   if (!id) refuse(path);
   const Config config = parse_config(text, path);
-  return UnfinishedRun{*id, config.has_memory() ? rows_identity(config, *id) : 0};
+  return UnfinishedRun{*id, config.has_memory() ? rows_identity(config, *id) : 0, config};
 }
 
 }  // namespace
@@ -153,6 +154,34 @@ bool is_own_checkpoint_file(io::Disk& disk, const std::string& directory, const 
 
 std::string run_id_text(std::uint64_t run_id) {
   return fmt::format("{:016x}", run_id);
+}
+
+void require_checkpoint(const io::Disk& disk, const std::string& run_directory) {
+  if (manifest_exists(disk, checkpoints_directory(run_directory))) return;
+  if (!disk.exists(run_directory)) {
+    io::fail("{}: there is no such folder; `mneme train CONFIG` makes the folder of a run",
+             run_directory);
+  }
+  if (!disk.is_directory(run_directory)) {
+    io::fail("{}: is a file; name the folder of a run, which `mneme train CONFIG` makes",
+             run_directory);
+  }
+  if (disk.exists(config_path(run_directory))) {
+    io::fail(
+        "{} has no checkpoint yet; wait for its first one, or where its training has ended, start "
+        "it again: mneme train {} --set run.directory={}",
+        run_directory, config_path(run_directory), run_directory);
+  }
+  io::fail(
+      "{} is no run directory: it has neither checkpoints nor a config.toml; `mneme train CONFIG` "
+      "makes one",
+      run_directory);
+}
+
+std::optional<Config> unfinished_config(io::Disk& disk, const std::string& run_directory) {
+  if (manifest_exists(disk, checkpoints_directory(run_directory))) return {};
+  const std::optional<UnfinishedRun> run = unfinished_run(disk, run_directory);
+  return run ? std::optional(run->config) : std::nullopt;
 }
 
 void check_new_run_directory(io::Disk& disk, const std::string& run_directory) {

@@ -3,9 +3,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
+#include "engine/config.h"
 #include "io/disk.h"
 
 namespace mneme::engine {
@@ -31,6 +33,14 @@ bool is_own_checkpoint_file(io::Disk& disk, const std::string& directory, const 
 
 // The run's id as dense files carry it in their metadata under "run".
 std::string run_id_text(std::uint64_t run_id);
+
+// Throws Error saying what to do where there is no run with a checkpoint: no such folder, a file,
+// no run, or one that has not come to its first checkpoint.
+void require_checkpoint(const io::Disk& disk, const std::string& run_directory);
+
+// The configuration of a run that has not come to a checkpoint; nothing where there is a checkpoint
+// or no run. Throws Error for a config.toml that is not as mneme wrote it.
+std::optional<Config> unfinished_config(io::Disk& disk, const std::string& run_directory);
 
 // Throws Error when a new run may not be made in a directory: it holds a run with a checkpoint, or
 // something that is not mneme's under a name that the run needs. What an earlier run left that

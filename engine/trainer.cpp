@@ -89,6 +89,7 @@ class Training {
         if (due(config_.evaluation.every)) metrics.validation_loss = validate();
         metrics_->write(metrics);
       });
+      claim_.keep();
       if (options_.on_step) options_.on_step(metrics);
       show(metrics);
       if (due(config_.sample.every)) or_save([&] { sample(); });
@@ -118,9 +119,10 @@ class Training {
     record_.validation_data = data_->validation_fingerprint();
     record_.schedule = continue_schedule({}, 0, config_);
     run_.emplace(config_, disk_, run_options());
-    claim_ = RunClaim::start(disk_, config_.run.directory, record_.id, record_.config);
+    claim_ = RunClaim::start(disk_, config_.run.directory);
     run_->initialize();
     prepare_steps();
+    claim_.begin(record_.id, record_.config);
     metrics_.emplace(disk_, metrics_path(config_.run.directory), MetricsMark{}, 0);
   }
 
@@ -204,6 +206,7 @@ class Training {
   }
 
   void save() {
+    claim_.keep();
     {
       const io::Phase phase(fmt::format("saving step {}", completed_));
       run_->save(completed_, record_, metrics_->sync());

@@ -40,7 +40,8 @@ struct TrainResult {
 // Trains to config.train.steps. Fresh runs need a directory of their own (run_files.h); resumed
 // ones go on from a checkpoint. What can be known before the first step to fail later fails then
 // (preflight.h). Holds the locks of the directory throughout. Throws Error; whatever it throws, the
-// last committed checkpoint stands.
+// last committed checkpoint stands, and what fails before the end of the first step leaves the
+// directory as it was.
 TrainResult train(const Config& config, io::Disk& disk, const TrainerOptions& options);
 
 }  // namespace mneme::engine

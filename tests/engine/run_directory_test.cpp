@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/preflight.h"
 #include "engine/run_claim.h"
 #include "engine/run_config_file.h"
 #include "engine/run_files.h"
@@ -278,6 +279,81 @@ TEST_F(RunDirectoryTest, RowsOfAnotherRunOfTheSameShapeAndSeedAreRefused) {
   EXPECT_NE(error_of([&] { verify_run(run_.disk(), config.run.directory); }).find(rows),
             std::string::npos);
   EXPECT_NE(error_of([&] { train_until(config, 9, true); }).find(rows), std::string::npos);
+}
+
+TEST_F(RunDirectoryTest, ACheckpointSaysWhereTheRowsWereWhenItWasSaved) {
+  const Config config = run_.tiered("run");
+  run_.train(config);
+  const RunDirectory directory(run_.disk(), config.run.directory);
+  for (const CheckpointEntry& entry : directory.manifest().checkpoints) {
+    ASSERT_EQ(entry.rows.size(), 1u);
+    const RowPlaces& rows = entry.rows[0];
+    EXPECT_GT(rows.device, 0u);
+    EXPECT_LE(rows.device, 64u);
+    EXPECT_GT(rows.host, 0u);
+    EXPECT_LE(rows.host, 48u);
+    EXPECT_GT(rows.disk, 0u);
+    EXPECT_EQ(rows.device + rows.host + rows.disk, directory.row_table(entry).entries.size());
+    EXPECT_EQ(rows.device + rows.host + rows.disk + rows.untouched, TinyRun::kRows);
+  }
+  // Manifests from before have no such note.
+  Manifest manifest = directory.manifest();
+  for (CheckpointEntry& entry : manifest.checkpoints) entry.rows.clear();
+  write_manifest(run_.disk(), checkpoints_directory(config.run.directory), manifest);
+  EXPECT_TRUE(RunDirectory(run_.disk(), config.run.directory).checkpoint().rows.empty());
+}
+
+TEST_F(RunDirectoryTest, AStartThatFailsIsUndoneAndOneThatIsKeptStays) {
+  const std::string directory = run_.path("new/run");
+  {
+    RunClaim claim = RunClaim::start(run_.disk(), directory);
+    claim.begin(7, to_toml(run_.config("new/run")));
+    put(directory + "/metrics.jsonl", "");
+  }
+  EXPECT_FALSE(fs::exists(run_.path("new")));
+  put(directory + "/notes.md", "mine");
+  { const RunClaim claim = RunClaim::start(run_.disk(), directory); }
+  EXPECT_EQ(content_of(run_.path("new")).size(), 1u);
+  EXPECT_FALSE(fs::exists(rows_directory(directory)));
+  {
+    RunClaim claim = RunClaim::start(run_.disk(), directory);
+    claim.begin(7, to_toml(run_.config("new/run")));
+    // What comes meanwhile is somebody's: nothing is taken away beside it.
+    put(directory + "/rows/data.csv", "mine");
+  }
+  EXPECT_EQ(text_of(directory + "/rows/data.csv"), "mine");
+  EXPECT_EQ(text_of(directory + "/notes.md"), "mine");
+  fs::remove(directory + "/rows/data.csv");
+  {
+    RunClaim claim = RunClaim::start(run_.disk(), directory);
+    claim.begin(7, to_toml(run_.config("new/run")));
+    claim.keep();
+  }
+  EXPECT_TRUE(fs::exists(config_path(directory)));
+  // Over what a run without a checkpoint has left.
+  { const RunClaim claim = RunClaim::start(run_.disk(), directory); }
+  EXPECT_TRUE(fs::exists(config_path(directory)));
+  EXPECT_TRUE(fs::exists(directory + "/LOCK"));
+}
+
+TEST_F(RunDirectoryTest, TiersThatTheMachineHasNoMemoryForAreRefusedWithTheirKeys) {
+  Config config = run_.config("run");
+  config.tiers.store.device_bytes = TinyRun::device_bytes(64);
+  config.tiers.store.host_bytes = TinyRun::host_bytes(64);
+  const std::uint64_t device = config.tiers.store.device_bytes,
+                      host = config.tiers.store.host_bytes;
+  EXPECT_NO_THROW(check_tier_memory(config, false, device + host));
+  const std::string both = error_of([&] { check_tier_memory(config, false, (device + host) / 2); });
+  EXPECT_NE(both.find("tiers.device_bytes"), std::string::npos) << both;
+  EXPECT_NE(both.find("tiers.host_bytes"), std::string::npos) << both;
+  // A device with memory of its own takes none of the machine's.
+  EXPECT_NO_THROW(check_tier_memory(config, true, host));
+  const std::string one = error_of([&] { check_tier_memory(config, true, host / 2); });
+  EXPECT_EQ(one.find("tiers.device_bytes"), std::string::npos) << one;
+  // A budget takes no more than the whole table.
+  config.tiers.store.device_bytes = std::uint64_t{1} << 50;
+  config.tiers.store.host_bytes = 0;
+  EXPECT_NO_THROW(check_tier_memory(config, false, 1 << 20));
 }
 
 TEST_F(RunDirectoryTest, ARunThatMayOnlyBeReadIsReadWithoutAWrite) {

@@ -69,9 +69,13 @@ TEST_F(Advice, ForARunWithoutACheckpoint) {
   options.on_step = [](const engine::StepMetrics&) { throw io::Error("the lights went out"); };
   config_.checkpoint.every = 0;
   EXPECT_THROW(run_.train(config_, options), io::Error);
-  expect_says(error_of({"resume", directory()}), "start it again with `mneme train CONFIG`");
-  expect_success({"train", file()});
-  expect_says(error_of({"resume", run_.path("nowhere")}), "`mneme train CONFIG` makes one");
+  const std::string error = error_of({"resume", directory()});
+  expect_says(error, "has no checkpoint yet");
+  expect_success(command_in(error));
+  expect_success({"verify", directory()});
+  expect_says(error_of({"resume", run_.path("nowhere")}), "`mneme train CONFIG` makes the folder");
+  fs::create_directory(run_.path("empty"));
+  expect_says(error_of({"resume", run_.path("empty")}), "`mneme train CONFIG` makes one");
 }
 
 TEST_F(Advice, ForADeviceTierThatDoesNotHoldTheRowsOfAStep) {
@@ -264,7 +268,7 @@ TEST_F(Advice, ForBudgetsAndThreads) {
       part_of(error_of(train_anew({"tiers.device_bytes=100"})), "at least ([0-9]+) bytes");
   expect_success(train_anew({"tiers.device_bytes=" + least, "tiers.host_bytes=0"}));
   expect_says(error_of(train_anew({"tiers.host_bytes=900TiB", "memory.half_keys=60000"})),
-              "use a smaller tier budget");
+              "of the machine's memory");
   expect_success(train_anew({"tiers.host_bytes=1MiB"}));
   expect_says(error_of(train_anew({"run.threads=4000"})), "use fewer, or 0");
   expect_success(train_anew({"run.threads=2"}));
@@ -344,6 +348,8 @@ TEST(AdviceTexts, AreAllTried) {
       "name another file with --output",
       "--path names",
       "--reuse takes",
+      "`mneme train CONFIG`",
+      "mneme train {} --set run.directory={}",
       "`mneme train --help-config` lists",
       "--set train.steps=100",
       "--set train.warmup_steps={}",
