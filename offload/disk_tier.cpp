@@ -10,6 +10,7 @@
 #include "io/advice.h"
 #include "io/check.h"
 #include "io/elapsed.h"
+#include "io/errno_text.h"
 #include "io/error.h"
 #include "io/progress.h"
 
@@ -248,7 +249,7 @@ void DiskTier::complete(std::uint32_t buffer, int error) {
     writing_.erase(staging.slot);
     if (error != 0 && failure_.empty()) {
       failure_ = fmt::format("writing row {} to slot {} of {} failed: {}", staging.row,
-                             staging.slot, options_.path, std::strerror(error));
+                             staging.slot, options_.path, io::errno_text(error));
     }
     if (superseded_in_flight_.erase(staging.slot) > 0) slots_.supersede(staging.slot);
     staging.state = BufferState::kFree;
@@ -261,7 +262,7 @@ void DiskTier::complete(std::uint32_t buffer, int error) {
     free_reads_.push_back(buffer);
     if (failure_.empty()) {
       failure_ = fmt::format("reading row {} from slot {} of {} failed: {}", staging.row,
-                             staging.slot, options_.path, std::strerror(error));
+                             staging.slot, options_.path, io::errno_text(error));
     }
     return;
   }

@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <vector>
 
 #include "io/advice.h"
 #include "io/aligned_buffer.h"
+#include "io/errno_text.h"
 #include "io/error.h"
 #include "io/progress.h"
 #include "offload/mix.h"
@@ -75,7 +75,11 @@ VerifiedRows verify_rows_file(io::Disk& disk, const StoreOptions& options,
       const TableEntry& entry = entries[entry_of[buffer]];
       std::optional<std::string> reason;
       if (completions[i].error != 0) {
-        reason = std::strerror(completions[i].error);
+        // Nobody knows what is there: the disk has not said.
+        if (failure.empty()) {
+          failure = fmt::format("{}: cannot read row {} in disk slot {}: {}", options.path,
+                                entry.row, entry.slot, io::errno_text(completions[i].error));
+        }
       } else {
         reason = file.mismatch(memory.data() + buffer * slot_bytes,
                                {entry.row, entry.slot, entry.generation});

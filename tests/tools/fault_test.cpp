@@ -43,6 +43,17 @@ TEST(Faults, AFailingDiskEndsTrainingWithTheFileNamedAndNothingLost) {
              End::kRefused);
 }
 
+TEST(Faults, ARecordThatTheDiskCannotReadIsNotCalledDamaged) {
+  for (const Command command : {Command::kVerify, Command::kResume, Command::kEval}) {
+    const Trial trial{command, {.functions = "pread", .action = "EIO+", .path = "*.rows"}};
+    SCOPED_TRACE(FaultRuns::describe(trial));
+    const Judgement judgement = runs().judge(trial, "trial");
+    EXPECT_EQ(judgement.problem, "");
+    EXPECT_NE(judgement.message.find("Input/output error"), std::string::npos);
+    EXPECT_EQ(judgement.message.find("damaged"), std::string::npos) << judgement.message;
+  }
+}
+
 TEST(Faults, APartOfATransferGoesOn) {
   expect_end({Command::kTrain,
               {.functions = "pwrite", .action = "short", .call = 2, .path = "*.safetensors*"}},
