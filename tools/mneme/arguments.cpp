@@ -246,7 +246,8 @@ void Grammar::add_checkpoints() {
             "mneme inspect runs/quickstart\n  mneme inspect configs/paper/1.3b-memory-8192.toml",
             inspect);
   app->add_option("PATH", inspect->directory, "Folder of a run, or a configuration's TOML file")
-      ->required();
+      ->required()
+      ->type_name(kTomlType);
   add_json(app, inspect->json);
   add_overrides(app, inspect->overrides);
   add_scale(app, inspect->scale);
