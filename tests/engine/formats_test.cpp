@@ -224,6 +224,7 @@ TEST(Formats, AManifestHasTheseBytes) {
   manifest.run = {.id = 0x123456789abcdef0,
                   .config = "[run]\n",
                   .data = {12000, 5},
+                  .validation_data = {},  // as all manifests had it before there was one
                   .schedule = {{1, {{"train.steps", "200"}}}}};
   manifest.checkpoints = {{.step = 20,
                            .dense = {"dense-0000000020.safetensors", 0xfedcba9876543210},
@@ -244,6 +245,7 @@ TEST(Formats, AManifestHasTheseBytes) {
   EXPECT_EQ(read.run.config, manifest.run.config);
   EXPECT_EQ(read.run.data, manifest.run.data);
   EXPECT_EQ(read.run.schedule, manifest.run.schedule);
+  EXPECT_EQ(read.run.validation_data, manifest.run.validation_data);
 }
 
 TEST(Formats, AConfigurationFileStartsWithThisLine) {
