@@ -2,9 +2,11 @@
 # documentation, its completions for shells. Nothing else has install rules, so tests and libraries are never part of either.
 include(GNUInstallDirs)
 
-# The toolkit's folder stays in the run path where the CUDA backend needs libraries from it. The
-# system's own folders never enter it.
-set_target_properties(mneme PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
+# The CUDA toolkit's libraries are found where they were when this was built. All others are the
+# system's to find, which may have several of a kind to choose from.
+if(MNEME_CUDA_FOUND AND NOT CUDAToolkit_LIBRARY_DIR IN_LIST CMAKE_CXX_IMPLICIT_LINK_DIRECTORIES)
+  set_target_properties(mneme PROPERTIES INSTALL_RPATH ${CUDAToolkit_LIBRARY_DIR})
+endif()
 install(TARGETS mneme RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(DIRECTORY configs DESTINATION ${CMAKE_INSTALL_DATADIR}/mneme FILES_MATCHING PATTERN *.toml)
 install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR})
