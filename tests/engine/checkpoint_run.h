@@ -61,7 +61,9 @@ class CheckpointRun {
     return checkpoints_.load(read_manifest(disk_, kDirectory), step).step;
   }
   void save(std::uint64_t step) { checkpoints_.save(step, record(), {}); }
-  static RunRecord record() { return {.id = 9, .config = "", .data = {}, .schedule = {{1, {}}}}; }
+  static RunRecord record() {
+    return {.id = 9, .config = "", .data = {}, .validation_data = {}, .schedule = {{1, {}}}};
+  }
   offload::TieredStore& store() { return store_; }
 
  private:
