@@ -68,8 +68,9 @@ TEST_F(TrainerEnds, TheLastEvaluationAndSampleCanBeLeftAway) {
   config.evaluation.every = 3;
   TrainerOptions options;
   std::ostringstream samples, progress;
+  io::ProgressDisplay display(progress, {});
   options.samples = &samples;
-  options.progress = &progress;
+  options.progress = &display;
   const TrainResult result = run_.train(config, options);
   EXPECT_EQ(result.validation_loss, std::nullopt) << "that of step 6 is not the run's";
   EXPECT_EQ(samples.str(), "");
