@@ -78,8 +78,10 @@ void check_entries(io::Disk& disk, const std::string& directory, const IsOwn& is
   if (!disk.exists(directory)) return;
   if (!disk.is_directory(directory)) refuse(directory);
   for (const std::string& name : disk.list(directory)) {
-    // Whoever locks it looks into it.
-    if (name != "LOCK" && !is_own(name)) refuse(directory + "/" + name);
+    // Whoever locks it looks into LOCK; a start that was killed may have left what it tried to
+    // write.
+    const bool is_probe = name == kProbeName && !disk.is_directory(directory + "/" + name);
+    if (name != "LOCK" && !is_probe && !is_own(name)) refuse(directory + "/" + name);
   }
 }
 

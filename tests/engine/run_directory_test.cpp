@@ -336,6 +336,15 @@ TEST_F(RunDirectoryTest, AStartThatFailsIsUndoneAndOneThatIsKeptStays) {
   EXPECT_TRUE(fs::exists(directory + "/LOCK"));
 }
 
+TEST_F(RunDirectoryTest, WhatAStartThatWasKilledHasTriedToWriteIsNoHindrance) {
+  const Config config = run_.tiered("run");
+  for (const std::string name : {"checkpoints", "rows"}) {
+    put(config.run.directory + "/" + name + "/probe.mneme-partial", "");
+  }
+  run_.train(config);
+  EXPECT_FALSE(fs::exists(config.run.directory + "/rows/probe.mneme-partial"));
+}
+
 TEST_F(RunDirectoryTest, TiersThatTheMachineHasNoMemoryForAreRefusedWithTheirKeys) {
   Config config = run_.config("run");
   config.tiers.store.device_bytes = TinyRun::device_bytes(64);
