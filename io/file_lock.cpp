@@ -114,9 +114,9 @@ void FileLock::wait_for(LockKind kind, std::chrono::steady_clock::time_point dea
 bool FileLock::is_of_this_name() const {
   struct stat locked = {};
   struct stat named = {};
-  if (::fstat(file_.get(), &locked) != 0)
+  if (retry_interrupted([&] { return ::fstat(file_.get(), &locked); }) != 0)
     fail("{}: cannot look at it: {}", path_, errno_text(errno));
-  if (::stat(path_.c_str(), &named) != 0) {
+  if (retry_interrupted([&] { return ::stat(path_.c_str(), &named); }) != 0) {
     if (errno == ENOENT) return false;
     fail("{}: cannot look at it: {}", path_, errno_text(errno));
   }
@@ -125,7 +125,7 @@ bool FileLock::is_of_this_name() const {
 
 void FileLock::remove_file() {
   if (!is_new_) return;
-  if (std::remove(path_.c_str()) != 0 && errno != ENOENT) {
+  if (retry_interrupted([&] { return std::remove(path_.c_str()); }) != 0 && errno != ENOENT) {
     fail("{}: cannot remove: {}", path_, errno_text(errno));
   }
   is_new_ = false;
