@@ -89,7 +89,6 @@ void check_entries(io::Disk& disk, const std::string& directory, const IsOwn& is
 struct UnfinishedRun {
   std::uint64_t id = 0;
   std::uint64_t rows_identity = 0;  // of its rows file
-  Config config;
 };
 
 // The unfinished run that config.toml is of; nothing when there is no such file. Refuses another's.
@@ -101,7 +100,7 @@ std::optional<UnfinishedRun> unfinished_run(io::Disk& disk, const std::string& r
   const std::optional<std::uint64_t> id = run_of_config_text(text);
   if (!id) refuse(path);
   const Config config = parse_config(text, path);
-  return UnfinishedRun{*id, config.has_memory() ? rows_identity(config, *id) : 0, config};
+  return UnfinishedRun{*id, config.has_memory() ? rows_identity(config, *id) : 0};
 }
 
 }  // namespace
@@ -182,8 +181,10 @@ void require_checkpoint(const io::Disk& disk, const std::string& run_directory) 
 
 std::optional<Config> unfinished_config(io::Disk& disk, const std::string& run_directory) {
   if (manifest_exists(disk, checkpoints_directory(run_directory))) return {};
-  const std::optional<UnfinishedRun> run = unfinished_run(disk, run_directory);
-  return run ? std::optional(run->config) : std::nullopt;
+  const std::string path = config_path(run_directory);
+  if (!disk.exists(path) || disk.is_directory(path)) return {};
+  const std::string text = text_of(disk, path);
+  return run_of_config_text(text) ? std::optional(parse_config(text, path)) : std::nullopt;
 }
 
 void check_new_run_directory(io::Disk& disk, const std::string& run_directory) {
