@@ -76,7 +76,6 @@ class Training {
 
   TrainResult train() {
     result_.first_step = completed_;
-    result_.unigram_entropy = data_->unigram_entropy();
     const auto steps = static_cast<std::uint64_t>(config_.train.steps);
     while (completed_ < steps && !stopped()) {
       StepMetrics metrics = or_save([&] { return step(completed_ + 1); });
@@ -112,7 +111,7 @@ class Training {
   // What fails for a new run fails before anything is made in its directory, where that can be.
   void start() {
     check_new_run_directory(disk_, config_.run.directory);
-    data_.emplace(data_options(config_));
+    open_data();
     record_.id = draw_run_id();
     record_.config = to_toml(config_);
     record_.data = data_->fingerprint();
@@ -124,6 +123,12 @@ class Training {
     prepare_steps();
     claim_.begin(record_.id, record_.config);
     metrics_.emplace(disk_, metrics_path(config_.run.directory), MetricsMark{}, 0);
+  }
+
+  // Reads as much of the data as tells whether it fits the configuration.
+  void open_data() {
+    data_.emplace(data_options(config_));
+    result_.unigram_entropy = data_->unigram_entropy();
   }
 
   // What steps need, and whether they will be able to write what they have to.
@@ -143,7 +148,7 @@ class Training {
     const CheckpointEntry& from = directory.checkpoint(options_.step);
     check_identity(directory.config(), config_, RunUse::kTrain, directory.manifest_file());
     check_steps_left(directory, from.step);
-    data_.emplace(data_options(config_));
+    open_data();
     record_ = manifest.run;
     if (!options_.accept_changed_data) {
       check_fingerprints(record_, *data_, config_.data, "mneme resume " + path);
