@@ -372,8 +372,9 @@ TEST(AdviceTexts, AreAllTried) {
   const std::regex names(
       "(mneme (train|resume|eval|generate|verify|inspect|export|bench)|"
       "(^|[ (\"])--[a-z][a-z-]+|set [a-z]+\\.[a-z_]+)");
-  const std::set<std::string> not_errors = {"arguments.cpp", "arguments_bench.cpp",
-                                            "config_writer.cpp", "config_keys.cpp", "grammar.h"};
+  const std::set<std::string> not_errors = {"arguments.cpp",      "arguments_bench.cpp",
+                                            "completion_table.h", "config_writer.cpp",
+                                            "config_keys.cpp",    "grammar.h"};
   std::size_t found = 0;
   for (const std::string folder : {"io", "kernels", "offload", "memory", "engine", "tools/mneme"}) {
     for (const auto& entry :
