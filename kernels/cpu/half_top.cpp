@@ -13,7 +13,8 @@ namespace {
 // The scores are dealt out to piles; the top-th best of the piles' maxima is a lower bound of the
 // top-th best score, and few scores reach it. More piles make a closer bound, which takes longer to
 // find and pays where many scores would reach a looser one.
-constexpr std::int64_t kFewPiles = 16;  // for few scores of at most kFewScores
+constexpr std::int64_t kFewPiles = 16;  // for at most kFewWanted of at most kFewScores
+constexpr std::int64_t kFewWanted = 12;
 constexpr std::int64_t kFewScores = 256;
 constexpr std::int64_t kPiles = 64;
 constexpr std::int64_t kManyPiles = 256;
@@ -97,7 +98,7 @@ bool find_bound(const float* scores, std::int64_t count, std::int64_t top, float
 void find_half_top(const float* scores, std::int64_t count, std::int64_t top,
                    std::uint64_t* scratch, HalfTop& out) {
   float bound = -std::numeric_limits<float>::infinity();
-  const bool few = top <= kFewPiles / 2 && count <= kFewScores;
+  const bool few = top <= kFewWanted && count <= kFewScores;
   const bool comparable = few             ? find_bound<kFewPiles>(scores, count, top, bound)
                           : top <= kPiles ? find_bound<kPiles>(scores, count, top, bound)
                                           : find_bound<kManyPiles>(scores, count, top, bound);
