@@ -85,7 +85,7 @@ class Training {
       or_save([&] {
         look_ahead(metrics);
         speeds_.add(metrics.tokens_per_s);
-        if (due(config_.evaluation.every)) metrics.validation_loss = validate();
+        if (evaluation_is_due()) metrics.validation_loss = validate();
         metrics_->write(metrics);
       });
       claim_.keep();
@@ -99,7 +99,8 @@ class Training {
     if (saved_ != completed_) {
       note(fmt::format("step {} is not saved: checkpoint.final is false", completed_));
     }
-    if (!stopped() && config_.evaluation.final && !due(config_.evaluation.every)) validate();
+    // A run that had no steps left says how good it is all the same.
+    if (completed_ == result_.first_step && evaluation_is_due()) validate();
     if (!stopped() && !due(config_.sample.every)) sample();
     result_.interrupted = completed_ < steps;
     result_.last_step = completed_;
@@ -281,6 +282,12 @@ class Training {
     if (run_->table() != nullptr) metrics.rows = run_->table()->store().step_counters();
     metrics.times.step_ms += io::elapsed_ms(start);
     metrics.tokens_per_s = 1e3 * double(config_.tokens_per_step()) / metrics.times.step_ms;
+  }
+
+  // The last evaluation belongs to the last step's line of metrics.jsonl as any other does.
+  bool evaluation_is_due() const {
+    const bool last = completed_ == static_cast<std::uint64_t>(config_.train.steps);
+    return due(config_.evaluation.every) || (last && config_.evaluation.final);
   }
 
   std::optional<double> validate() {

@@ -1,11 +1,14 @@
 // What happens after the last step is the configuration's choice; what a stop must save is not.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <fstream>
 #include <sstream>
 #include <string>
 
 #include "engine/run_directory.h"
+#include "engine/run_files.h"
 #include "tests/engine/tiny_run.h"
 #include "tests/support/error_of.h"
 
@@ -81,6 +84,18 @@ TEST_F(TrainerEnds, TheLastEvaluationAndSampleCanBeLeftAway) {
   config.evaluation.final = false;
   config.evaluation.every = 4;
   EXPECT_TRUE(run_.train(config).validation_loss.has_value());
+}
+
+TEST_F(TrainerEnds, TheLastEvaluationIsInTheMetrics) {
+  Config config = run_.config("last");
+  config.evaluation.every = 0;
+  const TrainResult result = run_.train(config);
+  ASSERT_TRUE(result.validation_loss.has_value());
+  std::ifstream file(metrics_path(config.run.directory));
+  std::string line, last;
+  while (std::getline(file, line)) last = line;
+  EXPECT_NE(last.find(fmt::format("\"step\":{},", TinyRun::kSteps)), std::string::npos) << last;
+  EXPECT_NE(last.find("\"validation_loss\""), std::string::npos) << last;
 }
 
 }  // namespace
