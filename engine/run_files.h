@@ -38,8 +38,8 @@ std::string run_id_text(std::uint64_t run_id);
 // no run, or one that has not come to its first checkpoint.
 void require_checkpoint(const io::Disk& disk, const std::string& run_directory);
 
-// The configuration of a run that has not come to a checkpoint; nothing where there is a checkpoint,
-// or no config.toml that is as mneme wrote it.
+// The configuration of a run that has not come to a checkpoint; nothing where there is a
+// checkpoint, or no config.toml that is as mneme wrote it.
 std::optional<Config> unfinished_config(io::Disk& disk, const std::string& run_directory);
 
 // Throws Error when a new run may not be made in a directory: it holds a run with a checkpoint, or
