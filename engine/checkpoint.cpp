@@ -27,12 +27,6 @@ constexpr std::pair<ParameterBuffer, std::string_view> kSavedBuffers[] = {
     {ParameterBuffer::kMoment1, "adam.moment1."},
     {ParameterBuffer::kMoment2, "adam.moment2."}};
 
-// The checksum of a sequence of tensors: that of (the sum so far, the next tensor's checksum).
-std::uint64_t extend_checksum(std::uint64_t sum, std::span<const float> tensor) {
-  const std::uint64_t parts[] = {sum, io::checksum64(std::as_bytes(tensor))};
-  return io::checksum64(std::as_bytes(std::span(parts)));
-}
-
 // One tensor that a dense file must have.
 struct DenseTensor {
   ParameterBuffer buffer = ParameterBuffer::kValues;
@@ -173,7 +167,7 @@ void read_dense(io::Disk& disk, const std::string& directory, const CheckpointEn
   io::Phase phase("reading the dense part", bytes_of(reader.tensors()));
   for (const io::TensorInfo& info : reader.tensors()) {
     const std::vector<float> values = reader.read_f32(info.name);
-    checksum = extend_checksum(checksum, values);
+    checksum = io::extend_checksum(checksum, std::as_bytes(std::span(values)));
     const DenseTensor& tensor = wanted.find(info.name)->second;
     if (use) use(tensor.buffer, *tensor.parameter, values);
     phase.add(info.end - info.begin);
@@ -311,7 +305,7 @@ NamedFile Checkpointer::save_dense(std::uint64_t step) {
     for (const Parameter& parameter : parameters_.directory()) {
       const std::vector<float> values = parameters_.read(stream_, buffer, parameter);
       writer.append(std::as_bytes(std::span(values)));
-      file.checksum = extend_checksum(file.checksum, values);
+      file.checksum = io::extend_checksum(file.checksum, std::as_bytes(std::span(values)));
       phase.add(values.size() * sizeof(float));
     }
   }

@@ -17,12 +17,6 @@ namespace {
 constexpr std::uint64_t kFingerprintBytes = std::uint64_t{1} << 30;
 constexpr std::uint64_t kFingerprintBlock = std::uint64_t{1} << 16;
 
-// The checksum of a sequence of blocks: that of (the sum so far, the next block's checksum).
-std::uint64_t extend_checksum(std::uint64_t sum, std::span<const std::byte> block) {
-  const std::uint64_t parts[] = {sum, io::checksum64(block)};
-  return io::checksum64(std::as_bytes(std::span(parts)));
-}
-
 class Bytes : public TokenSource {
  public:
   explicit Bytes(const DataPlace& place) {
@@ -116,13 +110,13 @@ class Shards : public TokenSource {
     io::Phase phase("taking the data's checksum", print.bytes / share);
     for (const io::TokenShard& shard : shards_) {
       const std::uint64_t size = shard.token_count();
-      print.checksum =
-          extend_checksum(print.checksum, std::as_bytes(std::span<const std::uint64_t>(&size, 1)));
+      print.checksum = io::extend_checksum(print.checksum,
+                                           std::as_bytes(std::span<const std::uint64_t>(&size, 1)));
       for (std::uint64_t first = 0; first < size; first += share * kBlock) {
         block.resize(std::min(kBlock, size - first));
         shard.read(first, block);
-        print.checksum =
-            extend_checksum(print.checksum, std::as_bytes(std::span<const std::uint16_t>(block)));
+        print.checksum = io::extend_checksum(print.checksum,
+                                             std::as_bytes(std::span<const std::uint16_t>(block)));
         phase.add(std::as_bytes(std::span<const std::uint16_t>(block)).size());
       }
     }

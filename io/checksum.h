@@ -14,6 +14,9 @@ namespace mneme::io {
 std::uint64_t checksum64(std::span<const std::byte> bytes);
 std::uint64_t checksum64(std::string_view text);
 
+// The checksum of a sequence of blocks: that of (the sum so far, the next block's checksum).
+std::uint64_t extend_checksum(std::uint64_t sum, std::span<const std::byte> block);
+
 // The same of bytes that come piece by piece. Move-only.
 class Checksum64 {
  public:

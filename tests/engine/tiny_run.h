@@ -155,6 +155,13 @@ class TinyRun {
     check_config(config);
     return engine::train(config, *disk_, options);
   }
+  // The same, asked to stop after step `steps`.
+  TrainResult train_until(const Config& config, std::uint64_t steps, TrainerOptions options = {}) {
+    std::uint64_t done = 0;
+    options.on_step = [&](const StepMetrics& metrics) { done = metrics.step; };
+    options.stop_requested = [&, steps] { return done >= steps; };
+    return train(config, options);
+  }
 
   // What the newest checkpoint of a run holds, read with everything on the device.
   Outcome outcome(const Config& config) { return outcome(config, *disk_); }

@@ -27,12 +27,6 @@ using testing::TinyRun;
 
 class TrainerChanges : public ::testing::Test {
  protected:
-  TrainResult train_until(const Config& config, std::uint64_t steps, TrainerOptions options = {}) {
-    std::uint64_t done = 0;
-    options.on_step = [&](const StepMetrics& metrics) { done = metrics.step; };
-    options.stop_requested = [&, steps] { return done >= steps; };
-    return run_.train(config, options);
-  }
   static TrainerOptions resumed(std::optional<std::uint64_t> step = {}) {
     TrainerOptions options;
     options.resume = true;
@@ -46,17 +40,17 @@ TEST_F(TrainerChanges, AnOlderCheckpointGoesOnToTheSameBits) {
   Config config = run_.tiered("run");
   config.checkpoint.every = 2;
   config.checkpoint.keep = 3;
-  train_until(config, 7);  // keeps 4, 6 and 7
+  run_.train_until(config, 7);  // keeps 4, 6 and 7
   const Outcome expected = [&] {
     Config whole = run_.tiered("uninterrupted");
     run_.train(whole);
     return run_.outcome(whole);
   }();
-  const TrainResult result = train_until(config, 99, resumed(4));
+  const TrainResult result = run_.train_until(config, 99, resumed(4));
   EXPECT_EQ(result.first_step, 4u);
   expect_same(run_.outcome(config), expected);
   EXPECT_NO_THROW(verify_run(run_.disk(), config.run.directory));
-  EXPECT_NE(error_of([&] { train_until(config, 99, resumed(3)); }).find("kept are"),
+  EXPECT_NE(error_of([&] { run_.train_until(config, 99, resumed(3)); }).find("kept are"),
             std::string::npos);
 }
 
@@ -89,12 +83,12 @@ TEST_F(TrainerChanges, OtherLearningRatesOfAResumedRunDoNotDependOnTheTiers) {
   std::optional<Outcome> expected;
   for (const bool tiered : {false, true}) {
     Config config = tiered ? run_.tiered("tiered") : run_.config("whole");
-    train_until(config, 4);
+    run_.train_until(config, 4);
     config.optimizer.learning_rate = 1e-3;
     config.memory.optimizer.learning_rate = 5e-3;
     config.train.steps = 12;
     for (const std::uint64_t stop : {std::uint64_t{6}, std::uint64_t{12}}) {
-      train_until(config, stop, resumed());
+      run_.train_until(config, stop, resumed());
     }
     EXPECT_EQ(RunDirectory(run_.disk(), config.run.directory).manifest().run.schedule.size(), 2u);
     if (expected) {
@@ -108,7 +102,7 @@ TEST_F(TrainerChanges, OtherLearningRatesOfAResumedRunDoNotDependOnTheTiers) {
 
 TEST_F(TrainerChanges, ChangedDataIsRefusedUnlessItIsAccepted) {
   const Config config = run_.tiered("run");
-  train_until(config, 3);
+  run_.train_until(config, 3);
   const std::string path = config.data.path;
   std::string text;
   std::getline(std::ifstream(path), text, '\0');
@@ -117,20 +111,20 @@ TEST_F(TrainerChanges, ChangedDataIsRefusedUnlessItIsAccepted) {
   ASSERT_NE(swapped, text);
   for (const std::string& changed : {text + "more", text.substr(0, text.size() - 1), swapped}) {
     std::ofstream(path, std::ios::trunc) << changed;
-    const std::string error = error_of([&] { train_until(config, 4, resumed()); });
+    const std::string error = error_of([&] { run_.train_until(config, 4, resumed()); });
     EXPECT_NE(error.find("data.path " + path), std::string::npos) << error;
     EXPECT_NE(error.find("--accept-changed-data"), std::string::npos) << error;
   }
   TrainerOptions accepting = resumed();
   accepting.accept_changed_data = true;
-  train_until(config, 4, accepting);
-  train_until(config, 5, resumed());  // it is the run's data now
+  run_.train_until(config, 4, accepting);
+  run_.train_until(config, 5, resumed());  // it is the run's data now
   // Moved, it is the same.
   Config moved = config;
   moved.data.path = run_.path("moved.txt");
   std::filesystem::rename(path, moved.data.path);
-  train_until(moved, 6, resumed());
-  EXPECT_NE(error_of([&] { train_until(config, 7, resumed()); }).find("--set data.path="),
+  run_.train_until(moved, 6, resumed());
+  EXPECT_NE(error_of([&] { run_.train_until(config, 7, resumed()); }).find("--set data.path="),
             std::string::npos);
 }
 

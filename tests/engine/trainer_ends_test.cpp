@@ -21,13 +21,6 @@ using testing::TinyRun;
 
 class TrainerEnds : public ::testing::Test {
  protected:
-  TrainResult train_until(const Config& config, std::uint64_t steps) {
-    TrainerOptions options;
-    std::uint64_t done = 0;
-    options.on_step = [&](const StepMetrics& metrics) { done = metrics.step; };
-    options.stop_requested = [&, steps] { return done >= steps; };
-    return run_.train(config, options);
-  }
   std::uint64_t newest_step(const Config& config) {
     return RunDirectory(run_.disk(), config.run.directory).checkpoint().step;
   }
@@ -56,12 +49,12 @@ TEST_F(TrainerEnds, TheLastCheckpointCanBeLeftAway) {
 TEST_F(TrainerEnds, AStopSavesAllTheSame) {
   Config config = run_.tiered("run");
   config.checkpoint.final = false;
-  EXPECT_TRUE(train_until(config, 5).interrupted);
+  EXPECT_TRUE(run_.train_until(config, 5).interrupted);
   EXPECT_EQ(newest_step(config), 5u);
   // Also one that comes with the last step.
   config = run_.tiered("last");
   config.checkpoint.final = false;
-  train_until(config, TinyRun::kSteps);
+  run_.train_until(config, TinyRun::kSteps);
   EXPECT_EQ(newest_step(config), std::uint64_t(TinyRun::kSteps));
 }
 

@@ -17,12 +17,6 @@ using testing::TinyRun;
 
 class TrainerExtension : public ::testing::Test {
  protected:
-  TrainResult train_until(const Config& config, std::uint64_t steps, TrainerOptions options = {}) {
-    std::uint64_t done = 0;
-    options.on_step = [&](const StepMetrics& metrics) { done = metrics.step; };
-    options.stop_requested = [&, steps] { return done >= steps; };
-    return run_.train(config, options);
-  }
   TrainResult resume(const Config& config, std::optional<std::uint64_t> step = {}) {
     TrainerOptions options;
     options.resume = true;
@@ -55,7 +49,7 @@ TEST_F(TrainerExtension, RatesOfPastStepsStayAndTheRestFollowsTheNewEnd) {
       const std::string name = std::string(tiered ? "tiered" : "whole") + io::name_of(kind);
       Config config = tiered ? run_.tiered(name) : run_.config(name);
       config.train.schedule = kind;
-      train_until(config, 4);  // of 8
+      run_.train_until(config, 4);  // of 8
       config.train.steps = 6;
       resume(config);
       config.train.steps = 10;
@@ -97,7 +91,7 @@ TEST_F(TrainerExtension, ARunCannotEndBeforeItsCheckpoint) {
   Config config = run_.config("run");
   config.checkpoint.every = 3;
   config.checkpoint.keep = 3;
-  train_until(config, 7);
+  run_.train_until(config, 7);
   const testing::Outcome expected = run_.outcome(config);
   config.train.steps = 2;
   EXPECT_EQ(error_of([&] { resume(config); }),

@@ -19,12 +19,6 @@ using testing::TinyRun;
 
 class TrainerValidation : public ::testing::Test {
  protected:
-  TrainResult train_until(const Config& config, std::uint64_t steps, TrainerOptions options = {}) {
-    std::uint64_t done = 0;
-    options.on_step = [&](const StepMetrics& metrics) { done = metrics.step; };
-    options.stop_requested = [&, steps] { return done >= steps; };
-    return run_.train(config, options);
-  }
   static TrainerOptions resumed() {
     TrainerOptions options;
     options.resume = true;
@@ -42,7 +36,7 @@ TEST_F(TrainerValidation, ARunOfAnEarlierVersionGoesOnWithItsSplit) {
   Config config = run_.config("old");
   config.data.validation_share = 0.3;
   config.data.validation_split = ValidationSplit::kTail;
-  train_until(config, 3);
+  run_.train_until(config, 3);
   const std::string checkpoints = checkpoints_directory(config.run.directory);
   Manifest manifest = read_manifest(run_.disk(), checkpoints);
   const std::string line = "validation_split = \"tail\"\n";
@@ -64,7 +58,7 @@ TEST_F(TrainerValidation, ARunOfAnEarlierVersionGoesOnWithItsSplit) {
 
 TEST_F(TrainerValidation, ASplitIsPartOfARun) {
   Config config = run_.config("run");
-  train_until(config, 3);
+  run_.train_until(config, 3);
   config.data.validation_split = ValidationSplit::kTail;
   const std::string error = error_of([&] { run_.train(config, resumed()); });
   EXPECT_NE(error.find("data.validation_split is \"spread\" there and \"tail\" here"),
@@ -75,12 +69,12 @@ TEST_F(TrainerValidation, ASplitIsPartOfARun) {
 TEST_F(TrainerValidation, ChangedValidationDataIsRefusedUnlessItIsAccepted) {
   Config config = run_.config("run");
   config.data.validation_path = write("validation.txt", std::string(100, 'v'));
-  train_until(config, 3);
-  train_until(config, 4, resumed());
+  run_.train_until(config, 3);
+  run_.train_until(config, 4, resumed());
   // The data is what counts, not where it lies.
   Config moved = config;
   moved.data.validation_path = write("moved.txt", std::string(100, 'v'));
-  train_until(moved, 5, resumed());
+  run_.train_until(moved, 5, resumed());
 
   write("validation.txt", std::string(100, 'w'));
   const std::string error = error_of([&] { run_.train(config, resumed()); });
@@ -88,8 +82,8 @@ TEST_F(TrainerValidation, ChangedValidationDataIsRefusedUnlessItIsAccepted) {
   EXPECT_NE(error.find("--set data.validation_path=PATH"), std::string::npos) << error;
   TrainerOptions accepting = resumed();
   accepting.accept_changed_data = true;
-  train_until(config, 6, accepting);
-  train_until(config, 7, resumed());
+  run_.train_until(config, 6, accepting);
+  run_.train_until(config, 7, resumed());
 
   config.data.validation_path.clear();
   const std::string without = error_of([&] { run_.train(config, resumed()); });
@@ -100,7 +94,7 @@ TEST_F(TrainerValidation, ChangedValidationDataIsRefusedUnlessItIsAccepted) {
 
 TEST_F(TrainerValidation, ValidationDataOfItsOwnCannotBeAddedUnnoticed) {
   Config config = run_.config("run");
-  train_until(config, 3);
+  run_.train_until(config, 3);
   config.data.validation_path = write("validation.txt", std::string(100, 'v'));
   const std::string error = error_of([&] { run_.train(config, resumed()); });
   EXPECT_NE(error.find("the run was started without it"), std::string::npos) << error;
