@@ -17,7 +17,7 @@ class TrainingCrashCampaign : public TrainingCrash {
 };
 
 TEST_F(TrainingCrashCampaign, EveryCrashStateGoesOnFromTheLastCommittedCheckpoint) {
-  expect_states(campaign(22, 1), 20000);
+  expect_states(campaign(26, 1), 20000);
 }
 
 TEST_F(TrainingCrashCampaign, ASecondCrashLosesNothingEither) {
@@ -27,7 +27,7 @@ TEST_F(TrainingCrashCampaign, ASecondCrashLosesNothingEither) {
 
 TEST_F(TrainingCrashCampaign, ARunThatStartsAgainAfterACrashCanCrashAtAnyMoment) {
   crash_before_the_first_checkpoint();
-  expect_states(campaign(5, 1), 5000);
+  expect_states(campaign(6, 1), 5000);
 }
 
 }  // namespace
