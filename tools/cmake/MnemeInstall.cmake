@@ -2,11 +2,6 @@
 # documentation, its completions for shells. Nothing else has install rules, so tests and libraries are never part of either.
 include(GNUInstallDirs)
 
-# The CUDA toolkit's libraries are found where they were when this was built. All others are the
-# system's to find, which may have several of a kind to choose from.
-if(MNEME_CUDA_FOUND AND NOT CUDAToolkit_LIBRARY_DIR IN_LIST CMAKE_CXX_IMPLICIT_LINK_DIRECTORIES)
-  set_target_properties(mneme PROPERTIES INSTALL_RPATH ${CUDAToolkit_LIBRARY_DIR})
-endif()
 install(TARGETS mneme RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(DIRECTORY configs DESTINATION ${CMAKE_INSTALL_DATADIR}/mneme FILES_MATCHING PATTERN *.toml)
 install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR})
@@ -34,8 +29,10 @@ set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_SECTION science)
 # The libraries that the program is linked with, by the packages that they came from here.
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
-if(MNEME_CUDA_FOUND)
-  set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS_PRIVATE_DIRS ${CUDAToolkit_LIBRARY_DIR})
-endif()
 set(CPACK_DEBIAN_PACKAGE_SUGGESTS bash-completion)
+if(MNEME_CUDA_FOUND)
+  # Loaded where there is a GPU, by the name of the package in NVIDIA's repository for Debian.
+  string(APPEND CPACK_DEBIAN_PACKAGE_SUGGESTS
+         ", libcublas-${CUDAToolkit_VERSION_MAJOR}-${CUDAToolkit_VERSION_MINOR}")
+endif()
 include(CPack)
