@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "tests/cuda_emulator/src/counters.h"
 #include "tests/cuda_emulator/src/cublas_gemm.h"
 #include "tests/cuda_emulator/src/device_work.h"
 #include "tests/cuda_emulator/src/errors.h"
@@ -212,6 +213,7 @@ cublasStatus_t cublasGemmStridedBatchedEx_64(
       multiply(product, a.matrix(i), b.matrix(i), c.matrix(i));
     }
   };
+  count(Counter::kProducts);
   return DeviceWork::instance().add(handle->stream, run) == cudaSuccess
              ? CUBLAS_STATUS_SUCCESS
              : CUBLAS_STATUS_EXECUTION_FAILED;

@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include <emulator/runtime_api.h>
+#include "tests/cuda_emulator/src/counters.h"
 #include "tests/cuda_emulator/src/device_work.h"
 #include "tests/cuda_emulator/src/errors.h"
 #include "tests/cuda_emulator/src/launch_limits.h"
@@ -73,6 +74,7 @@ cudaError_t launch(const cudaLaunchConfig_t* config, const void* kernel, KernelT
                     seed = next_seed()] {
     run_grid({blocks, threads, bytes, &thread, seed});
   };
+  count(Counter::kLaunches);
   return report(DeviceWork::instance().add(config->stream, run));
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <emulator/runtime_api.h>
+#include "tests/cuda_emulator/src/counters.h"
 #include "tests/cuda_emulator/src/device_work.h"
 #include "tests/cuda_emulator/src/errors.h"
 #include "tests/cuda_emulator/src/memory_places.h"
@@ -91,6 +92,8 @@ cudaError_t queue_copy(const char* operation, cudaStream_t stream, const Copy& c
   if (!agrees(kind, target == Place::kDevice, source == Place::kDevice)) {
     return report(cudaErrorInvalidValue);
   }
+  count(Counter::kCopies);
+  count(Counter::kCopiedBytes, rows.width * rows.height);
   const bool within_device = target == Place::kDevice && source == Place::kDevice;
   const bool pageable = target == Place::kPageable || source == Place::kPageable;
   if (asynchronous && pageable && target == Place::kDevice &&
@@ -111,6 +114,7 @@ cudaError_t queue_fill(const char* operation, cudaStream_t stream, void* pointer
   if (pitch < rows.width) return report(cudaErrorInvalidPitchValue);
   const Place target = place_of(operation, "target", pointer, rows.bytes(pitch));
   if (target == Place::kPageable) return report(cudaErrorInvalidValue);
+  count(Counter::kFills);
   const auto run = [=] {
     for (std::size_t row = 0; row < rows.height; ++row) {
       std::memset(static_cast<char*>(pointer) + row * pitch, value, rows.width);

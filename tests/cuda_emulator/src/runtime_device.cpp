@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include <emulator/runtime_api.h>
+#include "tests/cuda_emulator/src/counters.h"
 #include "tests/cuda_emulator/src/device_memory.h"
 #include "tests/cuda_emulator/src/device_work.h"
 #include "tests/cuda_emulator/src/errors.h"
@@ -54,6 +55,7 @@ cudaError_t cudaGetDevice(int* device) {
 
 cudaError_t cudaDeviceSynchronize() {
   if (const cudaError_t error = device_error()) return error;
+  count(Counter::kSynchronisations);
   DeviceWork::instance().finish_all();
   return device_error();
 }

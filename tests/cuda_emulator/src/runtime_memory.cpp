@@ -3,6 +3,7 @@
 #include <limits>
 
 #include <emulator/runtime_api.h>
+#include "tests/cuda_emulator/src/counters.h"
 #include "tests/cuda_emulator/src/device_memory.h"
 #include "tests/cuda_emulator/src/device_work.h"
 #include "tests/cuda_emulator/src/errors.h"
@@ -41,6 +42,7 @@ cudaError_t cudaMalloc(void** pointer, std::size_t bytes) {
 cudaError_t cudaFree(void* pointer) {
   if (const cudaError_t error = device_error()) return error;
   if (pointer == nullptr) return cudaSuccess;
+  count(Counter::kSynchronisations);
   DeviceWork::instance().finish_all();
   if (const cudaError_t error = device_error()) return error;
   return DeviceMemory::instance().release(pointer) ? cudaSuccess : report(cudaErrorInvalidValue);
@@ -60,6 +62,7 @@ cudaError_t cudaHostAlloc(void** pointer, std::size_t bytes, unsigned flags) {
 cudaError_t cudaFreeHost(void* pointer) {
   if (const cudaError_t error = device_error()) return error;
   if (pointer == nullptr) return cudaSuccess;
+  count(Counter::kSynchronisations);
   DeviceWork::instance().finish_all();
   if (const cudaError_t error = device_error()) return error;
   return PinnedMemory::instance().release(pointer) ? cudaSuccess : report(cudaErrorInvalidValue);
@@ -83,6 +86,7 @@ cudaError_t cudaHostRegister(void* pointer, std::size_t bytes, unsigned flags) {
 cudaError_t cudaHostUnregister(void* pointer) {
   if (const cudaError_t error = device_error()) return error;
   if (pointer == nullptr) return report(cudaErrorInvalidValue);
+  count(Counter::kSynchronisations);
   DeviceWork::instance().finish_all();
   if (const cudaError_t error = device_error()) return error;
   return PinnedMemory::instance().remove(pointer) ? cudaSuccess

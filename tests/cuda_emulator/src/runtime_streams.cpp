@@ -1,5 +1,6 @@
 // Streams and events of the runtime API.
 #include <emulator/runtime_api.h>
+#include "tests/cuda_emulator/src/counters.h"
 #include "tests/cuda_emulator/src/device_work.h"
 #include "tests/cuda_emulator/src/errors.h"
 
@@ -47,6 +48,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   if (const cudaError_t error = device_error()) return error;
+  count(Counter::kSynchronisations);
   return after_waiting(DeviceWork::instance().finish(stream));
 }
 
@@ -57,6 +59,7 @@ cudaError_t cudaStreamQuery(cudaStream_t stream) {
 
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
   if (const cudaError_t error = device_error()) return error;
+  count(Counter::kStreamWaits);
   return report(DeviceWork::instance().wait(stream, event));
 }
 
@@ -86,6 +89,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   if (const cudaError_t error = device_error()) return error;
+  count(Counter::kSynchronisations);
   return after_waiting(DeviceWork::instance().finish(event));
 }
 
