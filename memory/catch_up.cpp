@@ -24,6 +24,7 @@ CatchUp::CatchUp(kernels::Backend& backend, const RowOptimizerOptions& options, 
   args_.seed = seed;
   stream_ = backend.create_stream();
   used_ = backend.create_event();
+  uploaded_ = backend.create_event();
   staging_ = kernels::pinned_array<std::byte>(backend, kStagingBytes);
   grow(kFirstCapacity);
   upload(0);
@@ -82,9 +83,11 @@ void CatchUp::grow(std::int64_t steps) {
 }
 
 void CatchUp::upload(std::uint64_t since) {
+  empty_staging();
   upload_range(entries_, table_->entries(), table_->first_changed_entry(since));
   upload_range(learning_rates_, table_->learning_rates(), since);
   upload_range(log_decay_, table_->log_decay(), since);
+  stream_->record(*uploaded_);
   table_->describe(args_);
   args_.entries = entries_.data();
   args_.learning_rates = learning_rates_.data();
@@ -94,13 +97,24 @@ void CatchUp::upload(std::uint64_t since) {
 template <typename T>
 void CatchUp::upload_range(const kernels::DeviceArray<T>& target, std::span<const T> source,
                            std::uint64_t first) {
-  constexpr std::size_t kBatch = kStagingBytes / sizeof(T);
-  for (std::size_t done = first; done < source.size(); done += kBatch) {
-    const std::size_t bytes = std::min(kBatch, source.size() - done) * sizeof(T);
-    std::memcpy(staging_.data(), source.data() + done, bytes);
-    backend_->copy(*stream_, target.data() + done, staging_.data(), bytes);
-    stream_->synchronize();
+  for (std::size_t done = first; done < source.size();) {
+    if (kStagingBytes - staged_ < sizeof(T)) {
+      stream_->record(*uploaded_);
+      empty_staging();
+    }
+    const std::size_t count = std::min((kStagingBytes - staged_) / sizeof(T), source.size() - done);
+    std::byte* const staged = staging_.data() + staged_;
+    std::memcpy(staged, source.data() + done, count * sizeof(T));
+    backend_->copy(*stream_, target.data() + done, staged, count * sizeof(T));
+    staged_ += count * sizeof(T);
+    done += count;
   }
+}
+
+// Waits until nothing reads it any more. That of a step ago is long over.
+void CatchUp::empty_staging() {
+  if (!uploaded_->reached()) uploaded_->synchronize();
+  staged_ = 0;
 }
 
 }  // namespace mneme::memory

@@ -20,8 +20,11 @@ class CatchUp {
   CatchUp(kernels::Backend& backend, const RowOptimizerOptions& options, std::uint64_t seed);
 
   // What brings rows up to `target_step`; null where the optimiser needs no catch-up. Valid until
-  // the next call. Going back to an earlier step works, at the cost of starting afresh.
+  // the next call. Going back to an earlier step works, at the cost of starting afresh. The upload
+  // is queued on a stream of its own: work that reads the table waits for ready().
   const kernels::CatchUpArgs* advance(std::uint64_t target_step);
+  // After the last upload; null where the optimiser needs no catch-up.
+  kernels::Event* ready() const { return uploaded_.get(); }
   // To be called when work that reads the table is queued on `stream`, or on streams that it waits
   // for: later uploads run after that work.
   void mark_used(kernels::Stream& stream);
@@ -34,6 +37,7 @@ class CatchUp {
   template <typename T>
   void upload_range(const kernels::DeviceArray<T>& target, std::span<const T> source,
                     std::uint64_t first);
+  void empty_staging();
 
   kernels::Backend* backend_;
   RowOptimizerOptions options_;
@@ -41,7 +45,9 @@ class CatchUp {
   kernels::CatchUpArgs args_;
   std::unique_ptr<kernels::Stream> stream_;
   std::unique_ptr<kernels::Event> used_;
+  std::unique_ptr<kernels::Event> uploaded_;
   kernels::DeviceArray<std::byte> staging_;  // pinned host
+  std::size_t staged_ = 0;                   // bytes of it that uploads since `uploaded_` read
   kernels::DeviceArray<kernels::CatchUpEntry> entries_;
   kernels::DeviceArray<float> learning_rates_;
   kernels::DeviceArray<double> log_decay_;

@@ -86,6 +86,7 @@ void RecordExchange::read_batch(const offload::Currency& currency, kernels::RowI
   backend_->unpack_records(*batch.stream, batch.arena, batch.host_records, nullptr,
                            batch.slots.data(), count);
   if (currency.catch_up != nullptr) {
+    if (currency.catch_up_ready != nullptr) batch.stream->wait(*currency.catch_up_ready);
     backend_->catch_up_rows(*batch.stream, batch.arena, batch.rows.data(), batch.slots.data(),
                             count, *currency.catch_up);
   }

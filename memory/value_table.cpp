@@ -174,7 +174,11 @@ class ValueTable::Implementation {
 
  private:
   offload::Currency currency(std::uint64_t step) {
-    return {.kind = options_.optimizer.kind, .step = step, .catch_up = catch_up_.advance(step)};
+    const kernels::CatchUpArgs* const catch_up = catch_up_.advance(step);
+    return {.kind = options_.optimizer.kind,
+            .step = step,
+            .catch_up = catch_up,
+            .catch_up_ready = catch_up_.ready()};
   }
 
   void group_gradient(kernels::Stream& stream) {
@@ -242,7 +246,6 @@ class ValueTable::Implementation {
                                           lease.count(), args);
                      lease.mark_dirty();
                    });
-    stream.synchronize();
   }
 
   kernels::RowUpdateArgs update_args() const {

@@ -112,8 +112,8 @@ class ValueTable {
   // would change (TieredStore::require_disk_room). Nothing has changed then.
   void check_disk_room(kernels::Stream& stream);
   // The optimiser's step: norm of the row gradient, clipping, update of the step's distinct rows.
-  // Waits for the stream. A mean over micro-batches is the caller's: 1 / micro-batches is a factor
-  // of its d_y.
+  // The update is queued on the stream and not waited for. A mean over micro-batches is the
+  // caller's: 1 / micro-batches is a factor of its d_y.
   TableStep finish_step(kernels::Stream& stream);
 
   // Values of rows first .. first + count - 1 as they are after `completed_step`, untouched rows

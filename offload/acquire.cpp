@@ -83,6 +83,7 @@ void TieredStore::Implementation::catch_up(const Lease::State& lease, const RowI
       lease.count == 0) {
     return;
   }
+  if (currency.catch_up_ready != nullptr) stream_->wait(*currency.catch_up_ready);
   backend_.catch_up_rows(*stream_, *lease.arena, rows, lease_slots(lease), lease.count,
                          *currency.catch_up);
 }

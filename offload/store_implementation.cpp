@@ -137,8 +137,8 @@ TieredStore::Implementation::~Implementation() {
 }
 
 void TieredStore::Implementation::begin_step(std::uint64_t step) {
+  total_ += counters();
   guarded([&] {
-    total_ += counters();
     tiers_.counters = {};
     retries_before_step_ = tiers_.disk.io_retries();
     tiers_.step = step;
@@ -326,11 +326,13 @@ const kernels::LookupReport& TieredStore::Implementation::settle_counters() {
 }
 
 const StepCounters& TieredStore::Implementation::counters() {
+  if (settled_) return tiers_.counters;
   guarded([&] {
     settle_counters();
     stalls_.collect(tiers_.counters);
     tiers_.counters.io_retries = tiers_.disk.io_retries() - retries_before_step_;
   });
+  settled_ = true;
   return tiers_.counters;
 }
 

@@ -108,6 +108,8 @@ struct Currency {
   std::uint64_t step = 0;  // t - 1 while step t runs
   // Of that step; null: rows are handed out as they are stored, and `step` means nothing.
   const kernels::CatchUpArgs* catch_up = nullptr;
+  // After which the arrays of `catch_up` are in place; null: they are.
+  kernels::Event* catch_up_ready = nullptr;
 };
 
 enum class LeaseMode {
