@@ -65,6 +65,7 @@ struct GroupedLookups {
   const RowId* rows = nullptr;  // [lookups], input
   std::int64_t lookups = 0;     // tokens * lookups_per_token; may exceed 2^31 in sum over a step
   std::int64_t lookups_per_token = 0;
+  std::uint64_t table_rows = std::uint64_t{1} << 32;  // rows are below this; fewer sort faster
   RowId* unique_rows = nullptr;      // [lookups]: distinct rows, ascending; the first count used
   std::uint32_t* offsets = nullptr;  // [lookups + 1]: where a distinct row's lookups start in order
   std::uint32_t* order = nullptr;    // [lookups]: lookup indices sorted by (row, lookup index)

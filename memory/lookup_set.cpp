@@ -33,6 +33,7 @@ LookupSet::LookupSet(kernels::Backend& backend, const LookupSetShape& shape)
   count_ = kernels::pinned_array<std::uint64_t>(backend, 1);
   rows_ready_ = backend.create_event();
   grouped_.lookups_per_token = shape.lookups_per_token;
+  grouped_.table_rows = shape.table_rows;
   grouped_.unique_rows = unique_rows_.data();
   grouped_.offsets = offsets_.data();
   grouped_.order = order_.data();

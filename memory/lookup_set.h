@@ -17,6 +17,7 @@ inline constexpr std::int64_t kMostLookups = std::numeric_limits<std::uint32_t>:
 struct LookupSetShape {
   std::int64_t tokens = 0;             // the most tokens of one call
   std::int64_t lookups_per_token = 0;  // heads * knn
+  std::uint64_t table_rows = 0;        // rows are below this
   bool token_order = true;             // wanted by gather, not by the row update
 };
 

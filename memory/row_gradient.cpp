@@ -9,6 +9,7 @@ StepGradient::StepGradient(kernels::Backend& backend, const RowGradientShape& sh
       shape_(shape),
       lookups_(backend, {.tokens = shape.tokens,
                          .lookups_per_token = shape.lookups_per_token,
+                         .table_rows = shape.table_rows,
                          .token_order = false}),
       rows_(backend, shape.tokens * shape.lookups_per_token),
       weights_(backend, shape.tokens * shape.lookups_per_token),

@@ -16,7 +16,8 @@ namespace mneme::memory {
 struct RowGradientShape {
   std::int64_t tokens = 0;  // the most tokens of one step: calls * tokens of a call
   std::int64_t lookups_per_token = 0;
-  std::int64_t width = 0;  // d_v
+  std::int64_t width = 0;        // d_v
+  std::uint64_t table_rows = 0;  // rows are below this
 };
 
 class StepGradient {

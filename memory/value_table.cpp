@@ -61,7 +61,8 @@ class ValueTable::Implementation {
         catch_up_(backend, options.optimizer, rounding_seed(options)),
         gradient_(backend, {.tokens = options.tokens_per_call * options.gradient_calls_per_step,
                             .lookups_per_token = options.lookups_per_token,
-                            .width = options.width}),
+                            .width = options.width,
+                            .table_rows = options.rows}),
         exchange_(backend, store_),
         square_norms_(backend, options.optimizer.clip_norm > 0
                                    ? options.tokens_per_call * options.gradient_calls_per_step *
@@ -95,7 +96,8 @@ class ValueTable::Implementation {
   std::unique_ptr<LookupSet> make_lookup_set() {
     return std::make_unique<LookupSet>(
         backend_, LookupSetShape{.tokens = options_.tokens_per_call,
-                                 .lookups_per_token = options_.lookups_per_token});
+                                 .lookups_per_token = options_.lookups_per_token,
+                                 .table_rows = options_.rows});
   }
 
   void gather(kernels::Stream& stream, LookupSet& set, const float* weights, float* y) {

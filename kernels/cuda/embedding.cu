@@ -1,7 +1,7 @@
 // Token embedding: copying rows of a table, and adding gradients back in token order.
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/operation.h"
-#include "kernels/cuda/thrust_policy.h"
+#include "kernels/cuda/radix_sort.h"
 #include "kernels/cuda/vector_access.h"
 
 namespace mneme::kernels::cuda {
@@ -13,7 +13,6 @@ constexpr int kThreads = kWarps * kWarp;
 constexpr int kGroups = 4;  // of a lane: loads in flight
 constexpr std::int64_t kTile = kWarp * kN * kGroups;
 constexpr int kTogether = 8;  // rows of one token whose loads are in flight together
-constexpr std::uint32_t kOutside = 0xffffffffu;
 
 // One warp copies one row. A token outside the vocabulary is reported and gives zeros.
 __global__ void __launch_bounds__(kThreads)
@@ -34,7 +33,7 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-// keys: the tokens, those outside the vocabulary as the largest number.
+// keys: the tokens, those outside the vocabulary as its size.
 __global__ void __launch_bounds__(kThreads)
     occurrences_kernel(EmbeddingBackwardArgs args, std::uint32_t* keys, std::uint32_t* positions,
                        DeviceReport* reports) {
@@ -43,7 +42,7 @@ __global__ void __launch_bounds__(kThreads)
   const std::int64_t token = args.tokens[i];
   const bool known = token >= 0 && token < args.vocabulary;
   if (!known) report(reports, ReportCode::kTokenOutside, token, i, args.vocabulary);
-  keys[i] = known ? static_cast<std::uint32_t>(token) : kOutside;
+  keys[i] = static_cast<std::uint32_t>(known ? token : args.vocabulary);
   positions[i] = static_cast<std::uint32_t>(i);
 }
 
@@ -84,7 +83,7 @@ __global__ void __launch_bounds__(kThreads)
   const std::int64_t first = std::int64_t{blockIdx.x} * kWarps + threadIdx.x / kWarp;
   if (first >= args.count) return;
   const std::uint32_t key = keys[first];
-  if (key == kOutside || (first > 0 && keys[first - 1] == key)) return;
+  if (key == args.vocabulary || (first > 0 && keys[first - 1] == key)) return;
   const std::int64_t column = std::int64_t{blockIdx.y} * (kWarp * kN) + lane * kN;
   const std::int64_t left = args.width - column;
   float* d_row = args.d_table + key * args.width + column;
@@ -116,14 +115,18 @@ void CudaBackend::embedding_backward(Stream& stream, const EmbeddingBackwardArgs
   CHECK(args.count <= 0xffffffff && args.vocabulary <= 0x7fffffff);
   if (args.count == 0) return;
   Operation operation(stream, "embedding_backward");
+  auto* tokens = operation.take<std::uint32_t>(args.count);
+  auto* places = operation.take<std::uint32_t>(args.count);
   auto* keys = operation.take<std::uint32_t>(args.count);
   auto* positions = operation.take<std::uint32_t>(args.count);
-  operation.launch({blocks_for(args.count, kThreads), kThreads}, occurrences_kernel, args, keys,
-                   positions, operation.report());
-  with_policy(
-      operation,
-      [](const auto& policy, auto... sorted) { algorithms::sort_pairs(policy, sorted...); }, keys,
-      positions, args.count);
+  operation.launch({blocks_for(args.count, kThreads), kThreads}, occurrences_kernel, args, tokens,
+                   places, operation.report());
+  sort_pairs<std::uint32_t>(operation, {.keys = tokens,
+                                        .sorted_keys = keys,
+                                        .values = places,
+                                        .sorted_values = positions,
+                                        .count = args.count,
+                                        .most = static_cast<std::uint32_t>(args.vocabulary)});
   operation.launch({.blocks = blocks_for(args.count, kWarps),
                     .threads = kThreads,
                     .blocks_y = blocks_for(args.width, kWarp * kN)},

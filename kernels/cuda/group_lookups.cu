@@ -5,6 +5,7 @@
 
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/device_math.h"
+#include "kernels/cuda/radix_sort.h"
 #include "kernels/cuda/thrust_policy.h"
 
 namespace mneme::kernels::cuda {
@@ -81,8 +82,7 @@ __global__ void token_of_lookup_kernel(const std::uint32_t* order, std::int64_t 
   if (i < count) tokens[i] = order[i] / width;
 }
 
-// tokens: [lookups], scratch.
-void order_tokens(Operation& operation, const GroupedLookups& grouped, std::uint32_t* tokens) {
+void order_tokens(Operation& operation, const GroupedLookups& grouped) {
   const std::int64_t count = grouped.lookups, width = grouped.lookups_per_token;
   if (width <= kMostKeys) {
     const int log_padded = std::bit_width(static_cast<std::uint64_t>(width - 1));
@@ -94,14 +94,15 @@ void order_tokens(Operation& operation, const GroupedLookups& grouped, std::uint
     return;
   }
   // The order by row, sorted stably by token.
+  auto* tokens = operation.take<std::uint32_t>(count);
   operation.launch({blocks_for(count, kThreads), kThreads}, token_of_lookup_kernel, grouped.order,
                    count, width, tokens);
-  operation.copy(grouped.token_order, grouped.order,
-                 static_cast<std::size_t>(count) * sizeof(std::uint32_t));
-  with_policy(
-      operation,
-      [](const auto& policy, auto... sorted) { algorithms::sort_pairs(policy, sorted...); }, tokens,
-      grouped.token_order, count);
+  sort_pairs<std::uint32_t>(operation, {.keys = tokens,
+                                        .sorted_keys = operation.take<std::uint32_t>(count),
+                                        .values = grouped.order,
+                                        .sorted_values = grouped.token_order,
+                                        .count = count,
+                                        .most = static_cast<std::uint32_t>(count / width - 1)});
 }
 
 }  // namespace
@@ -119,15 +120,21 @@ void CudaBackend::group_lookups(Stream& stream, const GroupedLookups& grouped) {
   }
   auto* keys = operation.take<RowId>(count);
   auto* run = operation.take<std::uint32_t>(count);
-  operation.copy(keys, grouped.rows, static_cast<std::size_t>(count) * sizeof(RowId));
-  const auto group = [](const auto& policy, const GroupedLookups& lookups, RowId* rows,
-                        std::uint32_t* runs) {
-    algorithms::count_up(policy, lookups.order, lookups.lookups);
-    algorithms::sort_pairs(policy, rows, lookups.order, lookups.lookups);
-    algorithms::group_sorted(policy, lookups, rows, runs);
-  };
-  with_policy(operation, group, grouped, keys, run);
-  if (grouped.token_order != nullptr) order_tokens(operation, grouped, run);
+  // `run` holds the lookups' own numbers until they are sorted.
+  with_policy(
+      operation, [](const auto& policy, auto... what) { algorithms::count_up(policy, what...); },
+      run, count);
+  sort_pairs<RowId>(operation, {.keys = grouped.rows,
+                                .sorted_keys = keys,
+                                .values = run,
+                                .sorted_values = grouped.order,
+                                .count = count,
+                                .most = static_cast<RowId>(grouped.table_rows - 1)});
+  with_policy(
+      operation,
+      [](const auto& policy, auto... what) { algorithms::group_sorted(policy, what...); }, grouped,
+      static_cast<const RowId*>(keys), run);
+  if (grouped.token_order != nullptr) order_tokens(operation, grouped);
 }
 
 }  // namespace mneme::kernels::cuda

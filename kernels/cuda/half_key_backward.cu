@@ -11,7 +11,7 @@
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/device_math.h"
 #include "kernels/cuda/operation.h"
-#include "kernels/cuda/thrust_policy.h"
+#include "kernels/cuda/radix_sort.h"
 
 namespace mneme::kernels::cuda {
 namespace {
@@ -203,12 +203,18 @@ void run(Operation& operation, const HalfKeyBackwardArgs& args) {
   sorted.count = sides * lookups;
   sorted.keys = operation.take<std::uint32_t>(sorted.count);
   sorted.lookups = operation.take<std::uint32_t>(sorted.count);
+  SortedLookups listed = sorted;
+  listed.keys = operation.take<std::uint32_t>(sorted.count);
+  listed.lookups = operation.take<std::uint32_t>(sorted.count);
   operation.launch({blocks_for(lookups, kThreads), kThreads, 0, sides}, list_lookups_kernel, args,
-                   sorted);
-  with_policy(
-      operation,
-      [](const auto& policy, auto... pairs) { algorithms::sort_pairs(policy, pairs...); },
-      sorted.keys, sorted.lookups, sorted.count);
+                   listed);
+  sort_pairs<std::uint32_t>(operation,
+                            {.keys = listed.keys,
+                             .sorted_keys = sorted.keys,
+                             .values = listed.lookups,
+                             .sorted_values = sorted.lookups,
+                             .count = sorted.count,
+                             .most = static_cast<std::uint32_t>(sides * args.half_keys - 1)});
 
   const std::int64_t tiles = blocks_for(sorted.count, kTile);
   const TileSums sums = {operation.take<float>(tiles * args.half_width),
