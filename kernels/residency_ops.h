@@ -107,14 +107,16 @@ constexpr auto enum_names(ReplacementKind) {
                                                        {"random", ReplacementKind::kRandom}});
 }
 
-// Picks the `wanted` slots that are worth least: least recently used (lru); smallest decayed use
+// Picks the `wanted` slots that are worth least: least recently used, with the ages of slots
+// unused for 64 leases or more told apart to one part in 32 (lru); smallest decayed use
 // count (lfu); smallest use count, `uses` if it is kept, newest first (static-hot); next
 // unreferenced from the hand on in order of slots (clock) or of insertion (sieve), clearing
 // `referenced` of what the hand passes; a random number of (seed, use_counter, slot) (random). Ties
 // by lower slot. Never a slot with leased >= first_live_lease; slots with step_used >= step only
 // when nothing else is left. Slots are unbound from their rows (which are on disk now, or untouched
-// if neither kDirty nor kOnDisk is set) and handed out as lists in ascending score. They do not
-// become free by that.
+// if neither kDirty nor kOnDisk is set) and handed out as lists: first those worth less than the
+// last of them, then those worth as much, each in ascending order of slots. They do not become free
+// by that.
 struct SelectVictimsArgs {
   ReplacementKind kind = ReplacementKind::kLru;
   std::int64_t wanted = 0;

@@ -2,8 +2,8 @@
 // gets a 64-bit score, and the lowest scores are the victims. clock and sieve also move a hand over
 // the slots.
 //
-// The highest bit is set for slots that the current step or a later one uses: they become victims
-// only when no others are left.
+// The bit used_now() is set for slots that the current step or a later one uses: they become
+// victims only when no others are left.
 #pragma once
 
 #include <cmath>
@@ -16,13 +16,30 @@
 namespace mneme::kernels::slot_scores {
 
 inline constexpr int kSlotBits = 29;
-inline constexpr std::uint64_t kUsedNow = std::uint64_t{1} << 63;
+inline constexpr std::uint64_t kAgeClasses = 1024;
 // kReferenced: used since the hand last passed, so that the hand clears that mark first. kWrapped:
 // behind the hand, which reaches the slot only after a full round.
 inline constexpr std::uint64_t kReferenced = std::uint64_t{1} << 62;
 inline constexpr std::uint64_t kWrapped = std::uint64_t{1} << 61;
 inline constexpr std::uint64_t kNowhere = std::numeric_limits<std::uint64_t>::max();
 inline constexpr std::uint32_t kRandomVictims = 0x76696374;
+
+// Above all other bits of the policy's scores.
+constexpr std::uint64_t used_now(ReplacementKind kind) {
+  if (kind == ReplacementKind::kLru) return kAgeClasses;
+  if (kind == ReplacementKind::kRandom) return std::uint64_t{1} << 32;
+  return std::uint64_t{1} << 63;
+}
+
+// Leases since a slot was used, as a class below kAgeClasses: each age below 64 has its own, older
+// ones are told apart to one part in 32. Scores of ten bits take one pass to select from, those of
+// 32 bits three.
+MNEME_HOST_DEVICE std::uint64_t age_class(std::uint32_t age) {
+  constexpr std::uint32_t kExact = 64, kFirst = (127 + 6) << 5;
+  if (age < kExact) return age;
+  // Exponent and the upper five bits behind the leading one.
+  return (float_bits(static_cast<float>(age)) >> 18) - kFirst + kExact;
+}
 
 constexpr bool has_hand(ReplacementKind kind) {
   return kind == ReplacementKind::kClock || kind == ReplacementKind::kSieve;
@@ -52,7 +69,7 @@ MNEME_HOST_DEVICE std::uint64_t worth(const SlotTable& table, ReplacementKind ki
                                       std::uint64_t hand_place) {
   switch (kind) {
     case ReplacementKind::kLru:
-      return table.last_used[slot];
+      return kAgeClasses - 1 - age_class(args.use_counter - table.last_used[slot]);
     case ReplacementKind::kLfu: {
       const std::uint32_t last_used = table.last_used[slot];
       const auto passed = static_cast<float>(args.use_counter - last_used);
@@ -80,13 +97,14 @@ MNEME_HOST_DEVICE std::uint64_t score(const SlotTable& table, ReplacementKind ki
                                       const SelectVictimsArgs& args, SlotId slot,
                                       std::uint64_t hand_place) {
   return worth(table, kind, args, slot, hand_place) |
-         (table.step_used[slot] >= args.step ? kUsedNow : 0);
+         (table.step_used[slot] >= args.step ? used_now(kind) : 0);
 }
 
 // ---- The hand's way from one victim selection to the next ----
 
 // Whether the hand, on its way to the last victim, clears `referenced` of a slot that may go.
 MNEME_HOST_DEVICE bool hand_clears(std::uint64_t slot_score, std::uint64_t last_score) {
+  constexpr std::uint64_t kUsedNow = used_now(ReplacementKind::kClock);  // and of sieve
   constexpr std::uint64_t kMask = ~(kUsedNow | kReferenced);
   const bool full_sweep = (last_score & (kUsedNow | kReferenced)) != 0;
   const bool passed = (slot_score & kUsedNow) == 0 && (slot_score & kMask) < (last_score & kMask);
@@ -98,7 +116,7 @@ MNEME_HOST_DEVICE bool hand_clears(std::uint64_t slot_score, std::uint64_t last_
 MNEME_HOST_DEVICE std::uint64_t place_after(const SlotTable& table, ReplacementKind kind,
                                             SlotId slot, std::uint64_t last_score) {
   if (table.occupied[slot] == 0) return kNowhere;
-  const std::uint64_t last_place = last_score & ~(kUsedNow | kReferenced | kWrapped);
+  const std::uint64_t last_place = last_score & ~(used_now(kind) | kReferenced | kWrapped);
   const std::uint64_t here = queue_place(table, kind, slot);
   return here > last_place ? here : here | kWrapped;
 }

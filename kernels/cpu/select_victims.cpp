@@ -123,7 +123,7 @@ void select(const SlotTable& table, const SelectVictimsArgs& args, Scratch& scra
     }
   });
 
-  // The indices below the threshold and the first ones at it; stable, so ties keep slot order.
+  // The indices below the threshold, then the first ones at it.
   const Threshold threshold = find_threshold(scores, count, wanted, scratch);
   auto* chosen = scratch.take<std::uint32_t>(count + 1);
   const std::int64_t below = select_indices(count, chosen, Below{scores, threshold.score});
@@ -131,9 +131,6 @@ void select(const SlotTable& table, const SelectVictimsArgs& args, Scratch& scra
   auto* equal = scratch.take<std::uint32_t>(count);
   select_indices(count, equal, Equal{scores, threshold.score});
   std::memcpy(chosen + below, equal, static_cast<std::size_t>(threshold.equal) * 4);
-  auto* chosen_scores = scratch.take<std::uint64_t>(wanted);
-  for (std::int64_t i = 0; i < wanted; ++i) chosen_scores[i] = scores[chosen[i]];
-  algorithms::sort_pairs(kPolicy, chosen_scores, chosen, wanted);
 
   for (std::int64_t i = 0; i < wanted; ++i) {
     const SlotId slot = candidates[chosen[i]];
@@ -147,7 +144,7 @@ void select(const SlotTable& table, const SelectVictimsArgs& args, Scratch& scra
     slot_updates::unbind(table, row, slot, table.state[slot]);
   }
   *args.count = static_cast<std::uint64_t>(wanted);
-  if (has_hand) move_hand(table, args, candidates, scores, count, chosen_scores[wanted - 1]);
+  if (has_hand) move_hand(table, args, candidates, scores, count, threshold.score);
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 // The lowest of many 64-bit scores, with everything known only on the device: a radix select finds
-// the score of the last one that is wanted, digit by digit from above, and what is not above it is
-// sorted. Nothing is kept for each index: every pass works the scores out again.
+// the score of the last one that is wanted, digit by digit from above. Nothing is kept for each
+// index: every pass works the scores out again.
 //
 // Scores is what gives them:
 //   void load();                                     // reads from device memory, once
@@ -154,37 +154,21 @@ struct ChooseLowest {
 
 // Writes the picked ones in the order of indices, those at the threshold behind the others; of
 // these, the first ones are enough.
-template <typename Scores>
 struct TakeLowest {
-  Scores scores;
   const RadixSelection* selection;
-  std::uint64_t* out_scores;
   std::uint32_t* out;
   std::uint32_t equal = 0, below = 0;
 
   __device__ void load() {
-    scores.load();
     equal = selection->equal;
     below = selection->found - equal;
   }
   __device__ void operator()(std::int64_t i, int chosen, std::uint32_t rank) const {
     if (chosen == kAt && rank >= equal) return;
     const std::uint32_t at = chosen == kAt ? below + rank : rank;
-    out_scores[at] = scores(i);
     out[at] = static_cast<std::uint32_t>(i);
   }
 };
-
-// Fills what is wanted beyond what was found, so that a sort leaves it at the end.
-static __global__ void pad_kernel(const RadixSelection* selection, std::int64_t wanted,
-                                  std::uint64_t* scores, std::uint32_t* indices) {
-  const std::int64_t step = std::int64_t{gridDim.x} * blockDim.x;
-  const std::int64_t first = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
-  for (std::int64_t i = selection->found + first; i < wanted; i += step) {
-    scores[i] = kNoScore;
-    indices[i] = 0;
-  }
-}
 
 template <typename Scores>
 void find_threshold(Operation& operation, const Scores& scores, std::int64_t count,
@@ -210,8 +194,8 @@ void find_threshold(Operation& operation, const Scores& scores, std::int64_t cou
 // Device memory of the operation.
 struct Lowest {
   const RadixSelection* selection = nullptr;
-  const std::uint32_t* indices = nullptr;  // [wanted]: ascending by score, ties by lower index;
-                                           // the first `found` are used
+  // [wanted], the first `found` used: those below the threshold, then those at it, each ascending.
+  const std::uint32_t* indices = nullptr;
 };
 
 // The `wanted` lowest of the scores of indices below `count`. varying: the bits that may be set in
@@ -221,19 +205,10 @@ Lowest select_lowest(Operation& operation, const Scores& scores, std::int64_t co
                      std::int64_t wanted, std::uint64_t varying) {
   auto* selection = operation.take<RadixSelection>(1);
   internal::find_threshold(operation, scores, count, wanted, varying, selection);
-  auto* lowest = operation.take<std::uint64_t>(wanted);
   auto* indices = operation.take<std::uint32_t>(wanted);
   const internal::ChooseLowest<Scores> choose{scores, selection};
-  const internal::TakeLowest<Scores> take{scores, selection, lowest, indices};
+  const internal::TakeLowest take{selection, indices};
   take_indices(operation, count_indices(operation, count, choose), choose, take);
-  const std::int64_t blocks = blocks_for(wanted, internal::kRadixThreads);
-  operation.launch({std::min(blocks, internal::kRadixBlocks), internal::kRadixThreads},
-                   internal::pad_kernel, selection, wanted, lowest, indices);
-  // Stable: ties keep the order of indices.
-  with_policy(
-      operation,
-      [](const auto& policy, auto... pairs) { algorithms::sort_pairs(policy, pairs...); }, lowest,
-      indices, wanted);
   return {selection, indices};
 }
 

@@ -39,18 +39,17 @@ struct Scores {
 
 // The bits that may be set in scores of a policy.
 std::uint64_t varying_bits(const SlotTable& table, ReplacementKind kind) {
-  constexpr std::uint64_t kWord = 0xffffffffu;
+  const std::uint64_t used_now = slot_scores::used_now(kind);
   constexpr std::uint64_t kSlot = (std::uint64_t{1} << slot_scores::kSlotBits) - 1;
-  constexpr std::uint64_t kHand =
-      slot_scores::kUsedNow | slot_scores::kReferenced | slot_scores::kWrapped;
+  const std::uint64_t hand = used_now | slot_scores::kReferenced | slot_scores::kWrapped;
   switch (kind) {
     case ReplacementKind::kLru:
     case ReplacementKind::kRandom:
-      return slot_scores::kUsedNow | kWord;
+      return used_now | (used_now - 1);
     case ReplacementKind::kClock:
-      return kHand | kSlot;
+      return hand | kSlot;
     case ReplacementKind::kSieve:
-      return table.inserted != nullptr ? ~std::uint64_t{0} : kHand | kSlot;
+      return table.inserted != nullptr ? ~std::uint64_t{0} : hand | kSlot;
     case ReplacementKind::kLfu:
     case ReplacementKind::kStaticHot:
       break;

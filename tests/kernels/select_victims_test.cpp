@@ -17,19 +17,21 @@ using kernels::ReplacementKind;
 using kernels::RowId;
 using kernels::SlotId;
 
+constexpr std::uint32_t kNow = 1'000'000;  // the use counter, about
+
 // A device tier all of whose slots are bound: slot s to row s * 3.
 struct Slots {
   Slots(kernels::Backend& backend, std::uint32_t slots, bool inserted_order)
       : tiers(backend, slots * 3, slots, 0, {.inserted = inserted_order}), table(tiers.device()) {
     std::mt19937 engine(slots);
-    for (SlotId s = 0; s < slots; ++s) bind(s, engine, 100);
+    for (SlotId s = 0; s < slots; ++s) bind(s, engine, kNow);
   }
   void bind(SlotId s, std::mt19937& engine, std::uint32_t now) const {
     table.row_of_slot[s] = s * 3;
     table.locations[s * 3] = location_of(kernels::Place::kDevice, s);
     table.occupied[s] = 1;
     table.state[s] = engine() % 4;
-    table.last_used[s] = now - engine() % 40;
+    table.last_used[s] = now - engine() % (engine() % 2 == 0 ? 40 : 5000);
     table.leased[s] = engine() % 8 == 0 ? now : 0;
     table.step_used[s] = engine() % 4;
     table.frequency[s] = 1.0f + static_cast<float>(engine() % 16) * 0.25f;
@@ -65,10 +67,17 @@ Expected expect(const Slots& state, const kernels::SelectVictimsArgs& args, std:
   std::sort(all.begin(), all.end());
   Expected expected{{}, state.referenced(), hand};
   const std::size_t found = std::min(static_cast<std::size_t>(args.wanted), all.size());
-  for (std::size_t i = 0; i < found; ++i) expected.slots.push_back(all[i].second);
-  if (found == 0 || !scores::has_hand(args.kind)) return expected;
-
+  if (found == 0) return expected;
   const std::uint64_t last = all[found - 1].first;
+  for (const bool at_last : {false, true}) {
+    const std::size_t first = expected.slots.size();
+    for (std::size_t i = 0; i < found; ++i) {
+      if ((all[i].first == last) == at_last) expected.slots.push_back(all[i].second);
+    }
+    std::sort(expected.slots.begin() + static_cast<std::ptrdiff_t>(first), expected.slots.end());
+  }
+  if (!scores::has_hand(args.kind)) return expected;
+
   for (const auto& [score, s] : all) {
     if (scores::hand_clears(score, last)) expected.referenced[s] = 0;
   }
@@ -106,9 +115,9 @@ TEST_P(SelectVictims, AreTheLowestScoresOfEveryRound) {
       SCOPED_TRACE(round);
       const kernels::SelectVictimsArgs args{.kind = kind,
                                             .wanted = shape.wanted,
-                                            .use_counter = 101 + round,
+                                            .use_counter = kNow + 1 + round,
                                             .step = round,
-                                            .first_live_lease = 100,
+                                            .first_live_lease = kNow,
                                             .frequency_decay = 0.5f,
                                             .seed = 0x123456789abcu,
                                             .slots = slots.data(),
@@ -136,10 +145,21 @@ TEST_P(SelectVictims, AreTheLowestScoresOfEveryRound) {
       EXPECT_EQ(hand[0], expected.hand);
       // Half of the slots get rows again.
       for (std::size_t i = 0; i < expected.slots.size(); i += 2) {
-        state.bind(expected.slots[i], engine, 101 + round);
+        state.bind(expected.slots[i], engine, kNow + 1 + round);
       }
     }
   }
+}
+
+TEST(AgeClass, TellsAgesApartToOnePartIn32) {
+  using kernels::slot_scores::age_class;
+  for (std::uint32_t age = 0; age < 64; ++age) ASSERT_EQ(age_class(age), age);
+  for (std::uint64_t age = 64; age < std::uint64_t{1} << 32; age += 1 + age / 1000) {
+    const std::uint64_t own = age_class(static_cast<std::uint32_t>(age));
+    ASSERT_GE(own, age_class(static_cast<std::uint32_t>(age - 1)));
+    ASSERT_GT(own, age_class(static_cast<std::uint32_t>(age - 1 - age / 31)));
+  }
+  EXPECT_LT(age_class(0xffffffffu), kernels::slot_scores::kAgeClasses);
 }
 
 INSTANTIATE_TEST_SUITE_P(

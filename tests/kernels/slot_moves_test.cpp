@@ -92,14 +92,14 @@ TEST_P(SlotMoves, DemotedVictimsKeepTheirDataAndCleanOnesAreDropped) {
   tiers.mark(tiers.device(), {3}, {.use_counter = 3, .step = 4, .lease = false});
   const auto victims = tiers.select(
       tiers.device(), {.wanted = 4, .use_counter = 4, .step = 5, .first_live_lease = 100});
-  ASSERT_EQ(victims.slots, (std::vector<SlotId>{1, 2, 0, 3}));
-  EXPECT_EQ(victims.last_used, (std::vector<std::uint32_t>{1, 1, 2, 3}));
-  EXPECT_EQ(victims.frequency, (std::vector<float>{0, 0, 2, 1}));
+  ASSERT_EQ(victims.slots, (std::vector<SlotId>{0, 1, 2, 3}));
+  EXPECT_EQ(victims.last_used, (std::vector<std::uint32_t>{2, 1, 1, 3}));
+  EXPECT_EQ(victims.frequency, (std::vector<float>{2, 0, 0, 1}));
   tiers.release(tiers.device(), victims.slots);
   tiers.bring({10, 11, 12}, 5);
   const auto demoted = tiers.demote(victims, 6, 2);
-  EXPECT_EQ(demoted.from, (std::vector<SlotId>{kNoSlot, kNoSlot, 0, 3, kNoSlot, kNoSlot}));
-  EXPECT_EQ(demoted.to, (std::vector<SlotId>{kNoSlot, kNoSlot, 0, 1, kNoSlot, kNoSlot}));
+  EXPECT_EQ(demoted.from, (std::vector<SlotId>{0, kNoSlot, kNoSlot, 3, kNoSlot, kNoSlot}));
+  EXPECT_EQ(demoted.to, (std::vector<SlotId>{0, kNoSlot, kNoSlot, 1, kNoSlot, kNoSlot}));
   const kernels::SlotTable& host = tiers.host();
   EXPECT_EQ(tiers.locate({1, 5}), (std::vector<kernels::Location>{location_of(Place::kHost, 0),
                                                                   location_of(Place::kHost, 1)}));
@@ -115,7 +115,7 @@ TEST_P(SlotMoves, DemotedVictimsKeepTheirDataAndCleanOnesAreDropped) {
   EXPECT_EQ(host.leased[0] + host.step_used[0], 0u);
   EXPECT_EQ(tiers.device().totals->dropped, 2u);
   EXPECT_EQ(tiers.device_tier().free_queue(), (std::vector<SlotId>{3}));
-  EXPECT_EQ(tiers.device().row_of_slot[0], 12u);
+  EXPECT_EQ(tiers.device().row_of_slot[0], 10u);
   EXPECT_EQ(tiers.host_tier().free_queue(), (std::vector<SlotId>{2}));
 }
 

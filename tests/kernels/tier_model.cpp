@@ -1,9 +1,10 @@
 #include "tests/kernels/tier_model.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <numeric>
-#include <tuple>
+#include <utility>
 
 namespace mneme::testing {
 
@@ -22,6 +23,12 @@ namespace {
 
 std::uint8_t bits(int state) {
   return static_cast<std::uint8_t>(state);
+}
+
+// Of ages beyond 63 the leading bit and the five below it count.
+std::uint32_t rounded_age(std::uint32_t age) {
+  const int bits = std::bit_width(age);
+  return bits <= 6 ? age : age >> (bits - 6) << (bits - 6);
 }
 
 SlotId take_first(std::deque<SlotId>& queue) {
@@ -134,15 +141,24 @@ void TierModel::mark_saved(Place place, const std::vector<SlotId>& slots) {
 }
 
 TestTiers::Victims TierModel::select(Place place, const kernels::SelectVictimsArgs& args) {
-  std::vector<std::tuple<bool, std::uint32_t, SlotId>> all;
+  // Oldest first, those of the current step behind all others.
+  using Worth = std::pair<bool, std::int64_t>;
+  std::vector<std::pair<Worth, SlotId>> all;
   for (const auto& [slot, entry] : tier(place).entries) {
     if (entry.leased >= args.first_live_lease) continue;
-    all.emplace_back(entry.step_used >= args.step, entry.last_used, slot);
+    const std::uint32_t age = rounded_age(args.use_counter - entry.last_used);
+    all.emplace_back(Worth{entry.step_used >= args.step, -std::int64_t{age}}, slot);
   }
   std::sort(all.begin(), all.end());
   all.resize(std::min(all.size(), static_cast<std::size_t>(args.wanted)));
+  if (!all.empty()) {
+    const Worth last = all.back().first;
+    std::sort(all.begin(), all.end(), [last](const auto& a, const auto& b) {
+      return std::pair(a.first == last, a.second) < std::pair(b.first == last, b.second);
+    });
+  }
   TestTiers::Victims victims;
-  for (const auto& [used_now, last_used, slot] : all) {
+  for (const auto& [worth, slot] : all) {
     const Entry entry = tier(place).entries.at(slot);
     victims.slots.push_back(slot);
     victims.rows.push_back(entry.row);
