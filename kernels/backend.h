@@ -44,7 +44,8 @@ class Backend : public DenseOps, public KeyOps, public RowOps, public ResidencyO
   // pages of large allocations take no memory before they are written. Throws Error when there is
   // too little, with the bytes wanted and the bytes free.
   virtual Buffer allocate(std::size_t bytes, MemoryKind kind) = 0;
-  virtual std::unique_ptr<Stream> create_stream() = 0;
+  virtual std::unique_ptr<Stream> create_stream(
+      StreamPriority priority = StreamPriority::kNormal) = 0;
   virtual std::unique_ptr<Event> create_event() = 0;
 
   // source and target: device or pinned host memory, in any combination.

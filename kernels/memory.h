@@ -79,6 +79,10 @@ class Event {
   virtual void synchronize() = 0;
 };
 
+// kHigh is for short work that other streams wait for: where a device has work of several streams,
+// it starts the blocks of that first. The CPU backend makes no difference.
+enum class StreamPriority { kNormal, kHigh };
+
 // An ordered queue of device work. Operations on one stream run in order; two streams run at the
 // same time unless an event orders them. On the CPU backend a stream is a worker thread.
 class Stream {

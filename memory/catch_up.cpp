@@ -22,7 +22,7 @@ CatchUp::CatchUp(kernels::Backend& backend, const RowOptimizerOptions& options, 
   table_.emplace(make_table());
   args_.kind = options.kind;
   args_.seed = seed;
-  stream_ = backend.create_stream();
+  stream_ = backend.create_stream(kernels::StreamPriority::kHigh);
   used_ = backend.create_event();
   uploaded_ = backend.create_event();
   staging_ = kernels::pinned_array<std::byte>(backend, kStagingBytes);

@@ -45,8 +45,8 @@ class RowTransfers::Direction {
 RowTransfers::RowTransfers(kernels::Backend& backend, std::int64_t chunk_rows)
     : backend_(backend),
       chunk_rows_(chunk_rows),
-      in_(backend.create_stream()),
-      out_(backend.create_stream()),
+      in_(backend.create_stream(kernels::StreamPriority::kHigh)),
+      out_(backend.create_stream(kernels::StreamPriority::kHigh)),
       planned_(backend.create_event()),
       in_end_(backend.create_event()),
       out_end_(backend.create_event()) {

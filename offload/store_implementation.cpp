@@ -92,7 +92,7 @@ TieredStore::Implementation::Implementation(kernels::Backend& backend, io::Disk&
                                             const StoreOptions& options)
     : options_(options),
       backend_(backend),
-      stream_(backend.create_stream()),
+      stream_(backend.create_stream(kernels::StreamPriority::kHigh)),
       event_(backend.create_event()),
       init_{options.seed, options.table, options.initial_standard_deviation},
       tiers_(make_tiers(backend, *stream_, disk, options)),

@@ -127,7 +127,7 @@ void CpuBackend::release(void* data, std::size_t bytes, MemoryKind kind) noexcep
   }
 }
 
-std::unique_ptr<Stream> CpuBackend::create_stream() {
+std::unique_ptr<Stream> CpuBackend::create_stream(StreamPriority /*priority*/) {
   return std::make_unique<CpuStream>(*this, streams_, threads_);
 }
 

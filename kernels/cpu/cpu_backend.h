@@ -24,7 +24,7 @@ class CpuBackend final : public Backend {
   std::string product_library() const override;
   FloatType compute_type() const override { return FloatType::kF32; }
   Buffer allocate(std::size_t bytes, MemoryKind kind) override;
-  std::unique_ptr<Stream> create_stream() override;
+  std::unique_ptr<Stream> create_stream(StreamPriority priority) override;
   std::unique_ptr<Event> create_event() override;
   void copy(Stream& stream, void* target, const void* source, std::size_t bytes) override;
   void zero(Stream& stream, void* target, std::size_t bytes) override;

@@ -97,8 +97,8 @@ void CudaBackend::release(void* data, std::size_t bytes, MemoryKind kind) noexce
   }
 }
 
-std::unique_ptr<Stream> CudaBackend::create_stream() {
-  return std::make_unique<CudaStream>(arena_);
+std::unique_ptr<Stream> CudaBackend::create_stream(StreamPriority priority) {
+  return std::make_unique<CudaStream>(arena_, priority);
 }
 
 std::unique_ptr<Event> CudaBackend::create_event() {

@@ -50,9 +50,14 @@ void CudaEvent::synchronize() {
   if (recorded_) check_cuda(cudaEventSynchronize(event_), "waiting for an event");
 }
 
-CudaStream::CudaStream(DeviceArena& arena) : arena_(arena), scratch_(arena) {
+CudaStream::CudaStream(DeviceArena& arena, StreamPriority priority)
+    : arena_(arena), scratch_(arena), turn_table_(arena) {
   try {
-    check_cuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "creating a stream");
+    int least = 0, greatest = 0;
+    check_cuda(cudaDeviceGetStreamPriorityRange(&least, &greatest), "asking for priorities");
+    check_cuda(cudaStreamCreateWithPriority(&stream_, cudaStreamNonBlocking,
+                                            priority == StreamPriority::kHigh ? greatest : least),
+               "creating a stream");
     device_report_ = static_cast<DeviceReport*>(arena_.allocate(sizeof(DeviceReport)));
     void* pinned = nullptr;
     check_cuda(cudaHostAlloc(&pinned, sizeof(DeviceReport), cudaHostAllocDefault),

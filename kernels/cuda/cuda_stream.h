@@ -1,6 +1,6 @@
 // A CUDA stream with what its operations need: scratch memory, a cuBLAS handle with a workspace of
-// its own (so that products give the same bits whatever other streams do), and the report of
-// kernels that met bad input.
+// its own (so that products give the same bits whatever other streams do), the turns of rotary
+// embedding, and the report of kernels that met bad input.
 #pragma once
 
 #include <cublas_v2.h>
@@ -8,6 +8,7 @@
 
 #include "kernels/cuda/device_report.h"
 #include "kernels/cuda/device_scratch.h"
+#include "kernels/cuda/turn_table.h"
 #include "kernels/memory.h"
 
 namespace mneme::kernels::cuda {
@@ -31,7 +32,7 @@ class CudaEvent final : public Event {
 // Queued on by one thread at a time.
 class CudaStream final : public Stream {
  public:
-  explicit CudaStream(DeviceArena& arena);
+  CudaStream(DeviceArena& arena, StreamPriority priority);
   // Waits for what is queued. An error that nobody synchronised for is logged.
   ~CudaStream() override;
   CudaStream(const CudaStream&) = delete;
@@ -45,6 +46,7 @@ class CudaStream final : public Stream {
   // Made by the first product: a stream that multiplies nothing needs no workspace.
   cublasHandle_t cublas();
   DeviceScratch& scratch() { return scratch_; }
+  TurnTable& turn_table() { return turn_table_; }
   // For kernels queued from now on; synchronize() reads it.
   DeviceReport* report() {
     reporting_ = true;
@@ -56,6 +58,7 @@ class CudaStream final : public Stream {
 
   DeviceArena& arena_;
   DeviceScratch scratch_;
+  TurnTable turn_table_;
   cudaStream_t stream_ = nullptr;
   cublasHandle_t cublas_ = nullptr;
   void* workspace_ = nullptr;

@@ -1,5 +1,6 @@
 // Rotary position embedding.
 #include <algorithm>
+#include <bit>
 
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/operation.h"
@@ -13,27 +14,19 @@ constexpr int kGroups = 4;  // of a thread: loads in flight
 constexpr int kTableThreads = 64;
 constexpr std::int64_t kTablePositions = 16;  // of a thread
 
-struct Angles {
-  std::int64_t sequence, pairs;
-  std::int64_t first_position;
-  double theta;
-  bool inverse;
-};
-
 // table[t, i] = (cosine, sine) of position t's turn of pair i, from angles in float64. Block
 // (positions, pairs).
-__global__ void __launch_bounds__(kTableThreads) turn_table_kernel(Angles angles, float2* table) {
+__global__ void __launch_bounds__(kTableThreads) turn_table_kernel(Turns turns, float2* table) {
   const std::int64_t pair = std::int64_t{blockIdx.y} * kTableThreads + threadIdx.x;
-  if (pair >= angles.pairs) return;
+  if (pair >= turns.pairs) return;
   const double frequency =
-      pow(angles.theta, -static_cast<double>(pair) / static_cast<double>(angles.pairs));
+      pow(turns.theta, -static_cast<double>(pair) / static_cast<double>(turns.pairs));
   const std::int64_t begin = std::int64_t{blockIdx.x} * kTablePositions;
-  const std::int64_t end = min(begin + kTablePositions, angles.sequence);
+  const std::int64_t end = min(begin + kTablePositions, turns.positions);
   for (std::int64_t t = begin; t < end; ++t) {
     double sine, cosine;
-    sincos(static_cast<double>(angles.first_position + t) * frequency, &sine, &cosine);
-    if (angles.inverse) sine = -sine;
-    table[t * angles.pairs + pair] =
+    sincos(static_cast<double>(turns.first_position + t) * frequency, &sine, &cosine);
+    table[t * turns.pairs + pair] =
         make_float2(static_cast<float>(cosine), static_cast<float>(sine));
   }
 }
@@ -44,7 +37,8 @@ struct RotaryRows {
   std::int64_t rows, stride, sequence;
   unsigned row_width, head_width, rows_per_block;
   unsigned step_rows, step_columns, step_in_head;  // kThreads groups on
-  const float2* table;                             // [sequence, head_width / 2]
+  const float2* table;                             // [positions, head_width / 2]
+  float sign;                                      // of sines: -1 turns back
 };
 
 struct Place {
@@ -82,12 +76,12 @@ __device__ __forceinline__ void store_pairs(T* p, const float (&x)[N]) {
 
 // x: pairs; turns: (cosine, sine) for each.
 template <int N>
-__device__ __forceinline__ void turn_pairs(const float (&turns)[N], float (&x)[N]) {
+__device__ __forceinline__ void turn_pairs(const float (&turns)[N], float sign, float (&x)[N]) {
 #pragma unroll
   for (int i = 0; i < N; i += 2) {
-    const float even = x[i], odd = x[i + 1];
-    x[i] = even * turns[i] - odd * turns[i + 1];
-    x[i + 1] = even * turns[i + 1] + odd * turns[i];
+    const float even = x[i], odd = x[i + 1], cosine = turns[i], sine = sign * turns[i + 1];
+    x[i] = even * cosine - odd * sine;
+    x[i + 1] = even * sine + odd * cosine;
   }
 }
 
@@ -121,10 +115,23 @@ __global__ void __launch_bounds__(kThreads) rotary_kernel(T* x, RotaryRows rows)
     }
 #pragma unroll
     for (int g = 0; g < kGroups; ++g) {
-      turn_pairs(turns[g], values[g]);
+      turn_pairs(turns[g], rows.sign, values[g]);
       if (inside[g]) store_pairs(groups[g], values[g]);
     }
   }
+}
+
+const float2* turn_table(Operation& operation, Turns turns) {
+  TurnTable& table = operation.stream().turn_table();
+  if (table.holds(turns)) return table.data();
+  // A sampled text gets longer by a token at a time.
+  turns.positions = static_cast<std::int64_t>(std::bit_ceil(std::uint64_t(turns.positions)));
+  float2* data = table.fill(turns, operation.stream().handle());
+  operation.launch({.blocks = blocks_for(turns.positions, kTablePositions),
+                    .threads = kTableThreads,
+                    .blocks_y = blocks_for(turns.pairs, kTableThreads)},
+                   turn_table_kernel, turns, data);
+  return data;
 }
 
 template <int N, typename T>
@@ -142,7 +149,8 @@ void launch_rotary(Operation& operation, const RotaryArgs& args, const float2* t
                         .step_rows = kStep / row_width,
                         .step_columns = kStep % row_width,
                         .step_in_head = kStep % head_width,
-                        .table = table};
+                        .table = table,
+                        .sign = args.inverse ? -1.0f : 1.0f};
   operation.launch({blocks_for(rows.rows, rows.rows_per_block), kThreads}, rotary_kernel<N, T>,
                    static_cast<T*>(args.x), rows);
 }
@@ -156,13 +164,10 @@ void CudaBackend::rotary(Stream& stream, const RotaryArgs& args) {
   CHECK(args.sequence <= 0x7fffffff && args.heads * args.head_width <= 0x3fffffff);
   if (args.batch * args.sequence == 0) return;
   Operation operation(stream, "rotary");
-  const Angles angles{args.sequence, args.head_width / 2, args.first_position, args.theta,
-                      args.inverse};
-  auto* table = operation.take<float2>(args.sequence * angles.pairs);
-  operation.launch({.blocks = blocks_for(args.sequence, kTablePositions),
-                    .threads = kTableThreads,
-                    .blocks_y = blocks_for(angles.pairs, kTableThreads)},
-                   turn_table_kernel, angles, table);
+  const float2* table = turn_table(operation, {.positions = args.sequence,
+                                               .pairs = args.head_width / 2,
+                                               .first_position = args.first_position,
+                                               .theta = args.theta});
   with_float_type(args.type, [&](auto type) {
     using T = decltype(type);
     constexpr int kN = kGroup<T>;

@@ -39,5 +39,6 @@ set(MNEME_CUDA_SOURCES
   select_victims.cu
   slot_moves.cu
   softmax_backward.cu
+  turn_table.cpp
   update_rows.cu)
 list(TRANSFORM MNEME_CUDA_SOURCES PREPEND ${CMAKE_SOURCE_DIR}/kernels/cuda/)
