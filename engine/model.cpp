@@ -172,13 +172,14 @@ class Model::Implementation {
             .scratch = scratch_.as<std::byte>()};
   }
 
-  void normalize(const PartCall& call, const float* x, const float* gain, void* out,
-                 float* inverse) {
+  void normalize(const PartCall& call, const float* x, const float* gain, void* out, float* inverse,
+                 float* copy = nullptr) {
     backend_.norm(call.stream, {.x = x,
                                 .gain = gain,
                                 .out = out,
                                 .out_type = type_,
                                 .inverse = inverse,
+                                .copy = copy,
                                 .rows = call.tokens(),
                                 .width = options_.width,
                                 .epsilon = static_cast<float>(options_.norm_epsilon)});
@@ -186,8 +187,6 @@ class Model::Implementation {
 
   void forward(const PartCall& call) {
     parameters_.update_weights(call.stream);
-    const std::size_t bytes =
-        static_cast<std::size_t>(call.tokens() * options_.width) * sizeof(float);
     backend_.embedding(call.stream, {.tokens = staging_.tokens(),
                                      .table = parameters_.value("tok_embeddings.weight"),
                                      .out = stream_[0],
@@ -196,8 +195,8 @@ class Model::Implementation {
                                      .vocabulary = options_.vocabulary});
     for (std::size_t i = 0; i < branches_.size(); ++i) {
       Branch& branch = branches_[i];
-      normalize(call, stream_[i], branch.gain, branch.normed, branch.inverse);
-      backend_.copy(call.stream, stream_[i + 1], stream_[i], bytes);
+      // The part adds to the copy.
+      normalize(call, stream_[i], branch.gain, branch.normed, branch.inverse, stream_[i + 1]);
       branch.part->forward(call, branch.normed, stream_[i + 1]);
     }
     normalize(call, stream_.back(), parameters_.value("norm.weight"), final_normed_,

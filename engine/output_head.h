@@ -15,7 +15,9 @@ struct OutputHeadOptions {
   std::int64_t tokens = 0;       // the most of one call
   const void* weight = nullptr;  // device, [vocabulary, width], in the backend's compute type
   float* gradient = nullptr;     // device, [vocabulary, width], accumulated
-  std::int64_t chunk_floats = std::int64_t{16} << 20;  // logits that may exist at once
+  // Logits that may exist at once: 512 MiB. Each further chunk reads and writes the whole gradient
+  // of the table once more.
+  std::int64_t chunk_floats = std::int64_t{1} << 27;
 };
 
 class OutputHead {

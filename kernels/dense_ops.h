@@ -71,6 +71,8 @@ struct NormArgs {
   void* out = nullptr;          // [rows, width]
   FloatType out_type = FloatType::kF32;
   float* inverse = nullptr;  // [rows]: the rsqrt factor, kept for backward
+  float* copy =
+      nullptr;  // [rows, width], not x: x as it is, for a sum that goes on from it; or null
   std::int64_t rows = 0, width = 0, gain_rows = 1;
   float epsilon = 1e-5f;
 };

@@ -9,9 +9,10 @@
 namespace mneme::memory {
 namespace {
 
-// Half scores of one block of tokens take at most this many floats, so that their memory is bound
-// by neither the micro-batch nor the number of half-keys.
-constexpr std::int64_t kMaxHalfScores = std::int64_t{1} << 24;
+// Half scores of one block of tokens take at most this many floats, 32 MiB: the search finds them
+// in the level 2 cache of a large GPU (50 MiB), where the product has left them. Their memory is
+// bound by neither the micro-batch nor the number of half-keys.
+constexpr std::int64_t kMaxHalfScores = std::int64_t{1} << 23;
 constexpr std::int64_t kMaxKnn = 128;
 
 void check_options(const ProductKeyOptions& options) {

@@ -1,4 +1,5 @@
 // Row-wise RMS and L2 normalisation.
+#include <algorithm>
 #include <cmath>
 
 #include "io/check.h"
@@ -25,6 +26,7 @@ void norm_row(const NormArgs& args, std::int64_t row) {
   });
   const float inverse = 1.0f / std::sqrt(squares / divisor(args.kind, width) + args.epsilon);
   if (args.inverse != nullptr) args.inverse[row] = inverse;
+  if (args.copy != nullptr) std::copy_n(x, width, args.copy + row * width);
   vectorised([=]() MNEME_VECTORISE {
     for (std::int64_t i = 0; i < width; ++i) out[i] = x[i] * inverse * gain[i];
   });

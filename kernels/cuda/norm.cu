@@ -12,6 +12,7 @@ struct NormRows {
   const float* x;
   const float* gain;
   float* inverse;  // or null
+  float* copy;     // or null
   std::int64_t gain_rows;
   float epsilon;
 };
@@ -31,6 +32,10 @@ __global__ void __launch_bounds__(Layout<kThreads>::kBlockThreads)
   float squares = 0.0f;
   for (std::int64_t c = first; c < shape.width; c += Rows::kTile) {
     load_row_groups(x + c, Rows::kStride, shape.width - c, shape.vector, values);
+    if (norm.copy != nullptr) {
+      store_row_groups(norm.copy + row * shape.width + c, Rows::kStride, shape.width - c,
+                       shape.vector, values);
+    }
 #pragma unroll
     for (int i = 0; i < kColumnsEach; ++i) {
       const float value = values[i / kN][i % kN];
@@ -59,13 +64,14 @@ __global__ void __launch_bounds__(Layout<kThreads>::kBlockThreads)
 void CudaBackend::norm(Stream& stream, const NormArgs& args) {
   CHECK(args.rows >= 0 && args.width > 0 && args.gain_rows > 0);
   Operation operation(stream, "norm");
-  const NormRows norm{args.x, args.gain, args.inverse, args.gain_rows, args.epsilon};
+  const NormRows norm{args.x, args.gain, args.inverse, args.copy, args.gain_rows, args.epsilon};
   with_float_type(args.out_type, [&](auto type) {
     using Out = decltype(type);
     auto* out = static_cast<Out*>(args.out);
-    const RowShape shape = row_shape(args.kind, args.rows, args.width,
-                                     vector_aligned<kN>(args.x, args.width) &&
-                                         vector_aligned<kN>(args.gain) && vector_aligned<kN>(out));
+    const RowShape shape =
+        row_shape(args.kind, args.rows, args.width,
+                  vector_aligned<kN>(args.x, args.width) && vector_aligned<kN>(args.gain) &&
+                      vector_aligned<kN>(out) && vector_aligned<kN>(args.copy));
     with_row_threads(args.width, [&](auto threads) {
       using Rows = Layout<threads>;
       operation.launch({blocks_for(args.rows, Rows::kRowsPerBlock), Rows::kBlockThreads},

@@ -11,9 +11,11 @@ namespace {
 
 using namespace norm_rows;
 
-// Rows of partial sums for d_gain, at most, and rows behind one of them, at least.
-constexpr std::int64_t kPartialRows = 512;
-constexpr std::int64_t kLeastRowsPerChunk = 16;
+// Rows of partial sums for d_gain, at most, and rows behind one of them, at least. A block makes
+// one: there are enough of them to fill a large device, which holds four to sixteen a
+// multiprocessor.
+constexpr std::int64_t kPartialRows = 2048;
+constexpr std::int64_t kLeastRowsPerChunk = 8;
 
 struct NormBackwardRows {
   const float* x;

@@ -9,7 +9,8 @@ constexpr auto kRms = kernels::NormKind::kRms;
 constexpr auto kL2 = kernels::NormKind::kL2;
 
 OperationCase forward_case(const std::string& name, const NormShape& shape,
-                           kernels::FloatType type = kernels::FloatType::kF32) {
+                           kernels::FloatType type = kernels::FloatType::kF32,
+                           bool copied = false) {
   Numbers numbers(11);
   const std::int64_t count = shape.rows * shape.width;
   OperationCase operation;
@@ -17,22 +18,25 @@ OperationCase forward_case(const std::string& name, const NormShape& shape,
   operation.tensors = {{"x", numbers.normal(count)},
                        {"gain", numbers.normal(shape.gain_rows * shape.width)},
                        float_tensor("out", garbage(count), type),
-                       {"inverse", garbage(shape.rows)}};
+                       {"inverse", garbage(shape.rows)},
+                       {"copy", garbage(copied ? count : 0)}};
   if (type == kernels::FloatType::kBF16) operation.tolerance = kBf16Rounding;
-  operation.run = [shape, type](kernels::Backend& backend, kernels::Stream& stream,
-                                const DeviceTensors& tensors) {
+  operation.run = [shape, type, copied](kernels::Backend& backend, kernels::Stream& stream,
+                                        const DeviceTensors& tensors) {
     backend.norm(stream, {.kind = shape.kind,
                           .x = tensors["x"],
                           .gain = tensors["gain"],
                           .out = tensors["out"],
                           .out_type = type,
                           .inverse = tensors["inverse"],
+                          .copy = copied ? tensors["copy"] : nullptr,
                           .rows = shape.rows,
                           .width = shape.width,
                           .gain_rows = shape.gain_rows});
   };
-  operation.oracle = [shape](OracleTensors& t) {
+  operation.oracle = [shape, copied](OracleTensors& t) {
     oracle::norm(shape, t["x"], t["gain"], t["out"], t["inverse"]);
+    if (copied) t["copy"] = t["x"];
   };
   return operation;
 }
@@ -88,6 +92,8 @@ std::vector<OperationCase> forward_cases() {
           forward_case("rms_gain_by_row", {kRms, 35, 24, 6}),
           forward_case("l2_odd_width", {kL2, 70, 37, 1}),
           forward_case("l2_gain_by_row", {kL2, 35, 24, 6}),
+          forward_case("rms_copied", {kRms, 33, 256, 1}, kernels::FloatType::kF32, true),
+          forward_case("rms_copied_odd_width", {kRms, 70, 37, 1}, kernels::FloatType::kF32, true),
           forward_case("rms_many_rows", {kRms, 70001, 3, 1})};
 }
 
@@ -98,6 +104,8 @@ std::vector<OperationCase> bf16_cases() {
           forward_case("rms_bf16_odd_width", {kRms, 70, 37, 1}, kBf16),
           forward_case("rms_bf16_wide", {kRms, 5, 4096, 1}, kBf16),
           forward_case("rms_bf16_very_wide", {kRms, 2, 8204, 1}, kBf16),
+          forward_case("rms_bf16_copied", {kRms, 33, 768, 1}, kBf16, true),
+          forward_case("rms_bf16_copied_very_wide", {kRms, 2, 8204, 1}, kBf16, true),
           forward_case("l2_bf16_gain_by_row", {kL2, 35, 24, 6}, kBf16),
           forward_case("l2_bf16_odd_gain_by_row", {kL2, 35, 21, 5}, kBf16)};
 }
