@@ -66,5 +66,17 @@ set(mneme_minimum ${CMAKE_MINIMUM_REQUIRED_VERSION})
 set(CMAKE_MINIMUM_REQUIRED_VERSION 3.24)
 find_package(CUDAToolkit 12 REQUIRED)
 set(CMAKE_MINIMUM_REQUIRED_VERSION ${mneme_minimum})
+# Device code takes Thrust and CUB from the toolkit. nvcc searches them after the folders of other
+# libraries, one of which may hold an older Thrust; what the compiler is told by -Xcompiler comes
+# first. (-I would not: GCC searches a folder that is also a system folder in the latter's place.)
+find_path(MNEME_CCCL_INCLUDE cub/cub.cuh NO_DEFAULT_PATH
+          PATHS ${CUDAToolkit_INCLUDE_DIRS} PATH_SUFFIXES cccl .)
+if(NOT MNEME_CCCL_INCLUDE)
+  message(FATAL_ERROR "the CUDA toolkit in ${CUDAToolkit_INCLUDE_DIRS} has no cub/cub.cuh")
+endif()
+set(MNEME_CUDA_OPTIONS "")
+if(NOT MNEME_CCCL_INCLUDE IN_LIST CMAKE_CXX_IMPLICIT_INCLUDE_DIRECTORIES)
+  set(MNEME_CUDA_OPTIONS -Xcompiler=-isystem,${MNEME_CCCL_INCLUDE})
+endif()
 set(MNEME_CUDA_FOUND ON)
 message(STATUS "CUDA backend: CUDA ${CUDAToolkit_VERSION}, architectures ${CMAKE_CUDA_ARCHITECTURES}")
