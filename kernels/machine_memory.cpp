@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <fstream>
 #include <iterator>
 #include <limits>
@@ -34,6 +35,10 @@ std::size_t read_entry(const std::string& path, std::string_view wanted) {
 }
 
 std::size_t machine_bytes() {
+  if (const char* given = std::getenv("MNEME_MACHINE_MEMORY"); given != nullptr) {
+    const std::size_t bytes = std::strtoull(given, nullptr, 10);
+    return bytes - std::min(bytes, resident_memory_bytes());
+  }
   const std::size_t kibibytes = read_entry("/proc/meminfo", "MemAvailable:");
   return kibibytes == kUnknown ? kUnknown : kibibytes * 1024;
 }

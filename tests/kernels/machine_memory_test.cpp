@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <limits>
@@ -14,6 +15,18 @@ namespace mneme::kernels {
 namespace {
 
 constexpr std::size_t kNoLimit = std::numeric_limits<std::size_t>::max();
+
+// What is given counts in place of what the machine says, less what the process holds already.
+TEST(MachineMemory, MayBeGiven) {
+  const std::size_t resident = resident_memory_bytes();
+  ASSERT_GT(resident, 0u);
+  ::setenv("MNEME_MACHINE_MEMORY", std::to_string(resident + (std::size_t{64} << 20)).c_str(), 1);
+  EXPECT_LE(free_memory_bytes(), std::size_t{80} << 20);
+  ::setenv("MNEME_MACHINE_MEMORY", "1", 1);
+  EXPECT_EQ(free_memory_bytes(), 0u);
+  ::unsetenv("MNEME_MACHINE_MEMORY");
+  EXPECT_GT(free_memory_bytes(), 0u);
+}
 
 class Groups : public ::testing::Test {
  protected:
