@@ -67,8 +67,9 @@ std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options = {});
 struct CudaOptions {
   int device = 0;  // which GPU, counted from 0
   // Device memory that the backend takes when it is made; every allocation is a part of it. 0: all
-  // that is free but 1 GiB.
+  // that is free but reserve_bytes, which CUDA's own code and libraries need, and profilers.
   std::size_t arena_bytes = 0;
+  std::size_t reserve_bytes = std::size_t{1} << 30;
   // kF32 is meant for tests: nothing is rounded to bf16, and matrix products are slow.
   FloatType compute_type = FloatType::kBF16;
   // The most multiprocessors that kernels occupy which move records between host and device, for

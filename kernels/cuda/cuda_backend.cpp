@@ -59,7 +59,7 @@ namespace cuda {
 CudaBackend::CudaBackend(const CudaOptions& options)
     : compute_type_(options.compute_type),
       transfer_multiprocessors_(options.transfer_multiprocessors),
-      arena_(options.arena_bytes),
+      arena_(options.arena_bytes, options.reserve_bytes),
       pinned_(options.device) {
   CHECK(transfer_multiprocessors_ >= 1);
 }

@@ -20,10 +20,10 @@ double gib(std::size_t bytes) {
 
 }  // namespace
 
-DeviceArena::DeviceArena(std::size_t bytes) {
+DeviceArena::DeviceArena(std::size_t bytes, std::size_t reserve_bytes) {
   std::size_t free = 0, total = 0;
   check_cuda(cudaMemGetInfo(&free, &total), "asking for free device memory");
-  bytes_ = bytes != 0 ? bytes : free - std::min(free, kReserve);
+  bytes_ = bytes != 0 ? bytes : free - std::min(free, reserve_bytes);
   bytes_ = bytes_ / kAlignment * kAlignment;
   void* data = nullptr;
   const cudaError_t result = bytes_ == 0 ? cudaErrorMemoryAllocation : cudaMalloc(&data, bytes_);

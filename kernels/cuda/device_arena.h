@@ -12,14 +12,13 @@ class DeviceArena {
  public:
   static constexpr std::size_t kAlignment = 256;
 
-  // bytes 0: what is free on the device less kReserve. Throws Error when the device has less.
-  explicit DeviceArena(std::size_t bytes);
+  // bytes 0: what is free on the device less reserve_bytes, which are left to CUDA itself (code,
+  // cuBLAS), to profilers and to other programs' small change. Throws Error when the device has
+  // less.
+  explicit DeviceArena(std::size_t bytes, std::size_t reserve_bytes = 0);
   ~DeviceArena();
   DeviceArena(const DeviceArena&) = delete;
   DeviceArena& operator=(const DeviceArena&) = delete;
-
-  // What the arena leaves to CUDA itself: code, cuBLAS, other programs' small change.
-  static constexpr std::size_t kReserve = std::size_t{1} << 30;
 
   // Contents undefined, aligned to kAlignment. First fit. Any thread. Throws Error that says what
   // was asked, what is free and which settings to lower.

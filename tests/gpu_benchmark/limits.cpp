@@ -1,4 +1,6 @@
 // What this machine can do at most, measured before anything else.
+#include <chrono>
+
 #include "tests/gpu_benchmark/bench.h"
 
 namespace mneme::gpu_benchmark {
@@ -59,6 +61,21 @@ void add_limit(const char* name, const char* counter, double Limits::*limit, dou
   });
 }
 
+// How fast the system hands out pinned memory, which a run's host tier waits for when it opens.
+void add_pinning() {
+  add("limit/pin_4_GiB", [](benchmark::State& state) {
+    Bench bench;
+    const std::int64_t bytes = shrunk(std::int64_t{4} << 30, 4096);
+    for (auto _ : state) {
+      const auto start = std::chrono::steady_clock::now();
+      bench.pinned<std::byte>(bytes);
+      const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+      state.SetIterationTime(took.count());
+      state.counters["GB/s"] = 1e-9 * static_cast<double>(bytes) / took.count();
+    }
+  });
+}
+
 }  // namespace
 
 const Limits& limits() {
@@ -76,6 +93,7 @@ void add_limits() {
   add_limit("limit/pinned_copy_from_host", "GB/s", &Limits::bytes_from_host, 1e-9);
   add_limit("limit/pinned_copy_to_host", "GB/s", &Limits::bytes_to_host, 1e-9);
   add_limit("limit/pinned_copies_both_ways", "GB/s", &Limits::bytes_both_ways, 1e-9);
+  add_pinning();
 }
 
 }  // namespace mneme::gpu_benchmark

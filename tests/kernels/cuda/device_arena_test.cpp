@@ -47,6 +47,14 @@ TEST(DeviceArena, HandsOutTheLowestGapThatIsLargeEnough) {
   EXPECT_EQ(arena.allocate(kMiB / 2), a + kMiB / 2);
 }
 
+TEST(DeviceArena, OfAllThatIsFreeLeavesTheReserve) {
+  std::size_t free = 0, total = 0;
+  ASSERT_EQ(cudaMemGetInfo(&free, &total), cudaSuccess);
+  ASSERT_GT(free, 8 * kMiB);
+  EXPECT_EQ(DeviceArena(0, free - 8 * kMiB).bytes(), 8 * kMiB);
+  EXPECT_EQ(DeviceArena(4 * kMiB, free).bytes(), 4 * kMiB) << "what is asked for is given";
+}
+
 TEST(DeviceArena, JoinsNeighbouringGapsInEveryOrderOfReleases) {
   for (const std::vector<int>& order :
        std::vector<std::vector<int>>{{0, 1, 2}, {2, 1, 0}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}}) {
