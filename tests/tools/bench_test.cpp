@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "engine/model_costs.h"
 #include "engine/run_files.h"
 #include "tests/tools/bad_input.h"
 
@@ -55,6 +56,8 @@ TEST_F(Bench, ModelFillsTheTiersBeforeItMeasures) {
   EXPECT_EQ(filled["rows_generated"], 0.0);
   EXPECT_GT(filled["tiers"]["disk"]["rows_read"], 0.0);
   EXPECT_GT(filled["page_in_gb_per_s"], 0.0);
+  const engine::ModelCosts costs = engine::model_costs(engine::load_config(file));
+  EXPECT_EQ(filled["flops_per_token"], costs.forward.total() + costs.backward.total());
   EXPECT_GT(filled["fill_s"], 0.0);
   EXPECT_EQ(filled["warm_up"], 1);
   EXPECT_EQ(filled["steps"], 2);

@@ -6,6 +6,7 @@
 #include <iostream>
 #include <vector>
 
+#include "engine/model_costs.h"
 #include "engine/run.h"
 #include "engine/train_step.h"
 #include "io/disk.h"
@@ -106,11 +107,13 @@ int run_bench_model(const BenchModelOptions& options) {
   engine::Run run(config, *disk);
   run.initialize();
   run.stream().synchronize();
+  const engine::ModelCosts costs = engine::model_costs(config);
   ModelBenchmark benchmark{.config = options.config,
                            .device = run.backend().name(),
                            .products = run.backend().product_library(),
                            .dense_parameters = run.model().parameters().parameter_count(),
                            .tokens_per_step = config.tokens_per_step(),
+                           .flops_per_token = costs.forward.total() + costs.backward.total(),
                            .warm_up = options.warm_up,
                            .open_seconds = 1e-3 * io::elapsed_ms(start),
                            .steps = {},

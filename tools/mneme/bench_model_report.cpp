@@ -113,6 +113,7 @@ std::string json_text(const ModelBenchmark& benchmark) {
                         {"products", benchmark.products},
                         {"dense_parameters", benchmark.dense_parameters},
                         {"tokens_per_step", benchmark.tokens_per_step},
+                        {"flops_per_token", benchmark.flops_per_token},
                         {"warm_up", benchmark.warm_up},
                         {"steps", benchmark.steps.size()},
                         {"open_s", benchmark.open_seconds},

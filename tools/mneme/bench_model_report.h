@@ -16,6 +16,7 @@ struct ModelBenchmark {
   std::string products;  // what computes matrix products
   std::int64_t dense_parameters = 0;
   std::int64_t tokens_per_step = 0;
+  std::int64_t flops_per_token = 0;  // forward and backward (engine/model_costs.h)
   std::int64_t warm_up = 0;
   double open_seconds = 0;  // until everything is allocated and initialised
   double fill_seconds = 0;  // of touching every row; 0 when that was not asked for
