@@ -1,83 +1,105 @@
-"""OUT/README.md: the results of a check for people."""
-import datetime
-import json
-import os
-import subprocess
+"""The results of a check for people: one page."""
 
 
-def read(command):
-    try:
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-                              check=False)
-    except OSError:
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+def table(head, rows):
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    return lines + ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |"
+                    for row in rows]
 
 
-def machine(steps, options):
-    query = "name,driver_version,memory.total"
-    device = read([steps.which("nvidia-smi") or "nvidia-smi", f"--query-gpu={query}",
-                   "--format=csv,noheader", "--id=0"])
-    commit = options.commit or read(["git", "-C", steps.root, "rev-parse", "--short", "HEAD"])
-    cuda = read([steps.which("nvcc") or "nvcc", "--version"]).splitlines()
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return [("date", datetime.date.today().isoformat()), ("device", device or "unknown"),
-            ("CUDA", cuda[-1] if cuda else "unknown"), ("commit", commit or "unknown"),
-            ("CPU cores", str(os.cpu_count())), ("host memory", f"{memory:.0f} GiB")]
+def number(run, key, digits):
+    return f"{run[key]:.{digits}f}" if key in run else ""
 
 
-def benchmark_table(path):
-    if not os.path.exists(path):
-        return []
-    with open(path, encoding="utf-8") as file:
-        try:
-            runs = json.load(file)["benchmarks"]
-        except ValueError:
-            return ["", "The benchmark left no whole JSON file."]
-    lines = ["", "## Benchmarks", "",
-             "Device time; `share` is the least time that the limits of the same run allow over "
-             "the time taken.", "",
-             "| operation | µs | GB/s | TFLOP/s | share |", "|---|---|---|---|---|"]
-    for run in runs:
-        name = run["name"].split("/iterations:")[0]
-        if run.get("error_occurred"):
-            lines.append(f"| {name} | {run['error_message']} | | | |")
-            continue
-        def number(key, digits):
-            return f"{run[key]:.{digits}f}" if key in run else ""
-        time = "" if name.startswith("limit/") else number("real_time", 1)
-        lines.append(f"| {name} | {time} | {number('GB/s', 0)} | {number('TFLOP/s', 1)} "
-                     f"| {number('share', 2)} |")
+def name_of(run):
+    return run["name"].split("/iterations:")[0]
+
+
+def calls(data):
+    lines = []
+    for call in data["calls"]:
+        lines.append("")
+        lines.append(f"{call['date']}, commit {call['commit'] or 'unknown'}, device "
+                     f"{call['device']}, host memory for runs {call['memory']}, at most "
+                     f"{call['seconds']:.0f} s: {', '.join(call['parts'])}.")
+    if any(call["device"] != "cuda" for call in data["calls"]):
+        lines += ["", "**Not on a GPU: times and rates say nothing.**"]
     return lines
 
 
-def tiers_table(steps):
-    lines = [line for line in steps.lines("tiers") if not line.startswith("compare_tiers:")]
-    return ["", "## Training with rows in several tiers", "", *lines] if lines else []
+def steps(data):
+    count = {}
+    for step in data["steps"]:
+        count[step["state"]] = count.get(step["state"], 0) + 1
+    rows = [(step["part"], step["step"],
+             step["state"] if step["state"] in ("passed", "skipped") else f"**{step['state']}**",
+             f"{step['seconds']:.0f}", f"{step['expected']:.0f}", step["said"][:160])
+            for step in data["steps"]]
+    return ["", "## Parts", "", ", ".join(f"{number} {state}" for state, number in count.items()),
+            "", *table(("part", "step", "result", "seconds", "expected", "last line"), rows)]
 
 
-def last_lines(steps, title, prefixes):
-    """A section of the last line of each step whose name starts so."""
-    found = [step for step in steps.done if step["name"].startswith(prefixes)]
-    if not found:
+def benchmarks(data):
+    if not data["benchmarks"]:
         return []
-    lines = ["", f"## {title}", ""]
-    for step in found:
-        lines += [f"{step['name']}:", "", "```", step["said"], "```", ""]
-    return lines[:-1]
+    rows = []
+    for run in data["benchmarks"]:
+        if run.get("error_occurred"):
+            rows.append((name_of(run), run["error_message"], "", "", "", "", ""))
+            continue
+        time = "" if name_of(run).startswith("limit/") else number(run, "real_time", 1)
+        rows.append((name_of(run), time, number(run, "GB/s", 0), number(run, "limit_GB/s", 0),
+                     number(run, "TFLOP/s", 1), number(run, "limit_TFLOP/s", 0),
+                     number(run, "share", 2)))
+    return ["", "## Operations", "",
+            "Device time. The limits are those of the same run: of copies in device memory or over "
+            "the bus, and of a large bf16 product. `share` is the least time that they allow over "
+            "the time taken.", "",
+            *table(("operation", "µs", "GB/s", "limit", "TFLOP/s", "limit", "share"), rows)]
 
 
-def write_page(steps, options):
-    lines = ["# Results of tools/gpu_check", "", "| | |", "|---|---|"]
-    lines += [f"| {name} | {value} |" for name, value in machine(steps, options)]
-    lines += ["", "## Steps", "", "| step | result | seconds | last line |", "|---|---|---|---|"]
-    for step in steps.done:
-        said = step["said"].replace("|", "\\|")[:160]
-        result = "passed" if step["passed"] else "FAILED"
-        lines.append(f"| {step['name']} | {result} | {step['seconds']:.0f} | {said} |")
-    lines += tiers_table(steps)
-    lines += last_lines(steps, "A table of 8192^2 rows x 2048", "open-")
-    lines += last_lines(steps, "From disk into device memory", "disk-")
-    lines += benchmark_table(steps.file("benchmark.json"))
-    with open(steps.file("README.md"), "w", encoding="utf-8") as file:
-        file.write("\n".join(lines) + "\n")
+def limit(data, name, counter):
+    """A limit that was measured; 0 without one."""
+    return next((run.get(counter, 0) for run in data["benchmarks"] if name_of(run) == name), 0)
+
+
+def models(data):
+    """Whole steps, with the share of the product limit that their products alone would take."""
+    flops = limit(data, "limit/bf16_product_8192", "TFLOP/s")
+    rows = []
+    for step in data["steps"]:
+        found = step.get("object")
+        if not found:
+            continue
+        rate = 1e-12 * found.get("flops_per_token", 0) * found["mean_tokens_per_s"]
+        stalls = ", ".join(f"{cause} {value:.2f}"
+                           for cause, value in found.get("stall_ms", {}).items() if value > 0)
+        rows.append((step["step"], f"{found['mean_tokens_per_s']:.0f}", f"{found['step_ms']:.1f}",
+                     f"{rate:.1f}" if rate else "", f"{flops:.0f}" if flops else "",
+                     f"{rate / flops:.2f}" if rate and flops else "",
+                     f"{found['open_s']:.1f}", stalls))
+    if not rows:
+        return []
+    return ["", "## Training steps", "",
+            "TFLOP/s are those of the model's products, forward and backward, beside the large "
+            "bf16 product.", "",
+            *table(("step", "tokens/s", "step ms", "TFLOP/s", "limit", "share", "opened in s",
+                    "stalls, ms a step"), rows)]
+
+
+def texts(data):
+    lines = []
+    for step in data["steps"]:
+        if step.get("text"):
+            body = [line for line in step["text"].splitlines()
+                    if not line.startswith("compare_tiers:")]
+            is_table = any(line.startswith("|") for line in body)
+            lines += ["", f"## {step['step']}", "", *(body if is_table else ["```", *body, "```"])]
+    return lines
+
+
+def page(data):
+    lines = ["# Results of tools/gpu_check", *calls(data), "",
+             *table(("", ""), sorted(data["facts"].items()))]
+    lines += steps(data) + benchmarks(data) + models(data) + texts(data)
+    return "\n".join(lines) + "\n"

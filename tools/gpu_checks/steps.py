@@ -1,78 +1,36 @@
-"""The steps of a check: programs that are run into logs, and what came of them. Kept in
-OUT/steps.json, so that a check may be done in several calls."""
-import json
-import os
-import shutil
-import signal
-import subprocess
-import time
+"""What a check consists of: parts, each a list of steps, each a program that is run into a log."""
+from dataclasses import dataclass, field
+from typing import Callable
 
 
-class Steps:
-    def __init__(self, root, out, build):
-        self.root, self.out, self.build = root, os.path.abspath(out), os.path.abspath(build)
-        self.environment = dict(os.environ)
-        self.environment["PATH"] += ":/usr/local/cuda/bin"
-        self.part = ""
-        self.done = []  # of all calls so far
-        os.makedirs(self.out, exist_ok=True)
-        os.makedirs(self.build, exist_ok=True)
-        try:
-            with open(self.file("steps.json"), encoding="utf-8") as file:
-                self.done = json.load(file)
-        except (OSError, ValueError):
-            pass  # the first call, or one that was cut off while it wrote
+class Skip(Exception):
+    """Raised instead of giving a command where a step cannot be done; says why."""
 
-    def file(self, name):
-        return os.path.join(self.out, name)
 
-    def program(self, name):
-        return os.path.join(self.build, name)
+@dataclass(frozen=True)
+class Step:
+    name: str
+    seconds: float  # that it is expected to take on an H100 or H200
+    command: Callable  # of the machine (machine.Machine): the command line; or raises Skip
+    environment: dict = field(default_factory=dict)
+    # What the results keep of it besides its last line: "" nothing, "text" all that it prints,
+    # "object" the JSON object in its last line, or the name of the JSON file that it writes.
+    keeps: str = ""
 
-    def which(self, name):
-        return shutil.which(name, path=self.environment["PATH"])
 
-    def begin(self, part):
-        """The steps to come are of this part, instead of those of an earlier call."""
-        self.part = part
-        self.done = [step for step in self.done if step["part"] != part]
+@dataclass(frozen=True)
+class Part:
+    name: str
+    what: str  # for --list and the page
+    steps: tuple
+    # Whether the steps run at once: they test, and measure nothing.
+    together: bool = False
 
-    def step(self, name, command, seconds, environment=None):
-        """Runs a command into OUT/NAME.log for so many seconds at most. True when it succeeded."""
-        print(f"gpu_check: {name} ...", end="", flush=True)
-        start = time.monotonic()
-        with open(self.file(name + ".log"), "w", encoding="utf-8") as file:
-            status = self.wait(subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT,
-                                                cwd=self.root, start_new_session=True,
-                                                env={**self.environment, **(environment or {})}),
-                               seconds)
-        took = time.monotonic() - start
-        lines = [line.strip() for line in self.lines(name) if line.strip()]
-        said = lines[-1] if lines else ""
-        passed = status == 0
-        self.done.append({"part": self.part, "name": name, "passed": passed, "seconds": took,
-                          "said": said if passed else f"{status}: {said}"})
-        with open(self.file("steps.json"), "w", encoding="utf-8") as file:
-            json.dump(self.done, file, indent=1)
-        print(f" {'passed' if passed else 'FAILED'} in {took:.0f} s", flush=True)
-        return passed
+    @property
+    def seconds(self):
+        times = [step.seconds for step in self.steps]
+        return max(times) if self.together else sum(times)
 
-    @staticmethod
-    def wait(process, seconds):
-        """The exit status. Ends the program and those that it started when time is over."""
-        try:
-            return process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return "time-out"
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-
-    def lines(self, name):
-        """The lines of a step's log; none when it was not run."""
-        try:
-            with open(self.file(name + ".log"), encoding="utf-8", errors="replace") as file:
-                return file.read().splitlines()
-        except OSError:
-            return []
+    def units(self):
+        """What is timed and cut as one: lists of steps that run at once."""
+        return [list(self.steps)] if self.together else [[step] for step in self.steps]
