@@ -92,8 +92,10 @@ def unpack(archive, machine):
     folder = os.path.join(machine.build, "packed")
     shutil.rmtree(folder, ignore_errors=True)
     os.makedirs(folder)
+    # Python 3.11 knows no filter before 3.11.4.
+    careful = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
     with tarfile.open(archive) as packed:
-        packed.extractall(folder, filter="data")
+        packed.extractall(folder, **careful)
     with open(os.path.join(folder, "pack.json"), encoding="utf-8") as file:
         about = json.load(file)
     if (about["device"] == "emulated") != (machine.device == "emulated"):

@@ -100,6 +100,6 @@ def texts(data):
 
 def page(data):
     lines = ["# Results of tools/gpu_check", *calls(data), "",
-             *table(("", ""), sorted(data["facts"].items()))]
+             *table(("", ""), data["facts"].items())]
     lines += steps(data) + benchmarks(data) + models(data) + texts(data)
     return "\n".join(lines) + "\n"

@@ -29,7 +29,7 @@ def build(arguments):
 
 FIRST = [
     Part("facts", "versions, memory, pinning, NUMA; limits of copies and products",
-         (facts(5), measure.benchmark("limits", 15, measure.LIMITS))),
+         (facts(12), measure.benchmark("limits", 15, measure.LIMITS))),
     Part("conformance", "key, row, residency and dense operations",
          (suite("key_ops", 15), suite("row_ops", 25), suite("residency_ops", 15),
           suite("dense_ops", 25)), together=True),

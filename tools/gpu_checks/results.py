@@ -62,7 +62,7 @@ class Results:
             if step.name.startswith("benchmark-"):
                 self.data["benchmarks"] += [{**run, "step": step.name}
                                             for run in benchmarks_of(text)]
-            elif text:
+            elif entry["state"] == "passed":
                 self.data["facts"].update(json.loads(text))
 
     def failed(self):
