@@ -70,8 +70,7 @@ def use_prefix(prefix, build, environment):
         [f"{libraries}/pkgconfig", f"{root}/usr/share/pkgconfig"])
     environment["LD_LIBRARY_PATH"] = ":".join(
         [libraries, environment.get("LD_LIBRARY_PATH", "")])
-    # Compilers that the project was not written with warn of other things.
-    return root, [f"-DCMAKE_PREFIX_PATH={root}/usr", "-DMNEME_WERROR=OFF"]
+    return root, [f"-DCMAKE_PREFIX_PATH={root}/usr"]
 
 
 def check_build(prefix, build, environment):
