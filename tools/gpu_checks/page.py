@@ -98,8 +98,16 @@ def texts(data):
     return lines
 
 
+def failures(data):
+    lines = []
+    for step in data["steps"]:
+        if step.get("why"):
+            lines += ["", f"## {step['step']} {step['state']}", "", "```", *step["why"], "```"]
+    return lines
+
+
 def page(data):
     lines = ["# Results of tools/gpu_check", *calls(data), "",
              *table(("", ""), data["facts"].items())]
-    lines += steps(data) + benchmarks(data) + models(data) + texts(data)
+    lines += steps(data) + failures(data) + benchmarks(data) + models(data) + texts(data)
     return "\n".join(lines) + "\n"

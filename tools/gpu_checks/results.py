@@ -2,6 +2,7 @@
 else is in OUT, so that a machine that gives few files back gives all of them."""
 import json
 import os
+import re
 import tarfile
 import time
 
@@ -9,6 +10,10 @@ from gpu_checks import page, processes
 
 # Of a longer log, its beginning and its end.
 MOST_LOG_BYTES = 2**19
+# Of a step that failed, so many lines are on the page, from one with one of these words.
+MOST_LINES = 20
+TELLING = r"Failure$|\bFAILED\b|^error|\berror:|ERROR SUMMARY|=+ (Invalid|Error|Race)|Not measured"
+
 # How far a step got.
 RANKS = {"passed": 3, "failed": 3, "cut": 2, "not started": 1, "skipped": 0}
 
@@ -30,6 +35,20 @@ def benchmarks_of(text):
     return []
 
 
+def said_of_tests(lines):
+    """A line that names the tests that failed; empty when the program is no test."""
+    names = [line.split()[3].rstrip(",") for line in lines if line.startswith("[  FAILED  ] ")]
+    names = [name for name in dict.fromkeys(names) if "." in name]
+    return f"{len(names)} tests failed: {', '.join(names)}" if names else ""
+
+
+def lines_that_tell(lines):
+    """The lines of a program's log from the first that tells of an error, or else the last ones."""
+    first = next((index for index, line in enumerate(lines) if re.search(TELLING, line)), None)
+    begin = max(0, len(lines) - MOST_LINES) if first is None else first
+    return [line[:300] for line in lines[begin:begin + MOST_LINES]]
+
+
 class Results:
     def __init__(self, out, machine, call):
         """call: names and values that say what was asked for."""
@@ -43,6 +62,10 @@ class Results:
                  "expected": round(step.seconds * self.machine.patience, 1), "said": said[:500]}
         if state in ("passed", "failed", "cut"):
             self.keep(step, entry)
+        if state in ("failed", "cut"):
+            lines = processes.read_lines(self.machine.log(step))
+            entry["why"] = lines_that_tell(lines)
+            said = entry["said"] = said_of_tests(lines) or entry["said"]
         self.data["steps"].append(entry)
         print(f"gpu_check: {step.name} {state}" + (f" in {seconds:.0f} s" if seconds else "")
               + (f": {said[:200]}" if state != "passed" else ""), flush=True)
