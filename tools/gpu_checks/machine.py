@@ -13,7 +13,7 @@ GIB = 2**30
 # Environment of test programs, by device: the backend under test must be there.
 BACKENDS = {"cuda": "cuda", "emulated": "cuda", "cpu": "cpu"}
 # The emulator runs suites at full size, and benchmarks at sizes where their times mean nothing.
-EMULATED = {"MNEME_BENCH_SHRINK": "4096", "MNEME_EMULATED_MEMORY_MIB": "1280"}
+EMULATED = {"MNEME_BENCH_SHRINK": "4096"}
 # The emulator takes so much longer than a GPU.
 PATIENCE = {"cuda": 1, "emulated": 20, "cpu": 20}
 

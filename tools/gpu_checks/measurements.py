@@ -23,9 +23,9 @@ DEVICE_RESERVE = 8 * GIB
 
 # What makes a model small enough for the emulator.
 TINY_MODEL = ["model.width=64", "model.attention_heads=1", "model.kv_heads=1", "model.blocks=2",
-              "model.feed_forward_hidden=64", "train.sequence=512"]
+              "model.feed_forward_hidden=64", "train.sequence=512", "run.arena_bytes=1GiB"]
 TINY_MEMORY = ["memory.blocks=[1]", "memory.key_width=32"]
-TINY_TIERS = TINY_MODEL + TINY_MEMORY + ["run.arena_bytes=1GiB"]
+TINY_TIERS = TINY_MODEL + TINY_MEMORY
 TINY_SCALE = "64"
 
 
@@ -41,7 +41,9 @@ def benchmark(name, seconds, pattern):
         return [machine.program("tests/gpu_benchmark/gpu_benchmark"),
                 "--benchmark_filter=" + pattern, "--benchmark_out_format=json",
                 "--benchmark_out=" + machine.file(f"benchmark-{name}.json")]
-    return Step(f"benchmark-{name}", seconds, command, keeps=f"benchmark-{name}.json")
+    # The emulator clears the memory that each benchmark takes, all there is.
+    return Step(f"benchmark-{name}", seconds, command, {"MNEME_EMULATED_MEMORY_MIB": "258"},
+                f"benchmark-{name}.json")
 
 
 def all_others():
