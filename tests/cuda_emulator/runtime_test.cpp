@@ -152,60 +152,6 @@ TEST(CopiesDeathTest, LongCopiesAbort) {
   EXPECT_DEATH(cudaMemset(array.data() + 100, 0, 1), "is device memory that is not allocated");
 }
 
-// ---- launches ----
-
-__global__ void do_nothing() {}
-
-__global__ void fill_dynamic(int* result, int bytes) {
-  auto* shared = static_cast<unsigned char*>(emulator::dynamic_shared());
-  int wrong = reinterpret_cast<std::uintptr_t>(shared) % 1024 == 0 ? 0 : 1;
-  for (int i = threadIdx.x; i < bytes; i += blockDim.x) {
-    if (shared[i] != 0xFF) ++wrong;
-    shared[i] = 0;
-  }
-  if (__syncthreads_or(wrong) != 0) *result = 1;
-}
-
-__global__ void write_dynamic(int index) {
-  static_cast<volatile unsigned char*>(emulator::dynamic_shared())[index] = 1;
-}
-
-TEST(Launches, AreValidatedAsCudaDoes) {
-  EXPECT_EQ(launch(1, 1024, 0, do_nothing), cudaSuccess);
-  EXPECT_EQ(launch(1, 1025, 0, do_nothing), cudaErrorInvalidConfiguration);
-  EXPECT_EQ(cudaGetLastError(), cudaErrorInvalidConfiguration);
-  EXPECT_EQ(launch(0, 32, 0, do_nothing), cudaErrorInvalidConfiguration);
-  EXPECT_EQ(launch(dim3(1, 65536), 32, 0, do_nothing), cudaErrorInvalidConfiguration);
-  EXPECT_EQ(launch(1, dim3(1, 1, 65), 0, do_nothing), cudaErrorInvalidConfiguration);
-  EXPECT_EQ(launch(1, dim3(32, 33), 0, do_nothing), cudaErrorInvalidConfiguration);
-  EXPECT_EQ(launch(1, 32, 48 << 10, do_nothing), cudaSuccess);
-  EXPECT_EQ(launch(1, 32, (48 << 10) + 1, do_nothing), cudaErrorInvalidValue);
-  constexpr auto kAttribute = cudaFuncAttributeMaxDynamicSharedMemorySize;
-  EXPECT_EQ(cudaFuncSetAttribute(do_nothing, kAttribute, (227 << 10) + 1), cudaErrorInvalidValue);
-  cudaGetLastError();
-  int blocks = -1;
-  check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, do_nothing, 256, 100 << 10));
-  EXPECT_EQ(blocks, 0);
-  check(cudaFuncSetAttribute(do_nothing, kAttribute, 227 << 10));
-  EXPECT_EQ(launch(1, 32, 227 << 10, do_nothing), cudaSuccess);
-  check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, do_nothing, 256, 100 << 10));
-  EXPECT_EQ(blocks, 2);
-}
-
-TEST(Launches, DynamicSharedMemoryIsNewForEveryBlock) {
-  const DeviceArray<int> result(std::vector<int>{0});
-  for (const int bytes : {1, 1000, 1024, 5000, 48 << 10}) {
-    check(launch(20, 64, bytes, fill_dynamic, result.data(), bytes));
-  }
-  EXPECT_EQ(result.values()[0], 0);
-}
-
-TEST(LaunchesDeathTest, WritesBehindDynamicSharedMemoryDie) {
-  start_new_processes();
-  EXPECT_DEATH(run(1, 1, 1000, write_dynamic, 1000), "behind the end of its dynamic shared");
-  EXPECT_DEATH(run(1, 1, 1000, write_dynamic, 1024), "");
-}
-
 // ---- streams, events and the device ----
 
 void count_call(void* calls) {

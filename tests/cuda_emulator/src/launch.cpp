@@ -1,6 +1,8 @@
 #include <emulator/launch.h>
 
+#include <algorithm>
 #include <atomic>
+#include <cstdlib>
 #include <mutex>
 #include <unordered_map>
 
@@ -11,6 +13,8 @@
 #include "tests/cuda_emulator/src/launch_limits.h"
 #include "tests/cuda_emulator/src/parallel_blocks.h"
 #include "tests/cuda_emulator/src/seed.h"
+#include "tests/cuda_emulator/src/shared_memory.h"
+#include "tests/cuda_emulator/src/static_shared.h"
 
 namespace emulator {
 namespace {
@@ -55,10 +59,18 @@ cudaError_t check(const cudaLaunchConfig_t& config, const void* function) {
 
 }  // namespace
 
+std::size_t max_shared_bytes() {
+  const char* kibibytes = std::getenv("MNEME_EMULATED_SHARED_KIB");
+  if (kibibytes == nullptr) return kMaxSharedBytes;
+  return std::min<std::size_t>(std::strtoull(kibibytes, nullptr, 10) << 10, kMaxSharedBytes);
+}
+
 std::size_t allowed_dynamic_bytes(const void* function) {
+  const std::size_t fixed = static_shared_bytes(function);
   const std::lock_guard lock(allowed_mutex);
   const auto entry = allowed().find(function);
-  return entry == allowed().end() ? kSharedBytes : entry->second;
+  if (entry != allowed().end()) return entry->second;
+  return kSharedBytes - std::min(kSharedBytes, fixed);
 }
 
 cudaError_t launch(const cudaLaunchConfig_t* config, const void* kernel, KernelThread thread) {
@@ -80,6 +92,18 @@ cudaError_t launch(const cudaLaunchConfig_t* config, const void* kernel, KernelT
 
 }  // namespace emulator
 
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* function) {
+  using namespace emulator;
+  if (const cudaError_t error = device_error()) return error;
+  if (attributes == nullptr) return report(cudaErrorInvalidValue);
+  if (function == nullptr) return report(cudaErrorInvalidDeviceFunction);
+  *attributes = {};
+  attributes->sharedSizeBytes = static_shared_bytes(function);
+  attributes->maxThreadsPerBlock = kMaxBlockThreads;
+  attributes->maxDynamicSharedSizeBytes = static_cast<int>(allowed_dynamic_bytes(function));
+  return cudaSuccess;
+}
+
 cudaError_t cudaFuncSetAttribute(const void* function, cudaFuncAttribute attribute, int value) {
   using namespace emulator;
   if (function == nullptr) return report(cudaErrorInvalidDeviceFunction);
@@ -87,7 +111,8 @@ cudaError_t cudaFuncSetAttribute(const void* function, cudaFuncAttribute attribu
     case cudaFuncAttributePreferredSharedMemoryCarveout:
       return value < -1 || value > 100 ? report(cudaErrorInvalidValue) : cudaSuccess;
     case cudaFuncAttributeMaxDynamicSharedMemorySize: {
-      if (value < 0 || static_cast<std::size_t>(value) > kMaxSharedBytes) {
+      if (value < 0 ||
+          static_cast<std::size_t>(value) + static_shared_bytes(function) > max_shared_bytes()) {
         return report(cudaErrorInvalidValue);
       }
       const std::lock_guard lock(allowed_mutex);

@@ -9,6 +9,7 @@
 #include "tests/cuda_emulator/src/device_work.h"
 #include "tests/cuda_emulator/src/errors.h"
 #include "tests/cuda_emulator/src/launch_limits.h"
+#include "tests/cuda_emulator/src/static_shared.h"
 
 using namespace emulator;
 
@@ -95,7 +96,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   p.streamPrioritiesSupported = 1;
   p.sharedMemPerMultiprocessor = kSharedBytesPerMultiprocessor;
   p.regsPerMultiprocessor = kRegisters;
-  p.sharedMemPerBlockOptin = kMaxSharedBytes;
+  p.sharedMemPerBlockOptin = max_shared_bytes();
   p.maxBlocksPerMultiProcessor = kBlocksPerMultiprocessor;
   p.reservedSharedMemPerBlock = kReservedSharedBytes;
   p.hostRegisterSupported = 1;
@@ -220,7 +221,8 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const voi
   if (dynamic_bytes > allowed_dynamic_bytes(function)) return cudaSuccess;
   const int by_threads = kThreadsPerMultiprocessor / ((block_size + 31) / 32 * 32);
   const std::size_t by_memory =
-      kSharedBytesPerMultiprocessor / (dynamic_bytes + kReservedSharedBytes);
+      kSharedBytesPerMultiprocessor /
+      (dynamic_bytes + static_shared_bytes(function) + kReservedSharedBytes);
   *blocks = std::min({by_threads, kBlocksPerMultiprocessor,
                       static_cast<int>(std::min<std::size_t>(by_memory, 1024))});
   return cudaSuccess;

@@ -5,7 +5,7 @@
 
 namespace emulator {
 
-// What a block may have at most, as on an H100.
+// What a block may have at most, static variables included, as on an H100.
 inline constexpr std::size_t kMaxSharedBytes = std::size_t{227} << 10;
 
 class SharedMemory {

@@ -35,6 +35,12 @@ enum cudaFuncAttribute {
   cudaFuncAttributePreferredSharedMemoryCarveout = 9,
 };
 
+struct cudaFuncAttributes {
+  std::size_t sharedSizeBytes;  // static
+  int maxThreadsPerBlock;
+  int maxDynamicSharedSizeBytes;
+};
+
 enum cudaDeviceAttr {
   cudaDevAttrMaxThreadsPerBlock = 1,
   cudaDevAttrMaxBlockDimX = 2,
