@@ -2,13 +2,20 @@
 // meets the queries (keys) tile by tile; scores and their gradients live in registers, transposed
 // where keys are owned, so that they are left operands of the sums as they stand. The copies of the
 // next tile run behind the products of the current one.
+#include <algorithm>
+#include <cstddef>
+
 #include "kernels/cuda/attention_paths.h"
 #include "kernels/cuda/attention_tiles.h"
 
 namespace mneme::kernels::cuda {
 namespace {
 
-constexpr int kOthers = 64;  // rows of a tile that all warps meet
+// Rows of a tile that all warps meet. Wide heads need more than the 99 KiB of shared memory that a
+// block has on compute capability 8.6 and 8.9; there the tiles are smaller. Sums have the same
+// order and bits with either.
+constexpr int kManyOthers = 64, kFewOthers = 32;
+constexpr std::size_t kLeastSharedBytes = std::size_t{99} << 10;
 
 // Which side of the scores blocks own. kBlocks: on a multiprocessor; kRowTiles: how many rows a
 // warp owns, in sixteens; kPart: how many rows of the other side it meets at a time; kKept0,
@@ -31,7 +38,8 @@ template <int kWidth, typename Side>
 struct Shapes {
   static constexpr int kRowTiles = Side::kRowTiles, kPart = Side::kPart;
   static constexpr int kWarpRows = 16 * kRowTiles, kRows = kTileWarps * kWarpRows;
-  static_assert(kRows % kOthers == 0 && kRowTermsPadding % kRows == 0);
+  static_assert(kRows % kManyOthers == 0 && kRowTermsPadding % kRows == 0);
+  static_assert(kFewOthers % kPart == 0);
   using Own0 = OwnRows<kWidth, kRowTiles, Side::kKept0>;
   using Own1 = OwnRows<kWidth, kRowTiles, Side::kKept1>;
   using Scores = float[kRowTiles][kPart / 8][4];
@@ -39,13 +47,13 @@ struct Shapes {
 };
 
 // Shared memory of a block: pairs of tiles (keys and values, or queries and d_out).
-template <int kWidth, int kRows>
+template <int kWidth, int kRows, int kOthers>
 struct Tiles {
   Bf16 own[2][kRows * kTileStride<kWidth>];
   Bf16 others[2][2][kOthers * kTileStride<kWidth>];  // by stage
 };
-template <int kWidth, int kRows>
-struct TilesAndTerms : Tiles<kWidth, kRows> {
+template <int kWidth, int kRows, int kOthers>
+struct TilesAndTerms : Tiles<kWidth, kRows, kOthers> {
   RowTerms terms[2][kOthers];  // by stage
 };
 
@@ -67,12 +75,12 @@ __device__ __forceinline__ void differentiate(float& score, float& d_weight, flo
   d_weight = score * (d_weight - delta);
 }
 
-template <int kWidth>
+template <int kWidth, int kOthers>
 __global__ void __launch_bounds__(kTileThreads, KeySide<kWidth>::kBlocks)
     key_gradients_kernel(const AttentionBackwardArgs args, const RowTerms* terms, int padded) {
   using Shape = Shapes<kWidth, KeySide<kWidth>>;
   constexpr int kRows = Shape::kRows, kPart = Shape::kPart;
-  auto& tiles = *dynamic_shared<TilesAndTerms<kWidth, kRows>>();
+  auto& tiles = *dynamic_shared<TilesAndTerms<kWidth, kRows, kOthers>>();
   const AttentionArgs& forward = args.forward;
   const auto sequence = static_cast<int>(forward.sequence);
   const auto group = static_cast<int>(forward.heads / forward.kv_heads);
@@ -162,12 +170,12 @@ __global__ void __launch_bounds__(kTileThreads, KeySide<kWidth>::kBlocks)
                      sequence - key);
 }
 
-template <int kWidth>
+template <int kWidth, int kOthers>
 __global__ void __launch_bounds__(kTileThreads, QuerySide<kWidth>::kBlocks)
     query_gradients_kernel(const AttentionBackwardArgs args, const RowTerms* terms, int padded) {
   using Shape = Shapes<kWidth, QuerySide<kWidth>>;
   constexpr int kRows = Shape::kRows, kPart = Shape::kPart;
-  auto& tiles = *dynamic_shared<Tiles<kWidth, kRows>>();
+  auto& tiles = *dynamic_shared<Tiles<kWidth, kRows, kOthers>>();
   const AttentionArgs& forward = args.forward;
   const auto sequence = static_cast<int>(forward.sequence);
   const auto q_stride = static_cast<int>(forward.heads) * kWidth;
@@ -241,20 +249,37 @@ __global__ void __launch_bounds__(kTileThreads, QuerySide<kWidth>::kBlocks)
                      q_stride, sequence - query);
 }
 
+template <int kWidth, int kOthers>
+void launch_gradients(Operation& operation, const AttentionBackwardArgs& args,
+                      const RowTerms* terms, std::int64_t padded) {
+  const AttentionArgs& forward = args.forward;
+  constexpr int kKeys = Shapes<kWidth, KeySide<kWidth>>::kRows;
+  operation.launch({forward.batch * forward.kv_heads * blocks_for(forward.sequence, kKeys),
+                    kTileThreads, sizeof(TilesAndTerms<kWidth, kKeys, kOthers>)},
+                   key_gradients_kernel<kWidth, kOthers>, args, terms, padded);
+  constexpr int kQueries = Shapes<kWidth, QuerySide<kWidth>>::kRows;
+  operation.launch({forward.batch * forward.heads * blocks_for(forward.sequence, kQueries),
+                    kTileThreads, sizeof(Tiles<kWidth, kQueries, kOthers>)},
+                   query_gradients_kernel<kWidth, kOthers>, args, terms, padded);
+}
+
+// What a block needs with many others.
+template <int kWidth>
+constexpr std::size_t kSharedBytes =
+    std::max(sizeof(TilesAndTerms<kWidth, Shapes<kWidth, KeySide<kWidth>>::kRows, kManyOthers>),
+             sizeof(Tiles<kWidth, Shapes<kWidth, QuerySide<kWidth>>::kRows, kManyOthers>));
+
 }  // namespace
 
 void attention_backward_tiles(Operation& operation, const AttentionBackwardArgs& args,
                               const RowTerms* terms, std::int64_t padded) {
-  const AttentionArgs& forward = args.forward;
-  with_tile_width(forward.head_width, [&](auto width) {
-    constexpr int kKeys = Shapes<width(), KeySide<width()>>::kRows;
-    operation.launch({forward.batch * forward.kv_heads * blocks_for(forward.sequence, kKeys),
-                      kTileThreads, sizeof(TilesAndTerms<width(), kKeys>)},
-                     key_gradients_kernel<width()>, args, terms, padded);
-    constexpr int kQueries = Shapes<width(), QuerySide<width()>>::kRows;
-    operation.launch({forward.batch * forward.heads * blocks_for(forward.sequence, kQueries),
-                      kTileThreads, sizeof(Tiles<width(), kQueries>)},
-                     query_gradients_kernel<width()>, args, terms, padded);
+  with_tile_width(args.forward.head_width, [&](auto width) {
+    if constexpr (kSharedBytes < width() >> kLeastSharedBytes) {
+      if (kSharedBytes < width() >> operation.most_shared_bytes()) {
+        return launch_gradients<width(), kFewOthers>(operation, args, terms, padded);
+      }
+    }
+    launch_gradients<width(), kManyOthers>(operation, args, terms, padded);
   });
 }
 

@@ -17,4 +17,27 @@ Operation::Operation(Stream& stream, const char* name)
   stream_.scratch().reset();
 }
 
+std::size_t Operation::most_shared_bytes() const {
+  int device = 0, bytes = 0;
+  check_cuda(cudaGetDevice(&device), name_);
+  check_cuda(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device),
+             name_);
+  return static_cast<std::size_t>(bytes);
+}
+
+void Operation::allow_shared_bytes(const void* kernel, std::size_t bytes) {
+  const cudaError_t result = cudaFuncSetAttribute(
+      kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes));
+  if (result != cudaErrorInvalidValue) return check_cuda(result, name_);
+  cudaGetLastError();  // that error
+  cudaFuncAttributes attributes = {};
+  check_cuda(cudaFuncGetAttributes(&attributes, kernel), name_);
+  const std::size_t all = bytes + attributes.sharedSizeBytes, most = most_shared_bytes();
+  if (all <= most) return check_cuda(result, name_);
+  io::fail(
+      "{}: a kernel needs {} bytes of shared memory for a block ({} of them static), and the CUDA "
+      "device has {}; use narrower heads, or a device with more",
+      name_, all, attributes.sharedSizeBytes, most);
+}
+
 }  // namespace mneme::kernels::cuda

@@ -58,11 +58,7 @@ class Operation {
     CHECK(grid.blocks <= 0x7fffffff && grid.blocks_y <= 65535, "{} x {} blocks in {}", grid.blocks,
           grid.blocks_y, name_);
     if (grid.shared_bytes > 0) {
-      // Unasked, a kernel may have 48 KiB less its static variables, which are not known here.
-      check_cuda(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
-                                      cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                      static_cast<int>(grid.shared_bytes)),
-                 name_);
+      allow_shared_bytes(reinterpret_cast<const void*>(kernel), grid.shared_bytes);
     }
     cudaLaunchConfig_t config = {};
     config.gridDim = dim3(static_cast<unsigned>(grid.blocks), static_cast<unsigned>(grid.blocks_y));
@@ -79,11 +75,17 @@ class Operation {
     check_cuda(cudaMemcpyAsync(target, source, bytes, cudaMemcpyDefault, stream_.handle()), name_);
   }
 
+  // What a block may have on the device, static variables included.
+  std::size_t most_shared_bytes() const;
+
   DeviceReport* report() { return stream_.report(); }
   CudaStream& stream() { return stream_; }
   const char* name() const { return name_; }
 
  private:
+  // Unasked, a kernel may have 48 KiB, its static variables included.
+  void allow_shared_bytes(const void* kernel, std::size_t bytes);
+
   CudaStream& stream_;
   const char* name_;
 };
