@@ -30,6 +30,8 @@ namespace {
 constexpr std::size_t kMappedBytes = std::size_t{1} << 20;
 constexpr std::size_t kHugePageBytes = std::size_t{8} << 20;
 constexpr std::size_t kHeapAlignment = 64;
+// A page, so that guarded memory is aligned like any.
+constexpr std::size_t kZoneBytes = 4096;
 // More than machines have cores: a larger number is a mistake.
 constexpr int kMostThreads = 1024;
 
@@ -40,6 +42,10 @@ bool is_mapped(std::size_t bytes, MemoryKind kind) {
 // Slack to vector width, so that a length of any size is a legal aligned allocation.
 std::size_t heap_bytes(std::size_t bytes) {
   return (bytes + kHeapAlignment - 1) / kHeapAlignment * kHeapAlignment;
+}
+
+void copy_zone(void* target, const void* source, std::size_t bytes) {
+  std::memcpy(target, source, bytes);
 }
 
 int threads_for(const CpuOptions& options) {
@@ -80,7 +86,9 @@ CpuStream& on(Stream& stream) {
 }
 
 CpuBackend::CpuBackend(const CpuOptions& options)
-    : threads_(threads_for(options)), workers_(threads_) {}
+    : threads_(threads_for(options)), workers_(threads_) {
+  if (guard_zones_wanted()) zones_.emplace(copy_zone, kZoneBytes);
+}
 
 std::string CpuBackend::product_library() const {
   return cpu::product_library();
@@ -109,26 +117,35 @@ void* CpuBackend::map_memory(std::size_t bytes, MemoryKind kind) {
 
 Buffer CpuBackend::allocate(std::size_t bytes, MemoryKind kind) {
   if (bytes == 0) return {};
-  if (is_mapped(bytes, kind)) return {this, map_memory(bytes, kind), bytes, kind};
-  void* data = std::aligned_alloc(kHeapAlignment, heap_bytes(bytes));
-  if (data == nullptr) fail_refused(bytes);
-  std::memset(data, 0, heap_bytes(bytes));
+  const std::size_t all = space(bytes);
+  void* data = nullptr;
+  if (is_mapped(bytes, kind)) {
+    data = map_memory(all, kind);
+  } else {
+    data = std::aligned_alloc(kHeapAlignment, heap_bytes(all));
+    if (data == nullptr) fail_refused(bytes);
+    std::memset(data, 0, heap_bytes(all));
+  }
+  if (zones_) {
+    data = zones_->enclose(data, bytes, kind == MemoryKind::kDevice ? "buffer" : "pinned buffer");
+  }
   return {this, data, bytes, kind};
 }
 
 void CpuBackend::release(void* data, std::size_t bytes, MemoryKind kind) noexcept {
   // A worker returns scratch memory of its stream, which nothing queued refers to.
   if (!CpuStream::on_worker()) streams_.drain();
+  if (zones_) data = zones_->open(data, "when it was released");
   if (is_mapped(bytes, kind)) {
-    munmap(data, bytes);
-    mapped_bytes_ -= bytes;
+    munmap(data, space(bytes));
+    mapped_bytes_ -= space(bytes);
   } else {
     std::free(data);
   }
 }
 
 std::unique_ptr<Stream> CpuBackend::create_stream(StreamPriority /*priority*/) {
-  return std::make_unique<CpuStream>(*this, streams_, threads_);
+  return std::make_unique<CpuStream>(*this, streams_, threads_, zones_ ? &*zones_ : nullptr);
 }
 
 std::unique_ptr<Event> CpuBackend::create_event() {

@@ -7,12 +7,14 @@
 #include <atomic>
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "io/check.h"
 #include "kernels/backend.h"
 #include "kernels/cpu/cpu_stream.h"
 #include "kernels/cpu/worker_threads.h"
+#include "kernels/guard_zones.h"
 
 namespace mneme::kernels::cpu {
 
@@ -110,10 +112,13 @@ class CpuBackend final : public Backend {
  private:
   // A page mapping; fails when it and what was promised before are more than the machine has.
   void* map_memory(std::size_t bytes, MemoryKind kind);
+  // What an allocation takes: its bytes, and its guard zones where there are any.
+  std::size_t space(std::size_t bytes) const { return zones_ ? zones_->space(bytes) : bytes; }
 
   const int threads_;
   StreamList streams_;
   std::atomic<std::size_t> mapped_bytes_{0};
+  std::optional<GuardZones> zones_;  // in the debug mode with guard zones
   WorkerThreads workers_;
 };
 

@@ -126,8 +126,13 @@ void StreamList::drain() {
   for (CpuStream* stream : streams_) stream->drain();
 }
 
-CpuStream::CpuStream(Backend& backend, StreamList& list, int threads)
-    : list_(list), threads_(threads), arena_(threads, 1), scratch_(backend), ring_(kQueueLength) {
+CpuStream::CpuStream(Backend& backend, StreamList& list, int threads, const GuardZones* zones)
+    : list_(list),
+      threads_(threads),
+      zones_(zones),
+      arena_(threads, 1),
+      scratch_(backend, zones != nullptr),
+      ring_(kQueueLength) {
   try {
     worker_ = std::thread([this] { run(); });
   } catch (const std::system_error& error) {
@@ -186,6 +191,7 @@ void CpuStream::synchronize() {
     inherited_ = false;
     failed_.store(false, std::memory_order_relaxed);
   }
+  if (zones_ != nullptr) zones_->check("when a stream was synchronised");
   if (error) std::rethrow_exception(error);
 }
 
@@ -260,6 +266,7 @@ void CpuStream::run(Item& item) {
   } else if (!failed_.load(std::memory_order_relaxed)) {
     scratch_.reset();
     arena_.execute([&] { item.work(scratch_); });
+    scratch_.check_guard_zones();
   }
 }
 

@@ -78,8 +78,9 @@ class CpuStream final : public Stream {
  public:
   using Work = std::function<void(Scratch&)>;
 
-  // backend and list must outlive the stream, which is in the list while it lives.
-  CpuStream(Backend& backend, StreamList& list, int threads);
+  // backend and list must outlive the stream, which is in the list while it lives. zones: of the
+  // backend's memory, looked at by synchronize(); null without.
+  CpuStream(Backend& backend, StreamList& list, int threads, const GuardZones* zones);
   // Runs what is queued, then joins. An error that nobody synchronised for is logged.
   ~CpuStream() override;
   CpuStream(const CpuStream&) = delete;
@@ -119,6 +120,7 @@ class CpuStream final : public Stream {
 
   StreamList& list_;
   const int threads_;
+  const GuardZones* const zones_;
   tbb::task_arena arena_;
   Scratch scratch_;
 

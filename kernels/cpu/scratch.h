@@ -3,8 +3,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
+#include "kernels/guard_zones.h"
 #include "kernels/memory.h"
 
 namespace mneme::kernels::cpu {
@@ -13,7 +15,8 @@ namespace mneme::kernels::cpu {
 // memory that it hands out may be used by all threads of the operation.
 class Scratch {
  public:
-  explicit Scratch(Backend& backend) : backend_(backend) {}
+  // guarded: what it hands out lies between guard zones.
+  Scratch(Backend& backend, bool guarded);
 
   // Memory for `count` elements, 64-byte aligned, contents undefined, valid until the operation
   // ends. Earlier results of take() in the same operation stay valid.
@@ -25,13 +28,16 @@ class Scratch {
   // Takes everything back; blocks of one operation are merged into one, so that the next operation
   // of that size allocates nothing.
   void reset();
+  // Looks at the guard zones of what the last operation took.
+  void check_guard_zones();
 
  private:
-  std::byte* take_bytes(std::size_t bytes);
+  std::byte* take_bytes(std::size_t wanted);
 
   Backend& backend_;
   std::vector<Buffer> blocks_;
-  std::size_t used_ = 0;  // of the last block
+  std::size_t used_ = 0;             // of the last block
+  std::optional<GuardZones> zones_;  // in the debug mode with guard zones
 };
 
 }  // namespace mneme::kernels::cpu

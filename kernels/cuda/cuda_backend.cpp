@@ -76,7 +76,7 @@ std::string CudaBackend::name() const {
 Buffer CudaBackend::allocate(std::size_t bytes, MemoryKind kind) {
   if (bytes == 0) return {};
   if (kind == MemoryKind::kDevice) {
-    void* data = arena_.allocate(bytes);
+    void* data = arena_.allocate(bytes, "buffer");
     Buffer buffer(this, data, bytes, kind);
     // Buffers are made at the start of a run: waiting costs nothing there, and the zeros are in
     // place whichever stream uses the memory first.

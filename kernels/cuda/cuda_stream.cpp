@@ -58,7 +58,8 @@ CudaStream::CudaStream(DeviceArena& arena, StreamPriority priority)
     check_cuda(cudaStreamCreateWithPriority(&stream_, cudaStreamNonBlocking,
                                             priority == StreamPriority::kHigh ? greatest : least),
                "creating a stream");
-    device_report_ = static_cast<DeviceReport*>(arena_.allocate(sizeof(DeviceReport)));
+    device_report_ =
+        static_cast<DeviceReport*>(arena_.allocate(sizeof(DeviceReport), "report of a stream"));
     void* pinned = nullptr;
     check_cuda(cudaHostAlloc(&pinned, sizeof(DeviceReport), cudaHostAllocDefault),
                "allocating pinned memory");
@@ -90,7 +91,8 @@ void CudaStream::release() noexcept {
 
 cublasHandle_t CudaStream::cublas() {
   if (cublas_ != nullptr) return cublas_;
-  if (workspace_ == nullptr) workspace_ = arena_.allocate(kWorkspaceBytes);
+  if (workspace_ == nullptr)
+    workspace_ = arena_.allocate(kWorkspaceBytes, "cuBLAS workspace of a stream");
   cublasHandle_t handle = nullptr;
   check_cublas(cublasCreate(&handle), "creating a handle");
   try {
@@ -131,6 +133,7 @@ void CudaStream::synchronize() {
   }
   check_cuda(cudaStreamSynchronize(stream_), "running the queued work");
   scratch_.merge();
+  arena_.check_guard_zones("when a stream was synchronised");
   if (!reported || host_report_->code == 0) return;
   check_cuda(cudaMemsetAsync(device_report_, 0, sizeof(DeviceReport), stream_),
              "clearing a stream's report");

@@ -1,7 +1,10 @@
 #include "kernels/cuda/device_report.h"
 
+#include <fmt/format.h>
+
 #include "io/check.h"
 #include "io/error.h"
+#include "kernels/guard_zones.h"
 
 namespace mneme::kernels::cuda {
 
@@ -33,6 +36,11 @@ void fail_with(const DeviceReport& report) {
     case ReportCode::kRowAhead:
       CHECK(false, "row {} is current for step {}, after step {}", a, b, c);
       break;
+    case ReportCode::kScratchOverrun:
+      fail_for_damage(b, static_cast<std::size_t>(c),
+                      fmt::format("scratch memory of {}",
+                                  reinterpret_cast<const char*>(static_cast<std::intptr_t>(a))),
+                      "when the operation had run");
     case ReportCode::kViolation:
     case ReportCode::kNone:
       break;

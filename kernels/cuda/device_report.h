@@ -16,9 +16,10 @@ enum class ReportCode : unsigned {
   kTargetOutside,   // a: target, b: row, c: vocabulary
   kScoreNotFinite,  // a: token, b: head, c: 1 for not a number, 0 for infinite
   // Bugs: synchronize() aborts.
-  kRowNotCurrent,  // a: row, b: step it is current for, c: step of the update
-  kRowAhead,       // a: row, b: step it is current for, c: target step
-  kViolation,      // and above: kViolation + SlotViolation::Kind, with its a, b, c
+  kRowNotCurrent,   // a: row, b: step it is current for, c: step of the update
+  kRowAhead,        // a: row, b: step it is current for, c: target step
+  kScratchOverrun,  // a: the operation's name, b: offset of the first damaged byte, c: bytes taken
+  kViolation,       // and above: kViolation + SlotViolation::Kind, with its a, b, c
 };
 
 struct DeviceReport {

@@ -17,7 +17,8 @@ void* DeviceScratch::take_bytes(std::size_t bytes) {
     // Twice what there was: the blocks of a run are few.
     const std::size_t before = blocks_.empty() ? kSmallestBlock / 2 : blocks_.back().bytes;
     const std::size_t size = std::max(bytes, 2 * before);
-    blocks_.push_back({static_cast<std::byte*>(arena_.allocate(size)), size});
+    blocks_.push_back(
+        {static_cast<std::byte*>(arena_.allocate(size, "scratch of a stream")), size});
     used_ = 0;
   }
   std::byte* result = blocks_.back().data + used_;

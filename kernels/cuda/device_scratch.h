@@ -21,6 +21,8 @@ class DeviceScratch {
   // Device memory, aligned to DeviceArena::kAlignment, contents undefined. Earlier results of the
   // same operation stay valid.
   void* take_bytes(std::size_t bytes);
+  // Whether operations put guard zones around what they take (scratch_guards.h).
+  bool guarded() const { return arena_.guarded(); }
   // Everything is taken back. Memory stays where it is: queued operations still use it.
   void reset();
   // Merges the blocks into one. REQUIRES: the stream is idle.

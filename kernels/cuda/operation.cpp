@@ -17,6 +17,17 @@ Operation::Operation(Stream& stream, const char* name)
   stream_.scratch().reset();
 }
 
+Operation::~Operation() {
+  if (!guarded_.empty()) {
+    try {
+      check_scratch_zones(*this, guarded_);
+    } catch (const io::Error& error) {  // The device has failed, and fails what follows as well.
+      io::warn("guard zones were not looked at: {}", error.what());
+    }
+  }
+  nvtxRangePop();
+}
+
 std::size_t Operation::most_shared_bytes() const {
   int device = 0, bytes = 0;
   check_cuda(cudaGetDevice(&device), name_);
@@ -38,6 +49,17 @@ void Operation::allow_shared_bytes(const void* kernel, std::size_t bytes) {
       "{}: a kernel needs {} bytes of shared memory for a block ({} of them static), and the CUDA "
       "device has {}; use narrower heads, or a device with more",
       name_, all, attributes.sharedSizeBytes, most);
+}
+
+void* Operation::take_bytes(std::size_t bytes) {
+  if (!stream_.scratch().guarded()) return stream_.scratch().take_bytes(bytes);
+  const ScratchPiece piece = {
+      static_cast<std::byte*>(stream_.scratch().take_bytes(scratch_space(bytes))) +
+          kScratchZoneBytes,
+      static_cast<std::int64_t>(bytes)};
+  fill_scratch_zones(*this, piece);
+  guarded_.push_back(piece);
+  return piece.data;
 }
 
 }  // namespace mneme::kernels::cuda

@@ -15,10 +15,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "io/check.h"
 #include "kernels/cuda/cuda_check.h"
 #include "kernels/cuda/cuda_stream.h"
+#include "kernels/cuda/scratch_guards.h"
 
 namespace mneme::kernels::cuda {
 
@@ -39,7 +41,7 @@ class Operation {
   // name: as it shows in a profiler; a string literal. Takes back the scratch memory of the
   // stream's last operation.
   Operation(Stream& stream, const char* name);
-  ~Operation() { nvtxRangePop(); }
+  ~Operation();
   Operation(const Operation&) = delete;
   Operation& operator=(const Operation&) = delete;
 
@@ -47,8 +49,7 @@ class Operation {
   // this operation.
   template <typename T>
   T* take(std::int64_t count) {
-    return static_cast<T*>(
-        stream_.scratch().take_bytes(static_cast<std::size_t>(count) * sizeof(T)));
+    return static_cast<T*>(take_bytes(static_cast<std::size_t>(count) * sizeof(T)));
   }
 
   // Arguments are converted to the kernel's parameter types.
@@ -83,11 +84,13 @@ class Operation {
   const char* name() const { return name_; }
 
  private:
+  void* take_bytes(std::size_t bytes);
   // Unasked, a kernel may have 48 KiB, its static variables included.
   void allow_shared_bytes(const void* kernel, std::size_t bytes);
 
   CudaStream& stream_;
   const char* name_;
+  std::vector<ScratchPiece> guarded_;  // what take() gave, in the debug mode with guard zones
 };
 
 }  // namespace mneme::kernels::cuda

@@ -36,6 +36,7 @@ set(MNEME_CUDA_SOURCES
   row_gradient.cu
   row_records.cu
   scalar_gate.cu
+  scratch_guards.cu
   select_victims.cu
   slot_moves.cu
   softmax_backward.cu

@@ -20,7 +20,7 @@ float2* TurnTable::fill(const Turns& turns, cudaStream_t stream) {
     if (data_ != nullptr)
       check_cuda(cudaStreamSynchronize(stream), "waiting for a table's readers");
     release();
-    data_ = static_cast<float2*>(arena_.allocate(bytes));
+    data_ = static_cast<float2*>(arena_.allocate(bytes, "turns of rotary embedding"));
     bytes_ = bytes;
   }
   turns_ = turns;

@@ -12,11 +12,19 @@
 #include "kernels/backend.h"
 #include "kernels/cuda/device_arena.h"
 #include "kernels/cuda/device_scratch.h"
+#include "tests/support/setting.h"
 
 namespace mneme::kernels::cuda {
 namespace {
 
 constexpr std::size_t kMiB = std::size_t{1} << 20;
+
+using testing::Setting;
+
+// Where pieces lie is promised without guard zones only.
+struct PlainArena : DeviceArena {
+  explicit PlainArena(std::size_t bytes) : DeviceArena(bytes, 0, false) {}
+};
 
 std::byte* address(void* data) {
   return static_cast<std::byte*>(data);
@@ -34,7 +42,7 @@ std::string error_of(const Body& body) {
 }
 
 TEST(DeviceArena, HandsOutTheLowestGapThatIsLargeEnough) {
-  DeviceArena arena(8 * kMiB);
+  PlainArena arena(8 * kMiB);
   std::byte* a = address(arena.allocate(kMiB));
   std::byte* b = address(arena.allocate(2 * kMiB));
   std::byte* c = address(arena.allocate(kMiB));
@@ -58,7 +66,7 @@ TEST(DeviceArena, OfAllThatIsFreeLeavesTheReserve) {
 TEST(DeviceArena, JoinsNeighbouringGapsInEveryOrderOfReleases) {
   for (const std::vector<int>& order :
        std::vector<std::vector<int>>{{0, 1, 2}, {2, 1, 0}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}}) {
-    DeviceArena arena(3 * kMiB);
+    PlainArena arena(3 * kMiB);
     std::vector<void*> pieces;
     for (int i = 0; i < 3; ++i) pieces.push_back(arena.allocate(kMiB));
     EXPECT_EQ(arena.free_bytes(), 0u);
@@ -69,7 +77,7 @@ TEST(DeviceArena, JoinsNeighbouringGapsInEveryOrderOfReleases) {
 }
 
 TEST(DeviceArena, AlignsEveryPieceAndTakesWholeUnits) {
-  DeviceArena arena(kMiB + 100);
+  PlainArena arena(kMiB + 100);
   EXPECT_EQ(arena.bytes(), kMiB);
   std::byte* a = address(arena.allocate(1));
   std::byte* b = address(arena.allocate(DeviceArena::kAlignment + 1));
@@ -90,7 +98,7 @@ TEST(DeviceArena, ARunOfAllocationsAndReleasesNeverOverlapsAndLosesNothing) {
     std::size_t bytes;
   };
   std::mt19937 random(5);
-  DeviceArena arena(4 * kMiB);
+  PlainArena arena(4 * kMiB);
   std::vector<Piece> pieces;
   for (int i = 0; i < 3000; ++i) {
     const std::size_t bytes = random() % 40000;
@@ -112,7 +120,7 @@ TEST(DeviceArena, ARunOfAllocationsAndReleasesNeverOverlapsAndLosesNothing) {
 }
 
 TEST(DeviceArena, SaysWhatWasAskedWhatIsFreeAndWhatToLowerWhenItIsFull) {
-  DeviceArena arena(8 * kMiB);
+  PlainArena arena(8 * kMiB);
   std::vector<void*> pieces;
   for (int i = 0; i < 8; ++i) pieces.push_back(arena.allocate(kMiB));
   for (const std::size_t i : {1u, 3u, 4u}) arena.release(pieces[i], kMiB);
@@ -131,13 +139,13 @@ TEST(DeviceArena, SaysWhatWasAskedWhatIsFreeAndWhatToLowerWhenItIsFull) {
 TEST(DeviceArena, OfMoreThanTheDeviceHasSaysSo) {
   std::size_t free = 0, total = 0;
   ASSERT_EQ(cudaMemGetInfo(&free, &total), cudaSuccess);
-  const std::string text = error_of([&] { DeviceArena arena(total + kMiB); });
+  const std::string text = error_of([&] { PlainArena arena(total + kMiB); });
   EXPECT_NE(text.find(std::to_string(total + kMiB)), std::string::npos) << text;
   EXPECT_NE(text.find("run.arena_bytes"), std::string::npos) << text;
 }
 
 TEST(DeviceScratch, ReusesItsMemoryForEveryOperationAndKeepsWhatOneTook) {
-  DeviceArena arena(64 * kMiB);
+  PlainArena arena(64 * kMiB);
   {
     DeviceScratch scratch(arena);
     std::byte* a = address(scratch.take_bytes(1000));
@@ -160,18 +168,6 @@ TEST(DeviceScratch, ReusesItsMemoryForEveryOperationAndKeepsWhatOneTook) {
   }
   EXPECT_EQ(arena.free_bytes(), arena.bytes());
 }
-
-// Sets a variable of the environment while it lives.
-class Setting {
- public:
-  Setting(const char* name, const char* value) : name_(name) { ::setenv(name, value, 1); }
-  ~Setting() { ::unsetenv(name_); }
-  Setting(const Setting&) = delete;
-  Setting& operator=(const Setting&) = delete;
-
- private:
-  const char* name_;
-};
 
 TEST(CudaWithoutADevice, IsAReasonToReadAndAnError) {
   const Setting none("MNEME_EMULATED_DEVICES", "0");
