@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <iterator>
 #include <limits>
 #include <string_view>
 #include <utility>
@@ -37,6 +38,9 @@ void fail_for_damage(std::int64_t offset, std::size_t bytes, const std::string& 
   __builtin_unreachable();
 }
 
+GuardZones::GuardZones(Copy copy, std::size_t zone_bytes)
+    : copy_(copy), zone_bytes_(zone_bytes), pattern_(pattern(2 * zone_bytes)) {}
+
 std::size_t GuardZones::space(std::size_t bytes) const {
   // What no memory has is refused by who takes it.
   if (bytes > std::numeric_limits<std::size_t>::max() - 4 * zone_bytes_) return bytes;
@@ -46,11 +50,9 @@ std::size_t GuardZones::space(std::size_t bytes) const {
 std::byte* GuardZones::enclose(void* begin, std::size_t bytes, std::string what) {
   auto* first = static_cast<std::byte*>(begin);
   std::byte* data = first + zone_bytes_;
-  const std::size_t behind = space(bytes) - zone_bytes_ - bytes;
-  const std::vector<std::byte> filled = pattern(behind);
   std::lock_guard lock(mutex_);
-  copy_(first, filled.data(), zone_bytes_);
-  copy_(data + bytes, filled.data(), behind);
+  copy_(first, pattern_.data(), zone_bytes_);
+  copy_(data + bytes, pattern_.data(), bytes_behind(bytes));
   allocations_[data] = {bytes, std::move(what)};
   return data;
 }
@@ -59,38 +61,58 @@ void* GuardZones::open(void* data, const char* when) {
   std::lock_guard lock(mutex_);
   const auto entry = allocations_.find(static_cast<std::byte*>(data));
   CHECK(entry != allocations_.end(), "memory was released that was not allocated");
-  check(entry->first, entry->second, when);
+  check(entry, std::next(entry), when);
   allocations_.erase(entry);
   return static_cast<std::byte*>(data) - zone_bytes_;
 }
 
 void GuardZones::open_all(const char* when) {
-  check(when);
   std::lock_guard lock(mutex_);
+  check(allocations_.begin(), allocations_.end(), when);
   allocations_.clear();
 }
 
 void GuardZones::check(const char* when) const {
   std::lock_guard lock(mutex_);
-  for (const auto& [data, allocation] : allocations_) check(data, allocation, when);
+  check(allocations_.begin(), allocations_.end(), when);
 }
 
-void GuardZones::check(const std::byte* data, const Allocation& allocation,
+// Zones that lie side by side are copied together: copies are what this costs.
+void GuardZones::check(Allocations::const_iterator begin, Allocations::const_iterator end,
                        const char* when) const {
-  const auto before = static_cast<std::int64_t>(zone_bytes_);
-  check(data, allocation, -before, zone_bytes_, when);
-  check(data, allocation, static_cast<std::int64_t>(allocation.bytes),
-        space(allocation.bytes) - zone_bytes_ - allocation.bytes, when);
+  std::vector<Zone> zones;
+  std::size_t bytes = 0;
+  for (auto entry = begin; entry != end; ++entry) {
+    const std::byte* data = entry->first;
+    const std::size_t length = entry->second.bytes;
+    for (const Zone& zone : {Zone{data - zone_bytes_, zone_bytes_, entry},
+                             Zone{data + length, bytes_behind(length), entry}}) {
+      if (!zones.empty() && zones.front().begin + bytes != zone.begin) {
+        check(zones, bytes, when);
+        zones.clear();
+        bytes = 0;
+      }
+      zones.push_back(zone);
+      bytes += zone.bytes;
+    }
+  }
+  if (!zones.empty()) check(zones, bytes, when);
 }
 
-void GuardZones::check(const std::byte* data, const Allocation& allocation, std::int64_t offset,
-                       std::size_t zone_bytes, const char* when) const {
-  std::vector<std::byte> zone(zone_bytes);
-  copy_(zone.data(), data + offset, zone_bytes);
-  const std::vector<std::byte> whole = pattern(zone_bytes);
-  const auto damaged = std::mismatch(zone.begin(), zone.end(), whole.begin()).first;
-  if (damaged == zone.end()) return;
-  fail_for_damage(offset + (damaged - zone.begin()), allocation.bytes, allocation.what, when);
+void GuardZones::check(const std::vector<Zone>& zones, std::size_t bytes, const char* when) const {
+  std::vector<std::byte> copied(bytes);
+  copy_(copied.data(), zones.front().begin, bytes);
+  auto at = copied.begin();
+  for (const Zone& zone : zones) {
+    const auto last = at + static_cast<std::ptrdiff_t>(zone.bytes);
+    const auto damaged = std::mismatch(at, last, pattern_.begin()).first;
+    if (damaged != last) {
+      const std::byte* first = zone.begin + (damaged - at);
+      const auto& [data, allocation] = *zone.allocation;
+      fail_for_damage(first - data, allocation.bytes, allocation.what, when);
+    }
+    at = last;
+  }
 }
 
 }  // namespace mneme::kernels

@@ -14,6 +14,7 @@
 #include <map>
 #include <mutex>
 #include <string>
+#include <vector>
 
 namespace mneme::kernels {
 
@@ -36,7 +37,7 @@ class GuardZones {
   // Copies between host memory and the memory with the zones; done when it returns.
   using Copy = void (*)(void* target, const void* source, std::size_t bytes);
   // zone_bytes: of each zone, a multiple of the alignment that allocations need.
-  GuardZones(Copy copy, std::size_t zone_bytes) : copy_(copy), zone_bytes_(zone_bytes) {}
+  GuardZones(Copy copy, std::size_t zone_bytes);
 
   // What an allocation of `bytes` bytes takes together with its zones, a multiple of zone_bytes.
   std::size_t space(std::size_t bytes) const;
@@ -54,15 +55,24 @@ class GuardZones {
     std::size_t bytes = 0;
     std::string what;
   };
-  void check(const std::byte* data, const Allocation& allocation, const char* when) const;
-  // Of a zone that starts `offset` bytes from the allocation's start.
-  void check(const std::byte* data, const Allocation& allocation, std::int64_t offset,
-             std::size_t zone_bytes, const char* when) const;
+  using Allocations = std::map<std::byte*, Allocation>;
+  struct Zone {
+    const std::byte* begin;
+    std::size_t bytes;
+    Allocations::const_iterator allocation;
+  };
+  // Of the zone behind an allocation.
+  std::size_t bytes_behind(std::size_t bytes) const { return space(bytes) - zone_bytes_ - bytes; }
+  void check(Allocations::const_iterator begin, Allocations::const_iterator end,
+             const char* when) const;
+  // Of zones that are `bytes` bytes side by side.
+  void check(const std::vector<Zone>& zones, std::size_t bytes, const char* when) const;
 
   const Copy copy_;
   const std::size_t zone_bytes_;
+  const std::vector<std::byte> pattern_;
   mutable std::mutex mutex_;
-  std::map<std::byte*, Allocation> allocations_;
+  Allocations allocations_;
 };
 
 }  // namespace mneme::kernels

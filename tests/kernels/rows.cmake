@@ -1,5 +1,5 @@
 # Tests and benchmark of the key, row and residency operations.
-mneme_test(row_ops_test DEVICES
+mneme_test(row_ops_test DEVICES GUARDED
   SOURCES
     gather_dot_test.cpp
     catch_up_test.cpp
@@ -11,7 +11,7 @@ mneme_test(row_ops_test DEVICES
     row_records_test.cpp
     row_update_test.cpp
   LIBRARIES mneme_kernels)
-mneme_test(residency_ops_test DEVICES
+mneme_test(residency_ops_test DEVICES GUARDED
   SOURCES
     lookup_slots_test.cpp
     residency_test.cpp
@@ -21,7 +21,7 @@ mneme_test(residency_ops_test DEVICES
     test_tiers.cpp
     tier_model.cpp
   LIBRARIES mneme_kernels)
-mneme_test(key_ops_test DEVICES
+mneme_test(key_ops_test DEVICES GUARDED
   SOURCES
     key_backward_test.cpp
     key_search_test.cpp
