@@ -13,7 +13,7 @@ constexpr std::size_t kMiB = std::size_t{1} << 20;
 // An operation that takes `takes` pieces of 1000 bytes, and writes 4 bytes at `offset` of the last.
 void write_scratch(int takes, std::ptrdiff_t offset) {
   DeviceArena arena(64 * kMiB, 0, true);
-  CudaStream stream(arena);
+  CudaStream stream(arena, StreamPriority::kNormal);
   {
     Operation operation(stream, "planted");
     char* piece = nullptr;
