@@ -64,6 +64,7 @@ StepMetrics TrainStep::take(std::uint64_t t, const NextBatch& next_batch) {
     metrics.row_gradient_norm = rows.gradient_norm;
   }
   stream.record(*update_done_);
+  if (table != nullptr) table->store().queue_counters(stream);
   metrics.loss = run_.model().take_loss(stream);  // waits for the stream, and so for the update
   if (!std::isfinite(metrics.loss)) {
     throw LossNotFinite(fmt::format("the loss of step {} is {}", t, metrics.loss));

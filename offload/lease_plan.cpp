@@ -77,9 +77,13 @@ LeaseRows LeasePlan::look_up(const LeaseWanted& wanted) {
           static_cast<std::int64_t>(report_[0].on_disk)};
 }
 
-const kernels::LookupReport& LeasePlan::report() {
+void LeasePlan::queue_report() {
   tiers_.backend.lookup_slots(tiers_.stream, tiers_.device.table(), tiers_.host.table(),
                               {.report = report_.data()});
+}
+
+const kernels::LookupReport& LeasePlan::report() {
+  queue_report();
   tiers_.stream.synchronize();
   return report_[0];
 }

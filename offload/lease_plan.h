@@ -69,7 +69,10 @@ class LeasePlan {
   // a host slot for the next exchange where there is none, for which it may wait for the disk.
   void queued(const LeaseWanted& wanted);
 
-  // Waits for the plan's stream; then the state of both slot tables.
+  // Queues a report, the state of both slot tables: last_report() once the plan's stream has got
+  // there.
+  void queue_report();
+  // The same, and waits for the plan's stream.
   const kernels::LookupReport& report();
   std::int64_t round_length() const { return round_length_; }
   // Without a host tier: how many victims were dropped because they still had their initial value.

@@ -102,7 +102,8 @@ TieredStore::Implementation::Implementation(kernels::Backend& backend, io::Disk&
       plan_(tiers_, write_back_),
       stalls_(backend),
       host_link_(options.tiers.host_link_bytes_per_second),
-      disk_link_(options.tiers.disk_link_bytes_per_second) {
+      disk_link_(options.tiers.disk_link_bytes_per_second),
+      counters_ready_(backend.create_event()) {
   const std::int64_t evaluation = tiers_.device.evaluation_slots();
   evaluation_slots_ = {backend, evaluation};
   evaluation_found_ = {backend, evaluation};
@@ -326,14 +327,29 @@ const kernels::LookupReport& TieredStore::Implementation::settle_counters() {
 }
 
 const StepCounters& TieredStore::Implementation::counters() {
-  if (settled_) return tiers_.counters;
+  const Counted counted = counted_;
+  if (counted == Counted::kYes) return tiers_.counters;
   guarded([&] {
-    settle_counters();
+    if (counted == Counted::kQueued) {
+      if (!counters_ready_->reached()) counters_ready_->synchronize();
+      note_report(plan_.last_report());
+    } else {
+      settle_counters();
+    }
     stalls_.collect(tiers_.counters);
     tiers_.counters.io_retries = tiers_.disk.io_retries() - retries_before_step_;
   });
-  settled_ = true;
+  counted_ = Counted::kYes;
   return tiers_.counters;
+}
+
+void TieredStore::Implementation::queue_counters(kernels::Stream& compute) {
+  guarded([&] {
+    plan_.queue_report();
+    stream_->record(*counters_ready_);
+    compute.wait(*counters_ready_);
+  });
+  counted_ = Counted::kQueued;
 }
 
 std::vector<RowId> TieredStore::Implementation::touched_rows() {

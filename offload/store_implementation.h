@@ -50,7 +50,7 @@ class TieredStore::Implementation {
   template <typename Body>
   auto guarded(Body body) {
     if (!failure_.empty()) io::fail("{}", failure_);
-    settled_ = false;
+    counted_ = Counted::kNo;
     try {
       return body();
     } catch (const std::exception& error) {
@@ -85,6 +85,7 @@ class TieredStore::Implementation {
   TierUse tier_use();
 
   const StepCounters& counters();
+  void queue_counters(kernels::Stream& compute);
   std::vector<kernels::RowId> touched_rows();
 
   const StoreOptions& options() const { return options_; }
@@ -140,7 +141,10 @@ class TieredStore::Implementation {
   // Of the rows that went to the host tier since the last report: some were dropped instead.
   std::uint64_t left_to_host_ = 0;
   std::uint64_t dropped_ = 0, prefetch_used_ = 0;  // as of the last report
-  bool settled_ = false;                           // the counters hold all that has happened
+  // Whether the counters hold all that has happened, or will once counters_ready_ is reached.
+  enum class Counted { kNo, kQueued, kYes };
+  Counted counted_ = Counted::kNo;
+  std::unique_ptr<kernels::Event> counters_ready_;
   std::uint64_t placed_rows_ = 0;  // untouched rows that found a place, since the start
   std::uint64_t retries_before_step_ = 0;
   std::uint64_t most_dirty_ = 0;  // no fewer than the rows that are dirty

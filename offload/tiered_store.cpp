@@ -118,6 +118,10 @@ const StepCounters& TieredStore::step_counters() const {
   return implementation_->counters();
 }
 
+void TieredStore::queue_counters(kernels::Stream& compute) {
+  implementation_->queue_counters(compute);
+}
+
 const StepCounters& TieredStore::total_counters() const {
   return implementation_->total();
 }

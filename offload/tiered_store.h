@@ -225,6 +225,10 @@ class TieredStore {
   // Of the running step, of all steps before it, and what the tiers hold now. The first and the
   // last wait for the plan's stream, because the device keeps some of the counts.
   const StepCounters& step_counters() const;
+  // Queues what step_counters() waits for in front of the caller's next work on `compute`: once
+  // that stream has been waited for, and nothing else was asked of the store, step_counters() need
+  // not wait.
+  void queue_counters(kernels::Stream& compute);
   const StepCounters& total_counters() const;
   TierUse tier_use() const;
 
