@@ -7,6 +7,7 @@
 
 #include "io/check.h"
 #include "kernels/scalar.h"
+#include "offload/catch_up_rows.h"
 
 namespace mneme::memory {
 namespace {
@@ -85,11 +86,8 @@ void RecordExchange::read_batch(const offload::Currency& currency, kernels::RowI
                  kernels::DeviceArray<kernels::SlotId>::bytes(count));
   backend_->unpack_records(*batch.stream, batch.arena, batch.host_records, nullptr,
                            batch.slots.data(), count);
-  if (currency.catch_up != nullptr) {
-    if (currency.catch_up_ready != nullptr) batch.stream->wait(*currency.catch_up_ready);
-    backend_->catch_up_rows(*batch.stream, batch.arena, batch.rows.data(), batch.slots.data(),
-                            count, *currency.catch_up);
-  }
+  offload::catch_up_rows(*backend_, *batch.stream, batch.arena, batch.rows.data(),
+                         batch.slots.data(), count, currency);
   backend_->read_values(*batch.stream, batch.arena, batch.slots.data(), count,
                         batch.device_values.data());
   const std::size_t bytes = kernels::DeviceArray<float>::bytes(count * batch.arena.layout.width);

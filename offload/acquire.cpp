@@ -18,7 +18,7 @@
 //         page_in bring()    WAIT for the plan (slots of the rows on disk) and for the reads;
 //                            page-in: their records to device slots
 //       mark_used()        plan: the use counts for replacement, once page-in is through
-//     catch_up()           plan: rows are brought up to the step
+//     catch_up_rows()      plan: rows are brought up to the step
 //     the caller's stream waits for the plan
 //
 // A read-only lease has no victims and marks nothing: the same rows are copied into the evaluation
@@ -27,6 +27,7 @@
 
 #include "io/check.h"
 #include "io/elapsed.h"
+#include "offload/catch_up_rows.h"
 #include "offload/store_implementation.h"
 
 namespace mneme::offload {
@@ -64,7 +65,7 @@ std::unique_ptr<Lease::State> TieredStore::Implementation::acquire(
     lease->mode = mode;
     try {
       const StallClock::HostTime host = make_resident(*lease, rows);
-      catch_up(*lease, rows, currency);
+      catch_up_rows(backend_, *stream_, *lease->arena, rows, lease_slots(*lease), count, currency);
       stream_->record(*event_);
       compute.wait(*event_);
       stalls_.resumed(compute, host);
@@ -75,17 +76,6 @@ std::unique_ptr<Lease::State> TieredStore::Implementation::acquire(
     }
     return lease;
   });
-}
-
-void TieredStore::Implementation::catch_up(const Lease::State& lease, const RowId* rows,
-                                           const Currency& currency) {
-  if (currency.catch_up == nullptr || currency.kind != kernels::RowOptimizerKind::kAdamW ||
-      lease.count == 0) {
-    return;
-  }
-  if (currency.catch_up_ready != nullptr) stream_->wait(*currency.catch_up_ready);
-  backend_.catch_up_rows(*stream_, *lease.arena, rows, lease_slots(lease), lease.count,
-                         *currency.catch_up);
 }
 
 StallClock::HostTime TieredStore::Implementation::make_resident(Lease::State& lease,

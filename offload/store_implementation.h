@@ -101,7 +101,6 @@ class TieredStore::Implementation {
   void begin_training_lease(Lease::State& lease);
   void move_missing(const Lease::State& lease, const LeaseWanted& wanted, LeaseRows left,
                     std::uint64_t& disk_us);
-  void catch_up(const Lease::State& lease, const kernels::RowId* rows, const Currency& currency);
   void number_evaluation_slots();
   // REQUIRE: one batch of scratch memory and one lease hold the rows.
   void write_batch(std::span<const kernels::RowId> rows, std::span<const std::byte* const> records);
