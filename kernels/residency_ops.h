@@ -24,8 +24,9 @@ inline constexpr std::uint8_t kPrefetched = 4;  // a prefetch brought it; no lea
 struct SlotTableState {
   std::uint32_t first_free = 0;
   std::uint32_t free = 0;
-  std::uint64_t dropped = 0;        // victims that went nowhere, since the start
-  std::uint64_t prefetch_used = 0;  // prefetched rows that a lease took, since the start
+  std::uint64_t dropped = 0;          // victims that went nowhere, since the start
+  std::uint64_t prefetch_used = 0;    // prefetched rows that a lease took, since the start
+  std::uint64_t prefetch_wasted = 0;  // prefetched rows that became victims, since the start
 };
 
 // The slot table of a tier in memory (device or host): an array for each thing that is known of a
@@ -51,6 +52,8 @@ struct SlotTable {
 };
 
 struct LookupReport {
+  std::uint64_t count = 0;   // rows that there were
+  std::uint64_t hinted = 0;  // of those in the host tier, rows with kPrefetched
   std::uint64_t in_host = 0, untouched = 0, on_disk = 0;  // of the rows that are not on the device
   SlotTableState device, host;                            // after everything queued before
 };
@@ -58,14 +61,22 @@ struct LookupReport {
 struct LookupSlotsArgs {
   const RowId* rows = nullptr;  // [count], distinct, ascending
   std::int64_t count = 0;       // 0 is allowed: the report only
-  SlotId* slots = nullptr;      // [count]: the slot on the device, or kNoSlot
+  // [1], device or pinned host: how many rows there are, when only the device knows; `count` is
+  // then the most. What is beyond is neither read nor written. With more than `count` nothing is
+  // looked up: the report says how many, and none of them is missing.
+  const std::uint64_t* count_at = nullptr;
+  SlotId* slots = nullptr;  // [count]: the slot on the device, or kNoSlot
   // [count]: indices into rows of those that are not on the device: first those in the host tier,
   // then untouched ones, then those on disk, each ascending. Null: not wanted.
   std::uint32_t* missing = nullptr;
   RowId* disk_rows = nullptr;  // [count], pinned host: the rows on disk, ascending; or null
+  // [count], pinned host: the rows in the host tier that have kPrefetched, ascending; or null.
+  RowId* hinted_rows = nullptr;
   // Not 0: `leased` of the host slots that hold missing rows becomes this, so that none of them is
   // a victim.
   std::uint32_t host_lease = 0;
+  // Rows on the device with kPrefetched lose it, and count as used.
+  bool use_hints = false;
   LookupReport* report = nullptr;  // [1], pinned host; or null
 };
 
@@ -84,6 +95,11 @@ struct BindMissingArgs {
   RowId* bound_rows = nullptr;  // the row
   // Copies instead of moving: no table changes, `slots` stay as they are, and to[i] = missing[i].
   bool copy_only = false;
+  // The rows are brought ahead of their use: they get kPrefetched and this step_used, so that they
+  // are no victims up to that step while others are left. What a prefetch brought to the host tier
+  // is not used by that.
+  bool hint = false;
+  std::uint32_t step_used = 0;
 };
 
 struct MarkUsedArgs {
@@ -116,7 +132,7 @@ constexpr auto enum_names(ReplacementKind) {
 // when nothing else is left. Slots are unbound from their rows (which are on disk now, or untouched
 // if neither kDirty nor kOnDisk is set) and handed out as lists: first those worth less than the
 // last of them, then those worth as much, each in ascending order of slots. They do not become free
-// by that.
+// by that. Victims with kPrefetched are counted (prefetch_wasted).
 struct SelectVictimsArgs {
   ReplacementKind kind = ReplacementKind::kLru;
   std::int64_t wanted = 0;
@@ -155,6 +171,8 @@ struct DemoteVictimsArgs {
   // Lists for the transfers, [most] each; kNoSlot in both where nothing moves, and past the count.
   SlotId* from = nullptr;  // device slot
   SlotId* to = nullptr;    // host slot
+  // [1], device or pinned host: how many victims got a host slot; written where most > 0. Or null.
+  std::uint64_t* moved = nullptr;
 };
 
 // Puts rows on disk that were read into host slots (of take_slots) in the host tier.

@@ -141,7 +141,8 @@ struct CountHostRows {
   MNEME_HOST_DEVICE std::uint64_t operator()(std::int64_t i) const {
     const Location location = locations[args.rows[args.missing[i]]];
     if (place_of(location) != Place::kHost) return 0;
-    return kFirst + ((host.state[slot_of(location)] & kPrefetched) != 0 ? kSecond : 0);
+    const bool used = !args.hint && slot_updates::is_hinted(host, location);
+    return kFirst + (used ? kSecond : 0);
   }
 };
 
@@ -193,6 +194,10 @@ MNEME_HOST_DEVICE Violation bind_missing(const SlotTable& device, const SlotTabl
   }
   entry.row = row;
   entry.last_used = entry.inserted = args.use_counter;
+  if (args.hint) {
+    entry.state |= kPrefetched;
+    entry.step_used = args.step_used;
+  }
   const SlotId slot = free_slot(device, static_cast<std::uint32_t>(i));
   const Violation violation = bind(device, slot, entry);
   if (violation.kind != Violation::Kind::kNone) return violation;
@@ -256,9 +261,10 @@ MNEME_HOST_DEVICE Violation demote(const SlotTable& device, const SlotTable& hos
 }
 
 MNEME_HOST_DEVICE void finish_demote(const SlotTable& device, const SlotTable& host,
-                                     std::uint64_t kept) {
+                                     const DemoteVictimsArgs& args, std::uint64_t kept) {
   device.totals->dropped += seconds(kept);
-  advance(host, firsts(kept));
+  const std::uint32_t moved = advance(host, firsts(kept));
+  if (args.moved != nullptr) *args.moved = moved;
 }
 
 // ---- publish_rows ----

@@ -10,13 +10,35 @@
 
 namespace mneme::kernels::slot_updates {
 
+// How many rows a look-up is of, and whether they are looked up.
+MNEME_HOST_DEVICE std::uint64_t rows_there(const LookupSlotsArgs& args) {
+  return args.count_at != nullptr ? *args.count_at : static_cast<std::uint64_t>(args.count);
+}
+MNEME_HOST_DEVICE std::int64_t rows_to_look_up(const LookupSlotsArgs& args) {
+  const std::uint64_t there = rows_there(args);
+  return there <= static_cast<std::uint64_t>(args.count) ? static_cast<std::int64_t>(there) : 0;
+}
+
 // The device slot of the row at `location`, or kNoSlot. Where the row is in the host tier and
-// host_lease is not 0, its host slot is marked as leased.
-MNEME_HOST_DEVICE SlotId look_up(const SlotTable& host, std::uint32_t host_lease,
-                                 Location location) {
+// host_lease is not 0, its host slot is marked as leased. takes_hint: whether the row is on the
+// device for a prefetch, which is used now.
+MNEME_HOST_DEVICE SlotId look_up(const SlotTable& device, const SlotTable& host,
+                                 const LookupSlotsArgs& args, Location location, bool* takes_hint) {
   const Place place = place_of(location);
-  if (place == Place::kHost && host_lease != 0) host.leased[slot_of(location)] = host_lease;
-  return place == Place::kDevice ? slot_of(location) : kNoSlot;
+  const SlotId slot = slot_of(location);
+  *takes_hint = false;
+  if (place == Place::kHost && args.host_lease != 0) host.leased[slot] = args.host_lease;
+  if (place != Place::kDevice) return kNoSlot;
+  if (args.use_hints && (device.state[slot] & kPrefetched) != 0) {
+    device.state[slot] = static_cast<std::uint8_t>(device.state[slot] & ~kPrefetched);
+    *takes_hint = true;
+  }
+  return slot;
+}
+
+// Whether a prefetch has brought the row at `location` to the host tier, and nothing used it yet.
+MNEME_HOST_DEVICE bool is_hinted(const SlotTable& host, Location location) {
+  return place_of(location) == Place::kHost && (host.state[slot_of(location)] & kPrefetched) != 0;
 }
 
 MNEME_HOST_DEVICE SlotTableState totals_of(const SlotTable& table) {

@@ -1,5 +1,7 @@
 // Operations of the step plan on the CPU backend that leave rows where they are: look up, mark,
 // save, list, locate. Rows move in slot_moves.cpp, replacement is in select_victims.cpp.
+#include <atomic>
+
 #include "io/check.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/parallel.h"
@@ -25,13 +27,14 @@ struct IsIn {
   bool operator()(std::uint32_t i) const { return place_of(found[i]) == place; }
 };
 
-// Lists the missing rows by tier. found: where each row is.
-LookupReport list_missing(const LookupSlotsArgs& args, const Location* found, Scratch& scratch) {
+// Lists the missing rows by tier. found: where each of the `count` rows is.
+LookupReport list_missing(const SlotTable& host, const LookupSlotsArgs& args, std::int64_t count,
+                          const Location* found, Scratch& scratch) {
   std::uint32_t* missing =
       args.missing != nullptr ? args.missing : scratch.take<std::uint32_t>(args.count);
   std::int64_t listed = 0;
   const auto list = [&](Place place) {
-    const std::int64_t more = select_indices(args.count, missing + listed, IsIn{found, place});
+    const std::int64_t more = select_indices(count, missing + listed, IsIn{found, place});
     listed += more;
     return static_cast<std::uint64_t>(more);
   };
@@ -44,21 +47,34 @@ LookupReport list_missing(const LookupSlotsArgs& args, const Location* found, Sc
     for_each_entry(static_cast<std::int64_t>(report.on_disk),
                    [=](std::int64_t i) { args.disk_rows[i] = args.rows[on_disk[i]]; });
   }
+  if (args.hinted_rows != nullptr) {
+    for (std::uint64_t i = 0; i < report.in_host; ++i) {
+      if (!slot_updates::is_hinted(host, found[missing[i]])) continue;
+      args.hinted_rows[report.hinted++] = args.rows[missing[i]];
+    }
+  }
   return report;
 }
 
 void lookup(const SlotTable& device, const SlotTable& host, const LookupSlotsArgs& args,
             Scratch& scratch) {
+  const std::int64_t count = slot_updates::rows_to_look_up(args);
   auto* found = scratch.take<Location>(args.count);
-  for_each_entry(args.count, [=](std::int64_t i) {
+  std::atomic<std::uint64_t> hints_used = 0;
+  for_each_entry(count, [&](std::int64_t i) {
     found[i] = device.locations[args.rows[i]];
-    args.slots[i] = slot_updates::look_up(host, args.host_lease, found[i]);
+    bool takes_hint = false;
+    args.slots[i] = slot_updates::look_up(device, host, args, found[i], &takes_hint);
+    if (takes_hint) hints_used.fetch_add(1, std::memory_order_relaxed);
   });
+  device.totals->prefetch_used += hints_used;
   LookupReport report;
-  if (args.missing != nullptr || args.disk_rows != nullptr || args.report != nullptr) {
-    report = list_missing(args, found, scratch);
+  if (args.missing != nullptr || args.disk_rows != nullptr || args.hinted_rows != nullptr ||
+      args.report != nullptr) {
+    report = list_missing(host, args, count, found, scratch);
   }
   if (args.report == nullptr) return;
+  report.count = slot_updates::rows_there(args);
   report.device = slot_updates::totals_of(device);
   report.host = slot_updates::totals_of(host);
   *args.report = report;

@@ -132,6 +132,7 @@ void select(const SlotTable& table, const SelectVictimsArgs& args, Scratch& scra
   select_indices(count, equal, Equal{scores, threshold.score});
   std::memcpy(chosen + below, equal, static_cast<std::size_t>(threshold.equal) * 4);
 
+  std::uint64_t wasted = 0;
   for (std::int64_t i = 0; i < wanted; ++i) {
     const SlotId slot = candidates[chosen[i]];
     const RowId row = table.row_of_slot[slot];
@@ -141,8 +142,10 @@ void select(const SlotTable& table, const SelectVictimsArgs& args, Scratch& scra
     if (args.last_used != nullptr) args.last_used[i] = table.last_used[slot];
     if (args.frequency != nullptr) args.frequency[i] = table.frequency[slot];
     if (args.uses != nullptr) args.uses[i] = table.uses[slot];
+    wasted += (table.state[slot] & kPrefetched) != 0 ? 1 : 0;
     slot_updates::unbind(table, row, slot, table.state[slot]);
   }
+  table.totals->prefetch_wasted += wasted;
   *args.count = static_cast<std::uint64_t>(wanted);
   if (has_hand) move_hand(table, args, candidates, scores, count, threshold.score);
 }

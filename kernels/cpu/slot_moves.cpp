@@ -46,7 +46,7 @@ void demote(const SlotTable& device, const SlotTable& host, const DemoteVictimsA
   algorithms::running_sums_of(kPolicy, slot_moves::CountVictims{args}, kept, args.most);
   for_each_move(args.most,
                 [=](std::int64_t i) { return slot_moves::demote(device, host, args, kept, i); });
-  slot_moves::finish_demote(device, host, kept[args.most - 1]);
+  slot_moves::finish_demote(device, host, args, kept[args.most - 1]);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 // Rows move in slot_moves.cu, replacement is in select_victims.cu.
 #include <algorithm>
 
+#include "kernels/cuda/count_one.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/take_indices.h"
 #include "kernels/slot_updates.h"
@@ -32,14 +33,21 @@ __global__ void reset_kernel(SlotTable table) {
 
 // ---- lookup_slots ----
 
-// found: where each row is. Reading it once costs a sector for each row, so it is kept.
+// found: where each row is. Reading it once costs a sector for each row, so it is kept. Beyond the
+// rows there it says what is never missing.
 __global__ void lookup_kernel(SlotTable device, SlotTable host, LookupSlotsArgs args,
                               Location* found) {
   const std::int64_t i = thread_index();
   if (i >= args.count) return;
+  if (i >= slot_updates::rows_to_look_up(args)) {
+    found[i] = location_of(Place::kDevice);
+    return;
+  }
   const Location location = device.locations[args.rows[i]];
   found[i] = location;
-  args.slots[i] = slot_updates::look_up(host, args.host_lease, location);
+  bool takes_hint = false;
+  args.slots[i] = slot_updates::look_up(device, host, args, location, &takes_hint);
+  if (takes_hint) count_one(&device.totals->prefetch_used);
 }
 
 // The classes of missing rows, in the order of the list.
@@ -87,10 +95,37 @@ __global__ void list_disk_rows_kernel(const std::uint32_t* missing, const Missin
   }
 }
 
-// counts: null for none.
-__global__ void report_kernel(SlotTable device, SlotTable host, const MissingCounts* counts,
-                              LookupReport* out) {
+// Rows that a prefetch has brought to the host tier.
+struct ChooseHinted {
+  static constexpr int kClasses = 1;
+  SlotTable host;
+  const Location* found;
+  __device__ void load() {}
+  __device__ int operator()(std::int64_t i) const {
+    return slot_updates::is_hinted(host, found[i]) ? 0 : kNone;
+  }
+};
+struct TakeHinted {
+  const RowId* rows;
+  RowId* hinted_rows;
+  __device__ void load() {}
+  __device__ void operator()(std::int64_t i, int, std::uint32_t rank) const {
+    hinted_rows[rank] = rows[i];
+  }
+};
+
+// What a look-up has counted; null for none.
+struct LookupCounts {
+  const MissingCounts* missing = nullptr;
+  const ClassCounts<1>* hinted = nullptr;
+};
+
+__global__ void report_kernel(SlotTable device, SlotTable host, LookupSlotsArgs args,
+                              LookupCounts found) {
   LookupReport report;
+  report.count = slot_updates::rows_there(args);
+  if (found.hinted != nullptr) report.hinted = found.hinted->of[0];
+  const MissingCounts* const counts = found.missing;
   if (counts != nullptr) {
     report.in_host = counts->of[kInHost];
     report.untouched = counts->of[kUntouched];
@@ -98,7 +133,7 @@ __global__ void report_kernel(SlotTable device, SlotTable host, const MissingCou
   }
   report.device = slot_updates::totals_of(device);
   report.host = slot_updates::totals_of(host);
-  *out = report;
+  *args.report = report;
 }
 
 // Counts and lists the missing rows as far as that is wanted.
@@ -117,6 +152,15 @@ const MissingCounts* list_missing(Operation& operation, const LookupSlotsArgs& a
     operation.launch({std::min(blocks_for(args.count, kThreads), kListBlocks), kThreads},
                      list_disk_rows_kernel, missing, counts.all, args.rows, args.disk_rows);
   }
+  return counts.all;
+}
+
+const ClassCounts<1>* list_hinted(Operation& operation, const SlotTable& host,
+                                  const LookupSlotsArgs& args, const Location* found) {
+  if (args.hinted_rows == nullptr) return nullptr;
+  const ChooseHinted choose{host, found};
+  const auto counts = count_indices(operation, args.count, choose);
+  take_indices(operation, counts, choose, TakeHinted{args.rows, args.hinted_rows});
   return counts.all;
 }
 
@@ -181,14 +225,15 @@ void CudaBackend::lookup_slots(Stream& stream, const SlotTable& device, const Sl
   CHECK(slot_updates::are_tiers(device, host));
   CHECK(args.count >= 0 && (args.count == 0 || (args.rows != nullptr && args.slots != nullptr)));
   Operation operation(stream, "lookup_slots");
-  const MissingCounts* counts = nullptr;
+  LookupCounts counts;
   if (args.count > 0) {
     auto* found = operation.take<Location>(args.count);
     operation.launch(one_thread_each(args.count), lookup_kernel, device, host, args, found);
-    counts = list_missing(operation, args, found);
+    counts.missing = list_missing(operation, args, found);
+    counts.hinted = list_hinted(operation, host, args, found);
   }
   if (args.report == nullptr) return;
-  operation.launch({1, 1}, report_kernel, device, host, counts, args.report);
+  operation.launch({1, 1}, report_kernel, device, host, args, counts);
 }
 
 void CudaBackend::mark_used(Stream& stream, const SlotTable& table, const MarkUsedArgs& args) {

@@ -2,6 +2,7 @@
 // bookkeeping of the hand for clock and sieve.
 #include <algorithm>
 
+#include "kernels/cuda/count_one.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/radix_select.h"
 #include "kernels/slot_scores.h"
@@ -92,6 +93,7 @@ __global__ void unbind_kernel(SlotTable table, SelectVictimsArgs args,
   if (args.frequency != nullptr) args.frequency[i] = table.frequency[slot];
   if (args.uses != nullptr) args.uses[i] = table.uses[slot];
   slot_updates::unbind(table, row, slot, state);
+  if ((state & kPrefetched) != 0) count_one(&table.totals->prefetch_wasted);
 }
 
 // Finds the place nearest behind the last victim.

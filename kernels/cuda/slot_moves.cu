@@ -48,8 +48,9 @@ __global__ void demote_kernel(SlotTable device, SlotTable host, DemoteVictimsArg
   if (i < args.most) report(problem, slot_moves::demote(device, host, args, kept, i));
 }
 
-__global__ void finish_demote_kernel(SlotTable device, SlotTable host, const std::uint64_t* kept) {
-  slot_moves::finish_demote(device, host, *kept);
+__global__ void finish_demote_kernel(SlotTable device, SlotTable host, DemoteVictimsArgs args,
+                                     const std::uint64_t* kept) {
+  slot_moves::finish_demote(device, host, args, *kept);
 }
 
 __global__ void release_kernel(SlotTable table, const SlotId* slots, const std::uint64_t* count,
@@ -119,7 +120,7 @@ void CudaBackend::demote_victims(Stream& stream, const SlotTable& device, const 
   const std::uint64_t* const kept = sums_of(operation, slot_moves::CountVictims{args}, args.most);
   operation.launch(one_thread_each(args.most), demote_kernel, device, host, args, kept,
                    operation.report());
-  operation.launch({1, 1}, finish_demote_kernel, device, host, kept + args.most - 1);
+  operation.launch({1, 1}, finish_demote_kernel, device, host, args, kept + args.most - 1);
 }
 
 void CudaBackend::release_slots(Stream& stream, const SlotTable& table, const SlotId* slots,

@@ -41,6 +41,89 @@ TEST_P(LookUp, SplitsRowsByTier) {
   EXPECT_EQ(tiers.host().leased[0], 7u);
 }
 
+TEST_P(LookUp, OfAsManyRowsAsTheDeviceSays) {
+  kernels::Backend& backend = shared_backend(GetParam());
+  TestTiers tiers(backend, 10000, 8, 4);
+  tiers.place_on_disk({2, 6});
+  tiers.bring({3}, 1);
+  constexpr std::int64_t kMost = 3000;
+  std::vector<RowId> ids(kMost);
+  std::iota(ids.begin(), ids.end(), 1u);
+  const Pinned<RowId> rows(backend, ids), disk_rows(backend, kMost, 99u);
+  const Pinned<SlotId> slots(backend, kMost, 77u);
+  const Pinned<std::uint32_t> missing(backend, kMost, 55u);
+  const Pinned<std::uint64_t> count(backend, 1);
+  const Pinned<kernels::LookupReport> report(backend, 1);
+  const kernels::LookupSlotsArgs args{.rows = rows.data(),
+                                      .count = kMost,
+                                      .count_at = count.data(),
+                                      .slots = slots.data(),
+                                      .missing = missing.data(),
+                                      .disk_rows = disk_rows.data(),
+                                      .report = report.data()};
+  const auto look_up = [&](std::uint64_t there) {
+    count[0] = there;
+    backend.lookup_slots(tiers.stream(), tiers.device(), tiers.host(), args);
+    tiers.stream().synchronize();
+    EXPECT_EQ(report[0].count, there);
+  };
+  look_up(4);
+  EXPECT_EQ(report[0].untouched, 2u);
+  EXPECT_EQ(report[0].on_disk, 1u);
+  EXPECT_EQ(first_of(missing, 3), (std::vector<std::uint32_t>{0, 3, 1}));
+  EXPECT_EQ(disk_rows[0], 2u);
+  EXPECT_EQ(first_of(slots, 4), (std::vector<SlotId>{kNoSlot, kNoSlot, 0, kNoSlot}));
+  EXPECT_EQ(slots[4], 77u) << "beyond the rows nothing is written";
+  EXPECT_EQ(missing[3], 55u);
+  EXPECT_EQ(disk_rows[1], 99u);
+  look_up(0);
+  EXPECT_EQ(report[0].untouched + report[0].on_disk + report[0].in_host, 0u);
+  look_up(kMost);
+  EXPECT_EQ(report[0].untouched, kMost - 3u);
+  slots[0] = 77;
+  look_up(kMost + 1);
+  EXPECT_EQ(report[0].untouched + report[0].on_disk + report[0].in_host, 0u) << "too many";
+  EXPECT_EQ(slots[0], 77u);
+}
+
+TEST_P(LookUp, ListsRowsThatAHintBroughtAndUsesThoseOnTheDevice) {
+  kernels::Backend& backend = shared_backend(GetParam());
+  TestTiers tiers(backend, 1000, 8, 8);
+  tiers.place_on_disk({5, 9, 700, 800});
+  tiers.publish({700, 5, 9}, tiers.take(tiers.host(), 3), 1, 0);
+  tiers.bring({9, 20}, 1);  // uses one
+  const auto hinted = tiers.lookup({700});
+  tiers.bind({700}, hinted.slots, hinted.missing, {.use_counter = 2, .hint = true, .step_used = 6});
+  EXPECT_EQ(tiers.host().totals->prefetch_used, 1u) << "a hint is no use";
+  const SlotId slot = kernels::slot_of(tiers.locate({700})[0]);
+  EXPECT_EQ(tiers.device().state[slot], kernels::kOnDisk | kernels::kPrefetched);
+  EXPECT_EQ(tiers.device().step_used[slot], 6u);
+
+  const std::vector<RowId> wanted = {4, 5, 9, 20, 700, 800};
+  const Pinned<RowId> rows(backend, wanted), listed(backend, 6);
+  const Pinned<SlotId> slots(backend, 6);
+  const Pinned<kernels::LookupReport> report(backend, 1);
+  kernels::LookupSlotsArgs args{.rows = rows.data(),
+                                .count = 6,
+                                .slots = slots.data(),
+                                .hinted_rows = listed.data(),
+                                .report = report.data()};
+  const auto look_up = [&] {
+    backend.lookup_slots(tiers.stream(), tiers.device(), tiers.host(), args);
+    tiers.stream().synchronize();
+  };
+  look_up();
+  EXPECT_EQ(report[0].hinted, 1u);
+  EXPECT_EQ(listed[0], 5u);
+  EXPECT_EQ(report[0].device.prefetch_used, 0u);
+  args.use_hints = true;
+  look_up();
+  EXPECT_EQ(report[0].device.prefetch_used, 1u);
+  EXPECT_EQ(tiers.device().state[slot], kernels::kOnDisk);
+  look_up();
+  EXPECT_EQ(report[0].device.prefetch_used, 1u) << "used once";
+}
+
 TEST_P(LookUp, OfNothingIsAReport) {
   kernels::Backend& backend = shared_backend(GetParam());
   TestTiers tiers(backend, 10, 3, 0);

@@ -100,6 +100,7 @@ TEST_P(SlotMoves, DemotedVictimsKeepTheirDataAndCleanOnesAreDropped) {
   const auto demoted = tiers.demote(victims, 6, 2);
   EXPECT_EQ(demoted.from, (std::vector<SlotId>{0, kNoSlot, kNoSlot, 3, kNoSlot, kNoSlot}));
   EXPECT_EQ(demoted.to, (std::vector<SlotId>{0, kNoSlot, kNoSlot, 1, kNoSlot, kNoSlot}));
+  EXPECT_EQ(demoted.moved, 2u);
   const kernels::SlotTable& host = tiers.host();
   EXPECT_EQ(tiers.locate({1, 5}), (std::vector<kernels::Location>{location_of(Place::kHost, 0),
                                                                   location_of(Place::kHost, 1)}));

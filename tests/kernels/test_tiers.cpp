@@ -13,11 +13,6 @@ std::int64_t length(const std::vector<T>& list) {
   return static_cast<std::int64_t>(list.size());
 }
 
-template <typename T>
-std::vector<T> first_of(const Pinned<T>& list, std::uint64_t count) {
-  return {list.data(), list.data() + count};
-}
-
 }  // namespace
 
 TestTier::TestTier(kernels::Backend& backend, kernels::Location* locations, kernels::Place place,
@@ -174,6 +169,7 @@ TestTiers::Demoted TestTiers::demote(const Victims& victims, std::uint32_t use_c
   const Pinned<float> uses(backend_, padded(victims.uses, 12345.0f));
   const Pinned<std::uint64_t> count(backend_, 1, victims.slots.size());
   const Pinned<SlotId> from(backend_, most), to(backend_, most);
+  const Pinned<std::uint64_t> moved(backend_, 1);
   backend_.demote_victims(*stream_, device(), host(),
                           {.slots = slots.data(),
                            .rows = rows.data(),
@@ -185,9 +181,10 @@ TestTiers::Demoted TestTiers::demote(const Victims& victims, std::uint32_t use_c
                            .most = most,
                            .use_counter = use_counter,
                            .from = from.data(),
-                           .to = to.data()});
+                           .to = to.data(),
+                           .moved = moved.data()});
   stream_->synchronize();
-  return {from.values(), to.values()};
+  return {from.values(), to.values(), moved[0]};
 }
 
 void TestTiers::release(const SlotTable& table, const std::vector<SlotId>& slots,

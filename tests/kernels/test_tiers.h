@@ -11,6 +11,12 @@
 
 namespace mneme::testing {
 
+// The first entries of a list.
+template <typename T>
+std::vector<T> first_of(const Pinned<T>& list, std::uint64_t count) {
+  return {list.data(), list.data() + count};
+}
+
 // The arrays that a slot table may be without.
 struct OptionalArrays {
   bool inserted = true;
@@ -88,6 +94,7 @@ class TestTiers {
                  std::uint32_t* hand = nullptr);
   struct Demoted {
     std::vector<kernels::SlotId> from, to;
+    std::uint64_t moved = 0;
   };
   // The lists are `padding` longer than the victims.
   Demoted demote(const Victims& victims, std::uint32_t use_counter, std::int64_t padding = 0);

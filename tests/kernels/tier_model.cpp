@@ -160,6 +160,7 @@ TestTiers::Victims TierModel::select(Place place, const kernels::SelectVictimsAr
   TestTiers::Victims victims;
   for (const auto& [worth, slot] : all) {
     const Entry entry = tier(place).entries.at(slot);
+    if ((entry.state & kPrefetched) != 0) ++tier(place).prefetch_wasted;
     victims.slots.push_back(slot);
     victims.rows.push_back(entry.row);
     victims.state.push_back(entry.state);
@@ -241,6 +242,7 @@ void expect_equal(const TestTier& tier, const TierModel::Tier& model) {
   EXPECT_EQ(tier.free_queue(), std::vector<SlotId>(model.free.begin(), model.free.end()));
   EXPECT_EQ(table.totals->dropped, model.dropped);
   EXPECT_EQ(table.totals->prefetch_used, model.prefetch_used);
+  EXPECT_EQ(table.totals->prefetch_wasted, model.prefetch_wasted);
   for (SlotId slot = 0; slot < table.slots; ++slot) {
     SCOPED_TRACE(slot);
     const auto entry = model.entries.find(slot);

@@ -21,7 +21,7 @@ class TierModel {
   struct Tier {
     std::map<kernels::SlotId, Entry> entries;
     std::deque<kernels::SlotId> free;
-    std::uint64_t dropped = 0, prefetch_used = 0;
+    std::uint64_t dropped = 0, prefetch_used = 0, prefetch_wasted = 0;
   };
 
   TierModel(std::uint32_t rows, std::uint32_t device_slots, std::uint32_t host_slots);
