@@ -49,7 +49,7 @@ void require(const io::Disk& disk, const std::string& path) {
   if (!disk.exists(path)) io::fail("{}: is missing; {}", path, io::kOlderCheckpoint);
 }
 
-RowPlaces row_places(const offload::TieredStore& store) {
+RowPlaces row_places(offload::TieredStore& store) {
   const offload::TierUse use = store.tier_use();
   const std::uint64_t touched = std::min(use.touched_rows, use.table_rows);
   const std::uint64_t in_memory = use.device_rows + use.host_rows;
@@ -190,7 +190,7 @@ void Checkpointer::load_dense(const CheckpointEntry& entry) {
              });
 }
 
-void Checkpointer::save(std::uint64_t step, const RunRecord& run, const MetricsMark& metrics) {
+void Checkpointer::save(std::uint64_t step, const RunRecord& run, const MarkMetrics& metrics) {
   if (!failure_.empty()) {
     io::fail("an earlier checkpoint failed ({}); resume from the last one", failure_);
   }
@@ -204,11 +204,10 @@ void Checkpointer::save(std::uint64_t step, const RunRecord& run, const MetricsM
 }
 
 void Checkpointer::write_checkpoint(std::uint64_t step, const RunRecord& run,
-                                    const MetricsMark& metrics) {
+                                    const MarkMetrics& metrics) {
   disk_.make_directories(directory_);
   CheckpointEntry entry;
   entry.step = step;
-  entry.metrics = metrics;
   // What an interrupted save left behind goes first: it may be what fills the disk.
   remove_unnamed_files();
   for (std::uint32_t table = 0; table < stores_.size(); ++table) {
@@ -221,6 +220,7 @@ void Checkpointer::write_checkpoint(std::uint64_t step, const RunRecord& run,
     disk_.make_directories(rows);
     disk_.sync_directory(rows);
   }
+  entry.metrics = metrics();
   disk_.sync_directory(options_.run_directory);
 
   Manifest next = {run, kept_};

@@ -29,6 +29,9 @@ struct CheckpointOptions {
   std::uint64_t run_id = 0;  // in the metadata of dense files
 };
 
+// Makes the metrics durable and says what a manifest has to know of them.
+using MarkMetrics = std::function<MetricsMark()>;
+
 class Checkpointer {
  public:
   // All referents must outlive the object.
@@ -40,12 +43,14 @@ class Checkpointer {
   // damaged is dropped with a warning, at the next save. Newer ones are dropped then, too; until
   // then they stay as they are. Throws Error naming the file.
   CheckpointEntry load(const Manifest& manifest, std::optional<std::uint64_t> step = {});
-  // Makes the state after `step` durable, then drops what `keep` no longer covers. After a failure
-  // every later call fails: the run goes on by loading the last checkpoint.
-  void save(std::uint64_t step, const RunRecord& run, const MetricsMark& metrics);
+  // Makes the state after `step` durable, then drops what `keep` no longer covers. `metrics` is
+  // called when everything but the manifest is written: what the checkpoint has moved by then can
+  // be in a line of its own step. After a failure every later call fails: the run goes on by
+  // loading the last checkpoint.
+  void save(std::uint64_t step, const RunRecord& run, const MarkMetrics& metrics);
 
  private:
-  void write_checkpoint(std::uint64_t step, const RunRecord& run, const MetricsMark& metrics);
+  void write_checkpoint(std::uint64_t step, const RunRecord& run, const MarkMetrics& metrics);
   void restore_rows(std::uint32_t table, const CheckpointEntry& current);
   std::string unused_name(std::string name) const;
   bool is_named(const std::string& name) const;

@@ -53,7 +53,7 @@ void check_model(const ModelConfig& model, const KeyPlaces& places) {
 
 void check_device_tier(const Config& config, const KeyPlaces& places) {
   const std::uint64_t bytes = config.tiers.store.device_bytes;
-  const std::uint64_t least = offload::TieredStore::minimum_device_bytes(
+  const std::uint64_t least = offload::minimum_device_bytes(
       memory::record_layout(config.memory.optimizer.kind, config.value_width(),
                             config.memory.value_type, config.memory.moment_type));
   if (bytes == 0) {

@@ -29,7 +29,7 @@ void scale_model(ModelConfig& model, std::int64_t scale) {
 void scale_tiers(Config& config, std::uint64_t scale) {
   const std::uint64_t volume = scale * scale * scale;
   offload::TierOptions& store = config.tiers.store;
-  const std::uint64_t least = offload::TieredStore::minimum_device_bytes(
+  const std::uint64_t least = offload::minimum_device_bytes(
       memory::record_layout(config.memory.optimizer.kind, config.value_width(),
                             config.memory.value_type, config.memory.moment_type));
   store.device_bytes = std::max(least, store.device_bytes / volume);

@@ -50,6 +50,11 @@ memory::MemoryLayerParameters bind(const Parameters& parameters, ParameterBuffer
   return bound;
 }
 
+memory::MemoryLayerOptions of_block(memory::MemoryLayerOptions options, std::int64_t block) {
+  options.layer = static_cast<std::int32_t>(block);
+  return options;
+}
+
 }  // namespace
 
 std::vector<ParameterDeclaration> declare_memory_parameters(
@@ -93,14 +98,14 @@ std::vector<ParameterDeclaration> declare_memory_parameters(
 }
 
 MemoryPart::MemoryPart(kernels::Backend& backend, const ModelOptions& options,
-                       const Parameters& parameters, memory::ValueTable& table,
+                       const Parameters& parameters, memory::ValueTable& table, std::int64_t block,
                        const std::string& prefix)
     : backend_(backend),
       tokens_(options.tokens()),
       width_(options.width),
       parameters_(bind(parameters, ParameterBuffer::kValues, prefix)),
       gradients_(bind(parameters, ParameterBuffer::kGradients, prefix)),
-      layer_(backend, table, options.memory) {}
+      layer_(backend, table, of_block(options.memory, block)) {}
 
 std::size_t MemoryPart::scratch_bytes() const {
   return ScratchPieces::bytes(tokens_ * width_, kernels::FloatType::kF32);

@@ -11,9 +11,10 @@ namespace mneme::engine {
 
 class MemoryPart : public BlockPart {
  public:
-  // prefix: "layers.N.memory"; parameters prefix + ".keys" and so on. table must outlive the part.
+  // block: the part's block, N; prefix: "layers.N.memory"; parameters prefix + ".keys" and so on.
+  // table must outlive the part.
   MemoryPart(kernels::Backend& backend, const ModelOptions& options, const Parameters& parameters,
-             memory::ValueTable& table, const std::string& prefix);
+             memory::ValueTable& table, std::int64_t block, const std::string& prefix);
 
   const memory::MemoryLayer& layer() const { return layer_; }
 

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "io/checksum.h"
+#include "io/enum_names.h"
 #include "io/error.h"
 #include "io/log.h"
 
@@ -15,53 +16,42 @@ namespace {
 
 using OrderedJson = nlohmann::ordered_json;
 
-OrderedJson tier(const offload::TierTraffic& traffic) {
-  return {{"rows_read", traffic.rows_read},
-          {"bytes_read", traffic.bytes_read},
-          {"rows_written", traffic.rows_written},
-          {"bytes_written", traffic.bytes_written}};
-}
-
 OrderedJson times(const StepTimes& times) {
-  return {{"step", times.step_ms},
-          {"data", times.data_ms},
-          {"forward", times.forward_ms},
-          {"backward", times.backward_ms},
-          {"update", times.update_ms},
-          {"acquire_stall", times.acquire_stall_ms},
-          {"write_back_wait", times.write_back_wait_ms}};
+  return {{"step", times.step_ms},       {"data", times.data_ms},
+          {"forward", times.forward_ms}, {"backward", times.backward_ms},
+          {"update", times.update_ms},   {"evaluation", times.evaluation_ms},
+          {"sample", times.sample_ms},   {"checkpoint", times.checkpoint_ms}};
 }
 
-// Rows that came into the device tier more than once in the step.
-std::uint64_t fetched_again(const StepMetrics& metrics) {
-  const auto distinct = static_cast<std::uint64_t>(metrics.distinct_rows);
-  return metrics.rows.rows_fetched() - std::min(metrics.rows.rows_fetched(), distinct);
+// The fields of an entry under their names, those of zero left out unless asked for.
+OrderedJson entry_json(const offload::Entry& entry, bool with_zeros) {
+  OrderedJson object = OrderedJson::object();
+  for (const offload::FieldInfo& info : offload::kFields) {
+    if (entry[info.field] == 0 && !with_zeros) continue;
+    std::string pointer(1, '/');
+    pointer += info.name;
+    std::replace(pointer.begin(), pointer.end(), '.', '/');
+    object[OrderedJson::json_pointer(pointer)] = entry[info.field];
+  }
+  return object;
+}
+
+OrderedJson books_json(const offload::Books& books) {
+  OrderedJson accounts = OrderedJson::array();
+  for (const auto& [account, entry] : books.entries()) {
+    OrderedJson object = {{"cause", io::name_of(account.cause)}, {"layer", nullptr}};
+    if (account.layer != offload::kNoLayer) object["layer"] = account.layer;
+    object.update(entry_json(entry, false));
+    accounts.push_back(std::move(object));
+  }
+  return {{"total", entry_json(books.total(), true)}, {"accounts", std::move(accounts)}};
 }
 
 OrderedJson rows(const StepMetrics& metrics) {
-  const offload::StepCounters& rows = metrics.rows;
-  return {{"leases", rows.leases},
-          {"leased", rows.rows_leased},
-          {"fetched_again", fetched_again(metrics)},
-          {"generated", rows.rows_generated},
-          {"misses_cold", rows.misses_cold},
-          {"misses_capacity", rows.misses_capacity},
-          {"clean_dropped", rows.clean_dropped},
-          {"evicted_from_device", rows.evicted_from_device},
-          {"evicted_from_host", rows.evicted_from_host}};
-}
-
-OrderedJson stall(const offload::StepCounters& rows) {
-  return {{"plan", rows.stall_plan_us},
-          {"host", rows.stall_host_us},
-          {"disk", rows.stall_disk_us},
-          {"write_back", rows.stall_write_back_us}};
-}
-
-OrderedJson prefetch(const offload::StepCounters& rows) {
-  return {{"rows", rows.prefetched},        {"used", rows.prefetch_used},
-          {"late", rows.prefetch_late},     {"wasted", rows.prefetch_wasted},
-          {"bytes", rows.prefetched_bytes}, {"wasted_bytes", rows.prefetch_wasted_bytes}};
+  const offload::Entry training = metrics.books.total(offload::Cause::kTraining);
+  return {{"distinct", metrics.distinct_rows},
+          {"fetched", training.rows_fetched()},
+          {"fetched_share", metrics.fetched_share()}};
 }
 
 // True when the line is whole and belongs to a step that is kept.
@@ -101,8 +91,13 @@ MetricsState compare(std::string_view text, const MetricsMark& mark) {
 
 }  // namespace
 
+double StepMetrics::fetched_share() const {
+  if (distinct_rows == 0) return 0;
+  const std::uint64_t fetched = books.total(offload::Cause::kTraining).rows_fetched();
+  return static_cast<double>(fetched) / static_cast<double>(distinct_rows);
+}
+
 std::string metrics_line(const StepMetrics& metrics) {
-  const offload::StepCounters& counters = metrics.rows;
   OrderedJson line = {
       {"step", metrics.step},
       {"loss", metrics.loss},
@@ -110,17 +105,10 @@ std::string metrics_line(const StepMetrics& metrics) {
       {"value_learning_rate", metrics.value_learning_rate},
       {"tokens_per_s", metrics.tokens_per_s},
       {"time_ms", times(metrics.times)},
-      {"distinct_rows", metrics.distinct_rows},
       {"gradient_norm",
        {{"dense", metrics.dense_gradient_norm}, {"rows", metrics.row_gradient_norm}}},
-      {"tiers",
-       {{"device", tier(counters.device)},
-        {"host", tier(counters.host)},
-        {"disk", tier(counters.disk)}}},
-      {"stall_us", stall(counters)},
       {"rows", rows(metrics)},
-      {"prefetch", prefetch(counters)},
-      {"io_retries", counters.io_retries}};
+      {"books", books_json(metrics.books)}};
   if (metrics.validation_loss) line["validation_loss"] = *metrics.validation_loss;
   return line.dump();
 }

@@ -9,20 +9,22 @@
 
 #include "engine/manifest.h"
 #include "io/disk.h"
-#include "offload/counters.h"
+#include "offload/ledger/books.h"
 
 namespace mneme::engine {
 
-// Where the time of a step went, in milliseconds. acquire_stall and write_back_wait are the host's
-// own waits for rows, by its clock (offload/counters.h), within forward, backward and update.
+// Where the time went since the line before, in milliseconds. Forward, backward and update are the
+// stream's own: from the work before them to their last work, stalls included (books: stall). The
+// others are the host's. step is the step alone, without what came behind it.
 struct StepTimes {
   double step_ms = 0;
   double data_ms = 0;
   double forward_ms = 0;
   double backward_ms = 0;
   double update_ms = 0;
-  double acquire_stall_ms = 0;
-  double write_back_wait_ms = 0;
+  double evaluation_ms = 0;
+  double sample_ms = 0;
+  double checkpoint_ms = 0;
 };
 
 struct StepMetrics {
@@ -30,13 +32,17 @@ struct StepMetrics {
   double loss = 0;         // mean over the step's tokens, nats
   double learning_rate = 0;
   double value_learning_rate = 0;
-  double tokens_per_s = 0;
+  double tokens_per_s = 0;  // of the step alone
   StepTimes times;
   std::int64_t distinct_rows = 0;
   double dense_gradient_norm = 0;  // before clipping
   double row_gradient_norm = 0;    // before clipping
-  offload::StepCounters rows;      // of this step
+  offload::Books books;            // since the line before: docs/metrics.md
   std::optional<double> validation_loss;
+
+  // Rows that came into device memory for training, each as often as it came, as a share of the
+  // step's distinct rows; 0 without rows.
+  double fetched_share() const;
 };
 
 // One line of metrics.jsonl, without the line's end. Numbers that are not finite become null.
@@ -70,6 +76,8 @@ class MetricsWriter {
   // Makes every line durable; the mark of them all. A line that could not be written is tried once
   // more, and left out with a warning where that fails, too: the step itself can still be saved.
   MetricsMark sync();
+  // Whether the last write() failed, and sync() has a line to try again.
+  bool has_unwritten_line() const { return !unwritten_.empty(); }
 
  private:
   void write_once_more(const std::string& line);

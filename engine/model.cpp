@@ -120,7 +120,7 @@ class Model::Implementation {
           std::make_unique<Attention>(backend_, options_, parameters_, prefix + ".attention"));
       if (options_.is_memory_block(block)) {
         add(prefix + ".ffn_norm.weight",
-            std::make_unique<MemoryPart>(backend_, options_, parameters_, *table,
+            std::make_unique<MemoryPart>(backend_, options_, parameters_, *table, block,
                                          prefix + ".memory"));
       } else {
         add(prefix + ".ffn_norm.weight",

@@ -6,8 +6,6 @@
 #include "engine/model_options.h"
 #include "engine/parameters.h"
 #include "engine/run_options.h"
-#include "offload/device_tier.h"
-#include "offload/use_counts.h"
 
 namespace mneme::engine {
 namespace {
@@ -45,20 +43,18 @@ void add_products(ModelCosts& costs, const ParameterDeclaration& parameter, bool
 TableCosts table_costs(const Config& config) {
   const memory::ValueTableOptions options = value_table_options(config, 0);
   const offload::StoreOptions store = memory::store_options(options);
-  const bool keeps_uses =
-      offload::use_counts(store.tiers.device_policy, store.tiers.host_policy).keeps_uses;
   TableCosts table;
   table.rows = options.rows;
   table.width = options.width;
   table.parameters = table.rows * static_cast<std::uint64_t>(table.width);
   table.record_bytes = store.layout.record_bytes();
   table.bytes = table.rows * table.record_bytes;
-  table.device_slot_bytes = offload::DeviceTier::slot_bytes(store.layout, keeps_uses);
+  table.device_slot_bytes = offload::device_slot_bytes(store);
   table.lookups_per_token =
       config.memory.blocks.size() * static_cast<std::uint64_t>(options.lookups_per_token);
   table.gather_bytes_per_token = table.lookups_per_token * store.layout.value_bytes();
-  table.tiers = offload::tier_capacity(store);
-  const std::uint64_t room = table.tiers.device_rows + table.tiers.host_rows;
+  table.tiers = offload::tier_sizes(store);
+  const std::uint64_t room = std::uint64_t{table.tiers.training} + table.tiers.host;
   table.rows_beyond_memory = table.rows - std::min(room, table.rows);
   return table;
 }

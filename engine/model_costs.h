@@ -6,7 +6,7 @@
 #include <cstdint>
 
 #include "engine/config.h"
-#include "offload/tier_capacity.h"
+#include "offload/tier_sizes.h"
 
 namespace mneme::engine {
 
@@ -42,7 +42,7 @@ struct TableCosts {
   std::uint64_t device_slot_bytes = 0;       // of a row in the device tier, bookkeeping included
   std::uint64_t lookups_per_token = 0;       // rows read for a token, all layers
   std::uint64_t gather_bytes_per_token = 0;  // of their values, forward; once more backward
-  offload::TierCapacity tiers;
+  offload::TierSizes tiers;
   std::uint64_t rows_beyond_memory = 0;  // that neither device nor host have room for
 };
 

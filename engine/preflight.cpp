@@ -35,9 +35,8 @@ void check_tier_memory(const Config& config, bool device_has_memory,
                        std::uint64_t available_bytes) {
   if (!config.has_memory()) return;
   const offload::StoreOptions store = memory::store_options(value_table_options(config, 0));
-  const std::uint64_t device =
-      device_has_memory ? 0 : offload::TieredStore::device_arena_bytes(store);
-  const std::uint64_t host = offload::TieredStore::host_arena_bytes(store);
+  const std::uint64_t device = device_has_memory ? 0 : offload::device_tier_bytes(store);
+  const std::uint64_t host = offload::host_tier_bytes(store);
   if (device + host <= available_bytes) return;
   const auto budget = [](const char* key, std::uint64_t bytes) {
     return fmt::format("tiers.{} = {}", key, format_bytes(bytes));

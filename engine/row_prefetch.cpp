@@ -16,7 +16,7 @@ RowPrefetch::RowPrefetch(const Config& config, const Data& data, Run& run)
 void RowPrefetch::hint(std::uint64_t next_step) {
   if (run_.table() == nullptr || config_.tiers.prefetch == offload::PrefetchKind::kNone) return;
   if (next_step > static_cast<std::uint64_t>(config_.train.steps)) return;
-  run_.table()->begin_evaluation(next_step - 1);
+  run_.table()->begin_evaluation(next_step - 1, offload::Cause::kPrefetch);
   rows_.clear();
   kernels::Stream& stream = run_.stream();
   for (std::int64_t micro = 0; micro < config_.train.micro_batches; ++micro) {
@@ -36,7 +36,7 @@ void RowPrefetch::hint(std::uint64_t next_step) {
   }
   std::sort(rows_.begin(), rows_.end());
   rows_.erase(std::unique(rows_.begin(), rows_.end()), rows_.end());
-  run_.table()->store().prefetch(rows_, config_.tiers.prefetch_bytes);
+  run_.table()->store().hint({.rows = rows_, .byte_budget = config_.tiers.prefetch_bytes});
 }
 
 }  // namespace mneme::engine

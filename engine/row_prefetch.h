@@ -3,7 +3,7 @@
 // `oracle-next-step` knows the next step's tokens from the data order and runs their forward pass
 // once more, without gradients, to learn their product-key indices. The weights are those before
 // that step, so every row it names is the row that the step reads. It costs a forward pass, which
-// step times include; predictors that are cheap enough to pay belong in offload/prefetch.
+// step times include; predictors that are cheap enough to pay belong in memory/prediction.
 #pragma once
 
 #include <cstdint>

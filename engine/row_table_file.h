@@ -17,7 +17,7 @@
 #include "io/checksum.h"
 #include "io/disk.h"
 #include "io/sequential_file.h"
-#include "offload/row_table.h"
+#include "offload/disk/row_table.h"
 
 namespace mneme::engine {
 

@@ -65,7 +65,7 @@ CheckpointEntry Run::load(const Manifest& manifest, std::optional<std::uint64_t>
   return checkpoints_->load(manifest, step);
 }
 
-void Run::save(std::uint64_t step, const RunRecord& record, const MetricsMark& metrics) {
+void Run::save(std::uint64_t step, const RunRecord& record, const MarkMetrics& metrics) {
   stream_->synchronize();
   checkpoints_->save(step, record, metrics);
 }
@@ -88,8 +88,8 @@ ReadRun read_run(const RunDirectory& directory, std::span<const std::string> ove
     offload::TierOptions& tiers = config.tiers.store;
     tiers.host_bytes = 0;
     tiers.evaluation_share = 0.9;
-    const std::uint64_t least = offload::TieredStore::minimum_device_bytes(
-        memory::store_options(value_table_options(config, 0)).layout);
+    const std::uint64_t least =
+        offload::minimum_device_bytes(memory::store_options(value_table_options(config, 0)).layout);
     tiers.device_bytes = std::min(tiers.device_bytes, std::max(least, kReaderDeviceBytes));
   }
   ReadRun read;

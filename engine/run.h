@@ -39,7 +39,7 @@ class Run {
   void initialize();
   // The state of a checkpoint, the newest unless a step is given; its entry.
   CheckpointEntry load(const Manifest& manifest, std::optional<std::uint64_t> step = {});
-  void save(std::uint64_t step, const RunRecord& record, const MetricsMark& metrics);
+  void save(std::uint64_t step, const RunRecord& record, const MarkMetrics& metrics);
 
   const Config& config() const { return config_; }
   kernels::Backend& backend() { return *backend_; }

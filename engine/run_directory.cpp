@@ -10,7 +10,7 @@
 #include "engine/run_files.h"
 #include "engine/run_options.h"
 #include "io/error.h"
-#include "offload/rows_file.h"
+#include "offload/disk/rows_file.h"
 
 namespace mneme::engine {
 namespace {
@@ -35,9 +35,12 @@ VerifiedRun verify_once(const RunDirectory& run,
   VerifiedRun verified;
   verified.checkpoints = run.manifest().checkpoints.size();
   if (config.has_memory()) {
+    const offload::StoreOptions store =
+        memory::store_options(value_table_options(config, run.manifest().run.id));
+    io::OpenOptions open = offload::rows_file_options(store);
+    open.read_only = true;
     const offload::VerifiedRows rows = offload::verify_rows_file(
-        run.disk(), memory::store_options(value_table_options(config, run.manifest().run.id)),
-        tables, progress);
+        run.disk(), {store.path, offload::rows_file_shape(store), open}, tables, progress);
     verified.records = rows.records;
     verified.bytes = rows.bytes;
   }

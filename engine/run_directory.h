@@ -12,7 +12,7 @@
 #include "engine/config.h"
 #include "engine/manifest.h"
 #include "io/disk.h"
-#include "offload/row_table.h"
+#include "offload/disk/row_table.h"
 
 namespace mneme::engine {
 

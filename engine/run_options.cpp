@@ -2,7 +2,7 @@
 
 #include "engine/run_files.h"
 #include "engine/schedule.h"
-#include "offload/rows_file.h"
+#include "offload/store_options.h"
 
 namespace mneme::engine {
 

@@ -7,8 +7,8 @@
 namespace mneme::engine {
 namespace {
 
-std::string share_text(const char* tier, std::uint64_t part, std::uint64_t whole) {
-  return fmt::format("{} {:.0f}%", tier, whole == 0 ? 0.0 : 100.0 * double(part) / double(whole));
+std::string share_text(const char* from, std::uint64_t part, std::int64_t whole) {
+  return fmt::format("{} {:.0f}%", from, whole == 0 ? 0.0 : 100.0 * double(part) / double(whole));
 }
 
 }  // namespace
@@ -30,13 +30,15 @@ std::vector<io::ProgressField> step_fields(const StepMetrics& metrics, std::uint
       {fmt::format("loss {:.4f}", metrics.loss), 1},
       {fmt::format("{:.0f} tokens/s", metrics.tokens_per_s), 3}};
   if (has_rows) {
-    const offload::StepCounters& rows = metrics.rows;
-    const std::uint64_t all = rows.rows_leased;
-    // What comes from the disk decides how fast it goes.
-    fields.push_back({"rows: " + share_text("device", rows.device.rows_read, all), 4});
-    fields.push_back({share_text("host", rows.host.rows_read, all), 6, true});
-    fields.push_back({share_text("disk", rows.disk.rows_read, all), 5, true});
-    fields.push_back({share_text("new", rows.rows_generated, all), 7, true});
+    // Of the step's distinct rows, the shares that had to come into device memory: what comes from
+    // the disk decides how fast it goes.
+    const offload::Entry rows = metrics.books.total(offload::Cause::kTraining);
+    const std::int64_t all = metrics.distinct_rows;
+    fields.push_back({fmt::format("{} rows: ", all) +
+                          share_text("disk", rows[offload::Field::kDiskToDeviceRows], all),
+                      4});
+    fields.push_back({share_text("host", rows[offload::Field::kHostToDeviceRows], all), 5, true});
+    fields.push_back({share_text("new", rows[offload::Field::kGeneratedRows], all), 6, true});
   }
   if (seconds_left && metrics.step < steps) {
     fields.push_back({io::human_seconds(*seconds_left) + " left", 2});

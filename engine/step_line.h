@@ -24,7 +24,8 @@ class RunPace {
   std::deque<double> times_;
 };
 
-// The step, then by falling rank: the loss, the time left, the speed, and from where its rows came.
+// The step, then by falling rank: the loss, the time left, the speed, and from where its distinct
+// rows had to come into device memory: the disk, the host tier, or nowhere (new ones).
 std::vector<io::ProgressField> step_fields(const StepMetrics& metrics, std::uint64_t steps,
                                            std::optional<double> seconds_left, bool has_rows);
 

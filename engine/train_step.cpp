@@ -64,7 +64,7 @@ StepMetrics TrainStep::take(std::uint64_t t, const NextBatch& next_batch) {
     metrics.row_gradient_norm = rows.gradient_norm;
   }
   stream.record(*update_done_);
-  if (table != nullptr) table->store().queue_counters(stream);
+  if (table != nullptr) table->store().queue_books(stream);
   metrics.loss = run_.model().take_loss(stream);  // waits for the stream, and so for the update
   if (!std::isfinite(metrics.loss)) {
     throw LossNotFinite(fmt::format("the loss of step {} is {}", t, metrics.loss));
@@ -76,11 +76,6 @@ StepMetrics TrainStep::take(std::uint64_t t, const NextBatch& next_batch) {
     metrics.times.backward_ms += 1e3 * marks.backward_done->seconds_since(*marks.forward_done);
   }
   metrics.times.update_ms = 1e3 * update_done_->seconds_since(*marks_.back().backward_done);
-  if (table != nullptr) {
-    metrics.rows = table->store().step_counters();
-    metrics.times.acquire_stall_ms = 1e-3 * double(metrics.rows.acquire_stall_us);
-    metrics.times.write_back_wait_ms = 1e-3 * double(metrics.rows.write_back_wait_us);
-  }
   metrics.times.step_ms = io::elapsed_ms(start);
   metrics.tokens_per_s = 1e3 * double(config.tokens_per_step()) / metrics.times.step_ms;
   return metrics;

@@ -28,8 +28,9 @@ class TrainStep {
   // find room on the disk at a checkpoint.
   TrainStep(Run& run, bool will_be_saved);
 
-  // Takes step t (1 for the first). Synchronises the stream. Throws LossNotFinite, or
-  // offload::DiskBudgetError while nothing has changed yet, besides what the parts throw.
+  // Takes step t (1 for the first). Synchronises the stream. The metrics have no books: those of
+  // the store go on until they are taken. Throws LossNotFinite, or offload::DiskBudgetError while
+  // nothing has changed yet, besides what the parts throw.
   StepMetrics take(std::uint64_t t, const NextBatch& next_batch);
   // Whether take() has begun to change parameters or rows and has not returned: after an error,
   // they are of no step.

@@ -6,6 +6,7 @@
 #include <random>
 #include <span>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "engine/config_reader.h"
@@ -75,33 +76,35 @@ class Training {
   }
 
   TrainResult train() {
+    const auto start = Clock::now();
     result_.first_step = completed_;
     const auto steps = static_cast<std::uint64_t>(config_.train.steps);
-    while (completed_ < steps && !stopped()) {
-      StepMetrics metrics = or_save([&] { return step(completed_ + 1); });
-      ++completed_;
-      result_.last_loss = metrics.loss;
-      result_.validation_loss.reset();
-      or_save([&] {
-        look_ahead(metrics);
-        speeds_.add(metrics.tokens_per_s);
-        if (evaluation_is_due()) metrics.validation_loss = validate();
-        metrics_->write(metrics);
-      });
-      claim_.keep();
-      if (options_.on_step) options_.on_step(metrics);
-      show(metrics);
-      if (due(config_.sample.every)) or_save([&] { sample(); });
-      if (due(config_.checkpoint.every)) save();
+    bool stops = stopped();
+    while (completed_ < steps && !stops) {
+      take_step();
+      if (due(config_.sample.every) || (completed_ == steps && !stopped())) {
+        or_save([&] { sample(); });
+      }
+      tell();
+      // Asked once a step: what a stop still has to write belongs to this step's line.
+      stops = stopped();
+      const bool ends = stops || completed_ == steps;
+      if (due(config_.checkpoint.every) || (ends && (stops || config_.checkpoint.final))) save();
+      or_save([&] { write_line(); });
     }
     if (options_.progress != nullptr) options_.progress->end_line();
-    if (saved_ != completed_ && (config_.checkpoint.final || stopped())) save();
+    const bool any_step = completed_ > result_.first_step;
+    if (any_step) {
+      const double seconds = 1e-3 * io::elapsed_ms(start);
+      const double tokens =
+          double(config_.tokens_per_step()) * double(completed_ - result_.first_step);
+      result_.mean_tokens_per_s = tokens / seconds;
+    } else {
+      end_without_steps();
+    }
     if (saved_ != completed_) {
       note(fmt::format("step {} is not saved: checkpoint.final is false", completed_));
     }
-    // A run that had no steps left says how good it is all the same.
-    if (completed_ == result_.first_step && evaluation_is_due()) validate();
-    if (!stopped() && !due(config_.sample.every)) sample();
     result_.interrupted = completed_ < steps;
     result_.last_step = completed_;
     result_.tokens_per_s = speeds_.median();
@@ -215,11 +218,24 @@ class Training {
     claim_.keep();
     {
       const io::Phase phase(fmt::format("saving step {}", completed_));
-      run_->save(completed_, record_, metrics_->sync());
+      saving_since_ = Clock::now();
+      run_->save(completed_, record_, [this] { return mark_metrics(); });
+      saving_since_.reset();
     }
     saved_ = completed_;
     note(fmt::format("checkpoint of step {} in {}", completed_,
                      checkpoints_directory(config_.run.directory)));
+  }
+
+  // The checkpoint's own traffic is in the line of its step. Where the line cannot be written,
+  // sync() tries once more, and leaves it out: the step itself can still be saved.
+  MetricsMark mark_metrics() {
+    try {
+      write_line();
+    } catch (const io::Error&) {
+      if (!metrics_->has_unwritten_line()) throw;
+    }
+    return metrics_->sync();
   }
 
   // What stands between two updates can be saved, whatever else has failed.
@@ -270,18 +286,66 @@ class Training {
         config_.memory.optimizer.learning_rate / 10);
   }
 
+  void take_step() {
+    line_ = or_save([&] { return step(completed_ + 1); });
+    ++completed_;
+    result_.last_loss = line_->loss;
+    result_.validation_loss.reset();
+    or_save([&] {
+      look_ahead();
+      speeds_.add(line_->tokens_per_s);
+      show();
+      if (evaluation_is_due()) line_->validation_loss = validate();
+    });
+  }
+
+  // A run that had no steps left says how good it is all the same; its directory stays as it is.
+  // One that was stopped before its first step can be resumed.
+  void end_without_steps() {
+    if (saved_ != completed_ && (config_.checkpoint.final || stopped())) save();
+    if (evaluation_is_due()) validate();
+    if (!stopped() && !due(config_.sample.every)) sample();
+  }
+
+  // The line of the last step, with all that has happened since the line before; nothing when it is
+  // written.
+  void write_line() {
+    if (!line_) return;
+    const auto now = Clock::now();
+    StepMetrics metrics = *std::exchange(line_, {});
+    if (saving_since_) metrics.times.checkpoint_ms = ms_between(*saving_since_, now);
+    if (run_->table() != nullptr) metrics.books = run_->table()->store().take_books();
+    metrics_->write(metrics);
+    claim_.keep();
+  }
+
+  void tell() {
+    if (!options_.on_step) return;
+    StepMetrics metrics = *line_;
+    if (run_->table() != nullptr) metrics.books = run_->table()->store().books();
+    try {
+      options_.on_step(metrics);
+    } catch (...) {
+      write_line();
+      throw;
+    }
+  }
+
+  static double ms_between(Clock::time_point start, Clock::time_point end) {
+    return std::chrono::duration<double, std::milli>(end - start).count();
+  }
+
   StepMetrics step(std::uint64_t t) {
     return step_->take(
         t, [&](std::int64_t micro, Batch& batch) { data_->train_batch(t, micro, batch); });
   }
 
   // Hints the rows of the next step, whose data it may have to read; part of the step's time.
-  void look_ahead(StepMetrics& metrics) {
+  void look_ahead() {
     const auto start = Clock::now();
     prefetch_->hint(completed_ + 1);
-    if (run_->table() != nullptr) metrics.rows = run_->table()->store().step_counters();
-    metrics.times.step_ms += io::elapsed_ms(start);
-    metrics.tokens_per_s = 1e3 * double(config_.tokens_per_step()) / metrics.times.step_ms;
+    line_->times.step_ms += io::elapsed_ms(start);
+    line_->tokens_per_s = 1e3 * double(config_.tokens_per_step()) / line_->times.step_ms;
   }
 
   // The last evaluation belongs to the last step's line of metrics.jsonl as any other does.
@@ -292,7 +356,9 @@ class Training {
 
   std::optional<double> validate() {
     if (data_->validation_batches() == 0) return {};
+    const auto start = Clock::now();
     const auto evaluated = evaluate(*run_, *data_, completed_, stop());
+    if (line_) line_->times.evaluation_ms = io::elapsed_ms(start);
     if (!evaluated) return {};
     result_.validation_loss = evaluated->loss;
     note(fmt::format("step {}: validation loss {:.4f} ({:.2f} bits a token, perplexity {:.2f})",
@@ -303,13 +369,17 @@ class Training {
 
   void sample() {
     if (options_.samples == nullptr || config_.sample.tokens == 0) return;
+    const auto start = Clock::now();
     const std::string text =
         sample_text(*run_, completed_, config_.sample.prompt, config_.run.seed, stop());
+    if (line_) line_->times.sample_ms = io::elapsed_ms(start);
     io::print_beside_progress([&] { *options_.samples << text << "\n" << std::flush; });
   }
 
-  void show(const StepMetrics& metrics) {
+  void show() {
     if (options_.progress == nullptr) return;
+    StepMetrics metrics = *line_;
+    if (run_->table() != nullptr) metrics.books = run_->table()->store().books();
     const auto steps = static_cast<std::uint64_t>(config_.train.steps);
     pace_.note(std::chrono::duration<double>(Clock::now().time_since_epoch()).count());
     const bool is_due = completed_ == 1 || completed_ == steps ||
@@ -336,6 +406,8 @@ class Training {
   std::uint64_t completed_ = 0;
   std::optional<std::uint64_t> saved_;  // the step of the newest checkpoint
   std::optional<MetricsWriter> metrics_;
+  std::optional<StepMetrics> line_;  // of the last step, until it is written
+  std::optional<Clock::time_point> saving_since_;
   RunPace pace_;
   bool is_advised_ = false;  // about the device tier
   RecentMedian speeds_;

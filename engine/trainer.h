@@ -21,7 +21,8 @@ struct TrainerOptions {
   bool accept_changed_data = false;   // of a resumed run
   // Asked between steps, and within evaluations and samples: true ends the run after a checkpoint.
   std::function<bool()> stop_requested;
-  // Sees every step's metrics, after metrics.jsonl has them.
+  // Sees every step's metrics, after its evaluation and sample; what its checkpoint takes is in
+  // metrics.jsonl only. May ask for a stop.
   std::function<void(const StepMetrics&)> on_step;
   std::ostream* samples = nullptr;          // generated text goes here; null for none
   io::ProgressDisplay* progress = nullptr;  // of this thread; null for none
@@ -35,6 +36,8 @@ struct TrainResult {
   std::optional<double> validation_loss;  // after the last step, when it was evaluated
   double unigram_entropy = 0;             // of the training text, nats a token
   double tokens_per_s = 0;                // median over the steps
+  // Of all steps in all the time that they took, evaluations, samples and checkpoints included.
+  double mean_tokens_per_s = 0;
 };
 
 // Trains to config.train.steps. Fresh runs need a directory of their own (run_files.h); resumed

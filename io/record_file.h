@@ -5,7 +5,7 @@
 // payload); then the payload; zero padding up to slot_bytes, a multiple of the file's alignment. A
 // zero-filled, torn, stale (wrong generation) or misdirected (wrong row or slot) slot never
 // verifies. RecordFile encodes, decodes and does I/O on slots; which slot belongs to which row is
-// its caller's business (offload/disk_tier.h).
+// its caller's business (offload/disk/disk_tier.h).
 #pragma once
 
 #include <cstddef>

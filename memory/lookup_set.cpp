@@ -50,9 +50,13 @@ void LookupSet::group(kernels::Stream& stream, const kernels::RowId* rows, std::
   grouped_.lookups = tokens * shape_.lookups_per_token;
   backend_->group_lookups(stream, grouped_);
   stream.record(*rows_ready_);
-  stream.synchronize();
-  distinct_rows_ = static_cast<std::int64_t>(*count_.data());
-  CHECK(distinct_rows_ >= 1 && distinct_rows_ <= grouped_.lookups);
+}
+
+std::int64_t LookupSet::distinct_rows() const {
+  if (!rows_ready_->reached()) rows_ready_->synchronize();
+  const auto count = static_cast<std::int64_t>(*count_.data());
+  CHECK(count >= 1 && count <= grouped_.lookups);
+  return count;
 }
 
 }  // namespace mneme::memory

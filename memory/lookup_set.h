@@ -19,6 +19,7 @@ struct LookupSetShape {
   std::int64_t lookups_per_token = 0;  // heads * knn
   std::uint64_t table_rows = 0;        // rows are below this
   bool token_order = true;             // wanted by gather, not by the row update
+  std::int32_t layer = -1;             // that the look-ups are of; -1: of no layer alone
 };
 
 class LookupSet {
@@ -26,8 +27,8 @@ class LookupSet {
   // Throws Error when the lookups of one set cannot be counted in 32 bits.
   LookupSet(kernels::Backend& backend, const LookupSetShape& shape);
 
-  // Groups rows: device, [tokens, lookups_per_token], which must stay unchanged while the set is
-  // in use. Waits for the stream, because the number of distinct rows decides the leases.
+  // Queues the grouping of rows: device, [tokens, lookups_per_token], which must stay unchanged
+  // while the set is in use. The number of distinct rows is known on the device only.
   void group(kernels::Stream& stream, const kernels::RowId* rows, std::int64_t tokens);
 
   // Recorded behind the grouping: from then on the store can plan a lease of the distinct rows.
@@ -35,8 +36,12 @@ class LookupSet {
 
   const kernels::GroupedLookups& grouped() const { return grouped_; }
   std::int64_t tokens() const { return tokens_; }
+  std::int32_t layer() const { return shape_.layer; }
   std::int64_t lookups() const { return grouped_.lookups; }
-  std::int64_t distinct_rows() const { return distinct_rows_; }
+  // [1], pinned host: the number of distinct rows, once rows_ready() is reached.
+  const std::uint64_t* distinct_rows_at() const { return count_.data(); }
+  // The same; waits for the grouping.
+  std::int64_t distinct_rows() const;
 
  private:
   kernels::Backend* backend_;
@@ -50,7 +55,6 @@ class LookupSet {
   kernels::GroupedLookups grouped_;
   std::unique_ptr<kernels::Event> rows_ready_;
   std::int64_t tokens_ = 0;
-  std::int64_t distinct_rows_ = 0;
 };
 
 }  // namespace mneme::memory

@@ -63,7 +63,7 @@ class MemoryLayer::Implementation {
         options_(checked_layer(options, table)),
         type_(backend.compute_type()),
         keys_(backend, key_options(options_)),
-        lookups_(table.make_lookup_set()) {
+        lookups_(table.make_lookup_set(options.layer)) {
     const std::int64_t values = options_.tokens * options_.value_width;
     const std::int64_t outputs = options_.tokens * options_.width;
     y_ = {backend, values};

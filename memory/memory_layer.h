@@ -50,7 +50,8 @@ struct MemoryLayerOptions {
   Gate gate = Gate::kSwilu;
   bool scalar_gate = false;
   QueryKeyNorm query_key_norm = QueryKeyNorm::kNone;
-  std::int64_t tokens = 0;  // N, the most tokens of one call
+  std::int64_t tokens = 0;                 // N, the most tokens of one call
+  std::int32_t layer = offload::kNoLayer;  // index of the block, for the books
 };
 
 // Addresses in device memory of the parameters, or of their gradients. Null where the options have

@@ -29,7 +29,7 @@ class StepGradient {
   void clear();
   // Copies one call's part. weights: [set.lookups()], d_y: [set.tokens(), width].
   void keep(kernels::Stream& stream, const LookupSet& set, const float* weights, const float* d_y);
-  // Groups all that was kept. Waits for the stream. REQUIRES: tokens() > 0.
+  // Queues the grouping of all that was kept. REQUIRES: tokens() > 0.
   void group(kernels::Stream& stream);
 
   std::int64_t tokens() const { return tokens_; }

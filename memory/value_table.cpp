@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "io/check.h"
 #include "io/error.h"
@@ -82,27 +83,36 @@ class ValueTable::Implementation {
     CHECK(step >= 1, "training steps count from 1");
     step_ = step;
     mode_ = offload::LeaseMode::kTrain;
+    cause_ = offload::Cause::kTraining;
     gradient_.clear();
     grouped_ = false;
     store_.begin_step(step);
     current_for_ = step - 1;
   }
 
-  void begin_evaluation(std::uint64_t completed_step) {
+  void begin_evaluation(std::uint64_t completed_step, offload::Cause cause) {
     mode_ = offload::LeaseMode::kReadOnly;
+    cause_ = cause;
     current_for_ = completed_step;
   }
 
-  std::unique_ptr<LookupSet> make_lookup_set() {
+  std::unique_ptr<LookupSet> make_lookup_set(std::int32_t layer) {
     return std::make_unique<LookupSet>(
         backend_, LookupSetShape{.tokens = options_.tokens_per_call,
                                  .lookups_per_token = options_.lookups_per_token,
-                                 .table_rows = options_.rows});
+                                 .table_rows = options_.rows,
+                                 .layer = layer});
+  }
+
+  void group(kernels::Stream& stream, const kernels::RowId* rows, std::int64_t tokens,
+             LookupSet& set) {
+    set.group(stream, rows, tokens);
+    look_up(stream, set);
   }
 
   void gather(kernels::Stream& stream, LookupSet& set, const float* weights, float* y) {
     backend_.zero(stream, y, kernels::DeviceArray<float>::bytes(set.tokens() * options_.width));
-    for_each_chunk(stream, rows_of(set), [&](offload::Lease& lease, std::int64_t first) {
+    for_each_chunk(stream, set, [&](offload::Lease& lease, std::int64_t first) {
       backend_.gather_rows(stream, lease.arena(),
                            {.grouped = set.grouped(),
                             .weights = weights,
@@ -114,7 +124,7 @@ class ValueTable::Implementation {
   }
 
   void dot(kernels::Stream& stream, LookupSet& set, const float* d_y, float* d_weights) {
-    for_each_chunk(stream, rows_of(set), [&](offload::Lease& lease, std::int64_t first) {
+    for_each_chunk(stream, set, [&](offload::Lease& lease, std::int64_t first) {
       backend_.lookup_dot(stream, lease.arena(),
                           {.grouped = set.grouped(),
                            .d_y = d_y,
@@ -134,8 +144,8 @@ class ValueTable::Implementation {
   void check_disk_room(kernels::Stream& stream) {
     if (options_.tiers.disk_bytes == 0 || gradient_.tokens() == 0) return;
     group_gradient(stream);
-    const Rows rows = rows_of(gradient_.lookups());
-    store_.require_disk_room(rows.rows, rows.count);
+    const LookupSet& rows = gradient_.lookups();
+    store_.require_disk_room(rows.grouped().unique_rows, rows.distinct_rows());
   }
 
   TableStep finish_step(kernels::Stream& stream) {
@@ -143,7 +153,8 @@ class ValueTable::Implementation {
     TableStep result;
     if (gradient_.tokens() == 0) return result;
     group_gradient(stream);
-    result.distinct_rows = gradient_.distinct_rows();
+    look_up(stream, gradient_.lookups());
+    result.distinct_rows = looked_up(stream, gradient_.lookups());
     const kernels::RowGradient gradient = gradient_.gradient();
     set_grad_scale(stream, gradient, result);
     if (std::isfinite(result.gradient_norm)) {
@@ -151,7 +162,7 @@ class ValueTable::Implementation {
     } else {
       // A gradient that is not finite counts as zero: the rows stay as this step has caught them
       // up. They are dirty, so that what a later step finds is the same in every tier.
-      for_each_chunk(stream, rows_of(gradient_.lookups()),
+      for_each_chunk(stream, gradient_.lookups(),
                      [](offload::Lease& lease, std::int64_t) { lease.mark_dirty(); });
     }
     gradient_.clear();
@@ -188,32 +199,49 @@ class ValueTable::Implementation {
     grouped_ = true;
   }
 
-  // The distinct rows of an operation and the event after which they are in place.
-  struct Rows {
-    const kernels::RowId* rows = nullptr;
-    std::int64_t count = 0;
-    kernels::Event* ready = nullptr;
-  };
-  static Rows rows_of(const LookupSet& set) {
-    return {set.grouped().unique_rows, set.distinct_rows(), &set.rows_ready()};
+  // The lease of all distinct rows of a set, and of their first ones.
+  offload::LeaseRequest request(const LookupSet& set) const {
+    return {.rows = set.grouped().unique_rows,
+            .count = set.lookups(),
+            .mode = mode_,
+            .account = {cause_, set.layer()},
+            .rows_ready = &set.rows_ready(),
+            .count_at = set.distinct_rows_at()};
+  }
+
+  // Grouping and look-up are queued together, so that the caller waits once, and only when it takes
+  // the lease.
+  void look_up(kernels::Stream& stream, const LookupSet& set) {
+    store_.look_up(stream, request(set));
+    looked_up_ = &set;
+  }
+
+  // The number of distinct rows.
+  std::int64_t looked_up(kernels::Stream& stream, const LookupSet& set) {
+    if (std::exchange(looked_up_, nullptr) == &set) return store_.looked_up(stream);
+    return set.distinct_rows();
   }
 
   // Runs `work(lease, first)` over the distinct rows in chunks that the device tier can hold. Each
   // chunk's rows stay resident after its lease where the budget allows, for the next operation. The
   // rows of a chunk come beside the caller's other work and beside the work on the chunk before.
   template <typename Work>
-  void for_each_chunk(kernels::Stream& stream, const Rows& rows, const Work& work) {
+  void for_each_chunk(kernels::Stream& stream, const LookupSet& set, const Work& work) {
     const offload::Currency current = currency(current_for_);
+    const std::int64_t count =
+        std::exchange(looked_up_, nullptr) == &set ? store_.looked_up(stream) : set.distinct_rows();
+    offload::LeaseRequest chunk_request = request(set);
+    chunk_request.count_at = nullptr;
     const std::int64_t capacity = store_.lease_capacity(mode_);
     // Two leases at a time where all rows do not fit into one; read-only ones come one by one.
-    const bool two = mode_ == offload::LeaseMode::kTrain && rows.count > capacity;
+    const bool two = mode_ == offload::LeaseMode::kTrain && count > capacity;
     const std::int64_t chunk = two ? capacity / 2 : capacity;
     CHECK(chunk >= 1);
     offload::Lease before;
-    for (std::int64_t first = 0; first < rows.count;) {
-      offload::Lease lease =
-          store_.acquire(stream, rows.rows + first, std::min(chunk, rows.count - first), mode_,
-                         current, rows.ready);
+    for (std::int64_t first = 0; first < count;) {
+      chunk_request.rows = set.grouped().unique_rows + first;
+      chunk_request.count = std::min(chunk, count - first);
+      offload::Lease lease = store_.acquire(stream, chunk_request, current);
       // It ends in front of the work on these rows: the next ones come beside that.
       before = {};
       work(lease, first);
@@ -242,12 +270,11 @@ class ValueTable::Implementation {
 
   void update(kernels::Stream& stream, const kernels::RowGradient& gradient) {
     const kernels::RowUpdateArgs args = update_args();
-    for_each_chunk(stream, rows_of(gradient_.lookups()),
-                   [&](offload::Lease& lease, std::int64_t first) {
-                     backend_.update_rows(stream, lease.arena(), lease.slots(), gradient, first,
-                                          lease.count(), args);
-                     lease.mark_dirty();
-                   });
+    for_each_chunk(stream, gradient_.lookups(), [&](offload::Lease& lease, std::int64_t first) {
+      backend_.update_rows(stream, lease.arena(), lease.slots(), gradient, first, lease.count(),
+                           args);
+      lease.mark_dirty();
+    });
   }
 
   kernels::RowUpdateArgs update_args() const {
@@ -276,7 +303,9 @@ class ValueTable::Implementation {
   kernels::DeviceArray<float> host_one_;          // [1], pinned host
 
   std::uint64_t step_ = 0;
-  bool grouped_ = false;  // gradient_, with all that was kept
+  bool grouped_ = false;                  // gradient_, with all that was kept
+  const LookupSet* looked_up_ = nullptr;  // the set of the last look-up, until it is waited for
+  offload::Cause cause_ = offload::Cause::kTraining;
   offload::LeaseMode mode_ = offload::LeaseMode::kTrain;
   std::uint64_t current_for_ = 0;  // the step whose result leases read
 };
@@ -294,15 +323,15 @@ offload::TieredStore& ValueTable::store() {
 void ValueTable::begin_step(std::uint64_t step) {
   implementation_->begin_step(step);
 }
-void ValueTable::begin_evaluation(std::uint64_t completed_step) {
-  implementation_->begin_evaluation(completed_step);
+void ValueTable::begin_evaluation(std::uint64_t completed_step, offload::Cause cause) {
+  implementation_->begin_evaluation(completed_step, cause);
 }
-std::unique_ptr<LookupSet> ValueTable::make_lookup_set() {
-  return implementation_->make_lookup_set();
+std::unique_ptr<LookupSet> ValueTable::make_lookup_set(std::int32_t layer) {
+  return implementation_->make_lookup_set(layer);
 }
 void ValueTable::group(kernels::Stream& stream, const kernels::RowId* rows, std::int64_t tokens,
                        LookupSet& set) {
-  set.group(stream, rows, tokens);
+  implementation_->group(stream, rows, tokens, set);
 }
 void ValueTable::gather(kernels::Stream& stream, LookupSet& set, const float* weights, float* y) {
   implementation_->gather(stream, set, weights, y);

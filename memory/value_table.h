@@ -90,12 +90,14 @@ class ValueTable {
   // Steps count from 1. Until finish_step(), values are those after step - 1.
   void begin_step(std::uint64_t step);
   // Evaluation and sampling between steps: values are those after `completed_step`, under read-only
-  // leases, until the next begin_step().
-  void begin_evaluation(std::uint64_t completed_step);
+  // leases, until the next begin_step(). cause: that the rows are booked to.
+  void begin_evaluation(std::uint64_t completed_step,
+                        offload::Cause cause = offload::Cause::kEvaluation);
 
-  // Groups the look-ups of one layer by row; waits for the stream. rows: device, [tokens,
-  // lookups_per_token], unchanged while the set is in use.
-  std::unique_ptr<LookupSet> make_lookup_set();
+  // Look-ups of one layer, by the index of its block: its rows are booked to it.
+  std::unique_ptr<LookupSet> make_lookup_set(std::int32_t layer = offload::kNoLayer);
+  // Queues the grouping of the look-ups by row and the look-up of the rows in the store. rows:
+  // device, [tokens, lookups_per_token], unchanged while the set is in use.
   void group(kernels::Stream& stream, const kernels::RowId* rows, std::int64_t tokens,
              LookupSet& set);
   // y[t] = sum over the look-ups of token t of weight * value. weights: device, [tokens,

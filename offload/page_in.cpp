@@ -9,24 +9,24 @@ namespace mneme::offload {
 using kernels::RowId;
 using kernels::SlotId;
 
-PageIn::PageIn(Tiers& tiers, DiskPrefetch& prefetch)
-    : tiers_(tiers),
-      prefetch_(prefetch),
-      batch_rows_(std::max<std::int64_t>(1, tiers.disk.read_buffers() / kBatches)),
-      lists_(kernels::pinned_array<SlotId>(tiers.backend,
+PageIn::PageIn(kernels::Backend& backend, Mover& mover, DiskTier& disk, Ledger& ledger)
+    : mover_(mover),
+      disk_(disk),
+      ledger_(ledger),
+      batch_rows_(std::max<std::int64_t>(1, disk.read_buffers() / kBatches)),
+      lists_(kernels::pinned_array<SlotId>(backend,
                                            static_cast<std::int64_t>(kBatches) * batch_rows_ * 2)) {
   SlotId* next = lists_.data();
   for (Batch& batch : batches_) {
     batch.buffers = next;
     batch.slots = next + batch_rows_;
-    batch.moved = tiers.backend.create_event();
+    batch.moved = backend.create_event();
     next += 2 * batch_rows_;
   }
 }
 
 void PageIn::start(std::span<const RowId> rows) {
-  considered_ = 0;
-  arrived_.assign(rows.size(), false);
+  started_ = 0;
   finish_reached();
   start_more(rows);
 }
@@ -39,59 +39,49 @@ void PageIn::finish_reached() {
 }
 
 void PageIn::start_more(std::span<const RowId> rows) {
-  for (; considered_ < rows.size(); ++considered_) {
-    const RowId row = rows[considered_];
-    if (arrived_[considered_] || prefetch_.on_its_way(row)) continue;
-    if (!tiers_.disk.start_read(row, tiers_.residency.disk_slot(row), tiers_.counters)) return;
+  for (; started_ < rows.size(); ++started_) {
+    const auto bytes = disk_.start_read(rows[started_], ReadFor::kLease);
+    if (!bytes) return;
+    ledger_.book_move(Field::kDiskToDeviceRows, 1, *bytes);
   }
 }
 
-void PageIn::bring(std::span<const RowId> rows, const SlotId* slots, std::span<const RowId> later,
+void PageIn::bring(std::span<const RowId> rows, const SlotId* slots,
                    const kernels::RowArena& arena) {
-  tiers_.counters.prefetch_late += static_cast<std::uint64_t>(std::count_if(
-      rows.begin(), rows.end(), [&](RowId row) { return prefetch_.on_its_way(row); }));
-  kernels::Stream& stream = tiers_.transfers.page_in();
   std::size_t arrived = 0;
   while (arrived < rows.size()) {
     start_more(rows);
     Batch& batch = free_batch();
-    collect(batch, rows, slots, later, rows.size() - arrived);
+    collect(batch, rows, slots, rows.size() - arrived);
     if (batch.count == 0) {
       // Every staging buffer is on its way to the device.
       CHECK(finish_oldest(), "{} rows are wanted and no read is on its way", rows.size() - arrived);
       continue;
     }
-    tiers_.backend.unpack_records(stream, arena, tiers_.disk.staging(), batch.buffers, batch.slots,
-                                  batch.count);
-    stream.record(*batch.moved);
+    mover_.unpack_staging(arena, disk_.staging(), batch.buffers, batch.slots, batch.count);
+    mover_.page_in().record(*batch.moved);
     arrived += static_cast<std::size_t>(batch.count);
     next_batch_ = (next_batch_ + 1) % kBatches;
     finish_reached();
   }
 }
 
+void PageIn::release_buffers() {
+  while (finish_oldest()) {
+  }
+}
+
 // Records that have arrived from the disk; waits for the first.
 void PageIn::collect(Batch& batch, std::span<const RowId> rows, const SlotId* slots,
-                     std::span<const RowId> later, std::size_t most) {
+                     std::size_t most) {
   const auto limit = std::min(batch_rows_, static_cast<std::int64_t>(most));
   while (batch.count < limit) {
-    const auto read = tiers_.disk.finished_read(batch.count == 0, tiers_.counters);
+    const auto read = disk_.finished_read(ReadFor::kLease, batch.count == 0);
     if (!read) return;
     const auto found = std::lower_bound(rows.begin(), rows.end(), read->row);
-    if (found == rows.end() || *found != read->row) {
-      // A row that has its turn later must not be in the host tier then.
-      if (std::binary_search(later.begin(), later.end(), read->row)) {
-        prefetch_.drop(*read);
-      } else {
-        prefetch_.store(*read);
-      }
-      continue;
-    }
-    prefetch_.forget(read->row);
-    const auto index = static_cast<std::size_t>(found - rows.begin());
-    arrived_[index] = true;
+    CHECK(found != rows.end() && *found == read->row, "row {} was not asked for", read->row);
     batch.buffers[batch.count] = read->buffer;
-    batch.slots[batch.count] = slots[index];
+    batch.slots[batch.count] = slots[found - rows.begin()];
     ++batch.count;
   }
 }
@@ -104,7 +94,7 @@ PageIn::Batch& PageIn::free_batch() {
 
 void PageIn::finish(Batch& batch) {
   batch.moved->synchronize();
-  for (std::int64_t i = 0; i < batch.count; ++i) tiers_.disk.release_read(batch.buffers[i]);
+  for (std::int64_t i = 0; i < batch.count; ++i) disk_.release_read(batch.buffers[i]);
   batch.count = 0;
 }
 

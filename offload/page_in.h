@@ -7,26 +7,27 @@
 #include <cstdint>
 #include <memory>
 #include <span>
-#include <vector>
 
 #include "kernels/device_array.h"
-#include "offload/disk_prefetch.h"
-#include "offload/tiers.h"
+#include "offload/disk/disk_tier.h"
+#include "offload/ledger/ledger.h"
+#include "offload/mover/mover.h"
 
 namespace mneme::offload {
 
 class PageIn {
  public:
-  PageIn(Tiers& tiers, DiskPrefetch& prefetch);
+  PageIn(kernels::Backend& backend, Mover& mover, DiskTier& disk, Ledger& ledger);
 
   // Queues as many reads of `rows` (ascending, on disk) as the staging buffers allow. bring() has
   // to follow with the same rows.
   void start(std::span<const kernels::RowId> rows);
-  // Brings the rows into slots of an arena. slots: [rows.size()], host memory. later: rows,
-  // ascending, for which bring() will be called in the same lease. The transfers are queued on the
-  // page-in stream when this returns.
+  // Brings the rows into slots of an arena. slots: [rows.size()], host memory. The transfers are
+  // queued on the page-in stream when this returns.
   void bring(std::span<const kernels::RowId> rows, const kernels::SlotId* slots,
-             std::span<const kernels::RowId> later, const kernels::RowArena& arena);
+             const kernels::RowArena& arena);
+  // Waits until the transfers have given back all read buffers.
+  void release_buffers();
 
  private:
   // Records in staging buffers and where they go.
@@ -44,16 +45,16 @@ class PageIn {
   void finish_reached();
   bool finish_oldest();
   void collect(Batch& batch, std::span<const kernels::RowId> rows, const kernels::SlotId* slots,
-               std::span<const kernels::RowId> later, std::size_t most);
+               std::size_t most);
 
-  Tiers& tiers_;
-  DiskPrefetch& prefetch_;
+  Mover& mover_;
+  DiskTier& disk_;
+  Ledger& ledger_;
   std::int64_t batch_rows_;
   kernels::DeviceArray<kernels::SlotId> lists_;  // of the batches; pinned host
   std::array<Batch, kBatches> batches_;
   std::size_t next_batch_ = 0;  // the oldest
-  std::size_t considered_ = 0;  // rows whose reads are started, here or by a prefetch
-  std::vector<bool> arrived_;   // by row: a prefetch's read may come before its turn
+  std::size_t started_ = 0;     // rows whose reads are started
 };
 
 }  // namespace mneme::offload

@@ -1,132 +1,229 @@
 #include "offload/tiered_store.h"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
-#include "offload/store_implementation.h"
+#include "io/check.h"
+#include "io/elapsed.h"
+#include "io/progress.h"
 
 namespace mneme::offload {
 
 using kernels::RowId;
-using kernels::SlotId;
+using Clock = std::chrono::steady_clock;
 
-Lease::Lease(std::unique_ptr<State> state) : state_(std::move(state)) {}
-Lease::Lease() = default;
-Lease::Lease(Lease&& other) noexcept = default;
+namespace {
 
-Lease& Lease::operator=(Lease&& other) noexcept {
-  std::swap(state_, other.state_);
-  return *this;
+// Rows that are read or written as records in one go.
+constexpr std::int64_t kScratchRows = 4096;
+
+PlannerOptions planner_options(const StoreOptions& options, const TierSizes& sizes) {
+  return {.rows = options.rows,
+          .device_slots = sizes.training,
+          .evaluation_slots = sizes.evaluation,
+          .host_slots = sizes.host,
+          .has_disk = !options.path.empty(),
+          .transfer_rows = Mover::transfer_rows(options.layout),
+          .device_policy = options.tiers.device_policy,
+          .host_policy = options.tiers.host_policy,
+          .seed = options.seed};
 }
 
-Lease::~Lease() {
-  if (state_) state_->store->end(*state_);
+MoverOptions mover_options(const StoreOptions& options, const TierSizes& sizes) {
+  return {.layout = options.layout,
+          .device_slots = sizes.training,
+          .evaluation_slots = sizes.evaluation,
+          .host_slots = sizes.host,
+          .init = {options.seed, options.table, options.initial_standard_deviation},
+          .host_link_bytes_per_second = options.tiers.host_link_bytes_per_second};
 }
 
-const kernels::RowArena& Lease::arena() const {
-  return *state_->arena;
+DiskTierOptions disk_options(const StoreOptions& options) {
+  const io::RecordFileShape shape = rows_file_shape(options);
+  return {.path = options.path,
+          .record_bytes = shape.payload_bytes,
+          .table_id = shape.table_id,
+          .table_rows = options.rows,
+          .limit_bytes = options.tiers.disk_bytes,
+          .open = rows_file_options(options)};
 }
-const SlotId* Lease::slots() const {
-  return state_->store->lease_slots(*state_);
-}
-std::int64_t Lease::count() const {
-  return state_ ? state_->count : 0;
-}
-void Lease::mark_dirty() {
-  state_->store->mark_dirty(*state_);
-}
+
+}  // namespace
 
 TieredStore::TieredStore(kernels::Backend& backend, io::Disk& disk, const StoreOptions& options)
-    : implementation_(std::make_unique<Implementation>(backend, disk, options)) {}
-TieredStore::~TieredStore() = default;
-
-const StoreOptions& TieredStore::options() const {
-  return implementation_->options();
+    : options_(options),
+      sizes_(tier_sizes(options)),
+      backend_(backend),
+      planner_(backend, planner_options(options, sizes_)),
+      mover_(backend, mover_options(options, sizes_)),
+      disk_(backend, disk, disk_options(options)),
+      times_(backend),
+      stalls_(backend),
+      hints_(mover_, disk_, ledger_),
+      write_back_(backend, planner_, mover_, disk_, hints_, ledger_),
+      page_in_(backend, mover_, disk_, ledger_),
+      event_(backend.create_event()),
+      scratch_length_(std::min<std::int64_t>(kScratchRows, sizes_.evaluation)),
+      books_ready_(backend.create_event()) {
+  scratch_ = backend.allocate(static_cast<std::size_t>(scratch_length_) * mover_.record_bytes(),
+                              kernels::MemoryKind::kPinnedHost);
+  scratch_rows_ = kernels::pinned_array<RowId>(backend, scratch_length_);
 }
 
-std::uint64_t TieredStore::minimum_device_bytes(const kernels::RecordLayout& layout) {
-  return 2 * DeviceTier::kMinimumSlots * DeviceTier::slot_bytes(layout);
-}
-
-std::uint64_t TieredStore::device_bytes_for(const StoreOptions& options, std::uint64_t rows) {
-  const TierOptions& tiers = options.tiers;
-  const bool keeps_uses = use_counts(tiers.device_policy, tiers.host_policy).keeps_uses;
-  const double training = static_cast<double>(rows) / (1 - std::min(tiers.evaluation_share, 0.99));
-  return (static_cast<std::uint64_t>(training) + 1 + DeviceTier::kMinimumSlots) *
-         DeviceTier::slot_bytes(options.layout, keeps_uses);
-}
-
-std::uint64_t TieredStore::device_arena_bytes(const StoreOptions& options) {
-  return DeviceTier::arena_bytes(device_tier_options(options));
-}
-
-std::uint64_t TieredStore::host_arena_bytes(const StoreOptions& options) {
-  return HostTier::arena_bytes(host_tier_options(options));
-}
-
-std::int64_t TieredStore::lease_capacity(LeaseMode mode) const {
-  return implementation_->capacity(mode);
+TieredStore::~TieredStore() {
+  CHECK(leases_ == 0 || !failure_.empty(), "a lease outlives its store");
 }
 
 void TieredStore::begin_step(std::uint64_t step) {
-  implementation_->begin_step(step);
-}
-
-Lease TieredStore::acquire(kernels::Stream& compute, const RowId* rows, std::int64_t count,
-                           LeaseMode mode, const Currency& currency, kernels::Event* rows_ready) {
-  return Lease(implementation_->acquire(compute, rows, count, mode, currency, rows_ready));
-}
-
-void TieredStore::require_disk_room(const RowId* rows, std::int64_t count) {
-  implementation_->require_disk_room(rows, count);
-}
-
-void TieredStore::prefetch(std::span<const RowId> rows, std::uint64_t byte_budget) {
-  implementation_->prefetch(rows, byte_budget);
-}
-
-void TieredStore::write_records(std::span<const RowId> rows,
-                                std::span<const std::byte* const> records) {
-  implementation_->write_records(rows, records);
-}
-
-void TieredStore::read_records(RowId first, std::int64_t count, std::byte* out) {
-  implementation_->read_records(first, count, out);
-}
-
-std::vector<RowId> TieredStore::touched_rows() const {
-  return implementation_->touched_rows();
+  guarded([&] {
+    planner_.begin_step(step);
+    hints_.advance();
+    ledger_.open({Cause::kPrefetch, kNoLayer});
+    book_reading(Field::kDiskToHostTime);
+  });
 }
 
 TableDelta TieredStore::flush() {
-  return implementation_->flush();
+  return guarded([&] {
+    CHECK(leases_ == 0, "flush while rows are leased");
+    const auto start = Clock::now();
+    ledger_.open({Cause::kCheckpoint, kNoLayer});
+    write_back_.flush();
+    most_dirty_ = 0;
+    ledger_.book(Field::kStallWriteBack, io::elapsed_us(start));
+    return disk_.seal();
+  });
 }
 
 void TieredStore::commit_checkpoint(std::uint64_t epoch) {
-  implementation_->commit(epoch);
-}
-
-void TieredStore::release_checkpoint(std::uint64_t epoch) {
-  implementation_->tiers().disk.slots().release(epoch);
+  guarded([&] { disk_.commit(epoch); });
 }
 
 void TieredStore::restore(std::span<const CheckpointTable> kept, std::size_t current) {
-  implementation_->restore(kept, current);
+  guarded([&] {
+    CHECK(current < kept.size() && planner_.placed_rows() == 0);
+    const bool any = std::any_of(kept.begin(), kept.end(), [](const CheckpointTable& table) {
+      return !table.entries.empty();
+    });
+    if (!any) return;  // nothing was ever written: there is no file
+    std::vector<const CheckpointTable*> tables;
+    for (const CheckpointTable& table : kept) tables.push_back(&table);
+    disk_.restore(tables, current);
+    io::Phase phase("finding the rows", kept[current].entries.size(), "rows");
+    std::vector<RowId> rows;
+    for (const TableEntry& entry : kept[current].entries) {
+      rows.push_back(entry.row);
+      if (rows.size() < std::size_t{kScratchRows}) continue;
+      planner_.place_on_disk(rows);
+      phase.add(rows.size());
+      rows.clear();
+    }
+    planner_.place_on_disk(rows);
+  });
 }
 
-const StepCounters& TieredStore::step_counters() const {
-  return implementation_->counters();
+void TieredStore::book_found(const Found& found) {
+  const auto book = [this](Field field, std::int64_t count) {
+    ledger_.book(field, static_cast<std::uint64_t>(count));
+  };
+  book(Field::kLeases, 1);
+  book(Field::kRowsLeased, found.count);
+  book(Field::kFoundOnDevice, found.on_device);
+  book(Field::kFoundInHost, found.in_host);
+  book(Field::kFoundOnDisk, found.on_disk);
+  book(Field::kFoundUntouched, found.untouched);
 }
 
-void TieredStore::queue_counters(kernels::Stream& compute) {
-  implementation_->queue_counters(compute);
+void TieredStore::book_records(Field rows, std::int64_t count) {
+  const auto moved = static_cast<std::uint64_t>(count);
+  ledger_.book_move(rows, moved, moved * mover_.record_bytes());
 }
 
-const StepCounters& TieredStore::total_counters() const {
-  return implementation_->total();
+void TieredStore::book_reading(Field time) {
+  const std::uint64_t now = disk_.read_us();
+  ledger_.book(time, now - std::exchange(booked_read_us_, now));
 }
-TierUse TieredStore::tier_use() const {
-  return implementation_->tier_use();
+
+void TieredStore::book_report() {
+  const kernels::LookupReport now = planner_.report();
+  const kernels::LookupReport before = std::exchange(booked_report_, now);
+  const std::uint64_t dropped = now.device.dropped - before.device.dropped;
+  const std::uint64_t moved = std::exchange(leaving_, 0) - dropped;
+  ledger_.book(binding_account_, Field::kDeviceToHostRows, moved);
+  ledger_.book(binding_account_, Field::kDeviceToHostBytes, moved * mover_.record_bytes());
+  ledger_.book(binding_account_, Field::kDropped, dropped);
+  ledger_.book(binding_account_, Field::kHintsWasted,
+               now.device.prefetch_wasted - before.device.prefetch_wasted);
+  // A report comes with each look-up and before its rows are bound, so what the host tier counts is
+  // of the lease before.
+  ledger_.book(binding_account_, Field::kHintsUsed,
+               now.host.prefetch_used - before.host.prefetch_used);
+  ledger_.book(Field::kHintsUsed, now.device.prefetch_used - before.device.prefetch_used);
+}
+
+void TieredStore::settle() {
+  book_report();
+  stalls_.collect(ledger_);
+  times_.collect(ledger_);
+  const std::uint64_t retries = disk_.io_retries();
+  ledger_.book(Field::kDiskRetries, retries - std::exchange(booked_retries_, retries));
+}
+
+const Books& TieredStore::books() {
+  const Counted counted = counted_;
+  if (counted == Counted::kYes || !failure_.empty()) return ledger_.current();
+  guarded([&] {
+    if (counted == Counted::kQueued) {
+      if (!books_ready_->reached()) books_ready_->synchronize();
+    } else {
+      looked_up_ = {};
+      planner_.settle();
+    }
+    settle();
+  });
+  counted_ = Counted::kYes;
+  return ledger_.current();
+}
+
+Books TieredStore::take_books() {
+  books();
+  return ledger_.take();
+}
+
+void TieredStore::queue_books(kernels::Stream& compute) {
+  guarded([&] {
+    looked_up_ = {};
+    planner_.queue_report();
+    planner_.stream().record(*books_ready_);
+    compute.wait(*books_ready_);
+  });
+  counted_ = Counted::kQueued;
+}
+
+std::vector<RowId> TieredStore::touched_rows() {
+  return guarded([&] { return planner_.touched_rows(); });
+}
+
+TierUse TieredStore::tier_use() {
+  return guarded([&] {
+    looked_up_ = {};
+    const kernels::LookupReport& report = planner_.settle();
+    settle();
+    TierUse use;
+    use.device_slots = sizes_.training;
+    use.device_rows = use.device_slots - report.device.free;
+    use.device_bytes = use.device_rows * mover_.record_bytes();
+    use.host_slots = sizes_.host;
+    use.host_rows = use.host_slots - report.host.free;
+    use.host_bytes = use.host_rows * mover_.record_bytes();
+    use.disk_slots = disk_.slots();
+    use.disk_live_slots = use.disk_slots - disk_.free_slots();
+    use.disk_bytes = disk_.file_bytes();
+    use.touched_rows = planner_.touched_count();
+    use.table_rows = options_.rows;
+    return use;
+  });
 }
 
 }  // namespace mneme::offload

@@ -1,5 +1,13 @@
-// The tiered store of one value table: it knows where every row is, and moves rows between device
-// memory, host memory and disk. This class is all that memory/ sees of it.
+// The tiered store of one value table: it moves rows between device memory, host memory and disk.
+// This class is all that memory/ sees of it. It joins four parts that stand alone:
+//
+//   planner/   where every row is and what has to move; moves no bytes
+//   mover/     copies records between device memory, host memory and staging buffers
+//   disk/      records in a file, and which row has which slot there
+//   ledger/    the books of all that moves and of all time that a step stands still
+//
+// and what works with two or three of them: lease.cpp (a lease), page_in (rows from disk),
+// write_back (rows to the disk), hint_reads (hinted rows), records.cpp (records in and out).
 //
 // Terms
 //   row        one vector of the value table, with its optimiser moments and its last step
@@ -21,13 +29,13 @@
 //
 //   caller's thread             the store's streams                  caller's stream
 //   -------------------------   ----------------------------------   --------------------------
-//   acquire(rows)                                                    work queued earlier
-//     waits for the look-up     plan: wait for `rows_ready`,           (goes on)
-//                                 look the rows up
-//     frees host slots, if      plan: choose victims, assign slots     (goes on)
-//       need be, by writing     write-back: victims to host memory
-//     reads rows on disk        page-in: rows from host memory,
-//                                 from disk, or generated
+//   look_up(rows)             plan: wait for `rows_ready`,           work queued earlier
+//                                 look the rows up                     (goes on)
+//   acquire(rows)
+//     waits for the look-up     plan: choose victims, assign slots     (goes on)
+//     frees host slots, if      write-back: victims to host memory
+//       need be, by writing     page-in: rows from host memory,
+//     reads rows on disk          from disk, or generated
 //   acquire returns             plan: catch the rows up              waits for the rows
 //     queues work on the rows                                        that work
 //   ~Lease
@@ -47,60 +55,29 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "io/disk.h"
-#include "io/enum_names.h"
 #include "io/error.h"
 #include "kernels/backend.h"
-#include "offload/counters.h"
-#include "offload/row_table.h"
+#include "kernels/device_array.h"
+#include "offload/disk/disk_tier.h"
+#include "offload/disk/row_table.h"
+#include "offload/hint_reads.h"
+#include "offload/ledger/ledger.h"
+#include "offload/ledger/stall_clock.h"
+#include "offload/ledger/stream_clock.h"
+#include "offload/mover/mover.h"
+#include "offload/page_in.h"
+#include "offload/planner/planner.h"
+#include "offload/store_options.h"
+#include "offload/tier_sizes.h"
+#include "offload/write_back.h"
 
 namespace mneme::offload {
-
-enum class PrefetchKind { kNone, kOracleNextStep };
-constexpr auto enum_names(PrefetchKind) {
-  return std::to_array<io::EnumName<PrefetchKind>>(
-      {{"none", PrefetchKind::kNone}, {"oracle-next-step", PrefetchKind::kOracleNextStep}});
-}
-
-struct TierOptions {
-  std::uint64_t device_bytes = 0;  // budget of the device tier, its slot table included
-  std::uint64_t host_bytes = 0;    // budget of the host tier; too little for 16 records: no tier
-  std::uint64_t disk_bytes = 0;    // the largest size of the rows file; 0 for no limit
-  // The share of device_bytes that is set aside for read-only leases.
-  double evaluation_share = 0.0625;
-  kernels::ReplacementKind device_policy = kernels::ReplacementKind::kLru;
-  kernels::ReplacementKind host_policy = kernels::ReplacementKind::kLru;
-  std::uint32_t io_depth = 32;  // disk transfers under way at once
-  io::IoEngine io_engine = io::IoEngine::kAuto;
-  bool direct_io = true;  // O_DIRECT: past the page cache
-  // Emulated link speeds in bytes per second; 0 for none. acquire() then takes at least as long as
-  // a link of that speed needs for the bytes that moved. The host link carries both directions at
-  // once, so that the longer one counts; the disk's reads and writes add up.
-  double host_link_bytes_per_second = 0;
-  double disk_link_bytes_per_second = 0;
-};
-
-struct StoreOptions {
-  std::uint32_t table = 0;  // number of the table; part of what a row's initial value depends on
-  std::uint64_t rows = 0;   // K, the rows of the table
-  kernels::RecordLayout layout;
-  float initial_standard_deviation = 0;
-  std::uint64_t seed = 0;
-  // The run that the table belongs to. A rows file of another run is refused.
-  std::uint64_t run_id = 0;
-  TierOptions tiers;
-  std::string path;  // of the rows file, which is created when the first row goes to disk
-  // For evaluation and export: the rows file is opened for reading only, and nothing may be trained
-  // or flushed.
-  bool read_only = false;
-};
 
 // The step that the rows of a lease must be current for, and what catching up needs.
 struct Currency {
@@ -118,6 +95,38 @@ enum class LeaseMode {
               // becomes dirty or leaves its tier. One such lease at a time
 };
 
+// What a lease is asked for.
+struct LeaseRequest {
+  const kernels::RowId* rows = nullptr;  // device, [count], distinct, ascending
+  std::int64_t count = 0;                // of look_up() with count_at: the most
+  LeaseMode mode = LeaseMode::kTrain;
+  Account account = {};  // that pays for it
+  // Recorded once `rows` (and *count_at) and the tables of the currency are in place. The rows move
+  // as soon as it is reached, at the same time as the work that `compute` got after it. Null: they
+  // move once everything queued on `compute` so far has run.
+  kernels::Event* rows_ready = nullptr;
+  // Of look_up() only; [1], device or pinned host: how many rows, where only the device knows.
+  const std::uint64_t* count_at = nullptr;
+};
+
+// Rows that will be acquired soon.
+struct Hint {
+  std::span<const kernels::RowId> rows = {};  // host memory, distinct, the most likely ones first
+  std::uint64_t byte_budget = 0;              // of records
+  // kHost: rows on disk are read into the host tier; kDevice: rows of the host tier come into the
+  // device tier.
+  kernels::Place tier = kernels::Place::kHost;
+  std::int32_t layer = kNoLayer;  // that they are for
+};
+
+// What the tiers hold now.
+struct TierUse {
+  std::uint64_t device_slots = 0, device_rows = 0, device_bytes = 0;
+  std::uint64_t host_slots = 0, host_rows = 0, host_bytes = 0;
+  std::uint64_t disk_slots = 0, disk_live_slots = 0, disk_bytes = 0;
+  std::uint64_t touched_rows = 0, table_rows = 0;
+};
+
 // tiers.disk_bytes is too small for the rows that have to be written.
 class DiskBudgetError : public io::Error {
  public:
@@ -131,70 +140,80 @@ class TieredStore;
 // outlive its store. Move-only (move assignment swaps); a default-constructed lease is empty.
 class Lease {
  public:
-  Lease();
+  Lease() = default;
   ~Lease();
-  Lease(Lease&& other) noexcept;
-  Lease& operator=(Lease&& other) noexcept;
+  Lease(Lease&& other) noexcept { swap(other); }
+  Lease& operator=(Lease&& other) noexcept {
+    swap(other);
+    return *this;
+  }
 
   // REQUIRES, of all but count(): not empty.
   const kernels::RowArena& arena() const;  // device memory that slots() are places in
   const kernels::SlotId* slots() const;    // device, [count]: the slot of each row, in their order
-  std::int64_t count() const;              // rows; 0 when empty
+  std::int64_t count() const { return planned_ != nullptr ? planned_->count : 0; }
   // To be called once updates of every row of the lease are queued: the rows become dirty.
   // REQUIRES: a kTrain lease.
   void mark_dirty();
 
  private:
   friend class TieredStore;
-  struct State;
-  explicit Lease(std::unique_ptr<State> state);
-  std::unique_ptr<State> state_;
+  Lease(TieredStore& store, PlannedLease& planned, kernels::Stream& compute)
+      : store_(&store), planned_(&planned), compute_(&compute) {}
+  void swap(Lease& other) noexcept {
+    std::swap(store_, other.store_);
+    std::swap(planned_, other.planned_);
+    std::swap(compute_, other.compute_);
+  }
+
+  TieredStore* store_ = nullptr;
+  PlannedLease* planned_ = nullptr;
+  kernels::Stream* compute_ = nullptr;
 };
 
 class TieredStore {
  public:
   // A table of untouched rows; no file is created. Throws Error when a budget is below the minimum
-  // (the message says how many bytes are needed) or beyond what the machine has. Backend and disk
-  // must outlive the store.
+  // (the message says how many bytes are needed; tier_sizes.h) or beyond what the machine has.
+  // Backend and disk must outlive the store.
   TieredStore(kernels::Backend& backend, io::Disk& disk, const StoreOptions& options);
   ~TieredStore();
+  TieredStore(const TieredStore&) = delete;
+  TieredStore& operator=(const TieredStore&) = delete;
 
-  const StoreOptions& options() const;
-  // The smallest device_bytes: 8 slots for training and 8 for evaluation.
-  static std::uint64_t minimum_device_bytes(const kernels::RecordLayout& layout);
-  // The device_bytes with which `rows` rows lie in the device tier while they are trained.
-  static std::uint64_t device_bytes_for(const StoreOptions& options, std::uint64_t rows);
-  // What the tiers' arenas take of their memories with these options: a budget, or less where the
-  // whole table needs less.
-  static std::uint64_t device_arena_bytes(const StoreOptions& options);
-  static std::uint64_t host_arena_bytes(const StoreOptions& options);
+  const StoreOptions& options() const { return options_; }
 
   // The most rows that a lease of this mode can have now, beside the leases that are live. Callers
   // split a larger set of rows into chunks.
   std::int64_t lease_capacity(LeaseMode mode) const;
-  // Starts training step `step`: its counters start at 0. Rows used from now on are used in this
-  // step, and become victims only where no others are left.
+  // Starts training step `step`. Rows used from now on are used in this step, and become victims
+  // only where no others are left.
   void begin_step(std::uint64_t step);
-  // Makes rows resident and current; see the timeline above. rows: device, [count], distinct,
-  // ascending. compute: the caller's stream; work queued on it after this call finds the rows in
-  // their slots. rows_ready: an event recorded once `rows` and the tables of `currency` are in
-  // place. The rows move as soon as it is reached, at the same time as the work that `compute` got
-  // after it. Null: they move once everything queued on `compute` so far has run.
+
+  // Optional, ahead of acquire(): queues the look-up of the rows and returns, so that acquire()
+  // waits for it alone, however the rows came about. REQUIRES, as of acquire(): see there. With
+  // more rows than lease_capacity(mode) nothing is looked up; acquire() then takes chunks.
+  void look_up(kernels::Stream& compute, const LeaseRequest& request);
+  // Waits for it: the number of rows. `compute` stands still meanwhile, once it has run what is
+  // queued there.
+  std::int64_t looked_up(kernels::Stream& compute);
+  // Makes rows resident and current; see the timeline above. compute: the caller's stream; work
+  // queued on it after this call finds the rows in their slots. Where look_up() came last, with the
+  // same rows, the rows are not looked up again.
   // REQUIRES: count <= lease_capacity(mode); no work queued on `compute` after `rows_ready` changes
   // these rows under another lease.
-  Lease acquire(kernels::Stream& compute, const kernels::RowId* rows, std::int64_t count,
-                LeaseMode mode, const Currency& currency, kernels::Event* rows_ready = nullptr);
+  Lease acquire(kernels::Stream& compute, const LeaseRequest& request, const Currency& currency);
   // Checks that the rows file has room, within tiers.disk_bytes, for every row that is dirty now or
   // becomes dirty when these rows are updated. rows: device, [count], distinct, ascending, already
   // computed. Throws DiskBudgetError when it has not; then nothing has changed, and a flush() still
   // succeeds. Takes a few instructions while the file is far from the budget; without a budget it
   // does nothing.
   void require_disk_room(const kernels::RowId* rows, std::int64_t count);
-  // A hint that these rows will be acquired soon: those on disk are read into the host tier, at
-  // most byte_budget bytes and half of the host tier. rows: host memory. Replaces what is left of
-  // an earlier hint. Does not wait for the reads, but for the plan, and where host slots have to be
-  // freed, for writes.
-  void prefetch(std::span<const kernels::RowId> rows, std::uint64_t byte_budget);
+  // Brings rows ahead of their use, at most byte_budget bytes and half of the tier. Waits for the
+  // plan, and where slots have to be freed, for writes; reads go on behind it, and rows keep their
+  // slots until a lease takes them or nothing else is left. Never changes a result. What is not
+  // brought is booked (hints.dropped).
+  void hint(const Hint& hint);
 
   // Sets rows from records in host memory, for imports and tests; they are dirty then. rows:
   // distinct, ascending. records: for each row the address of layout.record_bytes() bytes.
@@ -205,7 +224,7 @@ class TieredStore {
   // tier. REQUIRES: no read-only lease is live.
   void read_records(kernels::RowId first, std::int64_t count, std::byte* out);
   // All rows that are not untouched, ascending.
-  std::vector<kernels::RowId> touched_rows() const;
+  std::vector<kernels::RowId> touched_rows();
 
   // A checkpoint in three calls (docs/architecture.md, "Checkpoints"):
   //   flush()               writes every dirty row to a fresh disk slot and syncs the rows file
@@ -216,26 +235,106 @@ class TieredStore {
   // the last committed checkpoint. REQUIRES, of flush(): no lease is live. Epochs ascend.
   TableDelta flush();
   void commit_checkpoint(std::uint64_t epoch);
-  void release_checkpoint(std::uint64_t epoch);
+  void release_checkpoint(std::uint64_t epoch) { disk_.release(epoch); }
   // Continues from a checkpoint: opens the rows file, where rows are as kept[current] says. kept:
   // the tables of all kept checkpoints, oldest first; none of their disk slots is overwritten
   // before its checkpoint is released. REQUIRES: nothing was acquired yet.
   void restore(std::span<const CheckpointTable> kept, std::size_t current);
 
-  // Of the running step, of all steps before it, and what the tiers hold now. The first and the
-  // last wait for the plan's stream, because the device keeps some of the counts.
-  const StepCounters& step_counters() const;
-  // Queues what step_counters() waits for in front of the caller's next work on `compute`: once
-  // that stream has been waited for, and nothing else was asked of the store, step_counters() need
-  // not wait.
-  void queue_counters(kernels::Stream& compute);
-  const StepCounters& total_counters() const;
-  TierUse tier_use() const;
+  // The books (ledger/books.h): what has happened since the last take_books(), and all that was
+  // taken. The first two wait for the plan's stream, because the device keeps some of the counts.
+  // Of a store that has stopped they are what was booked until then, without those.
+  const Books& books();
+  Books take_books();
+  const Books& all_books() const { return ledger_.all(); }
+  // Queues what books() waits for in front of the caller's next work on `compute`: once that stream
+  // has been waited for, and nothing else was asked of the store, books() need not wait.
+  void queue_books(kernels::Stream& compute);
+  TierUse tier_use();
 
  private:
   friend class Lease;
-  class Implementation;
-  std::unique_ptr<Implementation> implementation_;
+
+  // Anything that fails between binding rows to slots and filling them leaves slots without their
+  // records: nothing may be read or written after that. Every public function that touches a
+  // stream or the disk goes through here, since any of them may be the one that hears of a failure.
+  template <typename Body>
+  auto guarded(Body body) {
+    if (!failure_.empty()) io::fail("{}", failure_);
+    counted_ = Counted::kNo;
+    try {
+      return body();
+    } catch (const std::exception& error) {
+      failure_ = error.what();
+      throw;
+    }
+  }
+
+  // lease.cpp
+  Lease take_lease(kernels::Stream& compute, const LeaseRequest& request, const Currency& currency);
+  void queue_look_up(kernels::Stream& compute, const LeaseRequest& request);
+  bool is_looked_up(const LeaseRequest& request) const;
+  PlannedLease& make_resident(const LeaseRequest& request, StallClock::HostTime& host);
+  void bring_missing(const kernels::RowArena& arena, StallClock::HostTime& host);
+  void bring_round(Round& round, const kernels::RowArena& arena, StallClock::HostTime& host);
+  void exchange(const Round& round, const kernels::RowArena& arena);
+  void write_victims(const Round& round, StallClock::HostTime& host);
+  void wait_for_hints(const Found& found, StallClock::HostTime& host);
+  const kernels::RowArena& arena(const PlannedLease& lease) const;
+  void release(PlannedLease& lease, kernels::Stream& compute);
+  // release() for a destructor, which runs while an error of the device unwinds a step, too: a
+  // failure is the next call's.
+  void end(PlannedLease& lease, kernels::Stream& compute) noexcept;
+  void hint_to_host(const Hint& hint, StallClock::HostTime& host);
+  void hint_to_device(const Hint& hint, StallClock::HostTime& host);
+
+  // records.cpp. REQUIRE: one batch of scratch memory and one lease hold the rows.
+  void write_batch(std::span<const kernels::RowId> rows, std::span<const std::byte* const> records);
+  void read_batch(kernels::RowId first, std::int64_t count, std::byte* out);
+  kernels::HostRecords scratch_records() const;
+  // Ascending, from the device.
+  std::vector<kernels::RowId> copy_rows(const kernels::RowId* rows, std::int64_t count);
+
+  void book_found(const Found& found);
+  void book_records(Field rows, std::int64_t count);
+  // The time since the last call in which reads were under way.
+  void book_reading(Field time);
+  // Takes what the device has counted into the books.
+  void book_report();
+  void settle();
+
+  StoreOptions options_;
+  TierSizes sizes_;
+  kernels::Backend& backend_;
+  Planner planner_;
+  Mover mover_;
+  DiskTier disk_;
+  Ledger ledger_;
+  StreamClock times_;
+  StallClock stalls_;
+  HintReads hints_;
+  WriteBack write_back_;
+  PageIn page_in_;
+  std::unique_ptr<kernels::Event> event_;
+
+  LeaseRequest looked_up_;        // rows null: none
+  int leases_ = 0;                // live
+  std::uint64_t most_dirty_ = 0;  // no fewer than the rows that are dirty
+
+  kernels::Buffer scratch_;                            // pinned host: records of one batch
+  kernels::DeviceArray<kernels::RowId> scratch_rows_;  // pinned host: their rows
+  std::int64_t scratch_length_ = 0;
+
+  // What the device counts is known with a later report, and is of this account then.
+  Account binding_account_;
+  std::uint64_t leaving_ = 0;  // rows that went to the host tier, if they were not dropped
+  kernels::LookupReport booked_report_;
+  std::uint64_t booked_retries_ = 0, booked_read_us_ = 0;
+  // Whether the books hold all that has happened, or will once books_ready_ is reached.
+  enum class Counted { kNo, kQueued, kYes };
+  Counted counted_ = Counted::kNo;
+  std::unique_ptr<kernels::Event> books_ready_;
+  std::string failure_;
 };
 
 }  // namespace mneme::offload

@@ -41,7 +41,7 @@ class CheckpointRun {
 
   static offload::StoreOptions store_options() {
     offload::StoreOptions options = offload::testing::small_store(kRows);
-    options.tiers.device_bytes = offload::testing::device_bytes_for(options, 8);
+    options.tiers.device_bytes = offload::testing::bytes_for_slots(options, 8);
     options.tiers.host_bytes = 16 * 128;
     options.tiers.io_depth = 4;
     return options;
@@ -60,7 +60,9 @@ class CheckpointRun {
   std::uint64_t load(std::optional<std::uint64_t> step = {}) {
     return checkpoints_.load(read_manifest(disk_, kDirectory), step).step;
   }
-  void save(std::uint64_t step) { checkpoints_.save(step, record(), {}); }
+  void save(std::uint64_t step) {
+    checkpoints_.save(step, record(), [] { return MetricsMark{}; });
+  }
   static RunRecord record() {
     return {.id = 9, .config = "", .data = {}, .validation_data = {}, .schedule = {{1, {}}}};
   }

@@ -17,7 +17,7 @@
 #include "io/error.h"
 #include "io/record_file.h"
 #include "kernels/backend.h"
-#include "offload/rows_file.h"
+#include "offload/store_options.h"
 #include "tests/simulated_disk/simulated_disk.h"
 
 #include "tests/support/test_backend.h"

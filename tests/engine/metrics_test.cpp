@@ -66,20 +66,17 @@ TEST_F(Metrics, ALineHoldsEverythingThatWasMeasured) {
   metrics.learning_rate = 1e-4;
   metrics.value_learning_rate = 1e-3;
   metrics.tokens_per_s = 1234.5;
-  metrics.times = {10, 1, 2, 3, 4, 0.5, 0.25};
-  metrics.distinct_rows = 99;
+  metrics.times = {10, 1, 2, 3, 4, 5, 6, 7};
+  metrics.distinct_rows = 100;
   metrics.dense_gradient_norm = 2;
   metrics.row_gradient_norm = 3;
-  metrics.rows.device = {1, 2, 3, 4};
-  metrics.rows.host = {5, 6, 7, 8};
-  metrics.rows.disk = {9, 10, 11, 12};
-  metrics.rows.stall_plan_us = 16;
-  metrics.rows.stall_host_us = 17;
-  metrics.rows.stall_disk_us = 18;
-  metrics.rows.stall_write_back_us = 19;
-  metrics.rows.rows_generated = 13;
-  metrics.rows.prefetch_late = 14;
-  metrics.rows.io_retries = 15;
+  offload::Entry& first = metrics.books[{offload::Cause::kTraining, 1}];
+  first[offload::Field::kHostToDeviceRows] = 5;
+  first[offload::Field::kStallPlan] = 16;
+  offload::Entry& second = metrics.books[{offload::Cause::kTraining, offload::kNoLayer}];
+  second[offload::Field::kHostToDeviceRows] = 2;
+  second[offload::Field::kGeneratedRows] = 1;
+  metrics.books[{offload::Cause::kEvaluation, 1}][offload::Field::kHostToDeviceRows] = 100;
   metrics.validation_loss = 4.5;
   const auto line = nlohmann::json::parse(metrics_line(metrics));
   EXPECT_EQ(line["step"], 7);
@@ -87,22 +84,26 @@ TEST_F(Metrics, ALineHoldsEverythingThatWasMeasured) {
   EXPECT_EQ(line["learning_rate"], 1e-4);
   EXPECT_EQ(line["value_learning_rate"], 1e-3);
   EXPECT_EQ(line["tokens_per_s"], 1234.5);
-  const auto times = nlohmann::json{
-      {"step", 10.0},  {"data", 1.0},          {"forward", 2.0},         {"backward", 3.0},
-      {"update", 4.0}, {"acquire_stall", 0.5}, {"write_back_wait", 0.25}};
+  const auto times =
+      nlohmann::json{{"step", 10.0},  {"data", 1.0},       {"forward", 2.0}, {"backward", 3.0},
+                     {"update", 4.0}, {"evaluation", 5.0}, {"sample", 6.0},  {"checkpoint", 7.0}};
   EXPECT_EQ(line["time_ms"], times);
-  EXPECT_EQ(line["distinct_rows"], 99);
   EXPECT_EQ(line["gradient_norm"]["dense"], 2.0);
   EXPECT_EQ(line["gradient_norm"]["rows"], 3.0);
-  EXPECT_EQ(line["tiers"]["device"]["rows_read"], 1);
-  EXPECT_EQ(line["tiers"]["host"]["bytes_read"], 6);
-  EXPECT_EQ(line["tiers"]["disk"]["rows_written"], 11);
-  EXPECT_EQ(line["tiers"]["disk"]["bytes_written"], 12);
-  const auto stall = nlohmann::json{{"plan", 16}, {"host", 17}, {"disk", 18}, {"write_back", 19}};
-  EXPECT_EQ(line["stall_us"], stall);
-  EXPECT_EQ(line["rows"]["generated"], 13);
-  EXPECT_EQ(line["prefetch"]["late"], 14);
-  EXPECT_EQ(line["io_retries"], 15);
+  const auto rows = nlohmann::json{{"distinct", 100}, {"fetched", 8}, {"fetched_share", 0.08}};
+  EXPECT_EQ(line["rows"], rows);
+  EXPECT_EQ(line["books"]["total"]["moves"]["host_to_device"]["rows"], 107);
+  EXPECT_EQ(line["books"]["total"]["moves"]["host_to_disk"]["rows"], 0) << "every field is there";
+  const auto& accounts = line["books"]["accounts"];
+  ASSERT_EQ(accounts.size(), 3u);
+  const auto update =
+      nlohmann::json{{"cause", "training"},
+                     {"layer", nullptr},
+                     {"moves", {{"host_to_device", {{"rows", 2}}}, {"generated", {{"rows", 1}}}}}};
+  EXPECT_EQ(accounts[0], update);
+  EXPECT_EQ(accounts[1]["layer"], 1);
+  EXPECT_EQ(accounts[1]["stall"]["plan_us"], 16);
+  EXPECT_EQ(accounts[2]["cause"], "evaluation");
   EXPECT_EQ(line["validation_loss"], 4.5);
   EXPECT_FALSE(nlohmann::json::parse(metrics_line(metrics_of(1))).contains("validation_loss"));
 }

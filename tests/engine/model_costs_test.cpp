@@ -151,8 +151,8 @@ TEST(ModelCosts, AreThoseOfTheModelThatIsMade) {
     EXPECT_EQ(costs.weight_bytes, 4 * run.model().parameters().size());
     if (run.table() != nullptr) {
       const auto use = run.table()->store().tier_use();
-      EXPECT_EQ(costs.table.tiers.device_rows, use.device_slots);
-      EXPECT_EQ(costs.table.tiers.host_rows, use.host_slots);
+      EXPECT_EQ(costs.table.tiers.training, use.device_slots);
+      EXPECT_EQ(costs.table.tiers.host, use.host_slots);
       EXPECT_EQ(costs.table.record_bytes, run.table()->store().options().layout.record_bytes());
     }
     ++made;
@@ -172,7 +172,7 @@ TEST(ScaledDown, KeepsShapeAndShares) {
   EXPECT_EQ(small.train.micro_batches, 2);
   const auto share = [](const Config& config) {
     const ModelCosts costs = model_costs(config);
-    return double(costs.table.tiers.host_rows) / double(costs.table.rows);
+    return double(costs.table.tiers.host) / double(costs.table.rows);
   };
   EXPECT_NEAR(share(small), share(whole), 0.02 * share(whole));
   EXPECT_EQ(to_toml(scaled_down(whole, 1)), to_toml(whole));

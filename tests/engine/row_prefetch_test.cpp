@@ -29,7 +29,7 @@ TEST(RowPrefetch, AsksOnlyBlocksThatAreMemoryLayers) {
   RowPrefetch prefetch(other, data, run);
   prefetch.hint(step + 1);
   // All touched rows are on disk yet: those that the step will read are on their way.
-  EXPECT_GT(run.table()->store().step_counters().disk.rows_read, 0u);
+  EXPECT_GT(run.table()->store().books().total().disk_rows_read(), 0u);
 }
 
 }  // namespace

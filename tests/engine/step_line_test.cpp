@@ -11,21 +11,22 @@ StepMetrics some_step() {
   metrics.step = 10;
   metrics.loss = 3.77891;
   metrics.tokens_per_s = 5112.4;
-  metrics.rows.rows_leased = 1000;
-  metrics.rows.device.rows_read = 950;
-  metrics.rows.host.rows_read = 30;
-  metrics.rows.disk.rows_read = 15;
-  metrics.rows.rows_generated = 5;
+  metrics.distinct_rows = 1000;
+  offload::Entry& rows = metrics.books[{offload::Cause::kTraining, 1}];
+  rows[offload::Field::kHostToDeviceRows] = 30;
+  rows[offload::Field::kDiskToDeviceRows] = 15;
+  rows[offload::Field::kGeneratedRows] = 5;
+  metrics.books[{offload::Cause::kEvaluation, 1}][offload::Field::kHostToDeviceRows] = 500;
   return metrics;
 }
 
 TEST(StepLine, EightyColumnsHoldTheTimeLeftAndWhatComesFromTheDisk) {
   const auto fields = step_fields(some_step(), 60, 200.0, true);
   EXPECT_EQ(io::fit_fields(fields, 200),
-            "step 10/60  loss 3.7789  5112 tokens/s  rows: device 95% host 3% disk 2% new 0%  "
+            "step 10/60  loss 3.7789  5112 tokens/s  1000 rows: disk 2% host 3% new 0%  "
             "3m20s left");
   EXPECT_EQ(io::fit_fields(fields, 79),
-            "step 10/60  loss 3.7789  5112 tokens/s  rows: device 95% disk 2%  3m20s left");
+            "step 10/60  loss 3.7789  5112 tokens/s  1000 rows: disk 2% host 3%  3m20s left");
   EXPECT_EQ(io::fit_fields(fields, 39), "step 10/60  loss 3.7789  3m20s left");
   EXPECT_EQ(io::fit_fields(fields, 12), "step 10/60");
 }

@@ -17,7 +17,7 @@ using testing::TinyRun;
 
 struct Observed {
   Outcome outcome;
-  offload::StepCounters rows;             // summed over the steps
+  offload::Entry rows;                    // summed over the lines
   std::int64_t distinct_rows = 0;         // of the step with the most
   std::vector<double> losses;             // as the training loop had them
   std::vector<double> validation_losses;  // of steps that were evaluated
@@ -31,7 +31,7 @@ class TrainerTiering : public ::testing::Test {
     options.on_step = [&](const StepMetrics& metrics) {
       observed.losses.push_back(metrics.loss);
       observed.distinct_rows = std::max(observed.distinct_rows, metrics.distinct_rows);
-      observed.rows += metrics.rows;
+      observed.rows += metrics.books.total();
       if (metrics.validation_loss) observed.validation_losses.push_back(*metrics.validation_loss);
     };
     run_.train(config, options);
@@ -43,7 +43,8 @@ class TrainerTiering : public ::testing::Test {
   // device.
   Observed expect_reference(const Config& config) {
     const Observed reference = observe(run_.config("reference"));
-    EXPECT_EQ(reference.rows.disk.rows_written, 0u);
+    EXPECT_EQ(reference.rows[offload::Field::kDeviceToHostRows], 0u);
+    EXPECT_EQ(reference.rows.disk_rows_read(), 0u);
     EXPECT_LT(reference.losses.back(), reference.losses.front()) << "nothing was learnt";
     const Observed found = observe(config);
     EXPECT_TRUE(testing::same_bits(found.losses, reference.losses));
@@ -56,17 +57,17 @@ class TrainerTiering : public ::testing::Test {
 
 TEST_F(TrainerTiering, ThreeTiersGiveTheBitsOfOne) {
   const Observed found = expect_reference(run_.tiered("run"));
-  EXPECT_GT(found.rows.host.rows_read, 0u);
-  EXPECT_GT(found.rows.disk.rows_read, 0u);
-  EXPECT_GT(found.rows.disk.rows_written, 0u);
+  EXPECT_GT(found.rows[offload::Field::kHostToDeviceRows], 0u);
+  EXPECT_GT(found.rows.disk_rows_read(), 0u);
+  EXPECT_GT(found.rows.disk_rows_written(), 0u);
 }
 
 TEST_F(TrainerTiering, DeviceAndDiskAloneGiveTheBitsOfOne) {
   Config config = run_.tiered("run");
   config.tiers.store.host_bytes = 0;
   const Observed found = expect_reference(config);
-  EXPECT_EQ(found.rows.host.rows_read, 0u);
-  EXPECT_GT(found.rows.disk.rows_read, 0u);
+  EXPECT_EQ(found.rows[offload::Field::kHostToDeviceRows], 0u);
+  EXPECT_GT(found.rows.disk_rows_read(), 0u);
 }
 
 TEST_F(TrainerTiering, ADeviceArenaSmallerThanAStepTrainsInChunks) {
@@ -78,8 +79,8 @@ TEST_F(TrainerTiering, ADeviceArenaSmallerThanAStepTrainsInChunks) {
 
 TEST_F(TrainerTiering, TheSmallestBudgetTrainsAndOneByteLessSaysWhatIsNeeded) {
   Config config = run_.config("run");
-  const std::uint64_t least = offload::TieredStore::minimum_device_bytes(
-      {.width = static_cast<std::uint32_t>(config.model.width)});
+  const std::uint64_t least =
+      offload::minimum_device_bytes({.width = static_cast<std::uint32_t>(config.model.width)});
   config.tiers.store.device_bytes = least;
   expect_reference(config);
   Config less = run_.config("less");
@@ -114,7 +115,7 @@ TEST_F(TrainerTiering, PrefetchingChangesNothing) {
   Config config = run_.tiered("run");
   config.tiers.prefetch = offload::PrefetchKind::kOracleNextStep;
   const Observed found = expect_reference(config);
-  EXPECT_GT(found.rows.prefetched, 0u);
+  EXPECT_GT(found.rows[offload::Field::kHintsPlanned], 0u);
   Config little = run_.tiered("little");
   little.tiers.prefetch = offload::PrefetchKind::kOracleNextStep;
   little.tiers.prefetch_bytes = 1000;
@@ -138,8 +139,8 @@ TEST_P(TrainerPolicy, NoPolicyChangesABit) {
   config.tiers.store.device_policy = GetParam();
   config.tiers.store.host_policy = GetParam();
   const Observed found = expect_reference(config);
-  EXPECT_GT(found.rows.evicted_from_device, 0u);
-  EXPECT_GT(found.rows.evicted_from_host, 0u);
+  EXPECT_GT(found.rows[offload::Field::kDeviceVictims], 0u);
+  EXPECT_GT(found.rows[offload::Field::kHostVictims], 0u);
 }
 
 std::string policy_name(const ::testing::TestParamInfo<ReplacementKind>& policy) {

@@ -109,7 +109,7 @@ TEST(DenseAdamWAtSparseCost, FiveHundredStepsWithOnePercentOfTheRowsOnTheDevice)
   const double final_error = relative_error(run.values(plan.steps), dense.values);
   EXPECT_LE(final_error, 1e-6);
   std::printf("relative error of what was read %.2e, at the end %.2e\n", worst_read, final_error);
-  EXPECT_GT(run.store().total_counters().disk.rows_read, 1000u);
+  EXPECT_GT(run.store().books().total().disk_rows_read(), 1000u);
 }
 
 TEST(DenseAdamWAtSparseCost, RowsThatNothingTouchedDecayAsDenseRowsDo) {
@@ -190,7 +190,7 @@ TEST(DenseAdamWAtSparseCost, ATableOf137BillionParametersTrainsAStepInLittleMemo
   }
   // Forward and update each meet the rows once; between them the small device tier drops clean
   // rows, which are generated again.
-  EXPECT_LE(run.store().step_counters().rows_generated, 2 * kTouched);
+  EXPECT_LE(run.store().books().total()[offload::Field::kGeneratedRows], 2 * kTouched);
   // The map from rows to device slots takes 4 bytes a row at most; it is on huge pages, so that
   // rows from all over the table touch much of it. The rows themselves would take 1.6 TB.
   EXPECT_LT(resident_bytes() - before, 4 * kRows + (64u << 20));

@@ -104,7 +104,7 @@ TEST_P(MemoryLayerGolden, BackwardComputesTheSameGradients) {
 TEST_P(MemoryLayerGolden, TheSmallestDeviceTierChangesNoBit) {
   const auto layout = memory::record_layout(kernels::RowOptimizerKind::kAdamW, shape_.value_width,
                                             kernels::FloatType::kF32, kernels::FloatType::kF32);
-  expect_equal(run(offload::TieredStore::minimum_device_bytes(layout)), run());
+  expect_equal(run(offload::minimum_device_bytes(layout)), run());
 }
 
 TEST_P(MemoryLayerGolden, AnotherBackendOfOneThreadGivesTheSameBits) {

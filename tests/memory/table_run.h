@@ -43,7 +43,7 @@ inline kernels::RecordLayout layout_of(const memory::ValueTableOptions& options)
 inline offload::TierOptions tiers_of(Budget budget, const memory::ValueTableOptions& options) {
   offload::TierOptions tiers;
   const kernels::RecordLayout layout = layout_of(options);
-  const std::uint64_t least = offload::TieredStore::minimum_device_bytes(layout);
+  const std::uint64_t least = offload::minimum_device_bytes(layout);
   tiers.device_bytes = budget == Budget::kAllResident ? (options.rows + 16) * least : least;
   tiers.host_bytes =
       budget == Budget::kDisk ? 16 * ((layout.record_bytes() + 63) / 64 * 64) : 64u << 20;

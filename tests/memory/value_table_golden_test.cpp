@@ -69,7 +69,7 @@ class ValueTableGolden : public ::testing::TestWithParam<std::string> {
       }
     }
     if (budget == Budget::kDisk) {
-      EXPECT_GT(run.store().total_counters().disk.rows_read, 0u) << "nothing was on disk";
+      EXPECT_GT(run.store().books().total().disk_rows_read(), 0u) << "nothing was on disk";
     }
     return out;
   }

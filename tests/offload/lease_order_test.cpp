@@ -18,7 +18,7 @@ namespace {
 
 using kernels::MemoryKind;
 using kernels::RowId;
-using testing::device_bytes_for;
+using testing::bytes_for_slots;
 using testing::small_store;
 
 constexpr std::uint64_t kRows = 500;
@@ -28,7 +28,7 @@ constexpr std::size_t kHostSlotBytes = 128;
 
 StoreOptions store_options(std::uint64_t device_slots, std::uint64_t host_slots) {
   StoreOptions options = small_store(kRows);
-  options.tiers.device_bytes = device_bytes_for(options, device_slots);
+  options.tiers.device_bytes = bytes_for_slots(options, device_slots);
   options.tiers.host_bytes = host_slots * kHostSlotBytes;
   return options;
 }
@@ -65,8 +65,12 @@ class QueuedLeases {
     backend_.copy(lister, device_list, list, rows.size() * sizeof(RowId));
     if (apart) lister.record(*grouped_);
     const auto count = static_cast<std::int64_t>(rows.size());
-    Lease lease = store_.acquire(*compute_, device_list, count, LeaseMode::kTrain, {},
-                                 apart ? grouped_.get() : nullptr);
+    Lease lease = store_.acquire(*compute_,
+                                 {.rows = device_list,
+                                  .count = count,
+                                  .mode = LeaseMode::kTrain,
+                                  .rows_ready = apart ? grouped_.get() : nullptr},
+                                 {});
     backend_.pack_records(*compute_, lease.arena(), records(read_, leases_), nullptr, lease.slots(),
                           count);
     expected_.emplace_back();

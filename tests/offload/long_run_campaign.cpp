@@ -8,7 +8,7 @@
 namespace mneme::offload {
 namespace {
 
-using testing::device_bytes_for;
+using testing::bytes_for_slots;
 using testing::small_store;
 
 TEST(LongRun, AMillionDiskWritesWithoutACheckpointTakeNoMoreMemory) {
@@ -16,7 +16,7 @@ TEST(LongRun, AMillionDiskWritesWithoutACheckpointTakeNoMoreMemory) {
   kernels::Backend& backend = mneme::testing::test_backend();
   io::SimulatedDisk disk({.record_log = false});
   StoreOptions options = small_store(kRows);
-  options.tiers.device_bytes = device_bytes_for(options, 2 * kLease);
+  options.tiers.device_bytes = bytes_for_slots(options, 2 * kLease);
   options.tiers.host_bytes = 0;
   TieredStore store(backend, disk, options);
   const auto compute = backend.create_stream();
@@ -24,14 +24,15 @@ TEST(LongRun, AMillionDiskWritesWithoutACheckpointTakeNoMoreMemory) {
   std::uint64_t step = 0;
   // Every lease drives an earlier one from the device to the disk.
   const auto run_until = [&](std::uint64_t writes) {
-    while (store.total_counters().disk.rows_written < writes) {
+    while (store.books().total().disk_rows_written() < writes) {
       store.begin_step(++step);
       for (std::uint64_t i = 0; i < kLease; ++i) {
         rows.as<kernels::RowId>()[i] =
             static_cast<kernels::RowId>(step % (kRows / kLease) * kLease + i);
       }
-      Lease lease =
-          store.acquire(*compute, rows.as<kernels::RowId>(), kLease, LeaseMode::kTrain, {});
+      Lease lease = store.acquire(
+          *compute, {.rows = rows.as<kernels::RowId>(), .count = kLease, .mode = LeaseMode::kTrain},
+          {});
       lease.mark_dirty();
     }
   };

@@ -30,9 +30,8 @@ inline StoreOptions small_store(std::uint64_t rows) {
 }
 
 // Device memory of `slots` training slots and the minimum for evaluation.
-inline std::uint64_t device_bytes_for(const StoreOptions& options, std::uint64_t slots) {
-  const std::uint64_t slot =
-      TieredStore::minimum_device_bytes(options.layout) / 16;  // 8 + 8 slots at the least
+inline std::uint64_t bytes_for_slots(const StoreOptions& options, std::uint64_t slots) {
+  const std::uint64_t slot = minimum_device_bytes(options.layout) / 16;  // 8 + 8 slots at the least
   return slot * (slots + 8);
 }
 
@@ -61,8 +60,10 @@ class StoreRun {
     for (std::size_t first = 0; first < chosen.size();) {
       const auto batch = std::min<std::int64_t>(store_.lease_capacity(LeaseMode::kTrain),
                                                 std::int64_t(chosen.size() - first));
-      Lease lease = store_.acquire(*stream_, rows_.as<kernels::RowId>() + first, batch,
-                                   LeaseMode::kTrain, {});
+      Lease lease = store_.acquire(
+          *stream_,
+          {.rows = rows_.as<kernels::RowId>() + first, .count = batch, .mode = LeaseMode::kTrain},
+          {});
       stream_->synchronize();
       update(lease, rows_.as<kernels::RowId>() + first, step);
       lease.mark_dirty();

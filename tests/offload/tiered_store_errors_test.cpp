@@ -12,7 +12,7 @@
 namespace mneme::offload {
 namespace {
 
-using testing::device_bytes_for;
+using testing::bytes_for_slots;
 using testing::small_store;
 using testing::StoreRun;
 
@@ -21,7 +21,7 @@ class TieredStoreErrors : public ::testing::Test {
   // All rows go through the disk: a tiny device tier and no host tier.
   static StoreOptions disk_heavy() {
     StoreOptions options = small_store(200);
-    options.tiers.device_bytes = device_bytes_for(options, 8);
+    options.tiers.device_bytes = bytes_for_slots(options, 8);
     options.tiers.host_bytes = 0;
     return options;
   }
@@ -175,12 +175,15 @@ TEST_F(TieredStoreErrors, ADeviceLostWhileALeaseEndsIsTheNextCallsError) {
     const kernels::Buffer rows = first_rows(5);
     const std::int64_t capacity = store.lease_capacity(mode);
     {
-      const Lease lease = store.acquire(stream, rows.as<kernels::RowId>(), 5, mode, {});
+      const Lease lease =
+          store.acquire(stream, {.rows = rows.as<kernels::RowId>(), .count = 5, .mode = mode}, {});
       stream.records_are_lost = true;
     }
     EXPECT_EQ(store.lease_capacity(mode), capacity);
     stream.records_are_lost = false;
-    const auto again = [&] { store.acquire(stream, rows.as<kernels::RowId>(), 5, mode, {}); };
+    const auto again = [&] {
+      store.acquire(stream, {.rows = rows.as<kernels::RowId>(), .count = 5, .mode = mode}, {});
+    };
     EXPECT_NE(error_of(again).find("lost"), std::string::npos);
     EXPECT_NE(error_of([&] { store.flush(); }).find("lost"), std::string::npos);
   }
@@ -194,7 +197,8 @@ TEST_F(TieredStoreErrors, ADeviceLostWhileALeaseBeginsLeavesNoLease) {
   const std::int64_t capacity = store.lease_capacity(LeaseMode::kTrain);
   stream.waits_are_lost = true;
   const auto acquire = [&] {
-    store.acquire(stream, rows.as<kernels::RowId>(), 5, LeaseMode::kTrain, {});
+    store.acquire(stream,
+                  {.rows = rows.as<kernels::RowId>(), .count = 5, .mode = LeaseMode::kTrain}, {});
   };
   EXPECT_NE(error_of(acquire).find("lost"), std::string::npos);
   EXPECT_EQ(store.lease_capacity(LeaseMode::kTrain), capacity);
@@ -210,7 +214,8 @@ TEST_F(TieredStoreErrors, AFailureOfTheCallersWorkIsTheLeasesError) {
   const kernels::Buffer rows = backend->allocate(4 * 5, kernels::MemoryKind::kDevice);
   fail(*backend, *compute, rows);
   const auto acquire = [&] {
-    store.acquire(*compute, rows.as<kernels::RowId>(), 5, LeaseMode::kTrain, {});
+    store.acquire(*compute,
+                  {.rows = rows.as<kernels::RowId>(), .count = 5, .mode = LeaseMode::kTrain}, {});
   };
   EXPECT_NE(error_of(acquire).find("token"), std::string::npos);
   EXPECT_NE(error_of([&] { store.flush(); }).find("token"), std::string::npos);
@@ -220,10 +225,12 @@ TEST_F(TieredStoreErrors, AFailureOfTheCallersWorkIsTheLeasesError) {
 // Whoever hears of the failure first: the store has stopped.
 TEST_F(TieredStoreErrors, AFailureUnderALeaseStopsTheStoreWhateverIsCalledNext) {
   const std::vector<std::function<void(TieredStore&)>> calls = {
-      [](TieredStore& store) { store.step_counters(); },
-      [](TieredStore& store) { store.tier_use(); },
+      [](TieredStore& store) { store.books(); }, [](TieredStore& store) { store.tier_use(); },
       [](TieredStore& store) { static_cast<void>(store.touched_rows()); },
-      [](TieredStore& store) { store.begin_step(2); }};
+      [](TieredStore& store) {
+        const kernels::RowId row = 0;
+        store.hint({.rows = {&row, 1}, .byte_budget = 1 << 10});
+      }};
   for (const auto& call : calls) {
     io::SimulatedDisk disk({.record_log = false});
     const auto backend = kernels::make_cpu_backend({.threads = 2});
@@ -231,8 +238,8 @@ TEST_F(TieredStoreErrors, AFailureUnderALeaseStopsTheStoreWhateverIsCalledNext) 
     const auto compute = backend->create_stream();
     const kernels::Buffer rows = backend->allocate(4 * 5, kernels::MemoryKind::kDevice);
     {
-      const Lease lease =
-          store.acquire(*compute, rows.as<kernels::RowId>(), 1, LeaseMode::kTrain, {});
+      const Lease lease = store.acquire(
+          *compute, {.rows = rows.as<kernels::RowId>(), .count = 1, .mode = LeaseMode::kTrain}, {});
       fail(*backend, *compute, rows);
     }
     EXPECT_NE(error_of([&] { call(store); }).find("token"), std::string::npos);
@@ -299,7 +306,10 @@ TEST_F(TieredStoreErrors, ADamagedRecordThatAPrefetchBringsIsAnErrorToo) {
   StoreRun run(backend_, reopened, 3);
   const std::string message = error_of([&] {
     for (std::uint64_t step = 2; step < 20; ++step) {
-      reopened.prefetch(reopened.touched_rows(), 1 << 20);
+      {
+        const std::vector<kernels::RowId> touched = reopened.touched_rows();
+        reopened.hint({.rows = touched, .byte_budget = 1 << 20});
+      }
       run.step(step, 60);
     }
   });
@@ -355,11 +365,10 @@ TEST_F(TieredStoreErrors, ABudgetBelowTheMinimumSaysHowManyBytesAreNeeded) {
     options.tiers.device_bytes = bytes;
     const std::string message = error_of([&] { TieredStore store(backend_, disk, options); });
     EXPECT_NE(message.find("tiers.device_bytes"), std::string::npos) << message;
-    EXPECT_NE(message.find(std::to_string(TieredStore::minimum_device_bytes(options.layout))),
-              std::string::npos)
+    EXPECT_NE(message.find(std::to_string(minimum_device_bytes(options.layout))), std::string::npos)
         << message;
   }
-  options.tiers.device_bytes = TieredStore::minimum_device_bytes(options.layout);
+  options.tiers.device_bytes = minimum_device_bytes(options.layout);
   TieredStore store(backend_, disk, options);
   StoreRun run(backend_, store, 3);
   run.step(1, 60);

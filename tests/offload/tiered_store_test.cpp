@@ -16,7 +16,7 @@ namespace {
 
 using kernels::ReplacementKind;
 using mneme::testing::read_device;
-using testing::device_bytes_for;
+using testing::bytes_for_slots;
 using testing::small_store;
 using testing::StoreRun;
 
@@ -27,7 +27,7 @@ constexpr std::uint64_t kSeed = 5;
 class TieredStoreTest : public ::testing::Test {
  protected:
   std::vector<std::byte> run(const StoreOptions& options, io::SimulatedDisk& disk,
-                             StepCounters* counters = nullptr, bool prefetch = false) {
+                             Entry* counters = nullptr, bool prefetch = false) {
     TieredStore store(backend_, disk, options);
     StoreRun run(backend_, store, kSeed);
     for (std::uint64_t step = 1; step <= kSteps; ++step) {
@@ -35,20 +35,20 @@ class TieredStoreTest : public ::testing::Test {
       if (prefetch) {
         std::vector<kernels::RowId> rows;
         for (kernels::RowId row = step % 3; row < kRows; row += 3) rows.push_back(row);
-        store.prefetch(rows, 1 << 20);
+        store.hint({.rows = rows, .byte_budget = 1 << 20});
       }
     }
     store.begin_step(kSteps + 1);
-    if (counters != nullptr) *counters = store.total_counters();
+    if (counters != nullptr) *counters = store.books().total();
     return run.all_records();
   }
 
   std::vector<std::byte> reference() {
     io::SimulatedDisk disk({.record_log = false});
-    StepCounters counters;
+    Entry counters;
     StoreOptions options = small_store(kRows);
     auto records = run(options, disk, &counters);
-    EXPECT_EQ(counters.disk.rows_written + counters.host.rows_written, 0u)
+    EXPECT_EQ(counters.disk_rows_written() + counters[Field::kDeviceToHostRows], 0u)
         << "the reference keeps all rows on the device";
     return records;
   }
@@ -61,17 +61,18 @@ TEST_F(TieredStoreTest, AnyBudgetGivesTheSameRecords) {
   for (const std::uint64_t device_slots : {8u, 13u, 40u, 120u}) {
     for (const std::uint64_t host_slots : {0u, 16u, 60u}) {
       StoreOptions options = small_store(kRows);
-      options.tiers.device_bytes = device_bytes_for(options, device_slots);
+      options.tiers.device_bytes = bytes_for_slots(options, device_slots);
       options.tiers.host_bytes = host_slots * ((options.layout.record_bytes() + 63) / 64 * 64);
       io::SimulatedDisk disk({.record_log = false});
-      StepCounters counters;
+      Entry counters;
       SCOPED_TRACE(::testing::Message() << device_slots << " device, " << host_slots << " host");
       EXPECT_EQ(run(options, disk, &counters), expected);
-      EXPECT_GT(counters.disk.rows_read, 0u);
-      EXPECT_GT(counters.disk.rows_written, 0u);
+      EXPECT_GT(counters.disk_rows_read(), 0u);
+      EXPECT_GT(counters.disk_rows_written(), 0u);
       // Every leased row was found somewhere.
-      EXPECT_EQ(counters.rows_leased, counters.device.rows_read + counters.host.rows_read +
-                                          counters.disk.rows_read + counters.rows_generated);
+      EXPECT_EQ(counters[Field::kRowsLeased],
+                counters[Field::kFoundOnDevice] + counters[Field::kFoundInHost] +
+                    counters[Field::kFoundOnDisk] + counters[Field::kFoundUntouched]);
     }
   }
 }
@@ -82,7 +83,7 @@ TEST_F(TieredStoreTest, EveryPolicyGivesTheSameRecords) {
        {ReplacementKind::kLru, ReplacementKind::kLfu, ReplacementKind::kClock,
         ReplacementKind::kSieve, ReplacementKind::kStaticHot, ReplacementKind::kRandom}) {
     StoreOptions options = small_store(kRows);
-    options.tiers.device_bytes = device_bytes_for(options, 30);
+    options.tiers.device_bytes = bytes_for_slots(options, 30);
     options.tiers.host_bytes = 20 * 128;
     options.tiers.device_policy = policy;
     options.tiers.host_policy = policy;
@@ -96,36 +97,40 @@ TEST_F(TieredStoreTest, DepthReorderingShortTransfersAndRetriesGiveTheSameRecord
   const auto expected = reference();
   for (const std::uint32_t depth : {1u, 3u, 64u}) {
     StoreOptions options = small_store(kRows);
-    options.tiers.device_bytes = device_bytes_for(options, 10);
+    options.tiers.device_bytes = bytes_for_slots(options, 10);
     options.tiers.host_bytes = 16 * 128;
     options.tiers.io_depth = depth;
     io::SimulatedDisk disk({.seed = depth, .record_log = false});
     disk.set_faults(
         {.short_share = 0.2, .retry_share = 0.1, .reorder = true, .max_delay_polls = 3});
-    StepCounters counters;
+    Entry counters;
     SCOPED_TRACE(depth);
     EXPECT_EQ(run(options, disk, &counters), expected);
-    EXPECT_GT(counters.io_retries, 0u);
+    EXPECT_GT(counters[Field::kDiskRetries], 0u);
   }
 }
 
 TEST_F(TieredStoreTest, PrefetchedRowsAreTheSameRowsAndAreCounted) {
   const auto expected = reference();
   StoreOptions options = small_store(kRows);
-  options.tiers.device_bytes = device_bytes_for(options, 20);
+  options.tiers.device_bytes = bytes_for_slots(options, 20);
   options.tiers.host_bytes = 60 * 128;
   io::SimulatedDisk disk({.record_log = false});
   disk.set_faults({.reorder = true, .max_delay_polls = 4});
-  StepCounters counters;
+  Entry counters;
   EXPECT_EQ(run(options, disk, &counters, true), expected);
-  EXPECT_GT(counters.prefetched, 0u);
-  EXPECT_GT(counters.prefetch_used, 0u);
-  EXPECT_LE(counters.prefetch_used + counters.prefetch_wasted, counters.prefetched);
+  EXPECT_GT(counters[Field::kHintsPlanned], 0u);
+  EXPECT_GT(counters[Field::kHintsUsed], 0u);
+  EXPECT_LE(counters[Field::kHintsUsed] + counters[Field::kHintsWasted],
+            counters[Field::kHintsPlanned]);
+  EXPECT_EQ(counters[Field::kHinted], counters[Field::kHintsPresent] +
+                                          counters[Field::kHintsPlanned] +
+                                          counters[Field::kHintsDropped]);
 }
 
 TEST_F(TieredStoreTest, ReadOnlyLeasesLeaveEveryTierAsItIs) {
   StoreOptions options = small_store(kRows);
-  options.tiers.device_bytes = device_bytes_for(options, 20);
+  options.tiers.device_bytes = bytes_for_slots(options, 20);
   options.tiers.host_bytes = 20 * 128;
   io::SimulatedDisk disk({.record_log = false});
   TieredStore store(backend_, disk, options);
@@ -133,6 +138,7 @@ TEST_F(TieredStoreTest, ReadOnlyLeasesLeaveEveryTierAsItIs) {
   for (std::uint64_t step = 1; step <= 10; ++step) run.step(step, 90);
   store.begin_step(11);
   const TierUse before = store.tier_use();
+  store.take_books();
   const auto touched = store.touched_rows();
   const auto first = run.all_records();
   EXPECT_EQ(run.all_records(), first);
@@ -141,26 +147,29 @@ TEST_F(TieredStoreTest, ReadOnlyLeasesLeaveEveryTierAsItIs) {
   EXPECT_EQ(after.host_rows, before.host_rows);
   EXPECT_EQ(after.disk_slots, before.disk_slots);
   EXPECT_EQ(store.touched_rows(), touched);
-  EXPECT_EQ(store.step_counters().evicted_from_device, 0u);
-  EXPECT_EQ(store.step_counters().disk.rows_written, 0u);
+  const Entry moved = store.books().total();
+  EXPECT_EQ(moved[Field::kDeviceVictims], 0u);
+  EXPECT_EQ(moved.disk_rows_written(), 0u);
 }
 
 TEST_F(TieredStoreTest, ALeasedRowIsNeverAVictim) {
   StoreOptions options = small_store(kRows);
-  options.tiers.device_bytes = device_bytes_for(options, 10);
+  options.tiers.device_bytes = bytes_for_slots(options, 10);
   io::SimulatedDisk disk({.record_log = false});
   TieredStore store(backend_, disk, options);
   auto stream = backend_.create_stream();
   store.begin_step(1);
   kernels::Buffer ids = backend_.allocate(40, kernels::MemoryKind::kPinnedHost);
   for (std::uint32_t i = 0; i < 10; ++i) ids.as<kernels::RowId>()[i] = i * 7;
-  Lease held = store.acquire(*stream, ids.as<kernels::RowId>(), 4, LeaseMode::kTrain, {});
+  Lease held = store.acquire(
+      *stream, {.rows = ids.as<kernels::RowId>(), .count = 4, .mode = LeaseMode::kTrain}, {});
   stream->synchronize();
   const auto slots = read_device(backend_, *stream, held.slots(), 4);
   EXPECT_EQ(store.lease_capacity(LeaseMode::kTrain), 6);
   for (std::uint32_t round = 0; round < 20; ++round) {
     for (std::uint32_t i = 0; i < 6; ++i) ids.as<kernels::RowId>()[4 + i] = 50 + round * 8 + i;
-    Lease other = store.acquire(*stream, ids.as<kernels::RowId>() + 4, 6, LeaseMode::kTrain, {});
+    Lease other = store.acquire(
+        *stream, {.rows = ids.as<kernels::RowId>() + 4, .count = 6, .mode = LeaseMode::kTrain}, {});
     stream->synchronize();
     for (const auto slot : read_device(backend_, *stream, other.slots(), 6)) {
       EXPECT_EQ(std::count(slots.begin(), slots.end(), slot), 0);
@@ -170,7 +179,7 @@ TEST_F(TieredStoreTest, ALeasedRowIsNeverAVictim) {
 
 TEST_F(TieredStoreTest, ReopeningFromACheckpointGivesItsRecords) {
   StoreOptions options = small_store(kRows);
-  options.tiers.device_bytes = device_bytes_for(options, 20);
+  options.tiers.device_bytes = bytes_for_slots(options, 20);
   options.tiers.host_bytes = 16 * 128;
   io::SimulatedDisk disk({.record_log = false});
   CheckpointTable table;
@@ -224,11 +233,12 @@ TEST_F(TieredStoreTest, AHugeUntouchedTableCostsNothing) {
   ids.as<kernels::RowId>()[0] = 1;
   ids.as<kernels::RowId>()[1] = 67108863;
   store.begin_step(1);
-  const Lease lease = store.acquire(*stream, ids.as<kernels::RowId>(), 2, LeaseMode::kTrain, {});
+  const Lease lease = store.acquire(
+      *stream, {.rows = ids.as<kernels::RowId>(), .count = 2, .mode = LeaseMode::kTrain}, {});
   stream->synchronize();
   EXPECT_EQ(store.tier_use().device_rows, 2u);
   EXPECT_EQ(store.tier_use().touched_rows, 2u);
-  EXPECT_EQ(store.step_counters().rows_generated, 2u);
+  EXPECT_EQ(store.books().total()[Field::kGeneratedRows], 2u);
 }
 
 }  // namespace

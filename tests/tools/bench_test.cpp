@@ -53,8 +53,8 @@ TEST_F(Bench, ModelFillsTheTiersBeforeItMeasures) {
   EXPECT_EQ(filled["table"]["device_slots"], 64);
   EXPECT_GT(filled["table"]["host_rows"], 0);
   EXPECT_GT(filled["table"]["disk_slots"], 0);
-  EXPECT_EQ(filled["rows_generated"], 0.0);
-  EXPECT_GT(filled["tiers"]["disk"]["rows_read"], 0.0);
+  EXPECT_EQ(filled["moves"]["generated"]["rows"], 0.0);
+  EXPECT_GT(filled["moves"]["disk_to_device"]["rows"], 0.0);
   EXPECT_GT(filled["page_in_gb_per_s"], 0.0);
   const engine::ModelCosts costs = engine::model_costs(engine::load_config(file));
   EXPECT_EQ(filled["flops_per_token"], costs.forward.total() + costs.backward.total());
@@ -65,7 +65,7 @@ TEST_F(Bench, ModelFillsTheTiersBeforeItMeasures) {
     EXPECT_TRUE(filled["stall_ms"].contains(cause)) << cause;
   }
   const Json fresh = bench_model(file, {"--warm-up", "1"});
-  EXPECT_GT(fresh["rows_generated"], 0.0);
+  EXPECT_GT(fresh["moves"]["generated"]["rows"], 0.0);
   EXPECT_LT(fresh["table"]["touched_rows"], kRows);
   EXPECT_EQ(fresh["fill_s"], 0.0);
   EXPECT_EQ(fresh["last_loss"], filled["last_loss"]) << "filling changed what was trained";
@@ -121,8 +121,9 @@ TEST_F(Bench, ModelReportsAllOfItToPeople) {
   const Finished finished = run(mneme({"bench", "model", file_of("tiered", true), "--steps", "2",
                                        "--fill-rows", "--token-skew", "1"}));
   ASSERT_EQ(finished.status, 0) << finished.error;
-  for (const char* part : {"tokens/s", "opened in", "every row touched in", "device", "host",
-                           "disk", "page-in", "write-back", "stall, ms a step: plan"}) {
+  for (const char* part :
+       {"tokens/s", "opened in", "every row touched in", "page-in from host", "page-in from disk",
+        "write-back to host", "rows fetched", "stall, ms a step: plan"}) {
     EXPECT_NE(finished.output.find(part), std::string::npos) << part << "\n" << finished.output;
   }
 }
@@ -142,7 +143,7 @@ TEST_F(Bench, ModelWithoutMemoryHasNoRowsToFill) {
     config.memory.kind = engine::FeedForwardKind::kNone;
     config.memory.blocks.clear();
   });
-  EXPECT_FALSE(bench_model(file, {}).contains("tiers"));
+  EXPECT_FALSE(bench_model(file, {}).contains("moves"));
   const Finished refused = run(mneme({"bench", "model", file, "--fill-rows"}));
   EXPECT_EQ(refused.status, 1);
   EXPECT_NE(refused.error.find("--fill-rows"), std::string::npos) << refused.error;

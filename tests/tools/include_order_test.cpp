@@ -20,6 +20,19 @@ namespace fs = std::filesystem;
 constexpr std::array<std::string_view, 6> kOrder = {"tools",   "engine",  "memory",
                                                     "offload", "kernels", "io"};
 
+// The store's parts stand alone: a file of one includes no other's, nor what joins them.
+constexpr std::array<std::string_view, 4> kParts = {"offload/planner/", "offload/mover/",
+                                                    "offload/disk/", "offload/ledger/"};
+constexpr std::string_view kSharedByParts = "offload/moves.h";
+
+bool is_of_another_part(std::string_view path, std::string_view header) {
+  for (const std::string_view part : kParts) {
+    if (!path.starts_with(part)) continue;
+    return header.starts_with("offload/") && !header.starts_with(part) && header != kSharedByParts;
+  }
+  return false;
+}
+
 // Index in kOrder of the folder that a path from the root starts with; -1 for none.
 int rank_of(std::string_view path) {
   const std::string_view folder = path.substr(0, path.find('/'));
@@ -52,6 +65,9 @@ std::vector<std::string> violations(std::string path, const std::string& content
     const int other = rank_of(header);
     if (other >= 0 && rank >= 0 && other < rank) {
       found.push_back(name + " includes " + header + ", which is above it");
+    }
+    if (!is_test && is_of_another_part(path, header)) {
+      found.push_back(name + " includes " + header + ", and is a part that stands alone");
     }
     if (other < 0 && !(is_test && header.starts_with("tests/"))) {
       found.push_back(name + " includes " + header + ", not by its path from the root");
@@ -104,6 +120,8 @@ TEST(IncludeOrder, BreachesAreFound) {
   EXPECT_EQ(violations("engine/a.h", "#include \"b.h\"\n").size(), 1u);
   EXPECT_EQ(violations("offload/a.cpp", "#include <cuda_runtime.h>\n").size(), 1u);
   EXPECT_EQ(violations("kernels/cpu/a.cpp", "#include <cub/cub.cuh>\n").size(), 1u);
+  EXPECT_EQ(violations("offload/planner/a.h", "#include \"offload/mover/b.h\"\n").size(), 1u);
+  EXPECT_EQ(violations("offload/disk/a.h", "#include \"offload/tiered_store.h\"\n").size(), 1u);
   EXPECT_EQ(link_violations("io/CMakeLists.txt", "target_link_libraries(a mneme_kernels)").size(),
             1u);
 }
@@ -113,6 +131,8 @@ TEST(IncludeOrder, WhatIsAllowedPasses) {
   EXPECT_TRUE(violations("io/a.h", "#include \"io/b.h\"\n#include <vector>\n").empty());
   EXPECT_TRUE(violations("kernels/cuda/a.cu", "#include <cuda_runtime.h>\n").empty());
   EXPECT_TRUE(violations("tests/memory/a.cpp", "#include \"tests/support/b.h\"\n").empty());
+  EXPECT_TRUE(violations("offload/mover/a.h", "#include \"offload/moves.h\"\n").empty());
+  EXPECT_TRUE(violations("offload/a.h", "#include \"offload/mover/b.h\"\n").empty());
   EXPECT_TRUE(link_violations("engine/CMakeLists.txt", "mneme_engine mneme_io").empty());
 }
 

@@ -87,6 +87,7 @@ void take_steps(engine::Run& run, const BenchModelOptions& options, const Interr
         step.take(static_cast<std::uint64_t>(t), [&](std::int64_t micro, engine::Batch& batch) {
           batch = batches[static_cast<std::size_t>(micro)];
         });
+    if (run.table() != nullptr) metrics.books = run.table()->store().take_books();
     if (t > options.warm_up) benchmark.steps.push_back(metrics);
     phase.reach(static_cast<std::uint64_t>(t));
   }

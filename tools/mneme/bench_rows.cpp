@@ -136,7 +136,7 @@ int run_bench_rows(const BenchRowsOptions& options) {
   backend->copy(*stream, d_y.data(), host_d_y.data(), DeviceArray<float>::bytes(values));
   const auto set = table.make_lookup_set();
   std::vector<StepTimes> steps;
-  offload::StepCounters counters;
+  offload::Entry books;
   // First every row once, so that what is measured is the rows' steady state and not their first
   // touch; then rows at random.
   const auto first_pass =
@@ -175,9 +175,10 @@ int run_bench_rows(const BenchRowsOptions& options) {
     times.update_ms = lap();
     times.total_ms = times.forward_ms + times.backward_ms + times.update_ms;
     phase.reach(static_cast<std::uint64_t>(t));
+    const offload::Entry moved = table.store().take_books().total();
     if (t <= unmeasured) continue;
     steps.push_back(times);
-    counters += table.store().step_counters();
+    books += moved;
   }
 
   const double total_ms = median(steps, &StepTimes::total_ms);
@@ -186,10 +187,13 @@ int run_bench_rows(const BenchRowsOptions& options) {
   // Least traffic: values read twice, records read and written once by the update.
   const double value = static_cast<double>(table.store().options().layout.value_bytes());
   const double least_bytes = distinct * (2 * value + 2 * record);
-  const double share = 1.0 / std::max<double>(1.0, static_cast<double>(counters.rows_leased));
-  const double from_device = static_cast<double>(counters.device.rows_read) * share;
-  const double from_host = static_cast<double>(counters.host.rows_read) * share;
-  const double from_disk = static_cast<double>(counters.disk.rows_read) * share;
+  const auto share_of = [&](offload::Field found) {
+    return static_cast<double>(books[found]) /
+           std::max<double>(1.0, static_cast<double>(books[offload::Field::kRowsLeased]));
+  };
+  const double from_device = share_of(offload::Field::kFoundOnDevice);
+  const double from_host = share_of(offload::Field::kFoundInHost);
+  const double from_disk = share_of(offload::Field::kFoundOnDisk);
   if (options.json) {
     const nlohmann::ordered_json object = {{"rows", options.rows},
                                            {"width", options.width},

@@ -55,7 +55,7 @@ offload::StoreOptions store_options(const BenchDiskOptions& options, std::int64_
   store.seed = options.seed;
   store.path = path;
   // Room for a lease or two, which later ones evict; nothing in host memory.
-  const std::uint64_t minimum = offload::TieredStore::minimum_device_bytes(store.layout);
+  const std::uint64_t minimum = offload::minimum_device_bytes(store.layout);
   store.tiers.device_bytes = minimum + minimum / 8 * static_cast<std::uint64_t>(lease_rows);
   store.tiers.evaluation_share = 0;
   store.tiers.host_bytes = 0;
@@ -122,21 +122,25 @@ class Leases {
 struct PageInResult {
   double seconds = 0;
   double cpu_seconds = 0;  // of all threads
-  offload::StepCounters counters;
+  offload::Entry books;
 };
 
 PageInResult page_in(offload::TieredStore& store, kernels::Stream& stream, const Leases& leases,
                      double least_seconds, const InterruptGuard& interrupt) {
   PageInResult result;
+  store.take_books();  // of the writing
   io::Phase phase("paging in", static_cast<std::uint64_t>(1e3 * least_seconds), "ms");
   const std::clock_t cpu_before = std::clock();
   const auto start = Clock::now();
   for (std::uint64_t turn = 0; result.seconds < least_seconds; ++turn) {
     interrupt.check();
     store.begin_step(turn + 1);
-    store.acquire(stream, leases.ids(turn), leases.count(turn), offload::LeaseMode::kTrain, {});
+    store.acquire(
+        stream,
+        {.rows = leases.ids(turn), .count = leases.count(turn), .mode = offload::LeaseMode::kTrain},
+        {});
     stream.synchronize();
-    result.counters += store.step_counters();
+    result.books += store.take_books().total();
     result.seconds = 1e-3 * io::elapsed_ms(start);
     phase.reach(static_cast<std::uint64_t>(1e3 * result.seconds));
   }
@@ -151,11 +155,11 @@ struct Measurement {
 
 void print(const BenchDiskOptions& options, const Measurement& measured) {
   const PageInResult& result = measured.result;
-  const auto rows = static_cast<double>(result.counters.disk.rows_read);
+  const auto rows = static_cast<double>(result.books.disk_rows_read());
   const double rate = rows / result.seconds;
   const double cpu_us = 1e6 * result.cpu_seconds / std::max(rows, 1.0);
   const double bytes_per_second =
-      static_cast<double>(result.counters.disk.bytes_read) / result.seconds;
+      static_cast<double>(result.books.disk_bytes_read()) / result.seconds;
   if (options.json) {
     const nlohmann::ordered_json object = {{"path", io::bytes_to_utf8(options.path)},
                                            {"device", measured.device},
@@ -169,7 +173,7 @@ void print(const BenchDiskOptions& options, const Measurement& measured) {
                                            {"iops", rate},
                                            {"bytes_per_second", bytes_per_second},
                                            {"cpu_us_per_transfer", cpu_us},
-                                           {"retries", result.counters.io_retries}};
+                                           {"retries", result.books[offload::Field::kDiskRetries]}};
     fmt::print("{}\n", object.dump());
     return;
   }
@@ -193,11 +197,12 @@ Measurement measure(const BenchDiskOptions& options, io::Disk& disk, const std::
   write_rows(store, random, interrupt);
   const Leases leases(*backend, *stream, random, rows, lease_rows);
   const PageInResult result = page_in(store, *stream, leases, options.seconds, interrupt);
-  const offload::TierTraffic& traffic = result.counters.disk;
-  if (traffic.bytes_read != traffic.rows_read * options.record_bytes) {
+  const std::uint64_t read = result.books.disk_rows_read();
+  const std::uint64_t bytes = result.books.disk_bytes_read();
+  if (bytes != read * options.record_bytes) {
     io::fail(
         "--record-bytes {}: the disk's alignment makes it slots of {} bytes; measure that size",
-        options.record_bytes, traffic.bytes_read / std::max<std::uint64_t>(traffic.rows_read, 1));
+        options.record_bytes, bytes / std::max<std::uint64_t>(read, 1));
   }
   return {backend->name(), backend->product_library(), engine::describe(*backend), result};
 }

@@ -27,7 +27,10 @@ void fill_rows(kernels::Backend& backend, kernels::Stream& stream, offload::Tier
     const std::int64_t count = std::min(chunk, rows - first);
     std::iota(host_ids.data(), host_ids.data() + count, static_cast<kernels::RowId>(first));
     backend.copy(stream, ids.data(), host_ids.data(), DeviceArray<kernels::RowId>::bytes(count));
-    store.acquire(stream, ids.data(), count, offload::LeaseMode::kTrain, {}).mark_dirty();
+    store
+        .acquire(stream, {.rows = ids.data(), .count = count, .mode = offload::LeaseMode::kTrain},
+                 {})
+        .mark_dirty();
     stream.synchronize();  // the list of ids is used again
     first += count;
     if (progress) progress(static_cast<std::uint64_t>(first));

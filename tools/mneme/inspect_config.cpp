@@ -78,9 +78,9 @@ std::string memory_text(const ModelCosts& costs) {
                        100 * static_cast<double>(rows) / static_cast<double>(table.rows));
   };
   text += "\nrows that fit\n";
-  text += line("device", grouped(table.tiers.device_rows), share(table.tiers.device_rows));
-  text += line("device, for evaluation", grouped(table.tiers.evaluation_rows));
-  text += line("host", grouped(table.tiers.host_rows), share(table.tiers.host_rows));
+  text += line("device", grouped(table.tiers.training), share(table.tiers.training));
+  text += line("device, for evaluation", grouped(table.tiers.evaluation));
+  text += line("host", grouped(table.tiers.host), share(table.tiers.host));
   return text + line("left for the disk", grouped(table.rows_beyond_memory),
                      share(table.rows_beyond_memory));
 }
@@ -143,9 +143,9 @@ nlohmann::ordered_json costs_json(const std::string& path, const ModelCosts& cos
             {"value_width", table.width},
             {"record_bytes", table.record_bytes},
             {"device_slot_bytes", table.device_slot_bytes},
-            {"device_rows", table.tiers.device_rows},
-            {"evaluation_rows", table.tiers.evaluation_rows},
-            {"host_rows", table.tiers.host_rows},
+            {"device_rows", table.tiers.training},
+            {"evaluation_rows", table.tiers.evaluation},
+            {"host_rows", table.tiers.host},
             {"rows_beyond_memory", table.rows_beyond_memory},
             {"lookups_per_token", table.lookups_per_token},
             {"gather_bytes_per_token", table.gather_bytes_per_token}}},

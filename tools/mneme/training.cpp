@@ -23,8 +23,8 @@ std::string last_words(const engine::Config& config, const engine::TrainResult& 
     return fmt::format("stopped after step {} of {}; go on with: mneme resume {}", result.last_step,
                        config.train.steps, config.run.directory);
   }
-  std::string text =
-      fmt::format("done: step {}, {:.0f} tokens/s", result.last_step, result.tokens_per_s);
+  std::string text = fmt::format("done: step {}, {:.0f} tokens/s a step (median), {:.0f} in all",
+                                 result.last_step, result.tokens_per_s, result.mean_tokens_per_s);
   if (result.validation_loss) {
     text +=
         fmt::format(", validation loss {:.4f} nats a token (unigram entropy of the data {:.4f})",

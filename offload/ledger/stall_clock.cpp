@@ -1,0 +1,66 @@
+#include "offload/ledger/stall_clock.h"
+
+#include <algorithm>
+
+namespace mneme::offload {
+
+void StallClock::start(kernels::Stream& compute) {
+  if (!current_.start) {
+    if (spare_.empty()) {
+      spare_.push_back({.start = backend_.create_event(),
+                        .planned = backend_.create_event(),
+                        .resumed = backend_.create_event()});
+    }
+    current_ = std::move(spare_.back());
+    spare_.pop_back();
+  }
+  compute.record(*current_.start);
+}
+
+void StallClock::planned(kernels::Stream& plan) {
+  plan.record(*current_.planned);
+}
+
+void StallClock::resumed(kernels::Stream& compute, const HostTime& host, const Ledger& ledger) {
+  compute.record(*current_.resumed);
+  current_.host = host;
+  current_.account = ledger.account();
+  under_way_.push_back(std::move(current_));
+  current_ = {};
+}
+
+void StallClock::forget() {
+  if (current_.start) spare_.push_back(std::move(current_));
+  current_ = {};
+}
+
+void StallClock::collect(Ledger& ledger) {
+  while (!under_way_.empty() && under_way_.front().resumed->reached()) {
+    book(under_way_.front(), ledger);
+    spare_.push_back(std::move(under_way_.front()));
+    under_way_.pop_front();
+  }
+}
+
+void StallClock::book(const Lease& lease, Ledger& ledger) {
+  const auto us = [](double seconds) {
+    return static_cast<std::uint64_t>(std::max(0.0, seconds) * 1e6);
+  };
+  std::uint64_t left = us(lease.resumed->seconds_since(*lease.start));
+  const auto take = [&](Field field, std::uint64_t wanted) {
+    const std::uint64_t taken = std::min(left, wanted);
+    left -= taken;
+    ledger.book(lease.account, field, taken);
+  };
+  take(Field::kStallWriteBack, lease.host.room_us);
+  take(Field::kStallDisk, lease.host.disk_us);
+  take(Field::kStallHint, lease.host.hint_us);
+  if (lease.host.missing) {
+    take(Field::kStallPlan, us(lease.planned->seconds_since(*lease.start)));
+    take(Field::kStallHost, left);
+  } else {
+    take(Field::kStallPlan, left);
+  }
+}
+
+}  // namespace mneme::offload

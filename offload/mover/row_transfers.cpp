@@ -1,0 +1,122 @@
+#include "offload/mover/row_transfers.h"
+
+#include <algorithm>
+
+#include "io/check.h"
+
+namespace mneme::offload {
+
+// How far one direction of an exchange has come, in transfers.
+class RowTransfers::Direction {
+ public:
+  Direction(kernels::Backend& backend, kernels::Stream& stream, std::vector<Transfer>& transfers)
+      : backend_(backend), stream_(stream), transfers_(transfers) {}
+
+  std::int64_t done() const { return done_; }
+
+  // Marks what was queued up to entry `end`.
+  void queued(std::int64_t end) {
+    if (used_ == transfers_.size()) transfers_.push_back({0, backend_.create_event()});
+    Transfer& transfer = transfers_[used_++];
+    transfer.end = end;
+    stream_.record(*transfer.event);
+    done_ = end;
+  }
+
+  // `other` goes on once the first `entries` entries are through.
+  void await(kernels::Stream& other, std::int64_t entries) const {
+    if (entries <= 0) return;
+    for (std::size_t i = 0; i < used_; ++i) {
+      if (transfers_[i].end < entries) continue;
+      other.wait(*transfers_[i].event);
+      return;
+    }
+    CHECK(false, "{} entries are awaited, {} are queued", entries, done_);
+  }
+
+ private:
+  kernels::Backend& backend_;
+  kernels::Stream& stream_;
+  std::vector<Transfer>& transfers_;
+  std::size_t used_ = 0;
+  std::int64_t done_ = 0;
+};
+
+RowTransfers::RowTransfers(kernels::Backend& backend, const RowTransferOptions& options)
+    : backend_(backend),
+      options_(options),
+      in_(backend.create_stream(kernels::StreamPriority::kHigh)),
+      out_(backend.create_stream(kernels::StreamPriority::kHigh)),
+      planned_(backend.create_event()),
+      in_end_(backend.create_event()),
+      out_end_(backend.create_event()) {
+  CHECK(options.transfer_rows >= 1);
+}
+
+void RowTransfers::follow(kernels::Stream& plan) {
+  plan.record(*planned_);
+  in_->record(*in_end_);
+  out_->record(*out_end_);
+  in_->wait(*planned_);
+  in_->wait(*out_end_);
+  out_->wait(*planned_);
+  out_->wait(*in_end_);
+}
+
+void RowTransfers::arrive_before(kernels::Stream& plan) {
+  in_->record(*in_end_);
+  plan.wait(*in_end_);
+}
+
+void RowTransfers::exchange(const kernels::RowArena& arena, const kernels::HostRecords& records,
+                            const Exchange& exchange) {
+  const ExchangeLists& lists = exchange.lists;
+  Direction in(backend_, *in_, arrivals_), out(backend_, *out_, departures_);
+  while (in.done() < exchange.arriving || out.done() < exchange.leaving) {
+    const std::int64_t out_end = std::min(
+        {exchange.leaving, out.done() + options_.transfer_rows, exchange.free_host + in.done()});
+    const bool leaves = out_end > out.done();
+    if (leaves) {
+      in.await(*out_, out_end - exchange.free_host);
+      pack(arena, records, lists.leaving_to + out.done(), lists.leaving_from + out.done(),
+           out_end - out.done());
+      out.queued(out_end);
+    }
+    const std::int64_t in_end = std::min(
+        {exchange.arriving, in.done() + options_.transfer_rows, exchange.free_device + out.done()});
+    const bool arrives = in_end > in.done();
+    if (arrives) {
+      out.await(*in_, in_end - exchange.free_device);
+      unpack(arena, records, lists.arriving_from + in.done(), lists.arriving_to + in.done(),
+             in_end - in.done());
+      in.queued(in_end);
+    }
+    CHECK(leaves || arrives,
+          "{} rows for {} device slots, {} for {} host slots wait for each other",
+          exchange.arriving, exchange.free_device, exchange.leaving, exchange.free_host);
+  }
+}
+
+void RowTransfers::unpack(const kernels::RowArena& arena, const kernels::HostRecords& records,
+                          const kernels::SlotId* record_slots, const kernels::SlotId* slots,
+                          std::int64_t count) {
+  backend_.unpack_records(*in_, arena, records, record_slots, slots, count);
+}
+
+void RowTransfers::pack(const kernels::RowArena& arena, const kernels::HostRecords& records,
+                        const kernels::SlotId* record_slots, const kernels::SlotId* slots,
+                        std::int64_t count) {
+  backend_.pack_records(*out_, arena, records, record_slots, slots, count);
+}
+
+void RowTransfers::fill_after_write_back() {
+  out_->record(*out_end_);
+  in_->wait(*out_end_);
+}
+
+void RowTransfers::synchronize() {
+  in_->synchronize();
+  out_->synchronize();
+}
+
+}  // namespace mneme::offload

@@ -1,0 +1,123 @@
+// Plans of hints: rows that are brought ahead of their use.
+#include <algorithm>
+#include <unordered_set>
+
+#include "io/check.h"
+#include "offload/planner/planner.h"
+
+namespace mneme::offload {
+
+using kernels::Place;
+using kernels::RowId;
+using kernels::SlotId;
+
+// Calls choose(row, place) for each row, in order. Waits. The lists are free afterwards.
+template <typename Choose>
+void Planner::locate(std::span<const RowId> rows, const Choose& choose) {
+  const auto most = static_cast<std::size_t>(list_rows_.count());
+  for (std::size_t first = 0; first < rows.size(); first += most) {
+    const std::size_t count = std::min(most, rows.size() - first);
+    std::copy_n(rows.begin() + static_cast<std::ptrdiff_t>(first), count, list_rows_.data());
+    backend_.locate_rows(*stream_, residency_.locations(), list_rows_.data(),
+                         static_cast<std::int64_t>(count), list_slots_.data());
+    stream_->synchronize();
+    for (std::size_t i = 0; i < count; ++i) {
+      const auto index = static_cast<std::int64_t>(i);
+      choose(list_rows_[index], kernels::place_of(list_slots_[index]));
+    }
+  }
+}
+
+PlannedHint Planner::plan_hint_to_host(std::span<const RowId> rows, std::int64_t most) {
+  CHECK(stage_ != Stage::kRounds, "a hint while a lease is being planned");
+  stage_ = Stage::kNone;
+  PlannedHint hint;
+  const kernels::SlotTableState before = settle().host;
+  const auto waiting = static_cast<std::int64_t>(hinted_to_host_ - promoted_ -
+                                                 before.prefetch_used - before.prefetch_wasted);
+  // So that hinted rows do not displace each other before use.
+  const std::int64_t limit =
+      std::min({most, host_.slots() / 2 - std::min<std::int64_t>(waiting, host_.slots() / 2),
+                victim_slots_.count(), list_rows_.count()});
+  std::unordered_set<RowId> chosen;
+  locate(rows, [&](RowId row, Place place) {
+    if (place != Place::kDisk) {
+      ++hint.present;
+    } else if (std::ssize(hint.rows) >= limit) {
+      ++hint.dropped;
+    } else if (chosen.insert(row).second) {
+      hint.rows.push_back(row);
+    } else {
+      ++hint.present;
+    }
+  });
+  if (hint.rows.empty()) return hint;
+  // Leases need one free slot at the least.
+  std::int64_t free = std::int64_t{before.free} - 1;
+  if (free < std::ssize(hint.rows)) {
+    ++look_ups_;  // no row is protected for an earlier one
+    hint.host_victims = take_host_victims(std::ssize(hint.rows) - free);
+    free += std::ssize(hint.host_victims.slots);
+  }
+  free = std::max<std::int64_t>(free, 0);
+  if (free < std::ssize(hint.rows)) {
+    hint.dropped += static_cast<std::uint64_t>(std::ssize(hint.rows) - free);
+    hint.rows.resize(static_cast<std::size_t>(free));
+  }
+  const std::int64_t count = std::ssize(hint.rows);
+  if (count == 0) return hint;
+  backend_.take_slots(*stream_, host_.table(), count, list_slots_.data(), list_count_.data());
+  stream_->synchronize();
+  CHECK(list_count_[0] == hint.rows.size());
+  hint.slots.assign(list_slots_.data(), list_slots_.data() + count);
+  std::copy(hint.rows.begin(), hint.rows.end(), list_rows_.data());
+  backend_.publish_rows(*stream_, host_.table(),
+                        {.rows = list_rows_.data(),
+                         .slots = list_slots_.data(),
+                         .count = count,
+                         .use_counter = use_counter_,
+                         .step_used = step_ + 1});
+  stream_->synchronize();  // the lists are free again
+  hinted_to_host_ += hint.rows.size();
+  return hint;
+}
+
+PlannedHint Planner::plan_hint_to_device(std::span<const RowId> rows, std::int64_t most) {
+  CHECK(stage_ != Stage::kRounds, "a hint while a lease is being planned");
+  stage_ = Stage::kNone;
+  PlannedHint hint;
+  const kernels::SlotTableState before = settle().device;
+  const auto waiting =
+      static_cast<std::int64_t>(hinted_to_device_ - before.prefetch_used - before.prefetch_wasted);
+  const std::int64_t half = options_.device_slots / 2;
+  const std::int64_t limit = std::min({most, half - std::min(waiting, half),
+                                       capacity(PlanMode::kHintToDevice), list_rows_.count()});
+  std::unordered_set<RowId> chosen;
+  locate(rows, [&](RowId row, Place place) {
+    if (place == Place::kDisk) {
+      ++hint.dropped;  // it has to come to the host tier first
+    } else if (place != Place::kHost) {
+      ++hint.present;
+    } else if (std::ssize(hint.rows) >= limit) {
+      ++hint.dropped;
+    } else if (chosen.insert(row).second) {
+      hint.rows.push_back(row);
+    } else {
+      ++hint.present;
+    }
+  });
+  if (hint.rows.empty()) return hint;
+  std::vector<RowId> ascending = hint.rows;
+  std::sort(ascending.begin(), ascending.end());
+  std::copy(ascending.begin(), ascending.end(), list_rows_.data());
+  look_up({.rows = list_rows_.data(), .count = std::ssize(hint.rows)}, PlanMode::kHintToDevice);
+  found();
+  CHECK(found_.in_host == found_.count);
+  stage_ = Stage::kRounds;
+  left_ = {.in_host = found_.in_host};
+  promoted_ += found_.hinted.size();
+  hinted_to_device_ += static_cast<std::uint64_t>(found_.count);
+  return hint;
+}
+
+}  // namespace mneme::offload

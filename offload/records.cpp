@@ -1,0 +1,130 @@
+// Records in and out of a tiered store, and room for them on the disk.
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <iterator>
+#include <numeric>
+
+#include "io/check.h"
+#include "io/elapsed.h"
+#include "offload/tiered_store.h"
+
+namespace mneme::offload {
+
+using kernels::RowId;
+using Clock = std::chrono::steady_clock;
+
+namespace {
+
+constexpr Account kExchangeAccount{Cause::kExchange, kNoLayer};
+
+}  // namespace
+
+kernels::HostRecords TieredStore::scratch_records() const {
+  return kernels::HostRecords::in_one_piece(scratch_.as<std::byte>(), mover_.record_bytes());
+}
+
+void TieredStore::write_records(std::span<const RowId> rows,
+                                std::span<const std::byte* const> records) {
+  CHECK(rows.size() == records.size());
+  guarded([&] {
+    const auto start = Clock::now();
+    for (std::size_t first = 0; first < rows.size();) {
+      const auto count = static_cast<std::size_t>(
+          std::min<std::int64_t>({scratch_length_, lease_capacity(LeaseMode::kTrain),
+                                  static_cast<std::int64_t>(rows.size() - first)}));
+      CHECK(count > 0);
+      write_batch(rows.subspan(first, count), records.subspan(first, count));
+      first += count;
+    }
+    ledger_.book(kExchangeAccount, Field::kRecordsInTime, io::elapsed_us(start));
+  });
+}
+
+void TieredStore::write_batch(std::span<const RowId> rows,
+                              std::span<const std::byte* const> records) {
+  const std::size_t bytes = mover_.record_bytes();
+  kernels::Stream& stream = planner_.stream();
+  std::copy(rows.begin(), rows.end(), scratch_rows_.data());
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    std::memcpy(scratch_.as<std::byte>() + i * bytes, records[i], bytes);
+  }
+  {
+    Lease lease = take_lease(stream,
+                             {.rows = scratch_rows_.data(),
+                              .count = std::ssize(rows),
+                              .mode = LeaseMode::kTrain,
+                              .account = kExchangeAccount},
+                             {});
+    backend_.unpack_records(stream, lease.arena(), scratch_records(), nullptr, lease.slots(),
+                            lease.count());
+    ledger_.book_move(Field::kRecordsInRows, rows.size(), rows.size() * bytes);
+    lease.mark_dirty();
+  }
+  stream.synchronize();
+}
+
+void TieredStore::read_records(RowId first, std::int64_t count, std::byte* out) {
+  guarded([&] {
+    const auto start = Clock::now();
+    for (std::int64_t done = 0; done < count;) {
+      const std::int64_t batch =
+          std::min({scratch_length_, lease_capacity(LeaseMode::kReadOnly), count - done});
+      CHECK(batch > 0);
+      read_batch(first + static_cast<RowId>(done), batch,
+                 out + done * static_cast<std::int64_t>(mover_.record_bytes()));
+      done += batch;
+    }
+    ledger_.book(kExchangeAccount, Field::kRecordsOutTime, io::elapsed_us(start));
+  });
+}
+
+void TieredStore::read_batch(RowId first, std::int64_t count, std::byte* out) {
+  kernels::Stream& stream = planner_.stream();
+  auto* rows = scratch_rows_.data();
+  std::iota(rows, rows + count, first);
+  const auto bytes = static_cast<std::size_t>(count) * mover_.record_bytes();
+  {
+    const Lease lease = take_lease(
+        stream,
+        {.rows = rows, .count = count, .mode = LeaseMode::kReadOnly, .account = kExchangeAccount},
+        {});
+    backend_.pack_records(stream, lease.arena(), scratch_records(), nullptr, lease.slots(), count);
+    ledger_.book_move(Field::kRecordsOutRows, static_cast<std::uint64_t>(count), bytes);
+  }
+  stream.synchronize();
+  std::memcpy(out, scratch_.as<std::byte>(), bytes);
+}
+
+std::vector<RowId> TieredStore::copy_rows(const RowId* rows, std::int64_t count) {
+  std::vector<RowId> copied;
+  copied.reserve(static_cast<std::size_t>(count));
+  kernels::Stream& stream = planner_.stream();
+  for (std::int64_t first = 0; first < count; first += scratch_length_) {
+    const std::int64_t batch = std::min(scratch_length_, count - first);
+    backend_.copy(stream, scratch_rows_.data(), rows + first,
+                  kernels::DeviceArray<RowId>::bytes(batch));
+    stream.synchronize();
+    copied.insert(copied.end(), scratch_rows_.data(), scratch_rows_.data() + batch);
+  }
+  return copied;
+}
+
+void TieredStore::require_disk_room(const RowId* rows, std::int64_t count) {
+  const std::uint64_t limit = disk_.slot_limit();
+  if (limit == 0) return;
+  if (!failure_.empty()) io::fail("{}", failure_);
+  const std::uint64_t used = disk_.slots() - disk_.free_slots();
+  most_dirty_ = std::min(most_dirty_ + static_cast<std::uint64_t>(count), planner_.placed_rows());
+  if (used + most_dirty_ <= limit) return;
+  const WriteBack::Need need = write_back_.need_with(copy_rows(rows, count));
+  most_dirty_ = need.dirty_rows;
+  if (used + need.dirty_rows <= limit + need.given_up) return;
+  throw DiskBudgetError(fmt::format(
+      "tiers.disk_bytes = {} is too small: {} would need {} bytes for the rows that have changed "
+      "and those of the checkpoints that are kept",
+      options_.tiers.disk_bytes, options_.path,
+      (used + need.dirty_rows - need.given_up) * disk_.slot_bytes()));
+}
+
+}  // namespace mneme::offload

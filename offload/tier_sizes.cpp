@@ -1,0 +1,72 @@
+#include "offload/tier_sizes.h"
+
+#include <algorithm>
+
+#include "io/error.h"
+#include "offload/mover/mover.h"
+#include "offload/planner/tier_slots.h"
+#include "offload/planner/use_counts.h"
+
+namespace mneme::offload {
+namespace {
+
+std::uint64_t slot_bytes(const kernels::RecordLayout& layout, bool keeps_uses) {
+  constexpr std::uint64_t kMissingEntry = sizeof(std::uint32_t);
+  return Mover::device_slot_bytes(layout) + TierSlots::bytes_per_slot(keeps_uses) + kMissingEntry;
+}
+
+std::uint32_t host_slots(const StoreOptions& options) {
+  // More slots than rows are of no use.
+  const std::uint64_t slots =
+      std::min({options.tiers.host_bytes / Mover::host_slot_bytes(options.layout), options.rows,
+                TierSlots::kMost});
+  return slots < kMinimumHostSlots ? 0 : static_cast<std::uint32_t>(slots);
+}
+
+}  // namespace
+
+std::uint64_t device_slot_bytes(const StoreOptions& options) {
+  const TierOptions& tiers = options.tiers;
+  return slot_bytes(options.layout, use_counts(tiers.device_policy, tiers.host_policy).keeps_uses);
+}
+
+TierSizes tier_sizes(const StoreOptions& options) {
+  const TierOptions& tiers = options.tiers;
+  const std::uint64_t slot = device_slot_bytes(options);
+  const std::uint64_t minimum = 2 * kMinimumDeviceSlots * slot;
+  if (tiers.device_bytes < minimum) {
+    io::fail("tiers.device_bytes = {} is too small: rows of width {} need at least {} bytes",
+             tiers.device_bytes, options.layout.width, minimum);
+  }
+  const std::uint64_t all = tiers.device_bytes / slot;
+  const auto evaluation = static_cast<std::uint64_t>(
+      std::clamp<double>(static_cast<double>(all) * tiers.evaluation_share, kMinimumDeviceSlots,
+                         static_cast<double>(all - kMinimumDeviceSlots)));
+  // More slots than rows are of no use.
+  const std::uint64_t most = std::max<std::uint64_t>(options.rows, kMinimumDeviceSlots);
+  return {static_cast<std::uint32_t>(std::min({all - evaluation, most, TierSlots::kMost})),
+          static_cast<std::uint32_t>(std::min({evaluation, most, TierSlots::kMost})),
+          host_slots(options)};
+}
+
+std::uint64_t minimum_device_bytes(const kernels::RecordLayout& layout) {
+  return 2 * kMinimumDeviceSlots * slot_bytes(layout, false);
+}
+
+std::uint64_t device_bytes_for(const StoreOptions& options, std::uint64_t rows) {
+  const double training =
+      static_cast<double>(rows) / (1 - std::min(options.tiers.evaluation_share, 0.99));
+  return (static_cast<std::uint64_t>(training) + 1 + kMinimumDeviceSlots) *
+         device_slot_bytes(options);
+}
+
+std::uint64_t device_tier_bytes(const StoreOptions& options) {
+  const TierSizes sizes = tier_sizes(options);
+  return (std::uint64_t{sizes.training} + sizes.evaluation) * device_slot_bytes(options);
+}
+
+std::uint64_t host_tier_bytes(const StoreOptions& options) {
+  return host_slots(options) * Mover::host_slot_bytes(options.layout);
+}
+
+}  // namespace mneme::offload
