@@ -17,10 +17,15 @@ namespace {
 using OrderedJson = nlohmann::ordered_json;
 
 OrderedJson times(const StepTimes& times) {
-  return {{"step", times.step_ms},       {"data", times.data_ms},
-          {"forward", times.forward_ms}, {"backward", times.backward_ms},
-          {"update", times.update_ms},   {"evaluation", times.evaluation_ms},
-          {"sample", times.sample_ms},   {"checkpoint", times.checkpoint_ms}};
+  return {{"step", times.step_ms},
+          {"data", times.data_ms},
+          {"forward", times.forward_ms},
+          {"backward", times.backward_ms},
+          {"update", times.update_ms},
+          {"stall", times.stall_ms},
+          {"evaluation", times.evaluation_ms},
+          {"sample", times.sample_ms},
+          {"checkpoint", times.checkpoint_ms}};
 }
 
 // The fields of an entry under their names, those of zero left out unless asked for.
@@ -41,6 +46,7 @@ OrderedJson books_json(const offload::Books& books) {
   for (const auto& [account, entry] : books.entries()) {
     OrderedJson object = {{"cause", io::name_of(account.cause)}, {"layer", nullptr}};
     if (account.layer != offload::kNoLayer) object["layer"] = account.layer;
+    if (account.pass != offload::Pass::kNone) object["pass"] = io::name_of(account.pass);
     object.update(entry_json(entry, false));
     accounts.push_back(std::move(object));
   }

@@ -14,14 +14,16 @@
 namespace mneme::engine {
 
 // Where the time went since the line before, in milliseconds. Forward, backward and update are the
-// stream's own: from the work before them to their last work, stalls included (books: stall). The
-// others are the host's. step is the step alone, without what came behind it.
+// stream's own, without the time that it stood still for rows: that is stall, and by what was
+// waited for in the books. The others are the host's. step is the step alone, without what came
+// behind it.
 struct StepTimes {
   double step_ms = 0;
   double data_ms = 0;
   double forward_ms = 0;
   double backward_ms = 0;
   double update_ms = 0;
+  double stall_ms = 0;
   double evaluation_ms = 0;
   double sample_ms = 0;
   double checkpoint_ms = 0;

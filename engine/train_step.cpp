@@ -1,5 +1,6 @@
 #include "engine/train_step.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 
@@ -11,6 +12,18 @@ namespace mneme::engine {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+// The stalls of the step come out of the part that they were in.
+void take_out_stalls(const offload::Books& books, StepTimes& times) {
+  const auto take = [&](offload::Pass pass, double& part) {
+    const double ms = 1e-3 * double(books.total(offload::Cause::kTraining, pass).stall_us());
+    times.stall_ms += ms;
+    part = std::max(0.0, part - ms);
+  };
+  take(offload::Pass::kForward, times.forward_ms);
+  take(offload::Pass::kBackward, times.backward_ms);
+  take(offload::Pass::kUpdate, times.update_ms);
+}
 
 }  // namespace
 
@@ -76,6 +89,7 @@ StepMetrics TrainStep::take(std::uint64_t t, const NextBatch& next_batch) {
     metrics.times.backward_ms += 1e3 * marks.backward_done->seconds_since(*marks.forward_done);
   }
   metrics.times.update_ms = 1e3 * update_done_->seconds_since(*marks_.back().backward_done);
+  if (table != nullptr) take_out_stalls(table->store().books(), metrics.times);
   metrics.times.step_ms = io::elapsed_ms(start);
   metrics.tokens_per_s = 1e3 * double(config.tokens_per_step()) / metrics.times.step_ms;
   return metrics;

@@ -17,6 +17,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <utility>
 
@@ -96,6 +97,10 @@ class Stream {
   // Blocks the caller until everything queued has run. Throws Error when some of it failed, once
   // for all that failed before.
   virtual void synchronize() = 0;
+  // Calls `work` on a host thread when everything queued so far has run; what is queued later waits
+  // for its end. It must not throw, nor call the backend. For what has to happen at a point of the
+  // stream's time: emulated links and computations.
+  virtual void run_on_host(std::function<void()> work) = 0;
 };
 
 }  // namespace mneme::kernels

@@ -107,32 +107,34 @@ class ValueTable::Implementation {
   void group(kernels::Stream& stream, const kernels::RowId* rows, std::int64_t tokens,
              LookupSet& set) {
     set.group(stream, rows, tokens);
-    look_up(stream, set);
+    look_up(stream, set, offload::Pass::kForward);
   }
 
   void gather(kernels::Stream& stream, LookupSet& set, const float* weights, float* y) {
     backend_.zero(stream, y, kernels::DeviceArray<float>::bytes(set.tokens() * options_.width));
-    for_each_chunk(stream, set, [&](offload::Lease& lease, std::int64_t first) {
-      backend_.gather_rows(stream, lease.arena(),
-                           {.grouped = set.grouped(),
-                            .weights = weights,
-                            .slots = lease.slots(),
-                            .first = first,
-                            .count = lease.count(),
-                            .y = y});
-    });
+    for_each_chunk(stream, set, offload::Pass::kForward,
+                   [&](offload::Lease& lease, std::int64_t first) {
+                     backend_.gather_rows(stream, lease.arena(),
+                                          {.grouped = set.grouped(),
+                                           .weights = weights,
+                                           .slots = lease.slots(),
+                                           .first = first,
+                                           .count = lease.count(),
+                                           .y = y});
+                   });
   }
 
   void dot(kernels::Stream& stream, LookupSet& set, const float* d_y, float* d_weights) {
-    for_each_chunk(stream, set, [&](offload::Lease& lease, std::int64_t first) {
-      backend_.lookup_dot(stream, lease.arena(),
-                          {.grouped = set.grouped(),
-                           .d_y = d_y,
-                           .slots = lease.slots(),
-                           .first = first,
-                           .count = lease.count(),
-                           .d_weights = d_weights});
-    });
+    for_each_chunk(stream, set, offload::Pass::kBackward,
+                   [&](offload::Lease& lease, std::int64_t first) {
+                     backend_.lookup_dot(stream, lease.arena(),
+                                         {.grouped = set.grouped(),
+                                          .d_y = d_y,
+                                          .slots = lease.slots(),
+                                          .first = first,
+                                          .count = lease.count(),
+                                          .d_weights = d_weights});
+                   });
   }
 
   void keep_gradient(kernels::Stream& stream, const LookupSet& set, const float* weights,
@@ -153,7 +155,7 @@ class ValueTable::Implementation {
     TableStep result;
     if (gradient_.tokens() == 0) return result;
     group_gradient(stream);
-    look_up(stream, gradient_.lookups());
+    look_up(stream, gradient_.lookups(), offload::Pass::kUpdate);
     result.distinct_rows = looked_up(stream, gradient_.lookups());
     const kernels::RowGradient gradient = gradient_.gradient();
     set_grad_scale(stream, gradient, result);
@@ -162,7 +164,7 @@ class ValueTable::Implementation {
     } else {
       // A gradient that is not finite counts as zero: the rows stay as this step has caught them
       // up. They are dirty, so that what a later step finds is the same in every tier.
-      for_each_chunk(stream, gradient_.lookups(),
+      for_each_chunk(stream, gradient_.lookups(), offload::Pass::kUpdate,
                      [](offload::Lease& lease, std::int64_t) { lease.mark_dirty(); });
     }
     gradient_.clear();
@@ -200,19 +202,19 @@ class ValueTable::Implementation {
   }
 
   // The lease of all distinct rows of a set, and of their first ones.
-  offload::LeaseRequest request(const LookupSet& set) const {
+  offload::LeaseRequest request(const LookupSet& set, offload::Pass pass) const {
     return {.rows = set.grouped().unique_rows,
             .count = set.lookups(),
             .mode = mode_,
-            .account = {cause_, set.layer()},
+            .account = {cause_, set.layer(), pass},
             .rows_ready = &set.rows_ready(),
             .count_at = set.distinct_rows_at()};
   }
 
   // Grouping and look-up are queued together, so that the caller waits once, and only when it takes
   // the lease.
-  void look_up(kernels::Stream& stream, const LookupSet& set) {
-    store_.look_up(stream, request(set));
+  void look_up(kernels::Stream& stream, const LookupSet& set, offload::Pass pass) {
+    store_.look_up(stream, request(set, pass));
     looked_up_ = &set;
   }
 
@@ -226,11 +228,12 @@ class ValueTable::Implementation {
   // chunk's rows stay resident after its lease where the budget allows, for the next operation. The
   // rows of a chunk come beside the caller's other work and beside the work on the chunk before.
   template <typename Work>
-  void for_each_chunk(kernels::Stream& stream, const LookupSet& set, const Work& work) {
+  void for_each_chunk(kernels::Stream& stream, const LookupSet& set, offload::Pass pass,
+                      const Work& work) {
     const offload::Currency current = currency(current_for_);
     const std::int64_t count =
         std::exchange(looked_up_, nullptr) == &set ? store_.looked_up(stream) : set.distinct_rows();
-    offload::LeaseRequest chunk_request = request(set);
+    offload::LeaseRequest chunk_request = request(set, pass);
     chunk_request.count_at = nullptr;
     const std::int64_t capacity = store_.lease_capacity(mode_);
     // Two leases at a time where all rows do not fit into one; read-only ones come one by one.
@@ -270,11 +273,12 @@ class ValueTable::Implementation {
 
   void update(kernels::Stream& stream, const kernels::RowGradient& gradient) {
     const kernels::RowUpdateArgs args = update_args();
-    for_each_chunk(stream, gradient_.lookups(), [&](offload::Lease& lease, std::int64_t first) {
-      backend_.update_rows(stream, lease.arena(), lease.slots(), gradient, first, lease.count(),
-                           args);
-      lease.mark_dirty();
-    });
+    for_each_chunk(stream, gradient_.lookups(), offload::Pass::kUpdate,
+                   [&](offload::Lease& lease, std::int64_t first) {
+                     backend_.update_rows(stream, lease.arena(), lease.slots(), gradient, first,
+                                          lease.count(), args);
+                     lease.mark_dirty();
+                   });
   }
 
   kernels::RowUpdateArgs update_args() const {

@@ -10,7 +10,7 @@
 //     make_resident()
 //       planner found()    WAIT for the counts
 //       wait_for_hints()   WAIT for rows that a hint has not brought yet
-//       begin_lease()      plan: rows that are resident already cannot become victims
+//       begin_lease()      plan: rows that are resident already cannot become victims; use counts
 //       bring_missing()    in rounds of as many rows as a list holds, for each:
 //         page_in start      disk: start reading the round's rows
 //         planner plan()     plan: victims, and a slot for each missing row. Where rows have to go
@@ -20,7 +20,6 @@
 //         generate()         page-in: untouched rows
 //         page_in bring()    WAIT for the plan (slots of the rows on disk) and for the reads;
 //                            page-in: their records to device slots
-//       finish_lease()     plan: the use counts for replacement
 //     catch_up_rows()      plan: rows are brought up to the step, once page-in is through
 //     the caller's stream waits for the plan
 //
@@ -215,8 +214,10 @@ void TieredStore::bring_round(Round& round, const kernels::RowArena& arena,
     host.disk_us += io::elapsed_us(start);
     book_reading(Field::kDiskToDeviceTime);
   }
+  const Victims spare = planner_.end_round(&mover_.page_in(), &mover_.write_back());
+  if (spare.empty()) return;
   const auto start = Clock::now();
-  write_back_.write_host_victims(planner_.end_round(&mover_.page_in(), &mover_.write_back()));
+  write_back_.write_host_victims(spare);
   host.room_us += io::elapsed_us(start);
 }
 

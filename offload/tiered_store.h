@@ -61,7 +61,9 @@
 #include <vector>
 
 #include "io/disk.h"
+#include "io/emulated_link.h"
 #include "io/error.h"
+#include "io/paced_disk.h"
 #include "kernels/backend.h"
 #include "kernels/device_array.h"
 #include "offload/disk/disk_tier.h"
@@ -306,6 +308,8 @@ class TieredStore {
   StoreOptions options_;
   TierSizes sizes_;
   kernels::Backend& backend_;
+  io::EmulatedLink disk_link_;
+  io::PacedDisk paced_disk_;
   Planner planner_;
   Mover mover_;
   DiskTier disk_;

@@ -17,6 +17,7 @@
 #include <functional>
 #include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "kernels/cpu/scratch.h"
@@ -93,6 +94,9 @@ class CpuStream final : public Stream {
   void record(Event& event) override;
   void wait(Event& event) override;
   void synchronize() override;
+  void run_on_host(std::function<void()> work) override {
+    enqueue([work = std::move(work)](Scratch&) { work(); });
+  }
   // As synchronize(), but leaves the exception of failed work for synchronize() to throw.
   void drain();
   // Whether the calling thread is the worker of some stream.

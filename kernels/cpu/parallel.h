@@ -71,6 +71,9 @@ void parallel_chunks(std::int64_t count, std::int64_t chunk, const Body& body) {
                  [&](std::int64_t i) { body(i * chunk, std::min(count, (i + 1) * chunk)); });
 }
 
+// How many entries early a loop over a list asks for the memory that an entry names.
+inline constexpr std::int64_t kPrefetchAhead = 32;
+
 // A chunk of rows that makes one chunk worth `bytes_per_row` * rows of about 64 KiB of traffic:
 // far above the cost of a task, small enough to balance threads.
 inline std::int64_t rows_per_chunk(std::int64_t bytes_per_row) {

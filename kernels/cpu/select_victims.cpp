@@ -9,6 +9,7 @@
 
 #include "io/check.h"
 #include "kernels/cpu/cpu_backend.h"
+#include "kernels/cpu/narrow_scores.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/thrust_policy.h"
 #include "kernels/slot_scores.h"
@@ -106,8 +107,37 @@ void move_hand(const SlotTable& table, const SelectVictimsArgs& args,
       slot_scores::kNowhere, thrust::minimum<std::uint64_t>()));
 }
 
+// Unbinds the victims and lists them.
+void unbind(const SlotTable& table, const SelectVictimsArgs& args, const SlotId* victims,
+            std::int64_t count) {
+  std::uint64_t wasted = 0;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const SlotId slot = victims[i];
+    const RowId row = table.row_of_slot[slot];
+    args.slots[i] = slot;
+    args.rows[i] = row;
+    args.state[i] = table.state[slot];
+    if (args.last_used != nullptr) args.last_used[i] = table.last_used[slot];
+    if (args.frequency != nullptr) args.frequency[i] = table.frequency[slot];
+    if (args.uses != nullptr) args.uses[i] = table.uses[slot];
+    wasted += (table.state[slot] & kPrefetched) != 0 ? 1 : 0;
+    // Rows lie anywhere in the table.
+    if (i + kPrefetchAhead < count) {
+      __builtin_prefetch(&table.locations[table.row_of_slot[victims[i + kPrefetchAhead]]], 1);
+    }
+    slot_updates::unbind(table, row, slot, table.state[slot]);
+  }
+  table.totals->prefetch_wasted += wasted;
+  *args.count = static_cast<std::uint64_t>(count);
+}
+
 void select(const SlotTable& table, const SelectVictimsArgs& args, Scratch& scratch) {
   *args.count = 0;
+  if (args.kind == ReplacementKind::kLru) {
+    const narrow_scores::Victims victims = narrow_scores::select(table, args, scratch);
+    unbind(table, args, victims.slots, victims.count);
+    return;
+  }
   auto* candidates = scratch.take<std::uint32_t>(table.slots);
   const std::int64_t count = select_indices(table.slots, candidates, MayGo{table, args});
   const std::int64_t wanted = std::min(args.wanted, count);
@@ -131,22 +161,8 @@ void select(const SlotTable& table, const SelectVictimsArgs& args, Scratch& scra
   auto* equal = scratch.take<std::uint32_t>(count);
   select_indices(count, equal, Equal{scores, threshold.score});
   std::memcpy(chosen + below, equal, static_cast<std::size_t>(threshold.equal) * 4);
-
-  std::uint64_t wasted = 0;
-  for (std::int64_t i = 0; i < wanted; ++i) {
-    const SlotId slot = candidates[chosen[i]];
-    const RowId row = table.row_of_slot[slot];
-    args.slots[i] = slot;
-    args.rows[i] = row;
-    args.state[i] = table.state[slot];
-    if (args.last_used != nullptr) args.last_used[i] = table.last_used[slot];
-    if (args.frequency != nullptr) args.frequency[i] = table.frequency[slot];
-    if (args.uses != nullptr) args.uses[i] = table.uses[slot];
-    wasted += (table.state[slot] & kPrefetched) != 0 ? 1 : 0;
-    slot_updates::unbind(table, row, slot, table.state[slot]);
-  }
-  table.totals->prefetch_wasted += wasted;
-  *args.count = static_cast<std::uint64_t>(wanted);
+  for (std::int64_t i = 0; i < wanted; ++i) chosen[i] = candidates[chosen[i]];
+  unbind(table, args, chosen, wanted);
   if (has_hand) move_hand(table, args, candidates, scores, count, threshold.score);
 }
 

@@ -2,6 +2,8 @@
 // out of the queues of free ones (kernels/slot_moves.h).
 #include "kernels/slot_moves.h"
 
+#include <algorithm>
+
 #include "io/check.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/parallel.h"
@@ -27,12 +29,18 @@ void for_each_move(std::int64_t count, const Move& move) {
 void bind(const SlotTable& device, const SlotTable& host, const BindMissingArgs& args,
           Scratch& scratch) {
   std::uint64_t* host_rows = nullptr;
-  if (!args.copy_only) {
+  if (!args.copy_only && host.slots == 0) {
+    host_rows = scratch.take<std::uint64_t>(args.count);
+    std::fill_n(host_rows, args.count, 0);
+  } else if (!args.copy_only) {
     host_rows = scratch.take<std::uint64_t>(args.count);
     algorithms::running_sums_of(kPolicy, slot_moves::CountHostRows{host, device.locations, args},
                                 host_rows, args.count);
   }
   for_each_move(args.count, [=](std::int64_t i) {
+    if (i + kPrefetchAhead < args.count) {
+      __builtin_prefetch(&device.locations[args.rows[args.missing[i + kPrefetchAhead]]], 1);
+    }
     return slot_moves::bind_missing(device, host, args, host_rows, i);
   });
   if (!args.copy_only) {
@@ -44,8 +52,12 @@ void demote(const SlotTable& device, const SlotTable& host, const DemoteVictimsA
             Scratch& scratch) {
   auto* kept = scratch.take<std::uint64_t>(args.most);
   algorithms::running_sums_of(kPolicy, slot_moves::CountVictims{args}, kept, args.most);
-  for_each_move(args.most,
-                [=](std::int64_t i) { return slot_moves::demote(device, host, args, kept, i); });
+  for_each_move(args.most, [=](std::int64_t i) {
+    if (i + kPrefetchAhead < args.most) {
+      __builtin_prefetch(&device.locations[args.rows[i + kPrefetchAhead]], 1);
+    }
+    return slot_moves::demote(device, host, args, kept, i);
+  });
   slot_moves::finish_demote(device, host, args, kept[args.most - 1]);
 }
 

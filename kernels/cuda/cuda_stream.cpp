@@ -1,5 +1,8 @@
 #include "kernels/cuda/cuda_stream.h"
 
+#include <memory>
+#include <utility>
+
 #include "io/check.h"
 #include "kernels/cuda/cuda_check.h"
 
@@ -121,6 +124,17 @@ void CudaStream::wait(Event& event) {
   CudaEvent& cuda = as_cuda_event(event);
   if (!cuda.recorded_) return;
   check_cuda(cudaStreamWaitEvent(stream_, cuda.event_, 0), "waiting for an event");
+}
+
+void CudaStream::run_on_host(std::function<void()> work) {
+  using Work = std::function<void()>;
+  auto owned = std::make_unique<Work>(std::move(work));
+  const cudaHostFn_t call = [](void* data) {
+    const std::unique_ptr<Work> taken(static_cast<Work*>(data));
+    (*taken)();
+  };
+  check_cuda(cudaLaunchHostFunc(stream_, call, owned.get()), "queueing work of the host");
+  owned.release();
 }
 
 void CudaStream::synchronize() {

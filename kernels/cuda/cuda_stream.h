@@ -41,6 +41,7 @@ class CudaStream final : public Stream {
   void record(Event& event) override;
   void wait(Event& event) override;
   void synchronize() override;
+  void run_on_host(std::function<void()> work) override;
 
   cudaStream_t handle() const { return stream_; }
   // Made by the first product: a stream that multiplies nothing needs no workspace.

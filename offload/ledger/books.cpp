@@ -49,6 +49,14 @@ Entry Books::total(Cause cause) const {
   return sum;
 }
 
+Entry Books::total(Cause cause, Pass pass) const {
+  Entry sum;
+  for (const auto& [account, entry] : entries_) {
+    if (account.cause == cause && account.pass == pass) sum += entry;
+  }
+  return sum;
+}
+
 Books& Books::operator+=(const Books& other) {
   for (const auto& [account, entry] : other.entries_) entries_[account] += entry;
   return *this;

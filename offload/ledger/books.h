@@ -1,4 +1,4 @@
-// Books: the numbers of fields.h by account. An account is a cause and a layer.
+// Books: the numbers of fields.h by account. An account is a cause, a layer and a pass.
 #pragma once
 
 #include <array>
@@ -29,11 +29,21 @@ constexpr auto enum_names(Cause) {
                                              {"exchange", Cause::kExchange}});
 }
 
+// Which part of a step the rows are for.
+enum class Pass : std::uint8_t { kNone, kForward, kBackward, kUpdate };
+constexpr auto enum_names(Pass) {
+  return std::to_array<io::EnumName<Pass>>({{"none", Pass::kNone},
+                                            {"forward", Pass::kForward},
+                                            {"backward", Pass::kBackward},
+                                            {"update", Pass::kUpdate}});
+}
+
 inline constexpr std::int32_t kNoLayer = -1;  // for no layer alone: row updates, checkpoints
 
 struct Account {
   Cause cause = Cause::kTraining;
   std::int32_t layer = kNoLayer;  // index of the block
+  Pass pass = Pass::kNone;
   auto operator<=>(const Account&) const = default;
 };
 
@@ -66,8 +76,9 @@ class Books {
   const std::map<Account, Entry>& entries() const { return entries_; }
   // Of all accounts.
   Entry total() const;
-  // Of all layers of one cause.
+  // Of all layers of one cause, and of one pass of them.
   Entry total(Cause cause) const;
+  Entry total(Cause cause, Pass pass) const;
   Books& operator+=(const Books& other);
   void clear() { entries_.clear(); }
 

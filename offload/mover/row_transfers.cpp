@@ -45,6 +45,8 @@ class RowTransfers::Direction {
 RowTransfers::RowTransfers(kernels::Backend& backend, const RowTransferOptions& options)
     : backend_(backend),
       options_(options),
+      in_pacer_(options.link_bytes_per_second, options.record_bytes),
+      out_pacer_(options.link_bytes_per_second, options.record_bytes),
       in_(backend.create_stream(kernels::StreamPriority::kHigh)),
       out_(backend.create_stream(kernels::StreamPriority::kHigh)),
       planned_(backend.create_event()),
@@ -78,8 +80,7 @@ void RowTransfers::exchange(const kernels::RowArena& arena, const kernels::HostR
     const bool leaves = out_end > out.done();
     if (leaves) {
       in.await(*out_, out_end - exchange.free_host);
-      pack(arena, records, lists.leaving_to + out.done(), lists.leaving_from + out.done(),
-           out_end - out.done());
+      queue_leaving(arena, records, exchange, out.done(), out_end - out.done());
       out.queued(out_end);
     }
     const std::int64_t in_end = std::min(
@@ -100,13 +101,29 @@ void RowTransfers::exchange(const kernels::RowArena& arena, const kernels::HostR
 void RowTransfers::unpack(const kernels::RowArena& arena, const kernels::HostRecords& records,
                           const kernels::SlotId* record_slots, const kernels::SlotId* slots,
                           std::int64_t count) {
+  if (count == 0) return;
+  in_pacer_.start(*in_);
   backend_.unpack_records(*in_, arena, records, record_slots, slots, count);
+  in_pacer_.finish(*in_, {.listed = count});
+}
+
+// Entries of dropped rows are among them: only the device knows how many.
+void RowTransfers::queue_leaving(const kernels::RowArena& arena,
+                                 const kernels::HostRecords& records, const Exchange& exchange,
+                                 std::int64_t first, std::int64_t count) {
+  out_pacer_.start(*out_);
+  backend_.pack_records(*out_, arena, records, exchange.lists.leaving_to + first,
+                        exchange.lists.leaving_from + first, count);
+  out_pacer_.finish(*out_, {.listed = count, .total = exchange.leaves, .before = first});
 }
 
 void RowTransfers::pack(const kernels::RowArena& arena, const kernels::HostRecords& records,
                         const kernels::SlotId* record_slots, const kernels::SlotId* slots,
                         std::int64_t count) {
+  if (count == 0) return;
+  out_pacer_.start(*out_);
   backend_.pack_records(*out_, arena, records, record_slots, slots, count);
+  out_pacer_.finish(*out_, {.listed = count});
 }
 
 void RowTransfers::fill_after_write_back() {

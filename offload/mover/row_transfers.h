@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "kernels/backend.h"
+#include "offload/mover/link_pacer.h"
 #include "offload/moves.h"
 
 namespace mneme::offload {
@@ -59,8 +60,12 @@ class RowTransfers {
   };
   class Direction;
 
+  void queue_leaving(const kernels::RowArena& arena, const kernels::HostRecords& records,
+                     const Exchange& exchange, std::int64_t first, std::int64_t count);
+
   kernels::Backend& backend_;
   RowTransferOptions options_;
+  LinkPacer in_pacer_, out_pacer_;  // the streams' queued work uses them
   std::unique_ptr<kernels::Stream> in_, out_;
   std::unique_ptr<kernels::Event> planned_, in_end_, out_end_;
   std::vector<Transfer> arrivals_, departures_;  // of the last exchange; events are used again

@@ -53,9 +53,9 @@ void Planner::plan(Round& round) {
   bind(round);
   if (round.victims > 0 && has_host()) demote(round);
   if (is_read_only()) return;
-  // Rows that have come must not become victims of those that still have to.
+  // Nor do they become victims of those that still have to come.
   if (mode_ == PlanMode::kTrain) {
-    device_.mark_leased(lists().exchange.arriving_to, round.rows(), lease_->number);
+    device_.mark_used(lists().exchange.arriving_to, round.rows(), now());
   }
   free_device_ += round.victims - round.rows();
   free_host_ += round.in_host - (has_host() ? round.victims : 0);

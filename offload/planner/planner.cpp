@@ -223,17 +223,15 @@ PlannedLease& Planner::begin_lease() {
   lease_->count = found_.count;
   lease_->slots = std::exchange(next_slots_, {});
   placed_ += static_cast<std::uint64_t>(found_.untouched);
-  // Rounds look for victims: resident rows of this lease must not be among them.
-  if (found_.missing() > 0) device_.mark_leased(plan_slots_, found_.count, lease_->number);
+  // Rounds look for victims: resident rows of this lease must not be among them. Rows that come are
+  // marked by their round.
+  device_.mark_used(plan_slots_, found_.count, now());
   return *lease_;
 }
 
 void Planner::finish_lease() {
   CHECK(stage_ == Stage::kRounds && left_.rows() == 0);
   stage_ = Stage::kNone;
-  if (mode_ == PlanMode::kTrain) {
-    device_.mark_used(plan_slots_, lease_->count, {lease_->number, step_});
-  }
 }
 
 void Planner::end_lease(PlannedLease& lease) {

@@ -10,14 +10,14 @@
 //
 //   look_up(rows, mode)     slot of each row; the missing ones listed by where they are
 //   found()                 waits for the counts
-//   begin_lease()           resident rows cannot become victims any more
+//   begin_lease()           counts the use of resident rows, which cannot become victims any more
 //   while next_round()      as many missing rows as a list holds
 //     plan(round)           victims, and a slot for each missing row. Waits where rows have to go
 //     to
 //                           the disk: the host has to know which
 //     (transfers)           the caller moves what the round says
 //     end_round()           with no host slot free, takes one more from its row; then waits, too
-//   finish_lease()          counts the use of the rows
+//   finish_lease()          the next plan may begin
 //   end_lease()             its rows may become victims
 //
 // Protection. Never victims: rows of live leases, and rows that the lease being planned has found

@@ -15,6 +15,7 @@
 #include "io/disk.h"
 #include "io/error.h"
 #include "io/file_io.h"
+#include "io/paced_disk.h"
 #include "io/random.h"
 #include "io/uring_file.h"
 #include "tests/io/temporary_directory.h"
@@ -24,11 +25,11 @@
 namespace mneme::io {
 namespace {
 
-enum class DiskUnderTest { kUring, kUringBuffered, kSync, kSimulated, kSimulatedRough };
+enum class DiskUnderTest { kUring, kUringBuffered, kSync, kSimulated, kSimulatedRough, kPaced };
 
 std::string name_of(const testing::TestParamInfo<DiskUnderTest>& info) {
-  constexpr const char* kNames[] = {"uring", "uring_buffered", "sync", "simulated",
-                                    "simulated_rough"};
+  constexpr const char* kNames[] = {"uring",     "uring_buffered",  "sync",
+                                    "simulated", "simulated_rough", "paced"};
   return kNames[static_cast<int>(info.param)];
 }
 
@@ -38,7 +39,7 @@ class BlockFileTest : public testing::TestWithParam<DiskUnderTest> {
     if (simulated()) {
       auto disk = std::make_unique<SimulatedDisk>();
       disk->make_directories(directory_.path());
-      if (GetParam() == DiskUnderTest::kSimulatedRough) {
+      if (GetParam() != DiskUnderTest::kSimulated) {
         SimulatedFaults rough;
         rough.short_share = 0.3;
         rough.retry_share = 0.3;
@@ -47,6 +48,10 @@ class BlockFileTest : public testing::TestWithParam<DiskUnderTest> {
         disk->set_faults(rough);
       }
       disk_ = std::move(disk);
+      if (GetParam() == DiskUnderTest::kPaced) {
+        unpaced_ = std::move(disk_);
+        disk_ = std::make_unique<PacedDisk>(*unpaced_, link_);
+      }
     } else {
       disk_ = make_posix_disk();
     }
@@ -58,7 +63,8 @@ class BlockFileTest : public testing::TestWithParam<DiskUnderTest> {
   }
 
   bool simulated() const {
-    return GetParam() == DiskUnderTest::kSimulated || GetParam() == DiskUnderTest::kSimulatedRough;
+    return GetParam() == DiskUnderTest::kSimulated ||
+           GetParam() == DiskUnderTest::kSimulatedRough || GetParam() == DiskUnderTest::kPaced;
   }
   OpenOptions options(std::uint32_t depth = 16) const {
     OpenOptions options;
@@ -90,13 +96,15 @@ class BlockFileTest : public testing::TestWithParam<DiskUnderTest> {
   }
 
   test::TemporaryDirectory directory_;
+  EmulatedLink link_{2e9};
+  std::unique_ptr<Disk> unpaced_;
   std::unique_ptr<Disk> disk_;
 };
 
 INSTANTIATE_TEST_SUITE_P(Disks, BlockFileTest,
                          testing::Values(DiskUnderTest::kUring, DiskUnderTest::kUringBuffered,
                                          DiskUnderTest::kSync, DiskUnderTest::kSimulated,
-                                         DiskUnderTest::kSimulatedRough),
+                                         DiskUnderTest::kSimulatedRough, DiskUnderTest::kPaced),
                          name_of);
 
 TEST_P(BlockFileTest, returns_every_block_as_written_at_full_depth) {

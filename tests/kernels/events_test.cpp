@@ -1,6 +1,7 @@
 // What the host learns of events, on every backend. How they order streams: streams_test.cpp.
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <thread>
 #include <vector>
 
@@ -26,6 +27,26 @@ TEST_P(EventTest, AnEventThatWasNeverRecordedIsReached) {
   const auto event = backend_->create_event();
   EXPECT_TRUE(event->reached());
   event->synchronize();
+}
+
+// Behind what was queued before it, and in front of what comes after.
+TEST_P(EventTest, WorkOfTheHostRunsAtItsPointOfTheStream) {
+  const auto stream = backend_->create_stream();
+  const auto event = backend_->create_event();
+  const auto x = ones(*stream, 100000);
+  const auto seen = backend_->allocate(4, MemoryKind::kPinnedHost);
+  std::vector<float> at_call;
+  for (int i = 1; i <= 5; ++i) {
+    backend_->add(*stream, x.as<float>(), x.as<float>(), 100000);
+    backend_->copy(*stream, seen.as<void>(), x.as<void>(), 4);
+    stream->run_on_host([&] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+      at_call.push_back(*seen.as<float>());
+    });
+  }
+  stream->record(*event);
+  event->synchronize();
+  EXPECT_EQ(at_call, (std::vector<float>{2, 4, 8, 16, 32}));
 }
 
 TEST_P(EventTest, AnEventThatIsAskedIsReachedInTheEnd) {

@@ -86,6 +86,7 @@ class TieredStoreErrors : public ::testing::Test {
       stream_->wait(event);
     }
     void synchronize() override { stream_->synchronize(); }
+    void run_on_host(std::function<void()> work) override { stream_->run_on_host(std::move(work)); }
 
     bool records_are_lost = false, waits_are_lost = false;
 

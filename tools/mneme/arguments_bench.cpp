@@ -108,6 +108,13 @@ void add_disk(CLI::App& bench, std::optional<Command>& command) {
       ->capture_default_str()
       ->needs(through_store)
       ->transform(whole_number(1, 1 << 24));
+  app->add_option(
+         "--compute-ms", disk->compute_ms,
+         "With --through-store: an emulated computation on each lease's rows, beside which "
+         "the next rows come")
+      ->capture_default_str()
+      ->needs(through_store)
+      ->transform(number(0.0, 60000.0));
   add_choice(app, "--device", disk->device, "With --through-store: where to run")
       ->needs(through_store);
   add_seed(app, disk->seed, "Seed of the data and the order");
@@ -135,8 +142,9 @@ void add_model(CLI::App& bench, std::optional<Command>& command) {
                 "Touch every row of the table first, so that the tiers are full, as after a long "
                 "run");
   app->add_option("--token-skew", model->token_skew,
-                  "Zipf exponent of the tokens' popularity; text has about 1")
-      ->capture_default_str()
+                  "Random tokens with this Zipf exponent (0: all alike), instead of those of "
+                  "data.path. They follow no grammar: with 1, the exponent of single words, they "
+                  "touch far fewer rows than text")
       ->transform(number(0.0, 4.0));
   app->add_option("--scale", model->scale,
                   "Try a large configuration: divide the half-keys by N, and rows, tiers, "

@@ -1,11 +1,15 @@
-// mneme bench model: training steps of any configuration on random tokens.
+// mneme bench model: training steps of any configuration, on its data or on random tokens.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <chrono>
 #include <iostream>
+#include <optional>
+#include <string>
 #include <vector>
 
+#include "engine/config_reader.h"
+#include "engine/data.h"
 #include "engine/model_costs.h"
 #include "engine/run.h"
 #include "engine/train_step.h"
@@ -60,29 +64,52 @@ double fill(engine::Run& run, const InterruptGuard& interrupt) {
   return 1e-3 * io::elapsed_ms(start);
 }
 
-std::vector<engine::Batch> draw_step(const engine::Config& config, Popularity& tokens) {
-  std::vector<engine::Batch> batches(static_cast<std::size_t>(config.train.micro_batches));
-  for (engine::Batch& batch : batches) {
-    for (auto* ids : {&batch.tokens, &batch.targets}) {
-      ids->resize(static_cast<std::size_t>(config.tokens_per_micro_batch()));
-      for (std::int32_t& id : *ids) id = static_cast<std::int32_t>(tokens.next());
-    }
+// The tokens of the steps: text where the configuration has it here, else drawn at random.
+class Tokens {
+ public:
+  Tokens(const engine::Config& config, const BenchModelOptions& options, const io::Disk& disk)
+      : config_(config),
+        random_(static_cast<std::uint64_t>(config.data.vocabulary), options.token_skew.value_or(0),
+                config.run.seed) {
+    // A scaled configuration has a smaller vocabulary than its data.
+    const bool wanted = !options.token_skew && options.scale == 1;
+    if (wanted && disk.exists(config.data.path)) data_.emplace(engine::data_options(config));
+    described_ = data_ ? "tokens of " + config.data.path
+                       : fmt::format("random tokens, skew {}", options.token_skew.value_or(0));
   }
-  return batches;
-}
 
-void take_steps(engine::Run& run, const BenchModelOptions& options, const InterruptGuard& interrupt,
-                ModelBenchmark& benchmark) {
+  const std::string& described() const { return described_; }
+  std::vector<engine::Batch> draw_step(std::uint64_t step) {
+    std::vector<engine::Batch> batches(static_cast<std::size_t>(config_.train.micro_batches));
+    for (std::size_t micro = 0; micro < batches.size(); ++micro) {
+      if (data_) {
+        data_->train_batch(step, static_cast<std::int64_t>(micro), batches[micro]);
+        continue;
+      }
+      for (auto* ids : {&batches[micro].tokens, &batches[micro].targets}) {
+        ids->resize(static_cast<std::size_t>(config_.tokens_per_micro_batch()));
+        for (std::int32_t& id : *ids) id = static_cast<std::int32_t>(random_.next());
+      }
+    }
+    return batches;
+  }
+
+ private:
+  const engine::Config& config_;
+  Popularity random_;
+  std::optional<engine::Data> data_;
+  std::string described_;
+};
+
+void take_steps(engine::Run& run, Tokens& tokens, const BenchModelOptions& options,
+                const InterruptGuard& interrupt, ModelBenchmark& benchmark) {
   engine::TrainStep step(run, /*will_be_saved=*/false);
-  const engine::Config& config = run.config();
-  Popularity tokens(static_cast<std::uint64_t>(config.data.vocabulary), options.token_skew,
-                    config.run.seed);
   const std::int64_t all = options.warm_up + options.steps;
   io::Phase phase("training", static_cast<std::uint64_t>(all), "steps");
   for (std::int64_t t = 1; t <= all; ++t) {
     interrupt.check();
     // Drawn before the step's time starts.
-    const std::vector<engine::Batch> batches = draw_step(config, tokens);
+    const std::vector<engine::Batch> batches = tokens.draw_step(static_cast<std::uint64_t>(t));
     engine::StepMetrics metrics =
         step.take(static_cast<std::uint64_t>(t), [&](std::int64_t micro, engine::Batch& batch) {
           batch = batches[static_cast<std::size_t>(micro)];
@@ -104,6 +131,7 @@ int run_bench_model(const BenchModelOptions& options) {
   const ScratchFolder scratch(config.run.directory + ".bench");
   config.run.directory = scratch.path();
   const auto disk = io::make_posix_disk();
+  Tokens tokens(config, options, *disk);
   const auto start = Clock::now();
   engine::Run run(config, *disk);
   run.initialize();
@@ -112,6 +140,7 @@ int run_bench_model(const BenchModelOptions& options) {
   ModelBenchmark benchmark{.config = options.config,
                            .device = run.backend().name(),
                            .products = run.backend().product_library(),
+                           .tokens = tokens.described(),
                            .dense_parameters = run.model().parameters().parameter_count(),
                            .tokens_per_step = config.tokens_per_step(),
                            .flops_per_token = costs.forward.total() + costs.backward.total(),
@@ -120,7 +149,7 @@ int run_bench_model(const BenchModelOptions& options) {
                            .steps = {},
                            .use = {}};
   if (options.fill_rows) benchmark.fill_seconds = fill(run, interrupt);
-  take_steps(run, options, interrupt, benchmark);
+  take_steps(run, tokens, options, interrupt, benchmark);
   if (run.table() != nullptr) {
     benchmark.use = run.table()->store().tier_use();
     benchmark.record_bytes = run.table()->store().options().layout.record_bytes();

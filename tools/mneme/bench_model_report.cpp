@@ -25,6 +25,7 @@ class Summary {
     forward_ms = median([](const StepMetrics& m) { return m.times.forward_ms; });
     backward_ms = median([](const StepMetrics& m) { return m.times.backward_ms; });
     update_ms = median([](const StepMetrics& m) { return m.times.update_ms; });
+    stall_ms = median([](const StepMetrics& m) { return m.times.stall_ms; });
     distinct_rows = median([](const StepMetrics& m) { return double(m.distinct_rows); });
     for (const StepMetrics& step : steps_) total_ms += step.times.step_ms;
     tokens_per_s = 1e3 * double(benchmark.tokens_per_step) / step_ms;
@@ -39,7 +40,7 @@ class Summary {
   double bytes_per_s(std::uint64_t bytes) const { return 1e3 * double(bytes) / total_ms; }
   const offload::Entry& books() const { return books_; }
 
-  double step_ms = 0, forward_ms = 0, backward_ms = 0, update_ms = 0;
+  double step_ms = 0, forward_ms = 0, backward_ms = 0, update_ms = 0, stall_ms = 0;
   double total_ms = 0;
   double tokens_per_s = 0, mean_tokens_per_s = 0;
   double distinct_rows = 0;
@@ -114,6 +115,7 @@ std::string json_text(const ModelBenchmark& benchmark) {
   OrderedJson object = {{"config", io::bytes_to_utf8(benchmark.config)},
                         {"device", benchmark.device},
                         {"products", benchmark.products},
+                        {"tokens", io::bytes_to_utf8(benchmark.tokens)},
                         {"dense_parameters", benchmark.dense_parameters},
                         {"tokens_per_step", benchmark.tokens_per_step},
                         {"flops_per_token", benchmark.flops_per_token},
@@ -156,20 +158,22 @@ std::string json_text(const ModelBenchmark& benchmark) {
 
 std::string plain_text(const ModelBenchmark& benchmark) {
   const Summary summary(benchmark);
-  std::string text = fmt::format(
-      "{}: {} dense parameters, {} tokens a step, on {}, products by {}\n", benchmark.config,
-      benchmark.dense_parameters, benchmark.tokens_per_step, benchmark.device, benchmark.products);
+  std::string text =
+      fmt::format("{}: {} dense parameters, {} tokens a step, on {}, products by {}\n{}\n",
+                  benchmark.config, benchmark.dense_parameters, benchmark.tokens_per_step,
+                  benchmark.device, benchmark.products, benchmark.tokens);
   text += fmt::format("opened in {:.2f} s", benchmark.open_seconds);
   if (benchmark.fill_seconds > 0) {
     text += fmt::format(", every row touched in {:.1f} s", benchmark.fill_seconds);
   }
   text += fmt::format("; {} steps to warm up, {} measured\n", benchmark.warm_up,
                       benchmark.steps.size());
-  text += fmt::format("{:>10} {:>10} {:>10} {:>10} {:>10} {:>12}\n", "tokens/s", "step ms",
-                      "forward", "backward", "update", "rows a step");
-  text += fmt::format("{:>10.0f} {:>10.1f} {:>10.1f} {:>10.1f} {:>10.1f} {:>12.0f}\n",
-                      summary.tokens_per_s, summary.step_ms, summary.forward_ms,
-                      summary.backward_ms, summary.update_ms, summary.distinct_rows);
+  text += fmt::format("{:>10} {:>10} {:>10} {:>10} {:>10} {:>10} {:>12}\n", "tokens/s", "step ms",
+                      "forward", "backward", "update", "stall", "rows a step");
+  text +=
+      fmt::format("{:>10.0f} {:>10.1f} {:>10.1f} {:>10.1f} {:>10.1f} {:>10.1f} {:>12.0f}\n",
+                  summary.tokens_per_s, summary.step_ms, summary.forward_ms, summary.backward_ms,
+                  summary.update_ms, summary.stall_ms, summary.distinct_rows);
   if (benchmark.use.table_rows > 0) text += tiers_text(benchmark, summary);
   return text;
 }

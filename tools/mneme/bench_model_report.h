@@ -14,6 +14,7 @@ struct ModelBenchmark {
   std::string config;
   std::string device;
   std::string products;  // what computes matrix products
+  std::string tokens;    // where they come from
   std::int64_t dense_parameters = 0;
   std::int64_t tokens_per_step = 0;
   std::int64_t flops_per_token = 0;  // forward and backward (engine/model_costs.h)

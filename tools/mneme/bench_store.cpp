@@ -7,7 +7,9 @@
 #include <cstdio>
 #include <ctime>
 #include <iostream>
+#include <memory>
 #include <nlohmann/json.hpp>
+#include <thread>
 #include <vector>
 
 #include "engine/config.h"
@@ -105,6 +107,8 @@ class Leases {
     }
     backend.copy(stream, ids_.data(), host.data(),
                  kernels::DeviceArray<RowId>::bytes(kLeases * lease_rows));
+    ready_ = backend.create_event();
+    stream.record(*ready_);
     stream.synchronize();
   }
 
@@ -112,11 +116,14 @@ class Leases {
     return ids_.data() + static_cast<std::int64_t>(turn % kLeases) * lease_rows_;
   }
   std::int64_t count(std::uint64_t turn) const { return counts_[turn % kLeases]; }
+  // After which they are in place.
+  kernels::Event& ready() const { return *ready_; }
 
  private:
   std::int64_t lease_rows_;
   kernels::DeviceArray<RowId> ids_;
   std::vector<std::int64_t> counts_;
+  std::unique_ptr<kernels::Event> ready_;
 };
 
 struct PageInResult {
@@ -125,9 +132,17 @@ struct PageInResult {
   offload::Entry books;
 };
 
+// A computation that takes no core: it lasts as long as told.
+void compute(kernels::Stream& stream, double ms) {
+  if (ms <= 0) return;
+  stream.run_on_host(
+      [ms] { std::this_thread::sleep_for(std::chrono::duration<double, std::milli>(ms)); });
+}
+
 PageInResult page_in(offload::TieredStore& store, kernels::Stream& stream, const Leases& leases,
-                     double least_seconds, const InterruptGuard& interrupt) {
+                     const BenchDiskOptions& options, const InterruptGuard& interrupt) {
   PageInResult result;
+  const double least_seconds = options.seconds;
   store.take_books();  // of the writing
   io::Phase phase("paging in", static_cast<std::uint64_t>(1e3 * least_seconds), "ms");
   const std::clock_t cpu_before = std::clock();
@@ -135,11 +150,15 @@ PageInResult page_in(offload::TieredStore& store, kernels::Stream& stream, const
   for (std::uint64_t turn = 0; result.seconds < least_seconds; ++turn) {
     interrupt.check();
     store.begin_step(turn + 1);
-    store.acquire(
-        stream,
-        {.rows = leases.ids(turn), .count = leases.count(turn), .mode = offload::LeaseMode::kTrain},
-        {});
-    stream.synchronize();
+    // The rows come beside the computation on those of the lease before.
+    store.acquire(stream,
+                  {.rows = leases.ids(turn),
+                   .count = leases.count(turn),
+                   .mode = offload::LeaseMode::kTrain,
+                   .rows_ready = &leases.ready()},
+                  {});
+    compute(stream, options.compute_ms);
+    if (options.compute_ms <= 0) stream.synchronize();
     result.books += store.take_books().total();
     result.seconds = 1e-3 * io::elapsed_ms(start);
     phase.reach(static_cast<std::uint64_t>(1e3 * result.seconds));
@@ -196,7 +215,7 @@ Measurement measure(const BenchDiskOptions& options, io::Disk& disk, const std::
   io::SplitMix random(options.seed);
   write_rows(store, random, interrupt);
   const Leases leases(*backend, *stream, random, rows, lease_rows);
-  const PageInResult result = page_in(store, *stream, leases, options.seconds, interrupt);
+  const PageInResult result = page_in(store, *stream, leases, options, interrupt);
   const std::uint64_t read = result.books.disk_rows_read();
   const std::uint64_t bytes = result.books.disk_bytes_read();
   if (bytes != read * options.record_bytes) {

@@ -118,6 +118,7 @@ struct BenchDiskOptions {
   // Read through the tiered store, into the device's memory.
   bool through_store = false;
   std::int64_t lease_rows = 8192;  // of one lease
+  double compute_ms = 0;           // that an emulated computation on each lease's rows lasts
   engine::DeviceKind device = engine::DeviceKind::kAuto;
   bool json = false;
 };
@@ -128,8 +129,10 @@ struct BenchModelOptions {
   std::int64_t steps = 20;
   std::int64_t warm_up = 2;  // steps before those that are measured
   bool fill_rows = false;    // touch every row first, so that the tiers are full
-  double token_skew = 0;     // Zipf exponent of the tokens' popularity; 0 for uniform
-  std::int64_t scale = 1;    // divides the half-keys, and all that goes with rows by its square
+  // Zipf exponent of the popularity of random tokens, 0 for uniform; without it the tokens are
+  // those of data.path, where that is there.
+  std::optional<double> token_skew;
+  std::int64_t scale = 1;  // divides the half-keys, and all that goes with rows by its square
   bool json = false;
 };
 

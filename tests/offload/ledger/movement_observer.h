@@ -7,9 +7,9 @@
 #include <utility>
 #include <vector>
 
+#include "io/forwarding_disk.h"
 #include "kernels/device_array.h"
 #include "tests/support/forwarding_backend.h"
-#include "tests/support/forwarding_disk.h"
 
 namespace mneme::offload::testing {
 
@@ -99,7 +99,7 @@ class ObservingBackend final : public mneme::testing::ForwardingBackend {
   Strides strides_;
 };
 
-class ObservingDisk final : public mneme::testing::ForwardingDisk {
+class ObservingDisk final : public io::ForwardingDisk {
  public:
   ObservingDisk(io::Disk& inner, Movements& seen) : ForwardingDisk(inner), seen_(seen) {}
 
@@ -109,7 +109,7 @@ class ObservingDisk final : public mneme::testing::ForwardingDisk {
   }
 
  private:
-  class File final : public mneme::testing::ForwardingFile {
+  class File final : public io::ForwardingFile {
    public:
     File(std::unique_ptr<io::BlockFile> inner, Movements& seen)
         : ForwardingFile(std::move(inner)), seen_(seen) {}

@@ -1,4 +1,4 @@
-// A disk that hands every call to another one: for tests that watch some of them.
+// A disk that hands every call to another one: for disks that change some of them.
 #pragma once
 
 #include <memory>
@@ -9,11 +9,11 @@
 
 #include "io/disk.h"
 
-namespace mneme::testing {
+namespace mneme::io {
 
-class ForwardingFile : public io::BlockFile {
+class ForwardingFile : public BlockFile {
  public:
-  explicit ForwardingFile(std::unique_ptr<io::BlockFile> inner) : inner_(std::move(inner)) {}
+  explicit ForwardingFile(std::unique_ptr<BlockFile> inner) : inner_(std::move(inner)) {}
 
   const std::string& path() const override { return inner_->path(); }
   std::uint32_t alignment() const override { return inner_->alignment(); }
@@ -22,24 +22,23 @@ class ForwardingFile : public io::BlockFile {
   void reserve(std::uint64_t bytes) override { inner_->reserve(bytes); }
   void truncate(std::uint64_t bytes) override { inner_->truncate(bytes); }
   void register_buffer(std::span<std::byte> memory) override { inner_->register_buffer(memory); }
-  bool submit(const io::BlockRequest& request) override { return inner_->submit(request); }
-  std::size_t poll(std::span<io::BlockCompletion> completions, bool wait) override {
+  bool submit(const BlockRequest& request) override { return inner_->submit(request); }
+  std::size_t poll(std::span<BlockCompletion> completions, bool wait) override {
     return inner_->poll(completions, wait);
   }
   std::uint32_t in_flight() const override { return inner_->in_flight(); }
   void sync() override { inner_->sync(); }
-  const io::BlockFileCounters& counters() const override { return inner_->counters(); }
+  const BlockFileCounters& counters() const override { return inner_->counters(); }
 
  protected:
-  std::unique_ptr<io::BlockFile> inner_;
+  std::unique_ptr<BlockFile> inner_;
 };
 
-class ForwardingDisk : public io::Disk {
+class ForwardingDisk : public Disk {
  public:
-  explicit ForwardingDisk(io::Disk& inner) : inner_(inner) {}
+  explicit ForwardingDisk(Disk& inner) : inner_(inner) {}
 
-  std::unique_ptr<io::BlockFile> open(const std::string& path,
-                                      const io::OpenOptions& options) override {
+  std::unique_ptr<BlockFile> open(const std::string& path, const OpenOptions& options) override {
     return inner_.open(path, options);
   }
   bool exists(const std::string& path) const override { return inner_.exists(path); }
@@ -51,12 +50,10 @@ class ForwardingDisk : public io::Disk {
   void rename(const std::string& from, const std::string& to) override { inner_.rename(from, to); }
   void remove(const std::string& path) override { inner_.remove(path); }
   void sync_directory(const std::string& path) override { inner_.sync_directory(path); }
-  std::unique_ptr<io::DirectoryLock> lock(const std::string& directory,
-                                          io::LockKind kind) override {
+  std::unique_ptr<DirectoryLock> lock(const std::string& directory, LockKind kind) override {
     return inner_.lock(directory, kind);
   }
-  std::unique_ptr<io::AppendFile> append(const std::string& path,
-                                         std::uint64_t keep_bytes) override {
+  std::unique_ptr<AppendFile> append(const std::string& path, std::uint64_t keep_bytes) override {
     return inner_.append(path, keep_bytes);
   }
   std::uint64_t available_bytes(const std::string& directory) const override {
@@ -71,7 +68,7 @@ class ForwardingDisk : public io::Disk {
   }
 
  protected:
-  io::Disk& inner_;
+  Disk& inner_;
 };
 
-}  // namespace mneme::testing
+}  // namespace mneme::io
