@@ -1,0 +1,146 @@
+// Promise 6, end to end: what a run writes to metrics.jsonl is all that has moved.
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "io/forwarding_disk.h"
+#include "tests/engine/tiny_run.h"
+
+namespace mneme::engine {
+namespace {
+
+using Json = nlohmann::json;
+using testing::TinyRun;
+
+struct Transferred {
+  std::uint64_t reads = 0, read_bytes = 0, writes = 0, written_bytes = 0;
+};
+
+// Counts the records that go to rows files and come from there.
+class RowsDisk final : public io::ForwardingDisk {
+ public:
+  RowsDisk(io::Disk& inner, Transferred& seen) : ForwardingDisk(inner), seen_(seen) {}
+
+  std::unique_ptr<io::BlockFile> open(const std::string& path,
+                                      const io::OpenOptions& options) override {
+    std::unique_ptr<io::BlockFile> file = inner_.open(path, options);
+    if (!path.ends_with(".rows")) return file;
+    return std::make_unique<File>(std::move(file), seen_);
+  }
+
+ private:
+  class File final : public io::ForwardingFile {
+   public:
+    File(std::unique_ptr<io::BlockFile> inner, Transferred& seen)
+        : ForwardingFile(std::move(inner)), seen_(seen) {}
+    bool submit(const io::BlockRequest& request) override {
+      const io::BlockRequest asked = request;
+      if (!inner_->submit(request)) return false;
+      if (asked.offset == 0) return true;  // the header
+      if (asked.operation == io::BlockOperation::kRead) {
+        ++seen_.reads;
+        seen_.read_bytes += asked.bytes;
+      } else {
+        ++seen_.writes;
+        seen_.written_bytes += asked.bytes;
+      }
+      return true;
+    }
+
+   private:
+    Transferred& seen_;
+  };
+
+  Transferred& seen_;
+};
+
+class TrainerBooks : public ::testing::Test {
+ protected:
+  std::vector<Json> lines(const Config& config) {
+    const std::string path = metrics_path(config.run.directory);
+    const std::vector<std::byte> bytes = run_.disk().read_file(path, 1 << 26);
+    std::istringstream file(std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+    std::vector<Json> all;
+    for (std::string line; std::getline(file, line);) all.push_back(Json::parse(line));
+    return all;
+  }
+  static std::uint64_t sum(const std::vector<Json>& lines, const std::string& field) {
+    std::uint64_t all = 0;
+    for (const Json& line : lines) {
+      all += line["books"]["total"].at(Json::json_pointer(field)).get<std::uint64_t>();
+    }
+    return all;
+  }
+  static bool has_cause(const Json& line, const std::string& cause) {
+    const Json& accounts = line["books"]["accounts"];
+    return std::any_of(accounts.begin(), accounts.end(),
+                       [&](const Json& account) { return account["cause"] == cause; });
+  }
+  void expect_all(const std::vector<Json>& lines) const {
+    EXPECT_EQ(sum(lines, "/moves/device_to_disk/bytes") + sum(lines, "/moves/host_to_disk/bytes"),
+              seen_.written_bytes);
+    EXPECT_EQ(sum(lines, "/moves/device_to_disk/rows") + sum(lines, "/moves/host_to_disk/rows"),
+              seen_.writes);
+    EXPECT_EQ(sum(lines, "/moves/disk_to_device/bytes") + sum(lines, "/moves/disk_to_host/bytes"),
+              seen_.read_bytes);
+  }
+
+  TinyRun run_;
+  Transferred seen_;
+  RowsDisk disk_{run_.disk(), seen_};
+};
+
+TEST_F(TrainerBooks, TheLinesOfARunAddUpToAllThatItsRowsFileHasSeen) {
+  for (const bool prefetch : {false, true}) {
+    seen_ = {};
+    Config config = run_.tiered(prefetch ? "prefetch" : "run");
+    config.evaluation.every = 2;
+    config.sample.every = 3;
+    config.sample.tokens = 4;
+    config.sample.prompt = "row";
+    config.checkpoint.every = 3;
+    if (prefetch) config.tiers.prefetch = offload::PrefetchKind::kOracleNextStep;
+    std::ostringstream samples;
+    TrainerOptions options;
+    options.samples = &samples;
+    train(config, disk_, options);
+    const std::vector<Json> all = lines(config);
+    ASSERT_EQ(all.size(), std::size_t(TinyRun::kSteps));
+    ASSERT_GT(seen_.writes, 0u);
+    expect_all(all);
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      const std::size_t step = i + 1;
+      SCOPED_TRACE(step);
+      const bool last = step == all.size();
+      EXPECT_TRUE(has_cause(all[i], "training"));
+      EXPECT_EQ(has_cause(all[i], "evaluation"), step % 2 == 0 || last);
+      EXPECT_EQ(has_cause(all[i], "sampling"), step % 3 == 0 || last);
+      EXPECT_EQ(has_cause(all[i], "checkpoint"), step % 3 == 0 || last);
+      EXPECT_EQ(all[i]["time_ms"]["checkpoint"] > 0, step % 3 == 0 || last);
+    }
+  }
+}
+
+// Each call of `train` and `resume` has lines of its own; a stop writes its checkpoint's traffic,
+// too.
+TEST_F(TrainerBooks, AStoppedAndResumedRunHasThemAll) {
+  Config config = run_.tiered("run");
+  TrainerOptions options;
+  bool stops = false;
+  options.on_step = [&](const StepMetrics& metrics) { stops = metrics.step == 4; };
+  options.stop_requested = [&] { return stops; };
+  train(config, disk_, options);
+  ASSERT_EQ(lines(config).size(), 4u);
+  expect_all(lines(config));
+  EXPECT_TRUE(has_cause(lines(config).back(), "checkpoint"));
+  stops = false;
+  options.on_step = {};
+  options.resume = true;
+  train(config, disk_, options);
+  ASSERT_EQ(lines(config).size(), std::size_t(TinyRun::kSteps));
+  expect_all(lines(config));
+}
+
+}  // namespace
+}  // namespace mneme::engine
