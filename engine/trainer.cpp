@@ -312,7 +312,8 @@ class Training {
   void write_line() {
     if (!line_) return;
     const auto now = Clock::now();
-    StepMetrics metrics = *std::exchange(line_, {});
+    StepMetrics metrics = std::move(*line_);
+    line_.reset();
     if (saving_since_) metrics.times.checkpoint_ms = ms_between(*saving_since_, now);
     if (run_->table() != nullptr) metrics.books = run_->table()->store().take_books();
     metrics_->write(metrics);

@@ -292,18 +292,23 @@ void TieredStore::hint(const Hint& hint) {
   });
 }
 
-void TieredStore::hint_to_host(const Hint& hint, StallClock::HostTime& host) {
-  const auto most = static_cast<std::int64_t>(hint.byte_budget / mover_.record_bytes());
-  const PlannedHint planned = planner_.plan_hint_to_host(hint.rows, most);
+void TieredStore::book_hint(const PlannedHint& planned) {
   ledger_.book(Field::kHintsPresent, planned.present);
   ledger_.book(Field::kHintsDropped, planned.dropped);
   ledger_.book(Field::kHintsPlanned, planned.rows.size());
+  // What has happened until now is of the account before.
+  book_report();
+}
+
+void TieredStore::hint_to_host(const Hint& hint, StallClock::HostTime& host) {
+  const auto most = static_cast<std::int64_t>(hint.byte_budget / mover_.record_bytes());
+  const PlannedHint planned = planner_.plan_hint_to_host(hint.rows, most);
+  book_hint(planned);
   const auto start = Clock::now();
   write_back_.write_host_victims(planned.host_victims);
   // The slots' last records may still be on their way to the device.
   mover_.synchronize();
   host.room_us += io::elapsed_us(start);
-  book_report();
   hints_.add(planned.rows, planned.slots);
   hints_.advance();
 }
@@ -311,10 +316,7 @@ void TieredStore::hint_to_host(const Hint& hint, StallClock::HostTime& host) {
 void TieredStore::hint_to_device(const Hint& hint, StallClock::HostTime& host) {
   const auto most = static_cast<std::int64_t>(hint.byte_budget / mover_.record_bytes());
   const PlannedHint planned = planner_.plan_hint_to_device(hint.rows, most);
-  ledger_.book(Field::kHintsPresent, planned.present);
-  ledger_.book(Field::kHintsDropped, planned.dropped);
-  ledger_.book(Field::kHintsPlanned, planned.rows.size());
-  book_report();
+  book_hint(planned);
   if (planned.rows.empty()) return;
   binding_account_ = ledger_.account();
   wait_for_hints(planner_.found(), host);

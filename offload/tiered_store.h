@@ -298,6 +298,7 @@ class TieredStore {
   std::vector<kernels::RowId> copy_rows(const kernels::RowId* rows, std::int64_t count);
 
   void book_found(const Found& found);
+  void book_hint(const PlannedHint& planned);
   void book_records(Field rows, std::int64_t count);
   // The time since the last call in which reads were under way.
   void book_reading(Field time);

@@ -11,9 +11,11 @@ using kernels::Place;
 using kernels::RowId;
 using kernels::SlotId;
 
-// Calls choose(row, place) for each row, in order. Waits. The lists are free afterwards.
-template <typename Choose>
-void Planner::locate(std::span<const RowId> rows, const Choose& choose) {
+// Chooses up to `limit` rows that are at `from`, in order. Rows on disk cannot come to the device:
+// they have to be in the host tier first. Waits. The lists are free afterwards.
+PlannedHint Planner::choose_hinted(std::span<const RowId> rows, Place from, std::int64_t limit) {
+  PlannedHint hint;
+  std::unordered_set<RowId> chosen;
   const auto most = static_cast<std::size_t>(list_rows_.count());
   for (std::size_t first = 0; first < rows.size(); first += most) {
     const std::size_t count = std::min(most, rows.size() - first);
@@ -21,17 +23,26 @@ void Planner::locate(std::span<const RowId> rows, const Choose& choose) {
     backend_.locate_rows(*stream_, residency_.locations(), list_rows_.data(),
                          static_cast<std::int64_t>(count), list_slots_.data());
     stream_->synchronize();
-    for (std::size_t i = 0; i < count; ++i) {
-      const auto index = static_cast<std::int64_t>(i);
-      choose(list_rows_[index], kernels::place_of(list_slots_[index]));
+    for (std::int64_t i = 0; i < static_cast<std::int64_t>(count); ++i) {
+      const RowId row = list_rows_[i];
+      const Place place = kernels::place_of(list_slots_[i]);
+      if (place != from) {
+        ++(place == Place::kDisk ? hint.dropped : hint.present);
+      } else if (std::ssize(hint.rows) >= limit) {
+        ++hint.dropped;
+      } else if (chosen.insert(row).second) {
+        hint.rows.push_back(row);
+      } else {
+        ++hint.present;
+      }
     }
   }
+  return hint;
 }
 
 PlannedHint Planner::plan_hint_to_host(std::span<const RowId> rows, std::int64_t most) {
   CHECK(stage_ != Stage::kRounds, "a hint while a lease is being planned");
   stage_ = Stage::kNone;
-  PlannedHint hint;
   const kernels::SlotTableState before = settle().host;
   const auto waiting = static_cast<std::int64_t>(hinted_to_host_ - promoted_ -
                                                  before.prefetch_used - before.prefetch_wasted);
@@ -39,18 +50,7 @@ PlannedHint Planner::plan_hint_to_host(std::span<const RowId> rows, std::int64_t
   const std::int64_t limit =
       std::min({most, host_.slots() / 2 - std::min<std::int64_t>(waiting, host_.slots() / 2),
                 victim_slots_.count(), list_rows_.count()});
-  std::unordered_set<RowId> chosen;
-  locate(rows, [&](RowId row, Place place) {
-    if (place != Place::kDisk) {
-      ++hint.present;
-    } else if (std::ssize(hint.rows) >= limit) {
-      ++hint.dropped;
-    } else if (chosen.insert(row).second) {
-      hint.rows.push_back(row);
-    } else {
-      ++hint.present;
-    }
-  });
+  PlannedHint hint = choose_hinted(rows, Place::kDisk, limit);
   if (hint.rows.empty()) return hint;
   // Leases need one free slot at the least.
   std::int64_t free = std::int64_t{before.free} - 1;
@@ -85,27 +85,13 @@ PlannedHint Planner::plan_hint_to_host(std::span<const RowId> rows, std::int64_t
 PlannedHint Planner::plan_hint_to_device(std::span<const RowId> rows, std::int64_t most) {
   CHECK(stage_ != Stage::kRounds, "a hint while a lease is being planned");
   stage_ = Stage::kNone;
-  PlannedHint hint;
   const kernels::SlotTableState before = settle().device;
   const auto waiting =
       static_cast<std::int64_t>(hinted_to_device_ - before.prefetch_used - before.prefetch_wasted);
   const std::int64_t half = options_.device_slots / 2;
   const std::int64_t limit = std::min({most, half - std::min(waiting, half),
                                        capacity(PlanMode::kHintToDevice), list_rows_.count()});
-  std::unordered_set<RowId> chosen;
-  locate(rows, [&](RowId row, Place place) {
-    if (place == Place::kDisk) {
-      ++hint.dropped;  // it has to come to the host tier first
-    } else if (place != Place::kHost) {
-      ++hint.present;
-    } else if (std::ssize(hint.rows) >= limit) {
-      ++hint.dropped;
-    } else if (chosen.insert(row).second) {
-      hint.rows.push_back(row);
-    } else {
-      ++hint.present;
-    }
-  });
+  const PlannedHint hint = choose_hinted(rows, Place::kHost, limit);
   if (hint.rows.empty()) return hint;
   std::vector<RowId> ascending = hint.rows;
   std::sort(ascending.begin(), ascending.end());

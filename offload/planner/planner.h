@@ -219,8 +219,8 @@ class Planner {
   Victims take_host_victims(std::int64_t wanted);
 
   // plan_hints.cpp
-  template <typename Choose>
-  void locate(std::span<const kernels::RowId> rows, const Choose& choose);
+  PlannedHint choose_hinted(std::span<const kernels::RowId> rows, kernels::Place from,
+                            std::int64_t limit);
 
   kernels::Backend& backend_;
   PlannerOptions options_;
