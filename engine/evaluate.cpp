@@ -36,8 +36,9 @@ std::string sample_text(Run& run, std::uint64_t completed_step, const std::strin
                         std::uint64_t seed, const std::function<bool()>& stop) {
   const bool bytes = run.config().data.vocabulary == 256;
   const std::vector<std::int32_t> tokens = prompt_tokens(prompt, run.config().data.vocabulary);
-  if (run.table() != nullptr)
+  if (run.table() != nullptr) {
     run.table()->begin_evaluation(completed_step, offload::Cause::kSampling);
+  }
   const SampleConfig& sample = run.config().sample;
   const std::vector<std::int32_t> made = generate(run.model(), run.stream(), tokens,
                                                   {.temperature = sample.temperature,

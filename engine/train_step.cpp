@@ -16,9 +16,10 @@ using Clock = std::chrono::steady_clock;
 // The stalls of the step come out of the part that they were in.
 void take_out_stalls(const offload::Books& books, StepTimes& times) {
   const auto take = [&](offload::Pass pass, double& part) {
-    const double ms = 1e-3 * double(books.total(offload::Cause::kTraining, pass).stall_us());
+    const double booked = 1e-3 * double(books.total(offload::Cause::kTraining, pass).stall_us());
+    const double ms = std::min(part, booked);
     times.stall_ms += ms;
-    part = std::max(0.0, part - ms);
+    part -= ms;
   };
   take(offload::Pass::kForward, times.forward_ms);
   take(offload::Pass::kBackward, times.backward_ms);

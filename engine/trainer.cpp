@@ -80,17 +80,14 @@ class Training {
     result_.first_step = completed_;
     const auto steps = static_cast<std::uint64_t>(config_.train.steps);
     bool stops = stopped();
-    while (completed_ < steps && !stops) {
-      take_step();
-      if (due(config_.sample.every) || (completed_ == steps && !stopped())) {
-        or_save([&] { sample(); });
+    try {
+      while (completed_ < steps && !stops) {
+        take_step();
+        stops = finish_step();
       }
-      tell();
-      // Asked once a step: what a stop still has to write belongs to this step's line.
-      stops = stopped();
-      const bool ends = stops || completed_ == steps;
-      if (due(config_.checkpoint.every) || (ends && (stops || config_.checkpoint.final))) save();
-      or_save([&] { write_line(); });
+    } catch (...) {
+      write_line_after_failure();
+      throw;
     }
     if (options_.progress != nullptr) options_.progress->end_line();
     const bool any_step = completed_ > result_.first_step;
@@ -299,6 +296,19 @@ class Training {
     });
   }
 
+  // What comes behind a step; whether the run is to stop.
+  bool finish_step() {
+    const bool is_last = completed_ == static_cast<std::uint64_t>(config_.train.steps);
+    if (due(config_.sample.every) || (is_last && !stopped())) or_save([&] { sample(); });
+    tell();
+    // Asked once a step: what a stop still has to write belongs to this step's line.
+    const bool stops = stopped();
+    const bool saves_end = stops || (is_last && config_.checkpoint.final);
+    if (due(config_.checkpoint.every) || saves_end) save();
+    or_save([&] { write_line(); });
+    return stops;
+  }
+
   // A run that had no steps left says how good it is all the same; its directory stays as it is.
   // One that was stopped before its first step can be resumed.
   void end_without_steps() {
@@ -312,24 +322,28 @@ class Training {
   void write_line() {
     if (!line_) return;
     const auto now = Clock::now();
-    StepMetrics metrics = std::move(*line_);
+    if (saving_since_) line_->times.checkpoint_ms = ms_between(*saving_since_, now);
+    if (run_->table() != nullptr) line_->books = run_->table()->store().take_books();
+    const StepMetrics metrics = std::move(*line_);
     line_.reset();
-    if (saving_since_) metrics.times.checkpoint_ms = ms_between(*saving_since_, now);
-    if (run_->table() != nullptr) metrics.books = run_->table()->store().take_books();
     metrics_->write(metrics);
     claim_.keep();
+  }
+
+  // The step itself is done, whatever has failed behind it.
+  void write_line_after_failure() {
+    try {
+      write_line();
+    } catch (const std::exception& error) {
+      io::warn("a line of the metrics is left out: {}", error.what());
+    }
   }
 
   void tell() {
     if (!options_.on_step) return;
     StepMetrics metrics = *line_;
     if (run_->table() != nullptr) metrics.books = run_->table()->store().books();
-    try {
-      options_.on_step(metrics);
-    } catch (...) {
-      write_line();
-      throw;
-    }
+    options_.on_step(metrics);
   }
 
   static double ms_between(Clock::time_point start, Clock::time_point end) {

@@ -11,6 +11,18 @@ namespace mneme::io {
 namespace {
 
 class PacedFile final : public ForwardingFile {
+  // When the file takes no more transfers, nothing is in flight.
+  template <typename Call>
+  auto or_forget(const Call& call) {
+    try {
+      return call();
+    } catch (...) {
+      held_.clear();
+      through_.clear();
+      throw;
+    }
+  }
+
  public:
   PacedFile(std::unique_ptr<BlockFile> inner, EmulatedLink& link)
       : ForwardingFile(std::move(inner)), link_(link) {}
@@ -18,9 +30,9 @@ class PacedFile final : public ForwardingFile {
   bool submit(const BlockRequest& request) override {
     if (in_flight() >= depth()) return false;
     const auto now = EmulatedLink::Clock::now();
-    if (!inner_->submit(request)) return false;
-    through_[request.tag] = link_.transfer(now, request.bytes);
-    return true;
+    const bool is_queued = or_forget([&] { return inner_->submit(request); });
+    if (is_queued) through_.emplace(request.tag, link_.transfer(now, request.bytes));
+    return is_queued;
   }
 
   std::size_t poll(std::span<BlockCompletion> completions, bool wait) override {
@@ -51,7 +63,7 @@ class PacedFile final : public ForwardingFile {
   void take(bool wait) {
     std::array<BlockCompletion, 64> done;
     for (;;) {
-      const std::size_t count = inner_->poll(done, wait);
+      const std::size_t count = or_forget([&] { return inner_->poll(done, wait); });
       for (std::size_t i = 0; i < count; ++i) {
         const auto through = through_.find(done[i].tag);
         held_.push_back({done[i], through->second});
@@ -83,7 +95,7 @@ class PacedFile final : public ForwardingFile {
   }
 
   EmulatedLink& link_;
-  std::unordered_map<std::uint64_t, EmulatedLink::Clock::time_point> through_;  // by tag, in flight
+  std::unordered_multimap<std::uint64_t, EmulatedLink::Clock::time_point> through_;  // by tag
   std::vector<Held> held_;  // have come, and are not through yet
 };
 

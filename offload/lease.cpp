@@ -187,16 +187,17 @@ void TieredStore::bring_missing(const kernels::RowArena& arena, StallClock::Host
   Round round;
   bool any = false;
   while (planner_.next_round(round)) {
-    bring_round(round, arena, host);
+    if (round.on_disk > 0) page_in_.start(round.disk_rows);
+    planner_.plan(round);
     if (!std::exchange(any, true)) stalls_.planned(planner_.stream());
+    bring_round(round, arena, host);
   }
   if (any) mover_.arrive_before(planner_.stream());
 }
 
-void TieredStore::bring_round(Round& round, const kernels::RowArena& arena,
+// Carries a planned round out.
+void TieredStore::bring_round(const Round& round, const kernels::RowArena& arena,
                               StallClock::HostTime& host) {
-  if (round.on_disk > 0) page_in_.start(round.disk_rows);
-  planner_.plan(round);
   write_victims(round, host);
   mover_.follow(planner_.stream());
   exchange(round, arena);
@@ -321,7 +322,10 @@ void TieredStore::hint_to_device(const Hint& hint, StallClock::HostTime& host) {
   binding_account_ = ledger_.account();
   wait_for_hints(planner_.found(), host);
   Round round;
-  while (planner_.next_round(round)) bring_round(round, mover_.arena(), host);
+  while (planner_.next_round(round)) {
+    planner_.plan(round);
+    bring_round(round, mover_.arena(), host);
+  }
   planner_.finish_lease();
   // Whoever finds the rows on the device finds their records there.
   mover_.arrive_before(planner_.stream());

@@ -278,7 +278,7 @@ class TieredStore {
   bool is_looked_up(const LeaseRequest& request) const;
   PlannedLease& make_resident(const LeaseRequest& request, StallClock::HostTime& host);
   void bring_missing(const kernels::RowArena& arena, StallClock::HostTime& host);
-  void bring_round(Round& round, const kernels::RowArena& arena, StallClock::HostTime& host);
+  void bring_round(const Round& round, const kernels::RowArena& arena, StallClock::HostTime& host);
   void exchange(const Round& round, const kernels::RowArena& arena);
   void write_victims(const Round& round, StallClock::HostTime& host);
   void wait_for_hints(const Found& found, StallClock::HostTime& host);

@@ -19,9 +19,16 @@ namespace mneme::offload {
 
 class Ledger {
  public:
-  void open(const Account& account) { account_ = account; }
+  void open(const Account& account) {
+    account_ = account;
+    entry_ = nullptr;
+  }
   const Account& account() const { return account_; }
-  void book(Field field, std::uint64_t amount) { book(account_, field, amount); }
+  void book(Field field, std::uint64_t amount) {
+    if (amount == 0) return;
+    if (entry_ == nullptr) entry_ = &current_[account_];
+    (*entry_)[field] += amount;
+  }
   void book(const Account& account, Field field, std::uint64_t amount) {
     if (amount > 0) current_[account][field] += amount;
   }
@@ -41,6 +48,7 @@ class Ledger {
   const Books& current() const { return current_; }
   Books take() {
     all_ += current_;
+    entry_ = nullptr;
     return std::exchange(current_, {});
   }
   // All that were taken.
@@ -48,6 +56,7 @@ class Ledger {
 
  private:
   Account account_;
+  Entry* entry_ = nullptr;  // of the open account in current_; null: not looked up yet
   Books current_, all_;
 };
 

@@ -2,10 +2,12 @@
 
 #include <algorithm>
 
+#include "io/round_up.h"
+
 namespace mneme::offload {
 
 std::uint64_t Mover::host_slot_bytes(const kernels::RecordLayout& layout) {
-  return (layout.record_bytes() + 63) / 64 * 64;
+  return io::round_up(layout.record_bytes(), 64);
 }
 
 // Transfers of 32 MiB are long enough for the bus and short enough to start the other direction

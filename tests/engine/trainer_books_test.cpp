@@ -122,6 +122,48 @@ TEST_F(TrainerBooks, TheLinesOfARunAddUpToAllThatItsRowsFileHasSeen) {
   }
 }
 
+// A disk on which no dense file can be made any more.
+class FullDisk final : public io::ForwardingDisk {
+ public:
+  using ForwardingDisk::ForwardingDisk;
+  std::unique_ptr<io::BlockFile> open(const std::string& path,
+                                      const io::OpenOptions& options) override {
+    if (is_full && path.find("dense") != path.npos) io::fail("{}: the disk is full", path);
+    return inner_.open(path, options);
+  }
+  bool is_full = false;
+};
+
+TEST_F(TrainerBooks, AStepWhoseCheckpointFailsHasItsLine) {
+  FullDisk disk(run_.disk());
+  Config config = run_.tiered("run");
+  config.checkpoint.every = 3;
+  TrainerOptions options;
+  options.on_step = [&](const StepMetrics& metrics) { disk.is_full = metrics.step == 6; };
+  EXPECT_THROW(train(config, disk, options), io::Error);
+  ASSERT_EQ(lines(config).size(), 6u);
+  EXPECT_TRUE(has_cause(lines(config).back(), "checkpoint")) << "its rows were written";
+}
+
+TEST_F(TrainerBooks, StallsAreOutOfThePartsOfAStep) {
+  Config config = run_.tiered("run");
+  train(config, disk_, {});
+  for (const Json& line : lines(config)) {
+    const Json& times = line["time_ms"];
+    const double stall = times["stall"];
+    EXPECT_GT(stall, 0.0);
+    double booked_us = 0;
+    for (const Json& account : line["books"]["accounts"]) {
+      if (account["cause"] != "training" || !account.contains("stall")) continue;
+      for (const auto& [what, us] : account["stall"].items()) booked_us += us.get<double>();
+    }
+    EXPECT_LE(stall, 1e-3 * booked_us + 1e-9);
+    const double parts =
+        double(times["forward"]) + double(times["backward"]) + double(times["update"]) + stall;
+    EXPECT_LE(parts, double(times["step"])) << "no moment counts twice";
+  }
+}
+
 // Each call of `train` and `resume` has lines of its own; a stop writes its checkpoint's traffic,
 // too.
 TEST_F(TrainerBooks, AStoppedAndResumedRunHasThemAll) {

@@ -104,6 +104,8 @@ class Tokens {
 void take_steps(engine::Run& run, Tokens& tokens, const BenchModelOptions& options,
                 const InterruptGuard& interrupt, ModelBenchmark& benchmark) {
   engine::TrainStep step(run, /*will_be_saved=*/false);
+  // What filled the rows is no step's.
+  if (run.table() != nullptr) run.table()->store().take_books();
   const std::int64_t all = options.warm_up + options.steps;
   io::Phase phase("training", static_cast<std::uint64_t>(all), "steps");
   for (std::int64_t t = 1; t <= all; ++t) {

@@ -160,6 +160,10 @@ class DiskLink : public EmulatedLinks {
     options.tiers.host_bytes = 4 * kRows * 128;
     options.tiers.io_depth = 2 * kRows;
     options.tiers.disk_link_bytes_per_second = bytes_per_second;
+    if (host_seconds_ > 0) {
+      options.tiers.host_link_bytes_per_second =
+          kRows * double(options.layout.record_bytes()) / host_seconds_;
+    }
     return options;
   }
 
@@ -188,6 +192,7 @@ class DiskLink : public EmulatedLinks {
         store_->acquire(*compute_, {.rows = rows_.data() + first, .count = kRows}, {});
   }
 
+  double host_seconds_ = 0;  // that kRows rows take on the host link; 0: not emulated
   io::SimulatedDisk disk_{{.record_log = false}};
   std::optional<TieredStore> store_;
   kernels::DeviceArray<RowId> rows_ = kernels::pinned_array<RowId>(*backend_, 3 * kRows);
@@ -203,10 +208,25 @@ TEST_F(DiskLink, ALeaseWaitsForItsRows) {
   });
 }
 
+TEST_F(DiskLink, AStallIsBookedToWhatWasWaitedFor) {
+  host_seconds_ = 2 * kTransfer;
+  open();
+  // Half of the rows are in the host tier, the others on disk.
+  store_->hint({.rows = {rows_.data(), kRows / 2}, .byte_budget = 1 << 20});
+  std::this_thread::sleep_for(duration<double>(kTransfer));
+  store_->begin_step(1);
+  store_->take_books();
+  lease(0);
+  compute_->synchronize();
+  const Entry books = store_->books().total();
+  EXPECT_GT(1e-6 * double(books[Field::kStallHost]), kTransfer / 2);
+  EXPECT_GT(1e-6 * double(books[Field::kStallDisk]), kTransfer / 4);
+  EXPECT_LT(1e-6 * double(books[Field::kStallPlan]), kTransfer / 4);
+}
+
 TEST_F(DiskLink, ReadsAndWritesShareIt) {
   expect_seconds(2 * kTransfer, [&] {
     open();
-    const auto stream = backend_->create_stream();
     io::EmulatedLink link(kRows * kSlotBytes / kTransfer);
     io::PacedDisk paced(disk_, link);
     DiskTier tier(*backend_, paced,
