@@ -81,7 +81,8 @@ struct LookupSlotsArgs {
 };
 
 // Takes missing rows into the device tier, in the order of the list: each gets the next free slot
-// and the replacement data of its host slot, which becomes free. REQUIRES enough free slots.
+// and the replacement data of its host slot, which becomes free. They are leased, and the use they
+// come for is counted, as by mark_used. REQUIRES enough free slots.
 struct BindMissingArgs {
   const RowId* rows = nullptr;             // of the lookup
   SlotId* slots = nullptr;                 // of the lookup: entries of bound rows are filled in
@@ -95,10 +96,11 @@ struct BindMissingArgs {
   RowId* bound_rows = nullptr;  // the row
   // Copies instead of moving: no table changes, `slots` stay as they are, and to[i] = missing[i].
   bool copy_only = false;
-  // The rows are brought ahead of their use: they get kPrefetched and this step_used, so that they
-  // are no victims up to that step while others are left. What a prefetch brought to the host tier
-  // is not used by that.
+  // The rows are brought ahead of their use: they get kPrefetched, no lease has them, and no use
+  // is counted, neither of them nor of what a prefetch brought to the host tier.
   bool hint = false;
+  // Becomes their step_used: of a hint, the step up to which they are no victims while others are
+  // left.
   std::uint32_t step_used = 0;
 };
 

@@ -99,7 +99,7 @@ struct Entry {
   RowId row = 0;
   std::uint8_t state = 0;
   std::uint8_t referenced = 0;
-  std::uint32_t last_used = 0, step_used = 0, inserted = 0;
+  std::uint32_t last_used = 0, leased = 0, step_used = 0, inserted = 0;
   float frequency = 0, uses = 0;
 };
 
@@ -111,7 +111,7 @@ MNEME_HOST_DEVICE Violation bind(const SlotTable& table, SlotId slot, const Entr
   table.row_of_slot[slot] = entry.row;
   table.state[slot] = entry.state;
   table.last_used[slot] = entry.last_used;
-  table.leased[slot] = 0;
+  table.leased[slot] = entry.leased;
   table.step_used[slot] = entry.step_used;
   table.frequency[slot] = entry.frequency;
   table.referenced[slot] = entry.referenced;
@@ -194,9 +194,13 @@ MNEME_HOST_DEVICE Violation bind_missing(const SlotTable& device, const SlotTabl
   }
   entry.row = row;
   entry.last_used = entry.inserted = args.use_counter;
+  entry.step_used = args.step_used;
   if (args.hint) {
     entry.state |= kPrefetched;
-    entry.step_used = args.step_used;
+  } else {
+    entry.leased = args.use_counter;
+    entry.frequency += 1;
+    entry.uses += 1;
   }
   const SlotId slot = free_slot(device, static_cast<std::uint32_t>(i));
   const Violation violation = bind(device, slot, entry);

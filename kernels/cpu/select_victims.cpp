@@ -125,6 +125,12 @@ void unbind(const SlotTable& table, const SelectVictimsArgs& args, const SlotId*
     if (i + kPrefetchAhead < count) {
       __builtin_prefetch(&table.locations[table.row_of_slot[victims[i + kPrefetchAhead]]], 1);
     }
+    if (i + 2 * kPrefetchAhead < count) {
+      const SlotId ahead = victims[i + 2 * kPrefetchAhead];
+      __builtin_prefetch(&table.row_of_slot[ahead]);
+      __builtin_prefetch(&table.state[ahead]);
+      __builtin_prefetch(&table.occupied[ahead], 1);
+    }
     slot_updates::unbind(table, row, slot, table.state[slot]);
   }
   table.totals->prefetch_wasted += wasted;

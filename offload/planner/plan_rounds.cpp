@@ -53,10 +53,6 @@ void Planner::plan(Round& round) {
   bind(round);
   if (round.victims > 0 && has_host()) demote(round);
   if (is_read_only()) return;
-  // Nor do they become victims of those that still have to come.
-  if (mode_ == PlanMode::kTrain) {
-    device_.mark_used(lists().exchange.arriving_to, round.rows(), now());
-  }
   free_device_ += round.victims - round.rows();
   free_host_ += round.in_host - (has_host() ? round.victims : 0);
 }
@@ -118,6 +114,7 @@ void Planner::evict(Round& round) {
 
 void Planner::bind(Round& round) {
   RoundLists& list = lists();
+  const bool hint = mode_ == PlanMode::kHintToDevice;
   backend_.bind_missing(*stream_, device_.table(), host_.table(),
                         {.rows = wanted_.rows,
                          .slots = plan_slots_,
@@ -129,8 +126,8 @@ void Planner::bind(Round& round) {
                          .to = list.exchange.arriving_to,
                          .bound_rows = list.rows,
                          .copy_only = is_read_only(),
-                         .hint = mode_ == PlanMode::kHintToDevice,
-                         .step_used = step_ + 1});
+                         .hint = hint,
+                         .step_used = hint ? step_ + 1 : step_});
   round.untouched_rows = list.rows + round.in_host;
   round.untouched_slots = list.exchange.arriving_to + round.in_host;
   if (round.on_disk == 0) return;

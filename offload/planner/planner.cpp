@@ -44,9 +44,8 @@ constexpr std::uint64_t kHandBytes = sizeof(std::uint32_t);
 PlannerMemory planner_memory(const PlannerOptions& options) {
   const Lengths lengths = lengths_of(options);
   const auto lease = static_cast<std::uint64_t>(lengths.lease);
-  const std::uint64_t slot = TierSlots::bytes_per_slot(lengths.counts.keeps_uses);
-  const auto tier = [&](std::uint64_t slots) {
-    return slots == 0 ? 0 : slots * slot + sizeof(kernels::SlotTableState) + kHandBytes;
+  const auto tier = [&](std::uint32_t slots) {
+    return slots == 0 ? 0 : TierSlots::bytes(slots, lengths.counts.keeps_uses) + kHandBytes;
   };
   PlannerMemory memory;
   memory.device_bytes = options.rows * sizeof(kernels::Location) + tier(options.device_slots) +
@@ -224,7 +223,7 @@ PlannedLease& Planner::begin_lease() {
   lease_->slots = std::exchange(next_slots_, {});
   placed_ += static_cast<std::uint64_t>(found_.untouched);
   // Rounds look for victims: resident rows of this lease must not be among them. Rows that come are
-  // marked by their round.
+  // marked when they are bound.
   device_.mark_used(plan_slots_, found_.count, now());
   return *lease_;
 }

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 #include "kernels/backend.h"
 
@@ -13,6 +12,8 @@ class TierSlots {
  public:
   // Device memory that one slot takes here, whichever tier it belongs to. keeps_uses: of UseCounts.
   static std::uint64_t bytes_per_slot(bool keeps_uses);
+  // Device memory of a tier's slots, all of it.
+  static std::uint64_t bytes(std::uint32_t slots, bool keeps_uses);
   // The most slots that backends can count.
   static constexpr std::uint64_t kMost = std::uint64_t{1} << 29;
 
@@ -25,7 +26,7 @@ class TierSlots {
   const kernels::SlotTable& table() const { return table_; }
 
  private:
-  std::vector<kernels::Buffer> buffers_;
+  kernels::Buffer buffer_;
   kernels::SlotTable table_;
 };
 

@@ -43,22 +43,25 @@ TEST_P(SlotMoves, BoundRowsTakeTheNextFreeSlotsAndWhatTheHostKnew) {
   const std::vector<RowId> rows{2, 7, 8, 9};
   const auto looked = tiers.lookup(rows);
   ASSERT_EQ(looked.missing, (std::vector<std::uint32_t>{2, 3, 0, 1}));
-  const auto bound =
-      tiers.bind(rows, looked.slots, looked.missing, {.use_counter = 12, .frequency_decay = 0.5f});
+  const auto bound = tiers.bind(rows, looked.slots, looked.missing,
+                                {.use_counter = 12, .frequency_decay = 0.5f, .step_used = 4});
   EXPECT_EQ(bound.slots, (std::vector<SlotId>{2, 3, 0, 1}));
   EXPECT_EQ(bound.from, (std::vector<SlotId>{0, 1, kNoSlot, kNoSlot}));
   EXPECT_EQ(bound.to, (std::vector<SlotId>{0, 1, 2, 3}));
   EXPECT_EQ(bound.rows, (std::vector<RowId>{8, 9, 2, 7}));
 
   const kernels::SlotTable& device = tiers.device();
-  EXPECT_EQ(device.frequency[1], 2.0f);
+  EXPECT_EQ(device.frequency[1], 2.0f + 1);
+  EXPECT_EQ(device.frequency[2], 1.0f);
   EXPECT_EQ(device.state[1], kDirty | kOnDisk);
   EXPECT_EQ(device.state[2], 0);
   EXPECT_EQ(device.state[3], kOnDisk);
   for (SlotId slot = 0; slot < 4; ++slot) {
     EXPECT_EQ(device.last_used[slot], 12u);
     EXPECT_EQ(device.inserted[slot], 12u);
-    EXPECT_EQ(device.leased[slot] + device.step_used[slot] + device.referenced[slot], 0u);
+    EXPECT_EQ(device.leased[slot], 12u);
+    EXPECT_EQ(device.step_used[slot], 4u);
+    EXPECT_EQ(device.referenced[slot], 0);
   }
   EXPECT_EQ(tiers.device_tier().free_queue(), (std::vector<SlotId>{4, 5}));
   EXPECT_EQ(tiers.host_tier().free_queue(), (std::vector<SlotId>{2, 3, 0, 1}));
@@ -89,12 +92,12 @@ TEST_P(SlotMoves, DemotedVictimsKeepTheirDataAndCleanOnesAreDropped) {
   tiers.bring({1, 2, 3, 5}, 1);
   tiers.mark(tiers.device(), {0}, {.use_counter = 1, .step = 4, .lease = false});
   tiers.mark(tiers.device(), {0}, {.use_counter = 2, .step = 4, .lease = false, .dirty = true});
-  tiers.mark(tiers.device(), {3}, {.use_counter = 3, .step = 4, .lease = false});
+  tiers.device().last_used[3] = 3;
   const auto victims = tiers.select(
       tiers.device(), {.wanted = 4, .use_counter = 4, .step = 5, .first_live_lease = 100});
   ASSERT_EQ(victims.slots, (std::vector<SlotId>{0, 1, 2, 3}));
   EXPECT_EQ(victims.last_used, (std::vector<std::uint32_t>{2, 1, 1, 3}));
-  EXPECT_EQ(victims.frequency, (std::vector<float>{2, 0, 0, 1}));
+  EXPECT_EQ(victims.frequency, (std::vector<float>{3, 1, 1, 1}));
   tiers.release(tiers.device(), victims.slots);
   tiers.bring({10, 11, 12}, 5);
   const auto demoted = tiers.demote(victims, 6, 2);
@@ -108,7 +111,7 @@ TEST_P(SlotMoves, DemotedVictimsKeepTheirDataAndCleanOnesAreDropped) {
   EXPECT_EQ(host.state[0], kDirty);
   EXPECT_EQ(host.state[1], kOnDisk);
   EXPECT_EQ(host.last_used[0], 2u);
-  EXPECT_EQ(host.frequency[0], 2.0f);
+  EXPECT_EQ(host.frequency[0], 3.0f);
   EXPECT_EQ(host.frequency[1], 1.0f);
   EXPECT_EQ(host.referenced[0], 1);
   EXPECT_EQ(host.referenced[1], 0);

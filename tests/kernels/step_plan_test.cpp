@@ -37,14 +37,14 @@ class Rounds {
     step_ = counter_ / 2;
     const std::vector<RowId> rows = draw_rows();
     const bool protect = !chance(4);
-    TestTiers::Looked looked = look_up(rows, protect ? counter_ : 0);
+    TestTiers::Looked looked = look_up(rows, protect ? counter_ : 0, !chance(4));
     expect_equal(tiers_, model_);
     if (chance(5)) copy_only(rows, looked);
     mark(looked.slots, {.use = false});
     const std::int64_t wanted = victims_for(std::ssize(looked.missing));
     make_host_room(wanted, protect ? static_cast<std::int64_t>(looked.report.in_host) : 0);
     // Victims of the host tier may have been rows of this step.
-    if (!protect) looked = look_up(rows, 0);
+    if (!protect) looked = look_up(rows, 0, true);
     const TestTiers::Victims victims = select(Place::kDevice, wanted);
     expect_equal(tiers_, model_);
     release(Place::kDevice, victims);
@@ -57,6 +57,8 @@ class Rounds {
     if (tiers_.host().slots > 0 && chance(4)) save(Place::kHost);
     if (tiers_.host().slots > 0) prefetch();
     expect_equal(tiers_, model_);
+    hint_to_device();
+    expect_equal(tiers_, model_);
   }
 
   // What many rounds must have come across.
@@ -64,6 +66,8 @@ class Rounds {
     if (tiers_.host().slots == 0) return;
     EXPECT_GT(model_.device().dropped, 0u);
     EXPECT_GT(model_.host().prefetch_used, 0u);
+    EXPECT_GT(model_.device().prefetch_used, 0u);
+    EXPECT_GT(model_.device().prefetch_wasted, 0u);
     EXPECT_GT(narrow_plans_, 5);
   }
 
@@ -86,17 +90,20 @@ class Rounds {
     return rows;
   }
 
-  TestTiers::Looked look_up(const std::vector<RowId>& rows, std::uint32_t host_lease) {
-    TestTiers::Looked looked = tiers_.lookup(rows, host_lease);
-    const TestTiers::Looked expected = model_.lookup(rows, host_lease);
+  TestTiers::Looked look_up(const std::vector<RowId>& rows, std::uint32_t host_lease,
+                            bool use_hints) {
+    TestTiers::Looked looked = tiers_.lookup(rows, host_lease, use_hints);
+    const TestTiers::Looked expected = model_.lookup(rows, host_lease, use_hints);
     EXPECT_EQ(looked.slots, expected.slots);
     EXPECT_EQ(looked.missing, expected.missing);
     EXPECT_EQ(looked.disk_rows, expected.disk_rows);
+    EXPECT_EQ(looked.hinted_rows, expected.hinted_rows);
     EXPECT_EQ(looked.report.in_host, expected.report.in_host);
     EXPECT_EQ(looked.report.untouched, expected.report.untouched);
     EXPECT_EQ(looked.report.on_disk, expected.report.on_disk);
     EXPECT_EQ(looked.report.device.free, expected.report.device.free);
     EXPECT_EQ(looked.report.device.dropped, expected.report.device.dropped);
+    EXPECT_EQ(looked.report.device.prefetch_used, expected.report.device.prefetch_used);
     EXPECT_EQ(looked.report.host.free, expected.report.host.free);
     EXPECT_EQ(looked.report.host.prefetch_used, expected.report.host.prefetch_used);
     return looked;
@@ -161,7 +168,8 @@ class Rounds {
     std::vector<SlotId> slots = looked.slots;
     for (const std::vector<std::uint32_t>& stretch :
          {std::vector(looked.missing.begin(), middle), std::vector(middle, looked.missing.end())}) {
-      slots = bind(rows, slots, stretch, {.use_counter = counter_, .frequency_decay = kDecay});
+      slots = bind(rows, slots, stretch,
+                   {.use_counter = counter_, .frequency_decay = kDecay, .step_used = step_});
     }
     for (const SlotId slot : slots) EXPECT_LT(slot, kDeviceSlots);
     return slots;
@@ -208,6 +216,17 @@ class Rounds {
     model_.publish(rows, slots, counter_, step_used);
     tiers_.release(tiers_.host(), rest);
     model_.release(Place::kHost, rest);
+  }
+
+  // Brings some rows to free device slots, for the next step.
+  void hint_to_device() {
+    const std::vector<RowId> rows = draw_rows();
+    TestTiers::Looked looked = look_up(rows, 0, false);
+    const std::size_t most = std::min(looked.missing.size(), model_.device().free.size());
+    looked.missing.resize(random_() % (most + 1));
+    bind(
+        rows, looked.slots, looked.missing,
+        {.use_counter = counter_, .frequency_decay = kDecay, .hint = true, .step_used = step_ + 1});
   }
 
   static constexpr float kDecay = 0.5f;

@@ -67,9 +67,11 @@ TestTiers::TestTiers(kernels::Backend& backend, std::uint32_t rows, std::uint32_
   if (host_slots > 0) host_table_ = host_.table();
 }
 
-TestTiers::Looked TestTiers::lookup(const std::vector<RowId>& rows, std::uint32_t host_lease) {
+TestTiers::Looked TestTiers::lookup(const std::vector<RowId>& rows, std::uint32_t host_lease,
+                                    bool use_hints) {
   const std::int64_t count = length(rows);
   const Pinned<RowId> row_list(backend_, rows), disk_rows(backend_, count);
+  const Pinned<RowId> hinted_rows(backend_, count);
   const Pinned<SlotId> slots(backend_, count);
   const Pinned<std::uint32_t> missing(backend_, count);
   const Pinned<kernels::LookupReport> report(backend_, 1);
@@ -79,12 +81,14 @@ TestTiers::Looked TestTiers::lookup(const std::vector<RowId>& rows, std::uint32_
                          .slots = slots.data(),
                          .missing = missing.data(),
                          .disk_rows = disk_rows.data(),
+                         .hinted_rows = hinted_rows.data(),
                          .host_lease = host_lease,
+                         .use_hints = use_hints,
                          .report = report.data()});
   stream_->synchronize();
   const kernels::LookupReport& found = report[0];
   return {slots.values(), first_of(missing, found.in_host + found.untouched + found.on_disk),
-          first_of(disk_rows, found.on_disk), found};
+          first_of(disk_rows, found.on_disk), found, first_of(hinted_rows, found.hinted)};
 }
 
 TestTiers::Bound TestTiers::bind(const std::vector<RowId>& rows, const std::vector<SlotId>& slots,

@@ -62,15 +62,16 @@ class TestTiers {
     std::vector<std::uint32_t> missing;  // as long as the report says
     std::vector<kernels::RowId> disk_rows;
     kernels::LookupReport report;
+    std::vector<kernels::RowId> hinted_rows = {};
   };
-  Looked lookup(const std::vector<kernels::RowId>& rows, std::uint32_t host_lease = 0);
+  Looked lookup(const std::vector<kernels::RowId>& rows, std::uint32_t host_lease = 0,
+                bool use_hints = false);
 
   struct Bound {
     std::vector<kernels::SlotId> slots, from, to;
     std::vector<kernels::RowId> rows;
   };
-  // The rows rows[missing[i]], with the slots that a lookup gave. Takes use_counter,
-  // frequency_decay and copy_only from args.
+  // The rows rows[missing[i]], with the slots that a lookup gave. Takes what is no list from args.
   Bound bind(const std::vector<kernels::RowId>& rows, const std::vector<kernels::SlotId>& slots,
              const std::vector<std::uint32_t>& missing, kernels::BindMissingArgs args);
   // Looks the rows up and binds those that are missing. The slots of all, in the end.

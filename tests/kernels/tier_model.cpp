@@ -53,15 +53,23 @@ TierModel::TierModel(std::uint32_t rows, std::uint32_t device_slots, std::uint32
 }
 
 // The report's first_free is not modelled: where a queue lies in its ring says nothing.
-TestTiers::Looked TierModel::lookup(const std::vector<RowId>& rows, std::uint32_t host_lease) {
+TestTiers::Looked TierModel::lookup(const std::vector<RowId>& rows, std::uint32_t host_lease,
+                                    bool use_hints) {
   TestTiers::Looked looked;
   std::vector<std::uint32_t> untouched, disk;
   for (std::uint32_t i = 0; i < rows.size(); ++i) {
     const Location location = locations_[rows[i]];
     looked.slots.push_back(place_of(location) == Place::kDevice ? slot_of(location) : kNoSlot);
+    if (place_of(location) == Place::kDevice && use_hints) {
+      std::uint8_t& state = device_.entries.at(slot_of(location)).state;
+      if ((state & kPrefetched) != 0) ++device_.prefetch_used;
+      state = bits(state & ~kPrefetched);
+    }
     if (place_of(location) == Place::kHost) {
       looked.missing.push_back(i);
-      if (host_lease != 0) host_.entries.at(slot_of(location)).leased = host_lease;
+      Entry& entry = host_.entries.at(slot_of(location));
+      if (host_lease != 0) entry.leased = host_lease;
+      if ((entry.state & kPrefetched) != 0) looked.hinted_rows.push_back(rows[i]);
     }
     if (place_of(location) == Place::kUntouched) untouched.push_back(i);
     if (place_of(location) == Place::kDisk) {
@@ -99,11 +107,19 @@ TestTiers::Bound TierModel::bind(const std::vector<RowId>& rows, const std::vect
           old.frequency *
           std::pow(args.frequency_decay, static_cast<float>(args.use_counter - old.last_used));
       entry.uses = old.uses;
-      if ((old.state & kPrefetched) != 0) ++host_.prefetch_used;
+      if ((old.state & kPrefetched) != 0 && !args.hint) ++host_.prefetch_used;
       host_.entries.erase(slot_of(location));
       host_.free.push_back(slot_of(location));
     } else if (place_of(location) == Place::kDisk) {
       entry.state = kOnDisk;
+    }
+    entry.step_used = args.step_used;
+    if (args.hint) {
+      entry.state |= kPrefetched;
+    } else {
+      entry.leased = args.use_counter;
+      entry.frequency += 1;
+      entry.uses += 1;
     }
     const SlotId slot = take_first(device_.free);
     bound.slots[index] = slot;
@@ -186,7 +202,7 @@ TestTiers::Demoted TierModel::demote(const TestTiers::Victims& victims, std::uin
       continue;
     }
     host_.entries[demoted.to.back()] = {.row = victims.rows[i],
-                                        .state = victims.state[i],
+                                        .state = bits(victims.state[i] & ~kPrefetched),
                                         .referenced = bits(victims.frequency[i] > 1 ? 1 : 0),
                                         .last_used = victims.last_used[i],
                                         .inserted = use_counter,

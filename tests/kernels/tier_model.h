@@ -30,7 +30,8 @@ class TierModel {
   const Tier& host() const { return host_; }
   kernels::Location locate(kernels::RowId row) const { return locations_[row]; }
 
-  TestTiers::Looked lookup(const std::vector<kernels::RowId>& rows, std::uint32_t host_lease);
+  TestTiers::Looked lookup(const std::vector<kernels::RowId>& rows, std::uint32_t host_lease,
+                           bool use_hints);
   TestTiers::Bound bind(const std::vector<kernels::RowId>& rows,
                         const std::vector<kernels::SlotId>& slots,
                         const std::vector<std::uint32_t>& missing,
