@@ -17,6 +17,14 @@ std::byte* bytes_of(void* base, SlotId slot, std::size_t row_bytes) {
   return static_cast<std::byte*>(base) + static_cast<std::size_t>(slot) * row_bytes;
 }
 
+// Of a copy. One thread is faster than a link or a disk: others are asked for help with long lists
+// only, since a thread that has helped looks for more work for a while, at the cost of who
+// computes.
+std::int64_t rows_per_copy(const RecordLayout& layout) {
+  constexpr std::int64_t kBytes = std::int64_t{1} << 20;
+  return std::max<std::int64_t>(1, kBytes / static_cast<std::int64_t>(layout.record_bytes()));
+}
+
 std::int64_t rows_per_task(const RecordLayout& layout) {
   return rows_per_chunk(static_cast<std::int64_t>(layout.record_bytes()));
 }
@@ -178,7 +186,7 @@ void CpuBackend::unpack_records(Stream& stream, const RowArena& arena, const Hos
   check_records(records, arena.layout);
   on(stream).enqueue([=](Scratch&) {
     const auto bytes = static_cast<std::int64_t>(arena.layout.record_bytes());
-    parallel_chunks(count, rows_per_task(arena.layout), [=](std::int64_t begin, std::int64_t end) {
+    parallel_chunks(count, rows_per_copy(arena.layout), [=](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) {
         if (const std::int64_t ahead = i + kCopiedRowsAhead; ahead < end) {
           const SlotId record = listed(record_slots, ahead);
@@ -197,7 +205,7 @@ void CpuBackend::pack_records(Stream& stream, const RowArena& arena, const HostR
   check_arena(arena);
   check_records(records, arena.layout);
   on(stream).enqueue([=](Scratch&) {
-    parallel_chunks(count, rows_per_task(arena.layout), [=](std::int64_t begin, std::int64_t end) {
+    parallel_chunks(count, rows_per_copy(arena.layout), [=](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) {
         if (i + kCopiedRowsAhead < end) prefetch_row(arena, slots[i + kCopiedRowsAhead]);
         const SlotId record = listed(record_slots, i);
