@@ -121,6 +121,8 @@ struct TiersConfig {
   // Speeds of the links are given in GB/s in the file and kept in bytes per second.
   offload::TierOptions store{.device_bytes = 64ull << 20, .host_bytes = 256ull << 20};
   TierShares shares;  // what `store` has bytes of, where it is given so
+  // Folders, on a disk each, that the rows are spread over; empty: they are in the run directory.
+  std::vector<std::string> disk_paths;
   offload::PrefetchKind prefetch = offload::PrefetchKind::kNone;
   std::uint64_t prefetch_bytes = 16ull << 20;  // moved by prefetches in one step at most
 };

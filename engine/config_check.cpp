@@ -1,3 +1,5 @@
+#include <filesystem>
+#include <set>
 #include <string>
 
 #include "engine/config_keys.h"
@@ -98,6 +100,16 @@ void check_memory(const Config& config, const KeyPlaces& places) {
   check_device_tier(config, places);
 }
 
+void check_disks(const TiersConfig& tiers, const KeyPlaces& places) {
+  std::set<std::string> folders;
+  for (const std::string& folder : tiers.disk_paths) {
+    if (folder.empty()) reject(places, {"tiers.disk_paths"}, "a path must not be empty");
+    const auto normal = (std::filesystem::path(folder) / "").lexically_normal();
+    if (folders.insert(normal.string()).second) continue;
+    reject(places, {"tiers.disk_paths"}, "{} is there twice; name a folder on each disk", folder);
+  }
+}
+
 void check_train(const Config& config, const KeyPlaces& places) {
   const TrainConfig& train = config.train;
   if (train.schedule != ScheduleKind::kConstant && train.warmup_steps > train.steps) {
@@ -173,6 +185,7 @@ void check_relations(const Config& config, const KeyPlaces& places) {
   }
   check_model(config.model, places);
   check_memory(config, places);
+  check_disks(config.tiers, places);
   check_train(config, places);
   check_optimizers(config, places);
   check_sample(config, places);

@@ -148,13 +148,19 @@ void add_tiers(TiersConfig& tiers, std::vector<Key>& keys) {
        "host tier."});
   keys.push_back({"tiers.disk_bytes",
                   BytesValue{&store.disk_bytes, &tiers.shares.disk_percent, 1000},
-                  "Largest size of the rows file; 0 for no limit."});
+                  "Largest size of the rows files; 0 for no limit."});
+  keys.push_back(
+      {"tiers.disk_paths", TextListValue{&tiers.disk_paths, TextKind::kPath},
+       "Folders, on a disk each, that the rows are spread over, by speed and room; empty "
+       "for the run directory. They have to be there. How many there are is part of what "
+       "a run is."});
   keys.push_back({"tiers.device_policy", choice(store.device_policy),
                   "Which rows leave the device tier first."});
   keys.push_back(
       {"tiers.host_policy", choice(store.host_policy), "Which rows leave the host tier first."});
-  keys.push_back(
-      {"tiers.io_depth", integer(store.io_depth, 1, 4096), "Disk transfers in flight at once."});
+  keys.push_back({"tiers.io_depth", integer(store.io_depth, 1, 4096),
+                  "Transfers in flight at once on each disk, of each kind: reads that a lease "
+                  "waits for, writes, and hinted reads; 1365 at the most."});
   keys.push_back({"tiers.io_engine", choice(store.io_engine),
                   "Disk interface; auto takes io_uring where the system allows it."});
   keys.push_back({"tiers.direct_io", FlagValue{&store.direct_io},

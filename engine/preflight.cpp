@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <string>
+#include <vector>
 
 #include "engine/config_reader.h"
 #include "engine/run_files.h"
@@ -59,11 +60,19 @@ void check_outputs(io::Disk& disk, Run& run) {
                {.create = true, .direct = false, .depth = 1, .engine = io::IoEngine::kSync});
   if (run.table() != nullptr) {
     const offload::TierOptions& tiers = run.config().tiers.store;
-    try_to_write(disk, rows_directory(directory),
-                 {.create = true,
-                  .direct = tiers.direct_io,
-                  .depth = tiers.io_depth,
-                  .engine = tiers.io_engine});
+    std::vector<std::string> folders = run.config().tiers.disk_paths;
+    for (const std::string& folder : folders) {
+      if (disk.is_directory(folder)) continue;
+      io::fail("tiers.disk_paths: {}: there is no such folder; mount its disk, or make it", folder);
+    }
+    if (folders.empty()) folders.push_back(rows_directory(directory));
+    for (const std::string& folder : folders) {
+      try_to_write(disk, folder,
+                   {.create = true,
+                    .direct = tiers.direct_io,
+                    .depth = tiers.io_depth,
+                    .engine = tiers.io_engine});
+    }
   }
   // Values and two moments of each dense parameter, beside the newest checkpoint that there is.
   const auto needed =

@@ -39,8 +39,8 @@ VerifiedRun verify_once(const RunDirectory& run,
         memory::store_options(value_table_options(config, run.manifest().run.id));
     io::OpenOptions open = offload::rows_file_options(store);
     open.read_only = true;
-    const offload::VerifiedRows rows = offload::verify_rows_file(
-        run.disk(), {store.path, offload::rows_file_shape(store), open}, tables, progress);
+    const offload::VerifiedRows rows = offload::verify_rows_files(
+        run.disk(), {store.paths, offload::rows_file_shape(store), open}, tables, progress);
     verified.records = rows.records;
     verified.bytes = rows.bytes;
   }

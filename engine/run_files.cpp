@@ -15,6 +15,7 @@
 #include "io/error.h"
 #include "io/record_file.h"
 #include "io/safetensors.h"
+#include "offload/disk/rows_file.h"
 
 namespace mneme::engine {
 namespace {
@@ -85,22 +86,40 @@ void check_entries(io::Disk& disk, const std::string& directory, const IsOwn& is
   }
 }
 
-// A run that never came to a checkpoint.
-struct UnfinishedRun {
-  std::uint64_t id = 0;
-  std::uint64_t rows_identity = 0;  // of its rows file
-};
-
-// The unfinished run that config.toml is of; nothing when there is no such file. Refuses another's.
-std::optional<UnfinishedRun> unfinished_run(io::Disk& disk, const std::string& run_directory) {
+// The run that config.toml is of, which never came to a checkpoint; nothing when there is no such
+// file. Refuses another's.
+std::optional<UnfinishedRun> run_of_config(io::Disk& disk, const std::string& run_directory) {
   const std::string path = config_path(run_directory);
   if (!disk.exists(path)) return {};
   if (disk.is_directory(path)) refuse(path);
   const std::string text = text_of(disk, path);
   const std::optional<std::uint64_t> id = run_of_config_text(text);
   if (!id) refuse(path);
-  const Config config = parse_config(text, path);
-  return UnfinishedRun{*id, config.has_memory() ? rows_identity(config, *id) : 0};
+  return UnfinishedRun{*id, parse_config(text, path)};
+}
+
+// Whether a file has records of the run, of the given one of its rows files.
+bool has_rows_of(io::Disk& disk, const std::string& path, const UnfinishedRun& run,
+                 std::size_t stripe, std::size_t stripes) {
+  if (!run.config.has_memory()) return false;
+  std::uint64_t identity = 0;
+  return io::is_record_file(disk, path, &identity) &&
+         identity ==
+             offload::stripe_shape(rows_shape(run.config, run.id), stripe, stripes).table_id;
+}
+
+// What the run has left in tiers.disk_paths.
+void remove_rows_on_disks(io::Disk& disk, const UnfinishedRun& run) {
+  if (run.config.tiers.disk_paths.empty()) return;
+  const std::vector<std::string> paths = rows_paths(run.config, run.id, 0);
+  for (std::size_t i = 0; i < paths.size(); ++i) {
+    if (!disk.is_directory(io::directory_of(paths[i]))) continue;
+    disk.remove(paths[i] + io::kAsideSuffix);
+    if (disk.exists(paths[i]) && has_rows_of(disk, paths[i], run, i, paths.size())) {
+      disk.remove(paths[i]);
+    }
+    disk.sync_directory(io::directory_of(paths[i]));
+  }
 }
 
 }  // namespace
@@ -119,6 +138,16 @@ std::string rows_directory(const std::string& run_directory) {
 }
 std::string rows_path(const std::string& run_directory, std::uint32_t table) {
   return fmt::format("{}/table-{}.rows", rows_directory(run_directory), table);
+}
+
+std::vector<std::string> rows_paths(const Config& config, std::uint64_t run_id,
+                                    std::uint32_t table) {
+  std::vector<std::string> paths;
+  for (const std::string& folder : config.tiers.disk_paths) {
+    paths.push_back(fmt::format("{}/mneme-{}-table-{}.rows", folder, run_id_text(run_id), table));
+  }
+  if (paths.empty()) paths.push_back(rows_path(config.run.directory, table));
+  return paths;
 }
 
 std::string probe_path(const std::string& directory) {
@@ -179,12 +208,13 @@ void require_checkpoint(const io::Disk& disk, const std::string& run_directory) 
       run_directory);
 }
 
-std::optional<Config> unfinished_config(io::Disk& disk, const std::string& run_directory) {
+std::optional<UnfinishedRun> unfinished_run(io::Disk& disk, const std::string& run_directory) {
   if (manifest_exists(disk, checkpoints_directory(run_directory))) return {};
   const std::string path = config_path(run_directory);
   if (!disk.exists(path) || disk.is_directory(path)) return {};
   const std::string text = text_of(disk, path);
-  return run_of_config_text(text) ? std::optional(parse_config(text, path)) : std::nullopt;
+  const std::optional<std::uint64_t> id = run_of_config_text(text);
+  return id ? std::optional(UnfinishedRun{*id, parse_config(text, path)}) : std::nullopt;
 }
 
 void check_new_run_directory(io::Disk& disk, const std::string& run_directory) {
@@ -194,7 +224,7 @@ void check_new_run_directory(io::Disk& disk, const std::string& run_directory) {
     io::fail("{} already holds a run; resume it (mneme resume {}), or choose another run.directory",
              run_directory, run_directory);
   }
-  const std::optional<UnfinishedRun> unfinished = unfinished_run(disk, run_directory);
+  const std::optional<UnfinishedRun> unfinished = run_of_config(disk, run_directory);
   const std::string metrics = metrics_path(run_directory);
   if (disk.exists(metrics) && (!unfinished || disk.is_directory(metrics))) refuse(metrics);
   const std::string checkpoints = checkpoints_directory(run_directory);
@@ -205,13 +235,12 @@ void check_new_run_directory(io::Disk& disk, const std::string& run_directory) {
   check_entries(disk, rows, [&](const std::string& name) {
     const std::string path = rows + "/" + name;
     if (!unfinished || !is_rows_name(name) || disk.is_directory(path)) return false;
-    std::uint64_t identity = 0;
-    return is_aside(name) ||
-           (io::is_record_file(disk, path, &identity) && identity == unfinished->rows_identity);
+    return is_aside(name) || has_rows_of(disk, path, *unfinished, 0, 1);
   });
 }
 
 void remove_unfinished_run(io::Disk& disk, const std::string& run_directory) {
+  if (const auto run = unfinished_run(disk, run_directory)) remove_rows_on_disks(disk, *run);
   for (const std::string& directory :
        {checkpoints_directory(run_directory), rows_directory(run_directory)}) {
     if (!disk.exists(directory)) continue;

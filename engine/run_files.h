@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "engine/config.h"
 #include "io/disk.h"
@@ -17,6 +18,10 @@ std::string metrics_path(const std::string& run_directory);
 std::string checkpoints_directory(const std::string& run_directory);
 std::string rows_directory(const std::string& run_directory);
 std::string rows_path(const std::string& run_directory, std::uint32_t table);
+// All rows files of a table: in tiers.disk_paths, where they have the run's id in their names, or
+// else in the run directory.
+std::vector<std::string> rows_paths(const Config& config, std::uint64_t run_id,
+                                    std::uint32_t table);
 
 // What is written and removed to see whether a folder can be written to.
 std::string probe_path(const std::string& directory);
@@ -38,9 +43,13 @@ std::string run_id_text(std::uint64_t run_id);
 // no run, or one that has not come to its first checkpoint.
 void require_checkpoint(const io::Disk& disk, const std::string& run_directory);
 
-// The configuration of a run that has not come to a checkpoint; nothing where there is a
-// checkpoint, or no config.toml that is as mneme wrote it.
-std::optional<Config> unfinished_config(io::Disk& disk, const std::string& run_directory);
+// A run that has not come to a checkpoint; nothing where there is a checkpoint, or no config.toml
+// that is as mneme wrote it.
+struct UnfinishedRun {
+  std::uint64_t id = 0;
+  Config config;
+};
+std::optional<UnfinishedRun> unfinished_run(io::Disk& disk, const std::string& run_directory);
 
 // Throws Error when a new run may not be made in a directory: it holds a run with a checkpoint, or
 // something that is not mneme's under a name that the run needs. What an earlier run left that

@@ -67,6 +67,16 @@ Config config_in(const ScheduleSegment& segment, const Config& config) {
 
 void check_identity(const Config& recorded, const Config& wanted, RunUse use,
                     const std::string& manifest) {
+  // Disks may be mounted elsewhere. Where no folder is named there is one file, too.
+  const auto files = [](const Config& config) {
+    return std::max<std::size_t>(1, config.tiers.disk_paths.size());
+  };
+  if (recorded.has_memory() && files(recorded) != files(wanted)) {
+    io::fail(
+        "{}: the rows of the run are in {} files, and tiers.disk_paths is for {}; name the folder "
+        "of each, in their order",
+        manifest, files(recorded), files(wanted));
+  }
   const auto matters = use == RunUse::kTrain ? must_match_to_train : must_match_to_read;
   const auto theirs = keys_of(recorded, matters);
   for (const auto& [key, ours] : keys_of(wanted, matters)) {

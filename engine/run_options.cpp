@@ -51,7 +51,7 @@ memory::ValueTableOptions value_table_options(const Config& config, std::uint64_
                        .weight_decay = optimizer.weight_decay,
                        .clip_norm = optimizer.clip_norm};
   options.tiers = config.tiers.store;
-  options.path = rows_path(config.run.directory, options.table);
+  options.paths = rows_paths(config, run_id, options.table);
   options.tokens_per_call = config.tokens_per_micro_batch();
   options.lookups_per_token = config.memory.heads * config.memory.knn;
   options.gradient_calls_per_step =
@@ -59,9 +59,8 @@ memory::ValueTableOptions value_table_options(const Config& config, std::uint64_
   return options;
 }
 
-std::uint64_t rows_identity(const Config& config, std::uint64_t run_id) {
-  return offload::rows_file_shape(memory::store_options(value_table_options(config, run_id)))
-      .table_id;
+io::RecordFileShape rows_shape(const Config& config, std::uint64_t run_id) {
+  return offload::rows_file_shape(memory::store_options(value_table_options(config, run_id)));
 }
 
 }  // namespace mneme::engine

@@ -14,7 +14,8 @@ ModelOptions model_options(const Config& config);
 // The value table's, with the schedule of the configuration from step 1 on. REQUIRES has_memory().
 memory::ValueTableOptions value_table_options(const Config& config, std::uint64_t run_id);
 
-// The identity of the run's rows file (offload/disk/rows_file.h). REQUIRES has_memory().
-std::uint64_t rows_identity(const Config& config, std::uint64_t run_id);
+// The shape of the run's rows file; where there are several, see offload::stripe_shape().
+// REQUIRES has_memory().
+io::RecordFileShape rows_shape(const Config& config, std::uint64_t run_id);
 
 }  // namespace mneme::engine

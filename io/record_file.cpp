@@ -222,12 +222,16 @@ std::optional<std::string> RecordFile::mismatch(const std::byte* buffer,
   return std::nullopt;
 }
 
-bool RecordFile::submit_read(std::byte* buffer, std::uint64_t slot, std::uint64_t tag) {
-  return file_->submit({BlockOperation::kRead, offset_of(slot), buffer, slot_bytes_, tag});
+bool RecordFile::submit_read(std::byte* buffers, std::uint64_t first_slot, std::uint64_t tag,
+                             std::uint32_t count) {
+  return file_->submit(
+      {BlockOperation::kRead, offset_of(first_slot), buffers, count * slot_bytes_, tag});
 }
 
-bool RecordFile::submit_write(std::byte* buffer, std::uint64_t slot, std::uint64_t tag) {
-  return file_->submit({BlockOperation::kWrite, offset_of(slot), buffer, slot_bytes_, tag});
+bool RecordFile::submit_write(std::byte* buffers, std::uint64_t first_slot, std::uint64_t tag,
+                              std::uint32_t count) {
+  return file_->submit(
+      {BlockOperation::kWrite, offset_of(first_slot), buffers, count * slot_bytes_, tag});
 }
 
 }  // namespace mneme::io

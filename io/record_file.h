@@ -5,7 +5,7 @@
 // payload); then the payload; zero padding up to slot_bytes, a multiple of the file's alignment. A
 // zero-filled, torn, stale (wrong generation) or misdirected (wrong row or slot) slot never
 // verifies. RecordFile encodes, decodes and does I/O on slots; which slot belongs to which row is
-// its caller's business (offload/disk/disk_tier.h).
+// its caller's business (offload/disk/disk_engine.h).
 #pragma once
 
 #include <cstddef>
@@ -58,8 +58,11 @@ class RecordFile {
   std::optional<std::string> mismatch(const std::byte* buffer, const RecordKey& key) const;
 
   // Queue a slot transfer; false when the queue is full. Completions come from file().poll().
-  [[nodiscard]] bool submit_read(std::byte* buffer, std::uint64_t slot, std::uint64_t tag);
-  [[nodiscard]] bool submit_write(std::byte* buffer, std::uint64_t slot, std::uint64_t tag);
+  // count: of neighbouring slots, into or from buffers that lie one behind the other.
+  [[nodiscard]] bool submit_read(std::byte* buffers, std::uint64_t first_slot, std::uint64_t tag,
+                                 std::uint32_t count = 1);
+  [[nodiscard]] bool submit_write(std::byte* buffers, std::uint64_t first_slot, std::uint64_t tag,
+                                  std::uint32_t count = 1);
 
   BlockFile& file() { return *file_; }
   const BlockFile& file() const { return *file_; }

@@ -3,16 +3,17 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <numeric>
+#include <vector>
 
 #include "io/check.h"
 #include "kernels/scalar.h"
-#include "offload/catch_up_rows.h"
 
 namespace mneme::memory {
 namespace {
 
-constexpr std::int64_t kBatchRows = 256;
+constexpr std::size_t kBatchRows = 256;  // written in one go
+// Read in one go.
+constexpr std::int64_t kMostRows = 16384, kMostBytes = std::int64_t{16} << 20;
 
 // Writes a record whose moments and row state are zero.
 void encode_record(const kernels::RecordLayout& layout, const float* values, std::uint32_t step,
@@ -32,66 +33,59 @@ void encode_record(const kernels::RecordLayout& layout, const float* values, std
 
 }  // namespace
 
-RecordExchange::Scratch::Scratch(kernels::Backend& backend, const kernels::RecordLayout& layout)
-    : records(kernels::pinned_array<std::byte>(
-          backend, kBatchRows * static_cast<std::int64_t>(layout.record_bytes()))),
-      host_rows(kernels::pinned_array<kernels::RowId>(backend, kBatchRows)),
-      host_slots(kernels::pinned_array<kernels::SlotId>(backend, kBatchRows)),
-      host_values(kernels::pinned_array<float>(backend, kBatchRows * layout.width)),
-      rows(backend, kBatchRows),
-      slots(backend, kBatchRows),
-      device_values(backend, kBatchRows * layout.width),
-      values(backend, kBatchRows * static_cast<std::int64_t>(layout.value_bytes())),
-      moment1(backend, kBatchRows * static_cast<std::int64_t>(layout.moment_bytes())),
-      moment2(backend, kBatchRows * static_cast<std::int64_t>(layout.moment_bytes())),
-      row_state(backend, layout.row_state ? kBatchRows : 0),
-      last_step(backend, kBatchRows),
-      stream(backend.create_stream()) {
-  std::iota(host_slots.data(), host_slots.data() + kBatchRows, kernels::SlotId{0});
-  host_records = kernels::HostRecords::in_one_piece(records.data(), layout.record_bytes());
-  arena = {.layout = layout,
-           .values = values.data(),
-           .moment1 = moment1.data(),
-           .moment2 = moment2.data(),
-           .row_state = row_state.data(),
-           .last_step = last_step.data()};
-}
+RecordExchange::Reading::Reading(kernels::Backend& backend, std::int64_t count, std::int64_t width)
+    : most(count),
+      host_rows(kernels::pinned_array<kernels::RowId>(backend, count)),
+      rows(backend, count),
+      values(backend, count * width),
+      host_values(kernels::pinned_array<float>(backend, count * width)),
+      stream(backend.create_stream()) {}
 
 RecordExchange::RecordExchange(kernels::Backend& backend, offload::TieredStore& store)
     : backend_(&backend), store_(&store) {}
 
-RecordExchange::Scratch& RecordExchange::scratch() {
-  if (!scratch_) scratch_ = std::make_unique<Scratch>(*backend_, store_->options().layout);
-  return *scratch_;
+// As many rows at a time as one lease can have, so that a lease costs little.
+RecordExchange::Reading& RecordExchange::reading() {
+  if (reading_) return *reading_;
+  const std::int64_t width = store_->options().layout.width;
+  const std::int64_t fit = kMostBytes / (width * std::int64_t{sizeof(float)});
+  const std::int64_t leased = store_->lease_capacity(offload::LeaseMode::kReadOnly);
+  const std::int64_t rows = std::max<std::int64_t>(1, std::min({kMostRows, fit, leased}));
+  reading_ = std::make_unique<Reading>(*backend_, rows, width);
+  return *reading_;
 }
 
-void RecordExchange::read_values(const offload::Currency& currency, kernels::RowId first,
-                                 std::int64_t count, std::span<float> out) {
-  const std::int64_t width = store_->options().layout.width;
-  CHECK(static_cast<std::int64_t>(out.size()) == count * width);
-  for (std::int64_t done = 0; done < count; done += kBatchRows) {
-    read_batch(currency, first + static_cast<kernels::RowId>(done),
-               std::min(kBatchRows, count - done), out.data() + done * width);
+void RecordExchange::read_values(const offload::Currency& currency,
+                                 std::span<const kernels::RowId> rows, std::span<float> out) {
+  const std::size_t width = store_->options().layout.width;
+  CHECK(out.size() == rows.size() * width);
+  const auto most = static_cast<std::size_t>(reading().most);
+  for (std::size_t done = 0; done < rows.size(); done += most) {
+    read_batch(currency, rows.subspan(done, std::min(most, rows.size() - done)),
+               out.data() + done * width);
   }
 }
 
-void RecordExchange::read_batch(const offload::Currency& currency, kernels::RowId first,
-                                std::int64_t count, float* out) {
-  Scratch& batch = scratch();
-  store_->read_records(first, count, batch.records.data());
-  std::iota(batch.host_rows.data(), batch.host_rows.data() + count, first);
+void RecordExchange::read_batch(const offload::Currency& currency,
+                                std::span<const kernels::RowId> rows, float* out) {
+  Reading& batch = reading();
+  const auto count = static_cast<std::int64_t>(rows.size());
+  std::copy(rows.begin(), rows.end(), batch.host_rows.data());
   backend_->copy(*batch.stream, batch.rows.data(), batch.host_rows.data(),
                  kernels::DeviceArray<kernels::RowId>::bytes(count));
-  backend_->copy(*batch.stream, batch.slots.data(), batch.host_slots.data(),
-                 kernels::DeviceArray<kernels::SlotId>::bytes(count));
-  backend_->unpack_records(*batch.stream, batch.arena, batch.host_records, nullptr,
-                           batch.slots.data(), count);
-  offload::catch_up_rows(*backend_, *batch.stream, batch.arena, batch.rows.data(),
-                         batch.slots.data(), count, currency);
-  backend_->read_values(*batch.stream, batch.arena, batch.slots.data(), count,
-                        batch.device_values.data());
-  const std::size_t bytes = kernels::DeviceArray<float>::bytes(count * batch.arena.layout.width);
-  backend_->copy(*batch.stream, batch.host_values.data(), batch.device_values.data(), bytes);
+  {
+    const offload::Lease lease =
+        store_->acquire(*batch.stream,
+                        {.rows = batch.rows.data(),
+                         .count = count,
+                         .mode = offload::LeaseMode::kReadOnly,
+                         .account = {offload::Cause::kExchange, offload::kNoLayer}},
+                        currency);
+    backend_->read_values(*batch.stream, lease.arena(), lease.slots(), count, batch.values.data());
+  }
+  const std::size_t bytes =
+      kernels::DeviceArray<float>::bytes(count * store_->options().layout.width);
+  backend_->copy(*batch.stream, batch.host_values.data(), batch.values.data(), bytes);
   batch.stream->synchronize();
   std::memcpy(out, batch.host_values.data(), bytes);
 }
@@ -100,12 +94,13 @@ void RecordExchange::write_values(std::span<const kernels::RowId> rows,
                                   std::span<const float> values, std::uint64_t step) {
   const kernels::RecordLayout& layout = store_->options().layout;
   CHECK(values.size() == rows.size() * layout.width);
-  Scratch& batch = scratch();
+  const std::size_t record_bytes = layout.record_bytes();
+  std::vector<std::byte> records(kBatchRows * record_bytes);
   for (std::size_t done = 0; done < rows.size(); done += kBatchRows) {
     const std::size_t count = std::min<std::size_t>(kBatchRows, rows.size() - done);
     std::array<const std::byte*, kBatchRows> addresses;
     for (std::size_t i = 0; i < count; ++i) {
-      std::byte* record = batch.host_records.record(static_cast<kernels::SlotId>(i));
+      std::byte* const record = records.data() + i * record_bytes;
       encode_record(layout, values.data() + (done + i) * layout.width,
                     static_cast<std::uint32_t>(step), record);
       addresses[i] = record;

@@ -17,9 +17,9 @@ class RecordExchange {
  public:
   RecordExchange(kernels::Backend& backend, offload::TieredStore& store);
 
-  // Values of rows [first, first + count) as float32, current for currency.step.
-  // out: [count, width].
-  void read_values(const offload::Currency& currency, kernels::RowId first, std::int64_t count,
+  // Values of rows as float32, current for currency.step. rows: distinct, ascending. out:
+  // [rows.size(), width]. REQUIRES: no read-only lease is live.
+  void read_values(const offload::Currency& currency, std::span<const kernels::RowId> rows,
                    std::span<float> out);
   // Sets values, zero moments, current for `step`. values: [rows.size(), width].
   void write_values(std::span<const kernels::RowId> rows, std::span<const float> values,
@@ -27,30 +27,23 @@ class RecordExchange {
 
  private:
   // Buffers of one batch; allocated by the first use, since most runs never need them.
-  struct Scratch {
-    Scratch(kernels::Backend& backend, const kernels::RecordLayout& layout);
+  struct Reading {
+    Reading(kernels::Backend& backend, std::int64_t rows, std::int64_t width);
 
-    kernels::DeviceArray<std::byte> records;  // [kBatchRows * record_bytes], pinned host
-    kernels::HostRecords host_records;
-    kernels::DeviceArray<kernels::RowId> host_rows;    // [kBatchRows], pinned host
-    kernels::DeviceArray<kernels::SlotId> host_slots;  // [kBatchRows], pinned host: 0, 1, 2, ...
-    kernels::DeviceArray<float> host_values;           // [kBatchRows, width], pinned host
-    kernels::DeviceArray<kernels::RowId> rows;         // [kBatchRows]
-    kernels::DeviceArray<kernels::SlotId> slots;       // [kBatchRows]
-    kernels::DeviceArray<float> device_values;         // [kBatchRows, width]
-    kernels::DeviceArray<std::byte> values, moment1, moment2;
-    kernels::DeviceArray<float> row_state;
-    kernels::DeviceArray<std::uint32_t> last_step;
-    kernels::RowArena arena;
+    std::int64_t most = 0;                           // rows
+    kernels::DeviceArray<kernels::RowId> host_rows;  // [most], pinned host
+    kernels::DeviceArray<kernels::RowId> rows;       // [most]
+    kernels::DeviceArray<float> values;              // [most, width]
+    kernels::DeviceArray<float> host_values;         // [most, width], pinned host
     std::unique_ptr<kernels::Stream> stream;
   };
-  Scratch& scratch();
-  void read_batch(const offload::Currency& currency, kernels::RowId first, std::int64_t count,
+  Reading& reading();
+  void read_batch(const offload::Currency& currency, std::span<const kernels::RowId> rows,
                   float* out);
 
   kernels::Backend* backend_;
   offload::TieredStore* store_;
-  std::unique_ptr<Scratch> scratch_;
+  std::unique_ptr<Reading> reading_;
 };
 
 }  // namespace mneme::memory

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <utility>
 
 #include "io/check.h"
@@ -49,7 +50,7 @@ offload::StoreOptions store_options(const ValueTableOptions& options) {
           .seed = options.seed,
           .run_id = options.run_id,
           .tiers = options.tiers,
-          .path = options.path,
+          .paths = options.paths,
           .read_only = options.read_only};
 }
 
@@ -172,10 +173,10 @@ class ValueTable::Implementation {
     return result;
   }
 
-  void read_values(std::uint64_t completed_step, kernels::RowId first, std::int64_t count,
+  void read_values(std::uint64_t completed_step, std::span<const kernels::RowId> rows,
                    std::span<float> out) {
-    CHECK(first + static_cast<std::uint64_t>(count) <= options_.rows);
-    exchange_.read_values(currency(completed_step), first, count, out);
+    CHECK(rows.empty() || rows.back() < options_.rows);
+    exchange_.read_values(currency(completed_step), rows, out);
   }
 
   void write_values(std::span<const kernels::RowId> rows, std::span<const float> values,
@@ -353,9 +354,15 @@ void ValueTable::check_disk_room(kernels::Stream& stream) {
 TableStep ValueTable::finish_step(kernels::Stream& stream) {
   return implementation_->finish_step(stream);
 }
+void ValueTable::read_values(std::uint64_t completed_step, std::span<const kernels::RowId> rows,
+                             std::span<float> out) {
+  implementation_->read_values(completed_step, rows, out);
+}
 void ValueTable::read_values(std::uint64_t completed_step, kernels::RowId first, std::int64_t count,
                              std::span<float> out) {
-  implementation_->read_values(completed_step, first, count, out);
+  std::vector<kernels::RowId> rows(static_cast<std::size_t>(count));
+  std::iota(rows.begin(), rows.end(), first);
+  read_values(completed_step, rows, out);
 }
 void ValueTable::write_values(std::span<const kernels::RowId> rows, std::span<const float> values,
                               std::uint64_t step) {

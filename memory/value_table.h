@@ -54,7 +54,7 @@ struct ValueTableOptions {
   offload::TierOptions tiers;
   // As in offload::StoreOptions.
   std::uint64_t run_id = 0;
-  std::string path;  // rows file
+  std::vector<std::string> paths;  // of the rows files; see StoreOptions
   bool read_only = false;
   // Buffers are allocated at construction for these sizes.
   std::int64_t tokens_per_call = 0;          // the most tokens of one micro-batch
@@ -118,8 +118,11 @@ class ValueTable {
   // caller's: 1 / micro-batches is a factor of its d_y.
   TableStep finish_step(kernels::Stream& stream);
 
-  // Values of rows first .. first + count - 1 as they are after `completed_step`, untouched rows
-  // included. out: [count, width], float32. No row changes.
+  // Values of rows as they are after `completed_step`, untouched rows included. rows: distinct,
+  // ascending. out: [rows.size(), width], float32. No row changes.
+  void read_values(std::uint64_t completed_step, std::span<const kernels::RowId> rows,
+                   std::span<float> out);
+  // Of rows first .. first + count - 1.
   void read_values(std::uint64_t completed_step, kernels::RowId first, std::int64_t count,
                    std::span<float> out);
   // Sets the values of rows, with zero moments and current for `step`. rows: distinct, ascending;

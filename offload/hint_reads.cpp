@@ -1,6 +1,7 @@
 #include "offload/hint_reads.h"
 
-#include <cstring>
+#include <algorithm>
+#include <utility>
 
 #include "io/check.h"
 
@@ -11,47 +12,38 @@ using kernels::SlotId;
 
 void HintReads::add(std::span<const RowId> rows, std::span<const SlotId> slots) {
   CHECK(rows.size() == slots.size());
+  targets_.clear();
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    const bool is_new =
-        pending_.emplace(rows[i], Pending{.slot = slots[i], .account = ledger_.account()}).second;
+    const bool is_new = pending_.emplace(rows[i], ledger_.account()).second;
     CHECK(is_new, "row {} was hinted before", rows[i]);
-    queue_.push_back(rows[i]);
+    targets_.push_back(mover_.host_record(slots[i]));
   }
+  disk_.hint(rows, targets_);
 }
 
-bool HintReads::start(RowId row, Pending& pending) {
-  const auto bytes = disk_.start_read(row, ReadFor::kHint);
-  if (!bytes) return false;
-  pending.is_reading = true;
-  ++reading_;
-  ledger_.book(pending.account, Field::kDiskToHostRows, 1);
-  ledger_.book(pending.account, Field::kDiskToHostBytes, *bytes);
-  return true;
-}
-
-bool HintReads::take_finished(bool wait) {
-  const auto read = disk_.finished_read(ReadFor::kHint, wait);
-  if (!read) return false;
-  const auto found = pending_.find(read->row);
-  CHECK(found != pending_.end() && found->second.is_reading, "row {} was not hinted", read->row);
-  std::memcpy(mover_.host_record(found->second.slot), disk_.read_payload(read->buffer),
-              mover_.record_bytes());
-  disk_.release_read(read->buffer);
-  pending_.erase(found);
-  --reading_;
-  return true;
-}
-
-void HintReads::advance() {
-  while (reading_ > 0 && take_finished(false)) {
-  }
-  while (!queue_.empty() && reading_ < disk_.read_buffers() / 2) {
-    const auto found = pending_.find(queue_.front());
-    if (found != pending_.end() && !found->second.is_reading &&
-        !start(found->first, found->second)) {
-      return;
+void HintReads::collect() {
+  if (pending_.empty()) return;
+  for (const HintEvent& event : disk_.hint_events()) {
+    const auto found = pending_.find(event.row);
+    CHECK(found != pending_.end(), "row {} was not hinted", event.row);
+    if (event.has_arrived) {
+      pending_.erase(found);
+      continue;
     }
-    queue_.pop_front();
+    ledger_.book(found->second, Field::kDiskToHostRows, 1);
+    ledger_.book(found->second, Field::kDiskToHostBytes, event.bytes);
+  }
+  const std::uint64_t now = disk_.busy_times().hint_us;
+  ledger_.book({Cause::kPrefetch, kNoLayer}, Field::kDiskToHostTime,
+               now - std::exchange(booked_us_, now));
+}
+
+template <typename Predicate>
+void HintReads::collect_until(const Predicate& is_done) {
+  collect();
+  while (!is_done()) {
+    disk_.await_hint_event();
+    collect();
   }
 }
 
@@ -65,30 +57,26 @@ std::vector<RowId> HintReads::waiting(std::span<const RowId> rows) const {
 }
 
 void HintReads::await(std::span<const RowId> rows) {
-  std::size_t started = 0;
-  for (std::size_t arrived = 0; arrived < rows.size();) {
-    const auto found = pending_.find(rows[arrived]);
-    if (found == pending_.end()) {
-      ++arrived;
-      continue;
-    }
-    for (; started < rows.size(); ++started) {
-      const auto next = pending_.find(rows[started]);
-      if (next == pending_.end() || next->second.is_reading) continue;
-      if (!start(next->first, next->second)) break;
-    }
-    CHECK(take_finished(true), "row {} is waited for and not being read", rows[arrived]);
-  }
+  disk_.hurry(rows);
+  collect_until([&] {
+    return std::none_of(rows.begin(), rows.end(),
+                        [this](RowId row) { return pending_.contains(row); });
+  });
+}
+
+void HintReads::finish() {
+  collect_until([this] { return pending_.empty(); });
 }
 
 void HintReads::cancel(RowId row) {
   const auto found = pending_.find(row);
   if (found == pending_.end()) return;
-  if (!found->second.is_reading) {
-    pending_.erase(found);
+  if (disk_.cancel_hint(row)) {
+    collect();
+    pending_.erase(row);
     return;
   }
-  while (pending_.contains(row)) CHECK(take_finished(true), "row {} is not being read", row);
+  collect_until([this, row] { return !pending_.contains(row); });
 }
 
 }  // namespace mneme::offload

@@ -164,7 +164,7 @@ PlannedLease& TieredStore::make_resident(const LeaseRequest& request, StallClock
     }
     bring_missing(arena(lease), host);
     planner_.finish_lease();
-    hints_.advance();
+    hints_.collect();
   } catch (...) {
     planner_.end_lease(lease);
     --leases_;
@@ -177,7 +177,6 @@ void TieredStore::wait_for_hints(const Found& found, StallClock::HostTime& host)
   const std::vector<kernels::RowId> late = hints_.waiting(found.hinted);
   if (late.empty()) return;
   const auto start = Clock::now();
-  page_in_.release_buffers();
   hints_.await(late);
   host.hint_us += io::elapsed_us(start);
   ledger_.book(Field::kHintsLate, late.size());
@@ -213,7 +212,7 @@ void TieredStore::bring_round(const Round& round, const kernels::RowArena& arena
     planner_.stream().synchronize();  // then round.disk_slots can be read
     page_in_.bring(round.disk_rows, round.disk_slots, arena);
     host.disk_us += io::elapsed_us(start);
-    book_reading(Field::kDiskToDeviceTime);
+    book_reading();
   }
   const Victims spare = planner_.end_round(&mover_.page_in(), &mover_.write_back());
   if (spare.empty()) return;
@@ -311,7 +310,7 @@ void TieredStore::hint_to_host(const Hint& hint, StallClock::HostTime& host) {
   mover_.synchronize();
   host.room_us += io::elapsed_us(start);
   hints_.add(planned.rows, planned.slots);
-  hints_.advance();
+  hints_.collect();
 }
 
 void TieredStore::hint_to_device(const Hint& hint, StallClock::HostTime& host) {

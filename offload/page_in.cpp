@@ -9,13 +9,15 @@ namespace mneme::offload {
 using kernels::RowId;
 using kernels::SlotId;
 
-PageIn::PageIn(kernels::Backend& backend, Mover& mover, DiskTier& disk, Ledger& ledger)
+PageIn::PageIn(kernels::Backend& backend, Mover& mover, DiskEngine& disk, Ledger& ledger)
     : mover_(mover),
       disk_(disk),
       ledger_(ledger),
-      batch_rows_(std::max<std::int64_t>(1, disk.read_buffers() / kBatches)),
+      batch_rows_(
+          std::max<std::int64_t>(1, static_cast<std::int64_t>(disk.read_buffers() / kBatches))),
       lists_(kernels::pinned_array<SlotId>(backend,
-                                           static_cast<std::int64_t>(kBatches) * batch_rows_ * 2)) {
+                                           static_cast<std::int64_t>(kBatches) * batch_rows_ * 2)),
+      finished_(static_cast<std::size_t>(batch_rows_)) {
   SlotId* next = lists_.data();
   for (Batch& batch : batches_) {
     batch.buffers = next;
@@ -27,6 +29,7 @@ PageIn::PageIn(kernels::Backend& backend, Mover& mover, DiskTier& disk, Ledger& 
 
 void PageIn::start(std::span<const RowId> rows) {
   started_ = 0;
+  arrived_ = 0;
   finish_reached();
   start_more(rows);
 }
@@ -39,51 +42,47 @@ void PageIn::finish_reached() {
 }
 
 void PageIn::start_more(std::span<const RowId> rows) {
-  for (; started_ < rows.size(); ++started_) {
-    const auto bytes = disk_.start_read(rows[started_], ReadFor::kLease);
-    if (!bytes) return;
-    ledger_.book_move(Field::kDiskToDeviceRows, 1, *bytes);
-  }
+  started_ += disk_.start_reads(rows.subspan(started_), static_cast<std::uint32_t>(started_));
 }
 
 void PageIn::bring(std::span<const RowId> rows, const SlotId* slots,
                    const kernels::RowArena& arena) {
-  std::size_t arrived = 0;
-  while (arrived < rows.size()) {
+  while (arrived_ < rows.size()) {
     start_more(rows);
     Batch& batch = free_batch();
-    collect(batch, rows, slots, rows.size() - arrived);
+    collect(batch, slots, rows.size() - arrived_);
     if (batch.count == 0) {
       // Every staging buffer is on its way to the device.
-      CHECK(finish_oldest(), "{} rows are wanted and no read is on its way", rows.size() - arrived);
+      CHECK(finish_oldest(), "{} rows are wanted and no read is on its way",
+            rows.size() - arrived_);
       continue;
     }
     mover_.unpack_staging(arena, disk_.staging(), batch.buffers, batch.slots, batch.count);
     mover_.page_in().record(*batch.moved);
-    arrived += static_cast<std::size_t>(batch.count);
     next_batch_ = (next_batch_ + 1) % kBatches;
     finish_reached();
   }
+  book();
 }
 
-void PageIn::release_buffers() {
-  while (finish_oldest()) {
-  }
+void PageIn::book() {
+  const DiskEngine::Asked asked = disk_.asked();
+  ledger_.book_move(Field::kDiskToDeviceRows, asked.rows - booked_.rows,
+                    asked.bytes - booked_.bytes);
+  booked_ = asked;
 }
 
-// Records that have arrived from the disk; waits for the first.
-void PageIn::collect(Batch& batch, std::span<const RowId> rows, const SlotId* slots,
-                     std::size_t most) {
-  const auto limit = std::min(batch_rows_, static_cast<std::int64_t>(most));
-  while (batch.count < limit) {
-    const auto read = disk_.finished_read(ReadFor::kLease, batch.count == 0);
-    if (!read) return;
-    const auto found = std::lower_bound(rows.begin(), rows.end(), read->row);
-    CHECK(found != rows.end() && *found == read->row, "row {} was not asked for", read->row);
-    batch.buffers[batch.count] = read->buffer;
-    batch.slots[batch.count] = slots[found - rows.begin()];
-    ++batch.count;
+// Records that have arrived from the disk. A whole batch is waited for, so that threads take turns
+// rarely; the batches before it are on their way to the device meanwhile.
+void PageIn::collect(Batch& batch, const SlotId* slots, std::size_t most) {
+  most = std::min({most, static_cast<std::size_t>(batch_rows_), started_ - arrived_});
+  const std::size_t count = disk_.finished_reads(std::span(finished_).first(most), most);
+  for (std::size_t i = 0; i < count; ++i) {
+    batch.buffers[i] = finished_[i].buffer;
+    batch.slots[i] = slots[finished_[i].index];
   }
+  batch.count = static_cast<std::int64_t>(count);
+  arrived_ += count;
 }
 
 PageIn::Batch& PageIn::free_batch() {
@@ -94,7 +93,7 @@ PageIn::Batch& PageIn::free_batch() {
 
 void PageIn::finish(Batch& batch) {
   batch.moved->synchronize();
-  for (std::int64_t i = 0; i < batch.count; ++i) disk_.release_read(batch.buffers[i]);
+  disk_.release_reads({batch.buffers, static_cast<std::size_t>(batch.count)});
   batch.count = 0;
 }
 

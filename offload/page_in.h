@@ -7,9 +7,10 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "kernels/device_array.h"
-#include "offload/disk/disk_tier.h"
+#include "offload/disk/disk_engine.h"
 #include "offload/ledger/ledger.h"
 #include "offload/mover/mover.h"
 
@@ -17,7 +18,7 @@ namespace mneme::offload {
 
 class PageIn {
  public:
-  PageIn(kernels::Backend& backend, Mover& mover, DiskTier& disk, Ledger& ledger);
+  PageIn(kernels::Backend& backend, Mover& mover, DiskEngine& disk, Ledger& ledger);
 
   // Queues as many reads of `rows` (ascending, on disk) as the staging buffers allow. bring() has
   // to follow with the same rows.
@@ -26,8 +27,8 @@ class PageIn {
   // queued on the page-in stream when this returns.
   void bring(std::span<const kernels::RowId> rows, const kernels::SlotId* slots,
              const kernels::RowArena& arena);
-  // Waits until the transfers have given back all read buffers.
-  void release_buffers();
+  // Books what the disk was asked for. bring() does, unless it fails.
+  void book();
 
  private:
   // Records in staging buffers and where they go.
@@ -44,17 +45,19 @@ class PageIn {
   void finish(Batch& batch);
   void finish_reached();
   bool finish_oldest();
-  void collect(Batch& batch, std::span<const kernels::RowId> rows, const kernels::SlotId* slots,
-               std::size_t most);
+  void collect(Batch& batch, const kernels::SlotId* slots, std::size_t most);
 
   Mover& mover_;
-  DiskTier& disk_;
+  DiskEngine& disk_;
   Ledger& ledger_;
   std::int64_t batch_rows_;
   kernels::DeviceArray<kernels::SlotId> lists_;  // of the batches; pinned host
   std::array<Batch, kBatches> batches_;
-  std::size_t next_batch_ = 0;  // the oldest
-  std::size_t started_ = 0;     // rows whose reads are started
+  std::size_t next_batch_ = 0;          // the oldest
+  std::size_t started_ = 0;             // rows whose reads are asked for
+  std::size_t arrived_ = 0;             // of these, rows that are in a batch
+  std::vector<FinishedRead> finished_;  // [batch_rows_]
+  DiskEngine::Asked booked_;
 };
 
 }  // namespace mneme::offload

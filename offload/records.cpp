@@ -123,7 +123,7 @@ void TieredStore::require_disk_room(const RowId* rows, std::int64_t count) {
   throw DiskBudgetError(fmt::format(
       "tiers.disk_bytes = {} is too small: {} would need {} bytes for the rows that have changed "
       "and those of the checkpoints that are kept",
-      options_.tiers.disk_bytes, options_.path,
+      options_.tiers.disk_bytes, options_.paths[0],
       (used + need.dirty_rows - need.given_up) * disk_.slot_bytes()));
 }
 

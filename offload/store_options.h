@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "io/disk.h"
 #include "io/enum_names.h"
@@ -20,7 +21,7 @@ constexpr auto enum_names(PrefetchKind) {
 struct TierOptions {
   std::uint64_t device_bytes = 0;  // budget of the device tier, its slot table included
   std::uint64_t host_bytes = 0;    // budget of the host tier; too little for 16 records: no tier
-  std::uint64_t disk_bytes = 0;    // the largest size of the rows file; 0 for no limit
+  std::uint64_t disk_bytes = 0;    // the largest size of the rows files; 0 for no limit
   // The share of device_bytes that is set aside for read-only leases.
   double evaluation_share = 0.0625;
   kernels::ReplacementKind device_policy = kernels::ReplacementKind::kLru;
@@ -44,13 +45,15 @@ struct StoreOptions {
   // The run that the table belongs to. A rows file of another run is refused.
   std::uint64_t run_id = 0;
   TierOptions tiers;
-  std::string path;  // of the rows file, which is created when the first row goes to disk
+  // Of the rows files, on a disk each, which are created when the first row goes to disk. None: no
+  // row can go to disk.
+  std::vector<std::string> paths;
   // For evaluation and export: the rows file is opened for reading only, and nothing may be trained
   // or flushed.
   bool read_only = false;
 };
 
-// The rows file of a store. Two files of one shape hold rows of the same table of one run.
+// The rows files of a store. Files of one shape hold rows of the same table of one run.
 io::RecordFileShape rows_file_shape(const StoreOptions& options);
 io::OpenOptions rows_file_options(const StoreOptions& options);
 

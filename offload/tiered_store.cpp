@@ -15,15 +15,21 @@ using Clock = std::chrono::steady_clock;
 
 namespace {
 
-// Rows that are read or written as records in one go.
-constexpr std::int64_t kScratchRows = 4096;
+// Rows that are read or written as records in one go: enough that a lease costs little.
+constexpr std::int64_t kScratchRows = 4096, kScratchBytes = std::int64_t{32} << 20;
+
+std::int64_t scratch_rows(const Mover& mover, const TierSizes& sizes) {
+  const std::int64_t fit = kScratchBytes / static_cast<std::int64_t>(mover.record_bytes());
+  const std::int64_t leased = std::max(sizes.training, sizes.evaluation);
+  return std::max<std::int64_t>(1, std::min({kScratchRows, fit, leased}));
+}
 
 PlannerOptions planner_options(const StoreOptions& options, const TierSizes& sizes) {
   return {.rows = options.rows,
           .device_slots = sizes.training,
           .evaluation_slots = sizes.evaluation,
           .host_slots = sizes.host,
-          .has_disk = !options.path.empty(),
+          .has_disk = !options.paths.empty(),
           .transfer_rows = Mover::transfer_rows(options.layout),
           .device_policy = options.tiers.device_policy,
           .host_policy = options.tiers.host_policy,
@@ -39,9 +45,9 @@ MoverOptions mover_options(const StoreOptions& options, const TierSizes& sizes) 
           .host_link_bytes_per_second = options.tiers.host_link_bytes_per_second};
 }
 
-DiskTierOptions disk_options(const StoreOptions& options) {
+DiskEngineOptions disk_options(const StoreOptions& options) {
   const io::RecordFileShape shape = rows_file_shape(options);
-  return {.path = options.path,
+  return {.paths = options.paths,
           .record_bytes = shape.payload_bytes,
           .table_id = shape.table_id,
           .table_rows = options.rows,
@@ -67,7 +73,7 @@ TieredStore::TieredStore(kernels::Backend& backend, io::Disk& disk, const StoreO
       write_back_(backend, planner_, mover_, disk_, hints_, ledger_),
       page_in_(backend, mover_, disk_, ledger_),
       event_(backend.create_event()),
-      scratch_length_(std::min<std::int64_t>(kScratchRows, sizes_.evaluation)),
+      scratch_length_(scratch_rows(mover_, sizes_)),
       books_ready_(backend.create_event()) {
   scratch_ = backend.allocate(static_cast<std::size_t>(scratch_length_) * mover_.record_bytes(),
                               kernels::MemoryKind::kPinnedHost);
@@ -81,9 +87,7 @@ TieredStore::~TieredStore() {
 void TieredStore::begin_step(std::uint64_t step) {
   guarded([&] {
     planner_.begin_step(step);
-    hints_.advance();
-    ledger_.open({Cause::kPrefetch, kNoLayer});
-    book_reading(Field::kDiskToHostTime);
+    hints_.collect();
   });
 }
 
@@ -126,6 +130,13 @@ void TieredStore::restore(std::span<const CheckpointTable> kept, std::size_t cur
   });
 }
 
+void TieredStore::finish_transfers() {
+  guarded([&] {
+    hints_.finish();
+    disk_.finish_writes();
+  });
+}
+
 void TieredStore::book_found(const Found& found) {
   const auto book = [this](Field field, std::int64_t count) {
     ledger_.book(field, static_cast<std::uint64_t>(count));
@@ -143,9 +154,9 @@ void TieredStore::book_records(Field rows, std::int64_t count) {
   ledger_.book_move(rows, moved, moved * mover_.record_bytes());
 }
 
-void TieredStore::book_reading(Field time) {
-  const std::uint64_t now = disk_.read_us();
-  ledger_.book(time, now - std::exchange(booked_read_us_, now));
+void TieredStore::book_reading() {
+  const std::uint64_t now = disk_.busy_times().demand_us;
+  ledger_.book(Field::kDiskToDeviceTime, now - std::exchange(booked_read_us_, now));
 }
 
 void TieredStore::book_report() {
@@ -175,8 +186,16 @@ void TieredStore::settle() {
 
 const Books& TieredStore::books() {
   const Counted counted = counted_;
-  if (counted == Counted::kYes || !failure_.empty()) return ledger_.current();
+  if (!failure_.empty()) {
+    // What the disk was asked for until then.
+    disk_.stop(failure_);
+    hints_.collect();
+    page_in_.book();
+    return ledger_.current();
+  }
+  if (counted == Counted::kYes) return ledger_.current();
   guarded([&] {
+    hints_.collect();
     if (counted == Counted::kQueued) {
       if (!books_ready_->reached()) books_ready_->synchronize();
     } else {

@@ -66,7 +66,7 @@
 #include "io/paced_disk.h"
 #include "kernels/backend.h"
 #include "kernels/device_array.h"
-#include "offload/disk/disk_tier.h"
+#include "offload/disk/disk_engine.h"
 #include "offload/disk/row_table.h"
 #include "offload/hint_reads.h"
 #include "offload/ledger/ledger.h"
@@ -212,10 +212,13 @@ class TieredStore {
   // does nothing.
   void require_disk_room(const kernels::RowId* rows, std::int64_t count);
   // Brings rows ahead of their use, at most byte_budget bytes and half of the tier. Waits for the
-  // plan, and where slots have to be freed, for writes; reads go on behind it, and rows keep their
-  // slots until a lease takes them or nothing else is left. Never changes a result. What is not
-  // brought is booked (hints.dropped).
+  // plan, and where slots have to be freed, for writes; reads go on behind it, in
+  // the disk's own thread, and rows keep their slots until a lease takes them or nothing else is
+  // left. Never changes a result. What is not brought is booked (hints.dropped).
   void hint(const Hint& hint);
+  // Waits until nothing is on its way to or from the disk: hinted rows are where they were hinted
+  // to, and records that leave memory are in the file.
+  void finish_transfers();
 
   // Sets rows from records in host memory, for imports and tests; they are dirty then. rows:
   // distinct, ascending. records: for each row the address of layout.record_bytes() bytes.
@@ -300,8 +303,8 @@ class TieredStore {
   void book_found(const Found& found);
   void book_hint(const PlannedHint& planned);
   void book_records(Field rows, std::int64_t count);
-  // The time since the last call in which reads were under way.
-  void book_reading(Field time);
+  // The time since the last call in which reads for leases were under way.
+  void book_reading();
   // Takes what the device has counted into the books.
   void book_report();
   void settle();
@@ -313,7 +316,7 @@ class TieredStore {
   io::PacedDisk paced_disk_;
   Planner planner_;
   Mover mover_;
-  DiskTier disk_;
+  DiskEngine disk_;
   Ledger ledger_;
   StreamClock times_;
   StallClock stalls_;

@@ -13,24 +13,32 @@ using kernels::Place;
 using kernels::RowId;
 using kernels::SlotId;
 
-WriteBack::WriteBack(kernels::Backend& backend, Planner& planner, Mover& mover, DiskTier& disk,
+WriteBack::WriteBack(kernels::Backend& backend, Planner& planner, Mover& mover, DiskEngine& disk,
                      HintReads& hints, Ledger& ledger)
     : planner_(planner),
       mover_(mover),
       disk_(disk),
       hints_(hints),
       ledger_(ledger),
-      staged_(kernels::pinned_array<SlotId>(backend, disk.write_buffers())),
-      batch_(kernels::pinned_array<SlotId>(backend, disk.write_buffers())) {}
+      staged_(kernels::pinned_array<SlotId>(backend, disk.write_batch())),
+      batch_(kernels::pinned_array<SlotId>(backend, disk.write_batch())) {}
 
-void WriteBack::submit(std::uint32_t buffer, RowId row, Field move) {
-  if (!disk_.reserve_slot()) reclaim_stale_slots();
-  disk_.submit_write(buffer, row);
-  ledger_.book_move(move, 1, disk_.slot_bytes());
+void WriteBack::submit(const SlotId* buffers, const RowId* rows, std::int64_t count, Field move) {
+  const std::span all_buffers(buffers, static_cast<std::size_t>(count));
+  const std::span all_rows(rows, static_cast<std::size_t>(count));
+  std::size_t done = 0;
+  while (done < all_rows.size()) {
+    const std::size_t more = disk_.submit_writes(all_buffers.subspan(done), all_rows.subspan(done));
+    ledger_.book_move(move, more, more * disk_.slot_bytes());
+    done += more;
+    if (done == all_rows.size()) return;
+    reclaim_stale_slots();
+    disk_.require_slot();
+  }
 }
 
 void WriteBack::book_time(Field move) {
-  const std::uint64_t now = disk_.write_us();
+  const std::uint64_t now = disk_.busy_times().write_us;
   ledger_.book(Ledger::time_of(move), now - std::exchange(booked_us_, now));
 }
 
@@ -38,6 +46,7 @@ void WriteBack::write_host_victims(const Victims& victims) {
   if (victims.empty()) return;
   bool arrived = false;
   std::uint64_t dropped = 0, wasted = 0;
+  start_batch();
   for (std::size_t i = 0; i < victims.slots.size(); ++i) {
     if ((victims.state[i] & kernels::kPrefetched) != 0) {
       ++wasted;
@@ -49,50 +58,70 @@ void WriteBack::write_host_victims(const Victims& victims) {
     }
     // Records may still be on their way into host memory.
     if (!std::exchange(arrived, true)) mover_.write_back().synchronize();
-    write_host_record(victims.slots[i], victims.rows[i]);
+    add_to_batch(victims.slots[i], victims.rows[i]);
+    if (is_full()) write_host_records();
   }
+  write_host_records();
   ledger_.book(Field::kHostVictims, victims.slots.size());
   ledger_.book(Field::kDropped, dropped);
   ledger_.book(Field::kHintsWasted, wasted);
   book_time(Field::kHostToDiskRows);
 }
 
-void WriteBack::write_host_record(SlotId slot, RowId row) {
-  const std::uint32_t buffer = disk_.stage_write();
-  std::memcpy(disk_.write_payload(buffer), mover_.host_record(slot), mover_.record_bytes());
-  submit(buffer, row, Field::kHostToDiskRows);
+void WriteBack::start_batch() {
+  batch_rows_.clear();
+}
+
+void WriteBack::add_to_batch(SlotId slot, RowId row) {
+  batch_[std::ssize(batch_rows_)] = slot;
+  batch_rows_.push_back(row);
+}
+
+bool WriteBack::is_full() const {
+  return std::ssize(batch_rows_) == disk_.write_batch();
+}
+
+void WriteBack::write_host_records() {
+  const auto count = std::ssize(batch_rows_);
+  disk_.stage_writes({staged_.data(), static_cast<std::size_t>(count)});
+  for (std::int64_t i = 0; i < count; ++i) {
+    std::memcpy(disk_.write_payload(staged_[i]), mover_.host_record(batch_[i]),
+                mover_.record_bytes());
+  }
+  submit(staged_.data(), batch_rows_.data(), count, Field::kHostToDiskRows);
+  start_batch();
 }
 
 void WriteBack::write_device_victims(const Victims& victims) {
   if (victims.empty()) return;
   mover_.follow(planner_.stream());
-  batch_rows_.clear();
-  std::int64_t listed = 0;
   std::uint64_t dropped = 0;
+  start_batch();
   for (std::size_t i = 0; i < victims.slots.size(); ++i) {
     if ((victims.state[i] & kernels::kDirty) == 0) {
       ++dropped;
       continue;
     }
-    batch_[listed] = victims.slots[i];
-    batch_rows_.push_back(victims.rows[i]);
-    if (++listed < disk_.write_buffers()) continue;
-    write_device_records(batch_.data(), batch_rows_.data(), listed);
-    batch_rows_.clear();
-    listed = 0;
+    add_to_batch(victims.slots[i], victims.rows[i]);
+    if (is_full()) write_device_records();
   }
-  write_device_records(batch_.data(), batch_rows_.data(), listed);
+  write_device_records();
   ledger_.book(Field::kDropped, dropped);
   book_time(Field::kDeviceToDiskRows);
 }
 
-// slots: pinned host. REQUIRES count <= disk.write_buffers().
+void WriteBack::write_device_records() {
+  write_device_records(batch_.data(), batch_rows_.data(), std::ssize(batch_rows_));
+  start_batch();
+}
+
+// slots: pinned host. REQUIRES count <= disk.write_batch().
 void WriteBack::write_device_records(const SlotId* slots, const RowId* rows, std::int64_t count) {
   if (count == 0) return;
-  for (std::int64_t i = 0; i < count; ++i) staged_[i] = disk_.stage_write();
+  disk_.stage_writes({staged_.data(), static_cast<std::size_t>(count)});
   mover_.pack_to_staging(disk_.staging(), staged_.data(), slots, count);
   mover_.write_back().synchronize();
-  for (std::int64_t i = 0; i < count; ++i) submit(staged_[i], rows[i], Field::kDeviceToDiskRows);
+  submit(staged_.data(), rows, count, Field::kDeviceToDiskRows);
 }
 
 // A row that came back from the disk and changed has left a slot there that only checkpoints may
@@ -138,7 +167,7 @@ void WriteBack::flush_device() {
   // marked.
   const Planner::DirtyRows listed = planner_.dirty(Place::kDevice);
   io::Phase phase("rows of the device", listed.rows.size(), "rows");
-  const auto batch = std::size_t{disk_.write_buffers()};
+  const auto batch = static_cast<std::size_t>(disk_.write_batch());
   for (std::size_t first = 0; first < listed.rows.size(); first += batch) {
     const std::size_t count = std::min(batch, listed.rows.size() - first);
     write_device_records(listed.slots.data() + first, listed.rows.data() + first,
@@ -153,10 +182,13 @@ void WriteBack::flush_device() {
 void WriteBack::flush_host() {
   const Planner::DirtyRows listed = planner_.dirty(Place::kHost);
   io::Phase phase("rows of the host", listed.rows.size(), "rows");
+  start_batch();
   for (std::size_t i = 0; i < listed.rows.size(); ++i) {
-    write_host_record(listed.slots[i], listed.rows[i]);
+    add_to_batch(listed.slots[i], listed.rows[i]);
+    if (is_full()) write_host_records();
     phase.add(1);
   }
+  write_host_records();
   planner_.mark_saved(Place::kHost, listed.slots.data(), std::ssize(listed.rows));
 }
 

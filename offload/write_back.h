@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "kernels/device_array.h"
-#include "offload/disk/disk_tier.h"
+#include "offload/disk/disk_engine.h"
 #include "offload/hint_reads.h"
 #include "offload/ledger/ledger.h"
 #include "offload/mover/mover.h"
@@ -18,7 +18,7 @@ namespace mneme::offload {
 
 class WriteBack {
  public:
-  WriteBack(kernels::Backend& backend, Planner& planner, Mover& mover, DiskTier& disk,
+  WriteBack(kernels::Backend& backend, Planner& planner, Mover& mover, DiskEngine& disk,
             HintReads& hints, Ledger& ledger);
 
   // Writes the records of victims that are dirty; they are unbound already. Waits for the transfers
@@ -35,29 +35,35 @@ class WriteBack {
   Need need_with(std::span<const kernels::RowId> rows);
 
  private:
-  void write_host_record(kernels::SlotId slot, kernels::RowId row);
+  // The batch: rows and the slots that they leave.
+  void start_batch();
+  void add_to_batch(kernels::SlotId slot, kernels::RowId row);
+  bool is_full() const;
+  void write_host_records();
+  void write_device_records();
   void write_device_records(const kernels::SlotId* slots, const kernels::RowId* rows,
                             std::int64_t count);
   void flush_device();
   void flush_host();
-  void submit(std::uint32_t buffer, kernels::RowId row, Field move);
+  void submit(const kernels::SlotId* buffers, const kernels::RowId* rows, std::int64_t count,
+              Field move);
   void reclaim_stale_slots();
   // Books the time since the last call in which writes were under way.
   void book_time(Field move);
 
   Planner& planner_;
   Mover& mover_;
-  DiskTier& disk_;
+  DiskEngine& disk_;
   HintReads& hints_;
   Ledger& ledger_;
-  // Pinned host, [write buffers].
+  // Pinned host, [disk.write_batch()].
   kernels::DeviceArray<kernels::SlotId> staged_;  // staging buffers of one batch
-  kernels::DeviceArray<kernels::SlotId> batch_;   // device slots of one batch
+  kernels::DeviceArray<kernels::SlotId> batch_;   // slots of one batch
   std::vector<kernels::RowId> batch_rows_;
   // The first generation that the running flush writes: its slots are not stale, though their rows
   // are still marked dirty.
   std::uint64_t flush_generation_ = std::numeric_limits<std::uint64_t>::max();
-  std::uint64_t booked_us_ = 0;  // of the disk's write_us()
+  std::uint64_t booked_us_ = 0;  // of the disk's write_us
 };
 
 }  // namespace mneme::offload

@@ -19,7 +19,6 @@ struct TableEntry {
 struct TableDelta {
   std::vector<TableEntry> entries;
   std::uint64_t next_generation = 0;  // above every generation ever written
-  std::uint64_t file_slots = 0;       // slots that the rows file must have
 };
 
 // The whole table of one kept checkpoint: rows ascending.

@@ -6,15 +6,28 @@
 
 #include "io/advice.h"
 #include "io/aligned_buffer.h"
+#include "io/checksum.h"
 #include "io/errno_text.h"
 #include "io/error.h"
 #include "io/progress.h"
+#include "io/record_file.h"
 
 namespace mneme::offload {
-VerifiedRows verify_rows_file(io::Disk& disk, const RowsFile& rows_file,
-                              std::span<const CheckpointTable> tables,
-                              const std::function<void(std::uint64_t, std::uint64_t)>& progress) {
-  // In the order of slots: the disk is read front to back.
+
+using Progress = std::function<void(std::uint64_t, std::uint64_t)>;
+
+io::RecordFileShape stripe_shape(const io::RecordFileShape& table, std::size_t stripe,
+                                 std::size_t stripes) {
+  io::RecordFileShape shape = table;
+  const std::uint64_t parts[] = {table.table_id, stripe, stripes};
+  if (stripes > 1) shape.table_id = io::checksum64(std::as_bytes(std::span(parts)));
+  return shape;
+}
+
+namespace {
+
+// The entries of all tables, each once: the disk is read front to back.
+std::vector<TableEntry> entries_of(std::span<const CheckpointTable> tables) {
   std::vector<TableEntry> entries;
   for (const CheckpointTable& table : tables) {
     entries.insert(entries.end(), table.entries.begin(), table.entries.end());
@@ -24,59 +37,170 @@ VerifiedRows verify_rows_file(io::Disk& disk, const RowsFile& rows_file,
   };
   std::sort(entries.begin(), entries.end(), order);
   entries.erase(std::unique(entries.begin(), entries.end()), entries.end());
-  if (entries.empty()) return {};
+  return entries;
+}
 
-  io::AlignedBuffer memory;  // must outlive the file, whose reads land in it
-  io::RecordFile file = io::RecordFile::open(disk, rows_file.path, rows_file.shape, rows_file.open);
-  const std::size_t slot_bytes = file.slot_bytes();
-  const std::size_t buffers = file.file().depth();
-  memory = io::AlignedBuffer(buffers * slot_bytes, file.file().alignment());
-
-  std::size_t started = 0;
-  std::size_t done = 0;
-  std::vector<std::size_t> entry_of(buffers);
-  std::vector<std::size_t> free_buffers;
-  for (std::size_t i = buffers; i-- > 0;) free_buffers.push_back(i);
-  std::array<io::BlockCompletion, 64> completions;
-  io::Phase phase("reading the records", entries.size(), "records");
-  // Of the first damaged record: told once what is in flight has landed in its memory.
-  std::string failure;
-  while (done < (failure.empty() ? entries.size() : started)) {
-    while (failure.empty() && !free_buffers.empty() && started < entries.size()) {
-      const std::size_t buffer = free_buffers.back();
-      if (!file.submit_read(memory.data() + buffer * slot_bytes, entries[started].slot, buffer)) {
-        break;
-      }
-      free_buffers.pop_back();
-      entry_of[buffer] = started++;
-    }
-    const std::size_t count = file.file().poll(completions, true);
-    for (std::size_t i = 0; i < count; ++i) {
-      const auto buffer = static_cast<std::size_t>(completions[i].tag);
-      const TableEntry& entry = entries[entry_of[buffer]];
-      std::optional<std::string> reason;
-      if (completions[i].error != 0) {
-        // Nobody knows what is there: the disk has not said.
-        if (failure.empty()) {
-          failure = fmt::format("{}: cannot read row {} in disk slot {}: {}", rows_file.path,
-                                entry.row, entry.slot, io::errno_text(completions[i].error));
-        }
-      } else {
-        reason = file.mismatch(memory.data() + buffer * slot_bytes,
-                               {entry.row, entry.slot, entry.generation});
-      }
-      if (reason && failure.empty()) {
-        failure = fmt::format("{}: row {} in disk slot {} is damaged ({}); {}", rows_file.path,
-                              entry.row, entry.slot, *reason, io::kOlderCheckpoint);
-      }
-      free_buffers.push_back(buffer);
-      ++done;
-      phase.add(1);
-      if (progress && done % 4096 == 0) progress(done, entries.size());
+// Reads a file of records and checks them.
+class Verifier {
+ public:
+  // entries: in the order of slots. `progress` is called with each number of records done.
+  Verifier(io::Disk& disk, const std::string& path, const io::RecordFileShape& shape,
+           const io::OpenOptions& options, std::span<const TableEntry> entries,
+           const std::function<void(std::uint64_t)>& progress)
+      : path_(path),
+        entries_(entries),
+        progress_(progress),
+        file_(io::RecordFile::open(disk, path, shape, options)),
+        run_slots_(std::max<std::uint32_t>(1, kRunBytes / file_.slot_bytes())),
+        buffers_(std::max(1u, std::min(file_.file().depth(), kMostBuffers))),
+        memory_(std::size_t{buffers_} * run_slots_ * file_.slot_bytes(), file_.file().alignment()),
+        runs_(buffers_) {
+    for (std::uint32_t i = buffers_; i-- > 0;) free_.push_back(i);
+  }
+  // What is in flight lands in memory_.
+  ~Verifier() {
+    try {
+      std::array<io::BlockCompletion, 64> ignored;
+      while (file_.file().in_flight() > 0) file_.file().poll(ignored, true);
+    } catch (const std::exception&) {
+      // Nobody is left to tell.
     }
   }
-  if (!failure.empty()) throw io::Error(failure);
-  return {entries.size(), entries.size() * slot_bytes};
+  Verifier(const Verifier&) = delete;
+  Verifier& operator=(const Verifier&) = delete;
+
+  // Throws Error at the first record that does not verify.
+  void run() {
+    std::array<io::BlockCompletion, 64> completions;
+    std::size_t done = 0;
+    while (done < entries_.size()) {
+      while (!free_.empty() && next_run()) continue;
+      const std::size_t count = file_.file().poll(completions, true);
+      for (std::size_t i = 0; i < count; ++i) {
+        const auto buffer = static_cast<std::uint32_t>(completions[i].tag);
+        const std::size_t entries = finish(buffer, completions[i].error);
+        free_.push_back(buffer);
+        done += entries;
+        if (entries > 0) progress_(entries);
+      }
+    }
+  }
+  std::uint64_t slot_bytes() const { return file_.slot_bytes(); }
+
+ private:
+  // Long enough for the speed of the disk, and a few of them at a time.
+  static constexpr std::uint32_t kRunBytes = std::uint32_t{1} << 20, kMostBuffers = 16;
+  // Slots that nobody asks for are read along up to so many.
+  static constexpr std::uint32_t kMostSkipped = 8;
+
+  // Entries whose slots lie near each other.
+  struct Run {
+    std::size_t first = 0, count = 0;
+  };
+
+  std::byte* data(std::uint32_t buffer) {
+    return memory_.data() + std::size_t{buffer} * run_slots_ * file_.slot_bytes();
+  }
+
+  // Starts the next read; false where none is left or the file takes no more.
+  bool next_run() {
+    Run run;
+    const bool again = !single_.empty();
+    if (again) {
+      run = {single_.back(), 1};
+    } else if (next_ < entries_.size()) {
+      run = {next_, 1};
+      const std::uint32_t begin = entries_[next_].slot;
+      while (next_ + run.count < entries_.size()) {
+        const std::uint32_t slot = entries_[next_ + run.count].slot;
+        if (slot - entries_[next_ + run.count - 1].slot > kMostSkipped) break;
+        if (slot - begin >= run_slots_) break;
+        ++run.count;
+      }
+    } else {
+      return false;
+    }
+    const std::uint32_t buffer = free_.back();
+    const std::uint32_t begin = entries_[run.first].slot;
+    const std::uint32_t slots = entries_[run.first + run.count - 1].slot - begin + 1;
+    if (!file_.submit_read(data(buffer), begin, buffer, slots)) return false;
+    free_.pop_back();
+    runs_[buffer] = run;
+    if (again) {
+      single_.pop_back();
+    } else {
+      next_ += run.count;
+    }
+    return true;
+  }
+
+  // The records that are done.
+  std::size_t finish(std::uint32_t buffer, int error) {
+    const Run run = runs_[buffer];
+    if (error != 0 && run.count > 1) {
+      // One of them; which, is seen when each is read by itself.
+      for (std::size_t i = run.count; i-- > 0;) single_.push_back(run.first + i);
+      return 0;
+    }
+    for (std::size_t i = run.first; i < run.first + run.count; ++i) {
+      const TableEntry& entry = entries_[i];
+      if (error != 0) {
+        io::fail("{}: cannot read row {} in disk slot {}: {}", path_, entry.row, entry.slot,
+                 io::errno_text(error));
+      }
+      const std::size_t offset =
+          std::size_t{entry.slot - entries_[run.first].slot} * file_.slot_bytes();
+      const auto reason =
+          file_.mismatch(data(buffer) + offset, {entry.row, entry.slot, entry.generation});
+      if (!reason) continue;
+      io::fail("{}: row {} in disk slot {} is damaged ({}); {}", path_, entry.row, entry.slot,
+               *reason, io::kOlderCheckpoint);
+    }
+    return run.count;
+  }
+
+  const std::string& path_;
+  std::span<const TableEntry> entries_;
+  const std::function<void(std::uint64_t)>& progress_;
+  io::RecordFile file_;
+  std::uint32_t run_slots_, buffers_;
+  io::AlignedBuffer memory_;
+  std::vector<Run> runs_;            // by buffer
+  std::vector<std::uint32_t> free_;  // buffers
+  std::size_t next_ = 0;             // entry
+  std::vector<std::size_t> single_;  // entries that are read again
+};
+
+}  // namespace
+
+VerifiedRows verify_rows_files(io::Disk& disk, const RowsFiles& files,
+                               std::span<const CheckpointTable> tables, const Progress& progress) {
+  const std::vector<TableEntry> all = entries_of(tables);
+  io::Phase phase("reading the records", all.size(), "records");
+  VerifiedRows verified;
+  std::uint64_t told = 0;
+  const std::function<void(std::uint64_t)> count = [&](std::uint64_t records) {
+    verified.records += records;
+    phase.add(records);
+    if (!progress || verified.records - told < 4096) return;
+    told = verified.records;
+    progress(verified.records, all.size());
+  };
+  const std::size_t stripes = files.paths.size();
+  for (std::size_t i = 0; i < stripes; ++i) {
+    std::vector<TableEntry> mine;
+    for (const TableEntry& entry : all) {
+      if (entry.slot % stripes != i) continue;
+      mine.push_back(
+          {entry.row, entry.slot / static_cast<std::uint32_t>(stripes), entry.generation});
+    }
+    if (mine.empty()) continue;
+    Verifier verifier(disk, files.paths[i], stripe_shape(files.shape, i, stripes), files.open, mine,
+                      count);
+    verifier.run();
+    verified.bytes += mine.size() * verifier.slot_bytes();
+  }
+  return verified;
 }
 
 }  // namespace mneme::offload

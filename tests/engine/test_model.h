@@ -84,7 +84,7 @@ class TestModel {
     table_options.optimizer.learning_rate = [rate](std::uint64_t) { return rate; };
     table_options.tiers.device_bytes = 4 << 20;
     table_options.tiers.host_bytes = 1 << 20;
-    table_options.path = directory.file("rows");
+    table_options.paths = {directory.file("rows")};
     table_options.tokens_per_call = options.tokens();
     table_options.lookups_per_token = layer.heads * layer.knn;
     table_options.gradient_calls_per_step =

@@ -168,6 +168,7 @@ class TinyRun {
   Outcome outcome(const Config& config, io::Disk& disk) {
     Config whole = config;
     whole.tiers = this->config("").tiers;
+    whole.tiers.disk_paths = config.tiers.disk_paths;
     const RunDirectory directory(disk, config.run.directory);
     Run run(whole, disk,
             {.id = directory.manifest().run.id, .schedule = directory.manifest().run.schedule});

@@ -4,6 +4,7 @@ mneme_test(trainer_test DEVICES
     row_prefetch_test.cpp
     trainer_books_test.cpp
     trainer_changes_test.cpp
+    trainer_disks_test.cpp
     trainer_ends_test.cpp
     trainer_extension_test.cpp
     trainer_resume_test.cpp
@@ -14,3 +15,5 @@ if(TARGET mneme_cuda_emulated)
   mneme_test(step_counts_test SOURCES step_counts_test.cpp
              LIBRARIES mneme_engine mneme_cuda_emulated mneme_cuda_emulator)
 endif()
+add_executable(hint_benchmark hint_benchmark.cpp)
+target_link_libraries(hint_benchmark PRIVATE mneme_engine mneme_cuda fmt::fmt)

@@ -30,6 +30,7 @@ class RowsDisk final : public io::ForwardingDisk {
   }
 
  private:
+  // Of records that take one block each.
   class File final : public io::ForwardingFile {
    public:
     File(std::unique_ptr<io::BlockFile> inner, Transferred& seen)
@@ -42,7 +43,8 @@ class RowsDisk final : public io::ForwardingDisk {
         ++seen_.reads;
         seen_.read_bytes += asked.bytes;
       } else {
-        ++seen_.writes;
+        // Records that are neighbours go together.
+        seen_.writes += asked.bytes / std::max(512u, inner_->alignment());
         seen_.written_bytes += asked.bytes;
       }
       return true;

@@ -17,17 +17,17 @@ class TrainingCrashCampaign : public TrainingCrash {
 };
 
 TEST_F(TrainingCrashCampaign, EveryCrashStateGoesOnFromTheLastCommittedCheckpoint) {
-  expect_states(campaign(26, 1), 20000);
+  expect_states(campaign(36, 1), 20000);
 }
 
 TEST_F(TrainingCrashCampaign, ASecondCrashLosesNothingEither) {
   crash_half_way();
-  expect_states(campaign(10, 1), 5000);
+  expect_states(campaign(14, 1), 5000);
 }
 
 TEST_F(TrainingCrashCampaign, ARunThatStartsAgainAfterACrashCanCrashAtAnyMoment) {
   crash_before_the_first_checkpoint();
-  expect_states(campaign(6, 1), 5000);
+  expect_states(campaign(9, 1), 5000);
 }
 
 }  // namespace

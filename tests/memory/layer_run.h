@@ -44,7 +44,7 @@ inline LayerRunResult run_layers(const OracleShape& shape, const Tensor& values,
   table_options.optimizer.learning_rate = [](std::uint64_t) { return 1e-3; };
   table_options.tiers.device_bytes = device_bytes != 0 ? device_bytes : 64u << 20;
   table_options.tiers.host_bytes = 64u << 20;
-  table_options.path = directory.file("rows");
+  table_options.paths = {directory.file("rows")};
   table_options.tokens_per_call = shape.tokens;
   table_options.lookups_per_token = shape.lookups();
   table_options.gradient_calls_per_step = static_cast<std::int64_t>(inputs.size());

@@ -217,7 +217,7 @@ TEST(MemoryLayerOptions, AShapeThatDoesNotFitTheTableIsAnErrorThatSaysWhy) {
   table_options.optimizer.learning_rate = [](std::uint64_t) { return 1e-3; };
   table_options.tiers.device_bytes = 64u << 20;
   table_options.tiers.host_bytes = 64u << 20;
-  table_options.path = directory.file("rows");
+  table_options.paths = {directory.file("rows")};
   table_options.tokens_per_call = 7;
   table_options.lookups_per_token = 10;
   table_options.gradient_calls_per_step = 1;

@@ -31,7 +31,7 @@ inline memory::ValueTableOptions table_options(std::uint64_t rows, std::int64_t 
   options.optimizer.learning_rate = [](std::uint64_t) { return 1e-3; };
   options.lookups_per_token = 1;
   options.gradient_calls_per_step = 1;
-  options.path = "rows";
+  options.paths = {"rows"};
   return options;
 }
 

@@ -22,7 +22,7 @@ inline StoreOptions small_store(std::uint64_t rows) {
   options.layout.width = kWidth;
   options.initial_standard_deviation = 0.5f;
   options.seed = 11;
-  options.path = "/run/rows/table-0.rows";
+  options.paths = {"/run/rows/table-0.rows"};
   options.tiers.device_bytes = 1 << 20;
   options.tiers.host_bytes = 1 << 20;
   options.tiers.io_depth = 8;

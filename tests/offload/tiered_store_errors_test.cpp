@@ -275,7 +275,7 @@ TEST_F(TieredStoreErrors, ADamagedRecordIsAnErrorThatNamesIt) {
   }
   // One bit in each of a few slots; slot 0 starts after the header block.
   for (std::uint64_t slot = 0; slot < 5; ++slot) {
-    disk.corrupt(options.path, 4096 + slot * 512 + 100, 3);
+    disk.corrupt(options.paths[0], 4096 + slot * 512 + 100, 3);
   }
   TieredStore reopened(backend_, disk, options);
   reopened.restore(std::span(&table, 1), 0);
@@ -299,7 +299,7 @@ TEST_F(TieredStoreErrors, ADamagedRecordThatAPrefetchBringsIsAnErrorToo) {
     table = {1, delta.entries, delta.next_generation};
   }
   for (std::uint64_t slot = 0; slot < 8; ++slot) {
-    disk.corrupt(options.path, 4096 + slot * 512 + 100, 3);
+    disk.corrupt(options.paths[0], 4096 + slot * 512 + 100, 3);
   }
   disk.set_faults({.reorder = true, .max_delay_polls = 5});
   TieredStore reopened(backend_, disk, options);
@@ -349,7 +349,7 @@ TEST_F(TieredStoreErrors, ATruncatedRowsFileIsFoundAtOpening) {
     const TableDelta delta = store.flush();
     table = {1, delta.entries, delta.next_generation};
   }
-  disk.open(options.path, {})->truncate(4096 + 1024);
+  disk.open(options.paths[0], {})->truncate(4096 + 1024);
   TieredStore reopened(backend_, disk, options);
   const std::string message = error_of([&] { reopened.restore(std::span(&table, 1), 0); });
   EXPECT_NE(message.find("truncated"), std::string::npos) << message;

@@ -221,7 +221,7 @@ TEST_F(TieredStoreTest, AFlushWritesOnlyWhatChanged) {
 TEST_F(TieredStoreTest, AHugeUntouchedTableCostsNothing) {
   StoreOptions options = small_store(8192ull * 8192ull);
   options.layout.width = 2048;
-  options.path = "/run/rows/huge.rows";
+  options.paths = {"/run/rows/huge.rows"};
   io::SimulatedDisk disk;
   // On the device the table takes 4 bytes a row.
   const auto backend = mneme::testing::make_test_backend({.device_bytes = std::size_t{640} << 20});

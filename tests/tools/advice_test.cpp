@@ -366,8 +366,9 @@ TEST(AdviceTexts, AreAllTried) {
       "set data.path",
       "set sample.prompt"};
   // Numbers of a benchmark's own options that do not fit together.
-  const std::vector<std::string> options = {"--record-bytes {}", "--file-bytes {}", "--scale {}",
-                                            "--fill-rows", "--distinct-rows {}"};
+  const std::vector<std::string> options = {"--record-bytes {}", "--file-bytes {}",
+                                            "--scale {}",        "--read-share {}",
+                                            "--fill-rows",       "--distinct-rows {}"};
   const std::regex literal("\"((?:[^\"\\\\]|\\\\.)*)\"");
   const std::regex names(
       "(mneme (train|resume|eval|generate|verify|inspect|export|bench)|"

@@ -125,7 +125,6 @@ TEST(Arguments, WrongUsageIsOneLineAndExitStatusTwo) {
       {"bench", "disk", "--file-bytes", "12XB"},
       {"bench", "disk", "--read-share", "1.5"},
       {"bench", "disk", "--engine", "mmap"},
-      {"bench", "disk", "--through-store", "--read-share", "0.5"},
       {"bench", "disk", "--lease-rows", "64"},
       {"bench", "rows", "--rows", "0"},
       {"bench", "model", "a.toml", "--scale", "0"},

@@ -158,7 +158,36 @@ TEST_F(Bench, DiskThroughTheStoreReadsRowsOfTheSizeThatWasAsked) {
   EXPECT_EQ(found["depth"], 4);
   EXPECT_GT(found["iops"], 0.0);
   EXPECT_NEAR(double(found["bytes_per_second"]), 4096 * double(found["iops"]), 1.0);
+  EXPECT_GT(found["fill_records_per_second"], 0.0);
+  EXPECT_EQ(found["writes_per_second"], 0.0);
   EXPECT_FALSE(has("rows")) << "the rows file stayed";
+}
+
+TEST_F(Bench, DiskThroughTheStoreWritesBackAsManyRowsAsItReads) {
+  const auto words = [&](const char* share) {
+    return Words{"bench",
+                 "disk",
+                 "--through-store",
+                 "--device",
+                 MNEME_BENCH_DEVICE,
+                 "--path",
+                 run_.path("rows"),
+                 "--file-bytes",
+                 "256KiB",
+                 "--record-bytes",
+                 "4096",
+                 "--lease-rows",
+                 "8",
+                 "--seconds",
+                 "0.1",
+                 "--json",
+                 "--read-share",
+                 share};
+  };
+  const Json found = json_of(words("0.5"));
+  EXPECT_NEAR(double(found["writes_per_second"]), double(found["reads_per_second"]),
+              0.3 * double(found["reads_per_second"]));
+  EXPECT_EQ(run(mneme(words("0.3"))).status, 1) << "a row that is written was read";
 }
 
 TEST_F(Bench, DiskThroughTheStoreKeepsItsFileAndOverwritesNoOther) {

@@ -27,7 +27,7 @@ TEST_F(KillRun, NoKillLosesACommittedCheckpointOrChangesABit) {
       do {
         kill.point = points[random() % points.size()];
       } while (!wanted(kill.point) && std::any_of(points.begin(), points.end(), wanted));
-      kill.passing = 1 + random() % (kill.point == "write-submitted" ? 200 : 3);
+      kill.passing = 1 + random() % (kill.point == "write-submitted" ? 60 : 3);
       kill.delay_us = std::int64_t(random() % std::uint64_t(length_us()));
     }
     // Only a run that died before its first checkpoint has something to remove when it starts

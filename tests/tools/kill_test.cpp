@@ -23,9 +23,9 @@ TEST_F(KillRun, AKillAroundTheRenameOfTheManifestLosesNothing) {
 }
 
 TEST_F(KillRun, AKillWhileRecordsAreWrittenLosesNothing) {
-  survives("run", {{.point = "write-submitted", .passing = 150},
+  survives("run", {{.point = "write-submitted", .passing = 40},
                    {.point = "checkpoint-flushed"},
-                   {.point = "write-submitted", .passing = 60}});
+                   {.point = "write-submitted", .passing = 15}});
 }
 
 TEST_F(KillRun, AKillBetweenTheFilesOfACheckpointLosesNothing) {

@@ -77,7 +77,9 @@ TEST_F(Output, AResultThatIsLostIsAnErrorOfEveryCommand) {
 }
 
 TEST_F(Output, AResultThatNobodyReadsIsAnError) {
-  const Finished finished = in("{ $M; echo $? >&2; } | true", {"train", "--help-config"});
+  // The reader is gone before anything is written.
+  const Finished finished =
+      in("{ sleep 0.3; $M; echo $? >&2; } | true", {"train", "--help-config"});
   EXPECT_NE(finished.error.find("nobody reads standard output"), std::string::npos);
   EXPECT_TRUE(finished.error.ends_with("\n1\n")) << finished.error;
 }

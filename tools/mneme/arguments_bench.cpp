@@ -89,10 +89,10 @@ void add_disk(CLI::App& bench, std::optional<Command>& command) {
       ->capture_default_str()
       ->transform(whole_number(512, 1 << 20));
   add_disk_access(app, disk->depth, disk->io_engine);
-  CLI::Option* read_share =
-      app->add_option("--read-share", disk->read_share, "Share of reads, the rest is writes")
-          ->capture_default_str()
-          ->transform(number(0.0, 1.0));
+  app->add_option("--read-share", disk->read_share,
+                  "Share of reads, the rest is writes; with --through-store 0.5 or more")
+      ->capture_default_str()
+      ->transform(number(0.0, 1.0));
   app->add_option("--seconds", disk->seconds, "How long to measure")
       ->capture_default_str()
       ->transform(number(0.01, 86400.0));
@@ -102,8 +102,7 @@ void add_disk(CLI::App& bench, std::optional<Command>& command) {
   CLI::Option* through_store =
       app->add_flag("--through-store", disk->through_store,
                     "Page value rows of that size into the device's memory, as training does: "
-                    "read, checksum, copy")
-          ->excludes(read_share);
+                    "read, checksum, copy; rows that are changed are written back");
   app->add_option("--lease-rows", disk->lease_rows, "With --through-store: rows wanted at once")
       ->capture_default_str()
       ->needs(through_store)

@@ -92,7 +92,7 @@ memory::ValueTableOptions table_options(const BenchRowsOptions& options,
   table.tiers.host_policy = options.policy;
   table.tiers.io_depth = options.io_depth;
   table.tiers.io_engine = options.io_engine;
-  table.path = folder + "/rows";
+  table.paths = {folder + "/rows"};
   table.tokens_per_call = options.tokens;
   table.lookups_per_token = options.rows_per_token;
   table.gradient_calls_per_step = 1;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <ctime>
 #include <iostream>
@@ -55,7 +56,7 @@ offload::StoreOptions store_options(const BenchDiskOptions& options, std::int64_
   store.layout = layout_of(options.record_bytes);
   store.initial_standard_deviation = 1;
   store.seed = options.seed;
-  store.path = path;
+  store.paths = {path};
   // Room for a lease or two, which later ones evict; nothing in host memory.
   const std::uint64_t minimum = offload::minimum_device_bytes(store.layout);
   store.tiers.device_bytes = minimum + minimum / 8 * static_cast<std::uint64_t>(lease_rows);
@@ -66,9 +67,9 @@ offload::StoreOptions store_options(const BenchDiskOptions& options, std::int64_
   return store;
 }
 
-// Writes random records of every row to the disk.
-void write_rows(offload::TieredStore& store, io::SplitMix& random,
-                const InterruptGuard& interrupt) {
+// Writes random records of every row to the disk, into a file that grows; the seconds.
+double write_rows(offload::TieredStore& store, io::SplitMix& random,
+                  const InterruptGuard& interrupt) {
   constexpr std::uint64_t kChunk = 1024;
   const std::uint64_t rows = store.options().rows;
   io::Phase phase("writing the rows", rows, "rows");
@@ -76,9 +77,10 @@ void write_rows(offload::TieredStore& store, io::SplitMix& random,
   std::vector<std::byte> memory(kChunk * record_bytes);
   std::vector<RowId> ids;
   std::vector<const std::byte*> records;
+  random.fill(memory);
+  const auto start = Clock::now();
   for (std::uint64_t first = 0; first < rows; first += kChunk) {
     interrupt.check();
-    random.fill(memory);
     ids.clear();
     records.clear();
     for (std::uint64_t i = 0; i < std::min(kChunk, rows - first); ++i) {
@@ -89,6 +91,7 @@ void write_rows(offload::TieredStore& store, io::SplitMix& random,
     phase.reach(first);
   }
   store.flush();
+  return 1e-3 * io::elapsed_ms(start);
 }
 
 // Ascending distinct rows of each lease, on the device.
@@ -126,6 +129,12 @@ class Leases {
   std::unique_ptr<kernels::Event> ready_;
 };
 
+// Whether the next lease changes its rows, so that as many records are written as reads leave it.
+bool is_dirty(const BenchDiskOptions& options, std::uint64_t turn) {
+  const double share = (1 - options.read_share) / options.read_share;
+  return std::floor(share * double(turn + 1)) > std::floor(share * double(turn));
+}
+
 struct PageInResult {
   double seconds = 0;
   double cpu_seconds = 0;  // of all threads
@@ -143,7 +152,6 @@ PageInResult page_in(offload::TieredStore& store, kernels::Stream& stream, const
                      const BenchDiskOptions& options, const InterruptGuard& interrupt) {
   PageInResult result;
   const double least_seconds = options.seconds;
-  store.take_books();  // of the writing
   io::Phase phase("paging in", static_cast<std::uint64_t>(1e3 * least_seconds), "ms");
   const std::clock_t cpu_before = std::clock();
   const auto start = Clock::now();
@@ -151,12 +159,14 @@ PageInResult page_in(offload::TieredStore& store, kernels::Stream& stream, const
     interrupt.check();
     store.begin_step(turn + 1);
     // The rows come beside the computation on those of the lease before.
-    store.acquire(stream,
-                  {.rows = leases.ids(turn),
-                   .count = leases.count(turn),
-                   .mode = offload::LeaseMode::kTrain,
-                   .rows_ready = &leases.ready()},
-                  {});
+    offload::Lease lease = store.acquire(stream,
+                                         {.rows = leases.ids(turn),
+                                          .count = leases.count(turn),
+                                          .mode = offload::LeaseMode::kTrain,
+                                          .rows_ready = &leases.ready()},
+                                         {});
+    if (is_dirty(options, turn)) lease.mark_dirty();
+    lease = {};
     compute(stream, options.compute_ms);
     if (options.compute_ms <= 0) stream.synchronize();
     result.books += store.take_books().total();
@@ -169,16 +179,17 @@ PageInResult page_in(offload::TieredStore& store, kernels::Stream& stream, const
 
 struct Measurement {
   std::string device, products, described;
+  double fill_rate = 0;  // records a second into the file that grows
   PageInResult result;
 };
 
 void print(const BenchDiskOptions& options, const Measurement& measured) {
   const PageInResult& result = measured.result;
-  const auto rows = static_cast<double>(result.books.disk_rows_read());
-  const double rate = rows / result.seconds;
-  const double cpu_us = 1e6 * result.cpu_seconds / std::max(rows, 1.0);
-  const double bytes_per_second =
-      static_cast<double>(result.books.disk_bytes_read()) / result.seconds;
+  const auto read = static_cast<double>(result.books.disk_rows_read());
+  const auto written = static_cast<double>(result.books.disk_rows_written());
+  const double rate = (read + written) / result.seconds;
+  const double cpu_us = 1e6 * result.cpu_seconds / std::max(read + written, 1.0);
+  const double record_bytes = options.record_bytes;
   if (options.json) {
     const nlohmann::ordered_json object = {{"path", io::bytes_to_utf8(options.path)},
                                            {"device", measured.device},
@@ -189,8 +200,12 @@ void print(const BenchDiskOptions& options, const Measurement& measured) {
                                            {"depth", options.depth},
                                            {"lease_rows", options.lease_rows},
                                            {"seconds", result.seconds},
+                                           {"read_share", options.read_share},
                                            {"iops", rate},
-                                           {"bytes_per_second", bytes_per_second},
+                                           {"reads_per_second", read / result.seconds},
+                                           {"writes_per_second", written / result.seconds},
+                                           {"bytes_per_second", rate * record_bytes},
+                                           {"fill_records_per_second", measured.fill_rate},
                                            {"cpu_us_per_transfer", cpu_us},
                                            {"retries", result.books[offload::Field::kDiskRetries]}};
     fmt::print("{}\n", object.dump());
@@ -199,8 +214,18 @@ void print(const BenchDiskOptions& options, const Measurement& measured) {
   fmt::print("{}: rows in slots of {} bytes in {}, depth {}, onto {}\n", options.path,
              options.record_bytes, io::human_bytes(static_cast<double>(options.file_bytes)),
              options.depth, measured.described);
-  fmt::print("page-in {:>9.0f} records/s  {:>9.1f} MB/s  CPU {:.1f} us a record\n", rate,
-             bytes_per_second / 1e6, cpu_us);
+  const auto line = [&](const char* name, double records_per_second) {
+    fmt::print("{:<10} {:>9.0f} records/s  {:>9.1f} MB/s", name, records_per_second,
+               1e-6 * records_per_second * record_bytes);
+  };
+  line("filling", measured.fill_rate);
+  fmt::print("\n");
+  line("page-in", read / result.seconds);
+  if (written > 0) {
+    fmt::print("\n");
+    line("write-back", written / result.seconds);
+  }
+  fmt::print("  CPU {:.1f} us a record\n", cpu_us);
 }
 
 Measurement measure(const BenchDiskOptions& options, io::Disk& disk, const std::string& rows_path,
@@ -213,17 +238,18 @@ Measurement measure(const BenchDiskOptions& options, io::Disk& disk, const std::
   const std::int64_t lease_rows = std::min(options.lease_rows, static_cast<std::int64_t>(rows / 8));
   offload::TieredStore store(*backend, disk, store_options(options, lease_rows, rows_path));
   io::SplitMix random(options.seed);
-  write_rows(store, random, interrupt);
-  const Leases leases(*backend, *stream, random, rows, lease_rows);
-  const PageInResult result = page_in(store, *stream, leases, options, interrupt);
-  const std::uint64_t read = result.books.disk_rows_read();
-  const std::uint64_t bytes = result.books.disk_bytes_read();
-  if (bytes != read * options.record_bytes) {
+  const double fill_seconds = write_rows(store, random, interrupt);
+  const offload::Entry filled = store.take_books().total();
+  const std::uint64_t slot_bytes = filled.disk_bytes_written() / filled.disk_rows_written();
+  if (slot_bytes != options.record_bytes) {
     io::fail(
         "--record-bytes {}: the disk's alignment makes it slots of {} bytes; measure that size",
-        options.record_bytes, bytes / std::max<std::uint64_t>(read, 1));
+        options.record_bytes, slot_bytes);
   }
-  return {backend->name(), backend->product_library(), engine::describe(*backend), result};
+  const Leases leases(*backend, *stream, random, rows, lease_rows);
+  const PageInResult result = page_in(store, *stream, leases, options, interrupt);
+  return {backend->name(), backend->product_library(), engine::describe(*backend),
+          static_cast<double>(rows) / fill_seconds, result};
 }
 
 }  // namespace
@@ -233,6 +259,12 @@ int run_bench_store(const BenchDiskOptions& options) {
   if (rows < 16 || layout_of(options.record_bytes).width == 0) {
     io::fail("--file-bytes {} holds {} records of {} bytes; there must be at least 16",
              options.file_bytes, rows, options.record_bytes);
+  }
+  if (options.read_share < 0.5) {
+    io::fail(
+        "--read-share {}: through the store it is 0.5 at the least, since a row has to be read "
+        "before it changes",
+        options.read_share);
   }
   const auto disk = io::make_posix_disk();
   const InterruptGuard interrupt;

@@ -22,7 +22,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::int64_t kRowsAtOnce = 4096;
+constexpr std::size_t kRowsAtOnce = 16384;
 
 // Whether a file is what an earlier export wrote, and so may be replaced by another one. The files
 // of checkpoints say which run they are of.
@@ -80,25 +80,20 @@ void append_dense(engine::Run& run, const InterruptGuard& interrupt,
   }
 }
 
-// Appends the values of runs of consecutive rows as dense AdamW would have them after `step`.
+// Appends the values of rows as dense AdamW would have them after `step`.
 void append_rows(memory::ValueTable& table, std::uint64_t step,
                  const std::vector<kernels::RowId>& rows, const InterruptGuard& interrupt,
                  io::SafetensorsWriter& writer) {
   const auto width = static_cast<std::size_t>(table.options().width);
   std::vector<float> values;
   io::Phase phase("writing the rows", rows.size(), "rows");
-  for (std::size_t first = 0; first < rows.size();) {
+  for (std::size_t first = 0; first < rows.size(); first += kRowsAtOnce) {
     interrupt.check();
-    std::size_t count = 1;
-    while (first + count < rows.size() && count < static_cast<std::size_t>(kRowsAtOnce) &&
-           rows[first + count] == rows[first] + count) {
-      ++count;
-    }
-    values.resize(count * width);
-    table.read_values(step, rows[first], static_cast<std::int64_t>(count), values);
+    const auto these = std::span(rows).subspan(first, std::min(kRowsAtOnce, rows.size() - first));
+    values.resize(these.size() * width);
+    table.read_values(step, these, values);
     writer.append(std::as_bytes(std::span<const float>(values)));
-    first += count;
-    phase.reach(first);
+    phase.add(these.size());
   }
 }
 

@@ -51,19 +51,25 @@ CheckpointLine describe(const engine::RunDirectory& run, const engine::Checkpoin
 
 Description describe(io::Disk& disk, const std::string& directory) {
   Description run;
-  if (const auto config = engine::unfinished_config(disk, directory)) {
-    run.config = *config;
+  std::uint64_t id = 0;
+  if (const auto unfinished = engine::unfinished_run(disk, directory)) {
+    run.config = unfinished->config;
+    id = unfinished->id;
     run.steps = engine::count_metrics(disk, engine::metrics_path(directory));
   } else {
     engine::read_settled(disk, directory, [&](const engine::RunDirectory& settled) {
       run.config = settled.config();
+      id = settled.manifest().run.id;
       run.checkpoints.clear();
       for (const engine::CheckpointEntry& entry : settled.manifest().checkpoints) {
         run.checkpoints.push_back(describe(settled, entry));
       }
     });
   }
-  run.rows_bytes = io::file_bytes(disk, engine::rows_path(directory, 0));
+  run.config.run.directory = directory;
+  for (const std::string& path : engine::rows_paths(run.config, id, 0)) {
+    run.rows_bytes += io::file_bytes(disk, path);
+  }
   for (const auto& declaration : engine::declare_parameters(engine::model_options(run.config))) {
     run.parameters += declaration.count();
   }

@@ -95,7 +95,7 @@ TEST_F(DiskSlots, AreNotNeededByWhatFitsIntoMemory) {
     StoreOptions options = small_store(rows);
     options.tiers.device_bytes = bytes_for_slots(options, 60);
     options.tiers.host_bytes = 40 * 128;
-    options.path = "";
+    options.paths = {};
     TieredStore store(backend_, disk_, options);
     EXPECT_EQ(store.tier_use().device_slots + store.tier_use().host_slots, 100u);
     StoreRun run(backend_, store, 3);

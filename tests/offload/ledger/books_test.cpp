@@ -168,6 +168,7 @@ TEST_F(BooksTest, AreWhatAnObserverBelowTheStoreHasSeen) {
       SCOPED_TRACE(::testing::Message() << host_slots << " host slots, action " << i);
       seen_ = {};
       const Cause cause = act(random_() % 9);
+      store_->finish_transfers();
       const Books books = store_->take_books();
       expect_books(cause, books);
       all += books.total();
@@ -191,7 +192,7 @@ TEST_F(BooksTest, AreWhatAnObserverBelowTheStoreHasSeen) {
     }
     store_.reset();
     simulated_.set_faults({});
-    simulated_.remove(options(70, 0).path);
+    simulated_.remove(options(70, 0).paths[0]);
   }
 }
 
@@ -214,7 +215,7 @@ TEST_F(BooksTest, HoldWhatWasAskedOfADiskThatFails) {
       EXPECT_EQ(all[Field::kHostToDeviceRows], seen_.from_host_tier.rows);
       store_.reset();
       simulated_.set_faults({});
-      simulated_.remove(options(40, 0).path);
+      simulated_.remove(options(40, 0).paths[0]);
     }
   }
 }

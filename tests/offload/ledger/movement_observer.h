@@ -99,6 +99,7 @@ class ObservingBackend final : public mneme::testing::ForwardingBackend {
   Strides strides_;
 };
 
+// Of records that take one block each.
 class ObservingDisk final : public io::ForwardingDisk {
  public:
   ObservingDisk(io::Disk& inner, Movements& seen) : ForwardingDisk(inner), seen_(seen) {}
@@ -109,6 +110,8 @@ class ObservingDisk final : public io::ForwardingDisk {
   }
 
  private:
+  static constexpr std::uint64_t kSlotBytes = 512;
+
   class File final : public io::ForwardingFile {
    public:
     File(std::unique_ptr<io::BlockFile> inner, Movements& seen)
@@ -119,7 +122,7 @@ class ObservingDisk final : public io::ForwardingDisk {
       // The file's header is no record.
       if (asked.offset > 0) {
         (asked.operation == io::BlockOperation::kRead ? seen_.disk_reads : seen_.disk_writes)
-            .add(1, asked.bytes);
+            .add(asked.bytes / kSlotBytes, kSlotBytes);
       }
       return true;
     }

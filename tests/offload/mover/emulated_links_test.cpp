@@ -229,20 +229,25 @@ TEST_F(DiskLink, ReadsAndWritesShareIt) {
     open();
     io::EmulatedLink link(kRows * kSlotBytes / kTransfer);
     io::PacedDisk paced(disk_, link);
-    DiskTier tier(*backend_, paced,
-                  {.path = "/run/rows/other.rows",
-                   .record_bytes = 128,
-                   .table_id = 3,
-                   .table_rows = 2000,
-                   .open = {.depth = 2 * kRows}});
-    for (RowId row = 0; row < kRows; ++row) tier.submit_write(tier.stage_write(), row);
-    tier.sync();
+    DiskEngine engine(*backend_, paced,
+                      {.paths = {"/run/rows/other.rows"},
+                       .record_bytes = 128,
+                       .table_id = 3,
+                       .table_rows = 2000,
+                       .open = {.depth = kRows}});
+    std::vector<SlotId> buffers(kRows);
+    const auto write = [&](const RowId* rows) {
+      engine.stage_writes(buffers);
+      EXPECT_EQ(engine.submit_writes(buffers, {rows, kRows}), std::size_t{kRows});
+    };
+    write(rows_.data());
+    engine.sync();
+    std::vector<FinishedRead> finished(kRows);
     return seconds_of([&] {
-      for (RowId row = 0; row < kRows; ++row) {
-        tier.submit_write(tier.stage_write(), row + kRows);
-        EXPECT_TRUE(tier.start_read(row, ReadFor::kLease));
-      }
-      tier.sync();
+      EXPECT_EQ(engine.start_reads({rows_.data(), kRows}, 0), std::size_t{kRows});
+      write(rows_.data() + kRows);
+      EXPECT_EQ(engine.finished_reads(finished, kRows), std::size_t{kRows});
+      engine.sync();
     });
   });
 }
