@@ -48,7 +48,7 @@ double CpuEvent::seconds_since(const Event& earlier) const {
   CHECK(other != nullptr, "an event of another backend");
   const auto reached_at = [](const CpuEvent& event) {
     std::lock_guard lock(event.mutex_);
-    CHECK(event.recorded_ > 0 && event.reached_ == event.recorded_, "an event not yet reached");
+    CHECK(event.recorded_ > 0 && !event.is_open(event.recorded_), "an event not yet reached");
     if (const auto error = event.failure_of(event.recorded_)) std::rethrow_exception(error);
     return event.reached_at_;
   };
@@ -57,7 +57,7 @@ double CpuEvent::seconds_since(const Event& earlier) const {
 
 bool CpuEvent::reached() const {
   std::lock_guard lock(mutex_);
-  return reached_ >= recorded_;
+  return !is_open(recorded_);
 }
 
 void CpuEvent::synchronize() {
@@ -76,6 +76,7 @@ std::uint64_t CpuEvent::start_record() {
   // reach() runs on a worker and must not fail for want of memory. Where there is none, nothing has
   // been counted that the destructor would wait for.
   failures_.reserve(failures_.size() + static_cast<std::size_t>(references_) + 1);
+  open_.push_back(recorded_ + 1);
   ++references_;
   return ++recorded_;
 }
@@ -84,10 +85,8 @@ std::uint64_t CpuEvent::start_record() {
 void CpuEvent::reach(std::uint64_t record, std::exception_ptr error) {
   std::lock_guard lock(mutex_);
   if (error) failures_.push_back({record, std::move(error)});
-  if (reached_ < record) {
-    reached_ = record;
-    reached_at_ = std::chrono::steady_clock::now();
-  }
+  std::erase(open_, record);
+  if (record == recorded_) reached_at_ = std::chrono::steady_clock::now();
   --references_;
   changed_.notify_all();
 }
@@ -96,7 +95,7 @@ void CpuEvent::await(std::uint64_t record) {
   std::exception_ptr error;
   {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return reached_ >= record; });
+    changed_.wait(lock, [&] { return !is_open(record); });
     error = failure_of(record);
     --references_;
     changed_.notify_all();
@@ -176,7 +175,7 @@ void CpuStream::wait(Event& event) {
   {
     std::lock_guard lock(cpu.mutex_);
     record = cpu.recorded_;
-    if (cpu.reached_ >= record && !cpu.failure_of(record)) return;
+    if (!cpu.is_open(record) && !cpu.failure_of(record)) return;
     ++cpu.references_;
   }
   push({.work = {}, .awaited = &cpu, .record = record});

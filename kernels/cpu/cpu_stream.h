@@ -9,6 +9,7 @@
 
 #include <tbb/task_arena.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -49,11 +50,16 @@ class CpuEvent final : public Event {
   void await(std::uint64_t record);
   // Null when the record's stream had not failed. REQUIRES the lock.
   std::exception_ptr failure_of(std::uint64_t record) const;
+  // Whether a stream has still to reach the record. REQUIRES the lock.
+  bool is_open(std::uint64_t record) const {
+    return std::find(open_.begin(), open_.end(), record) != open_.end();
+  }
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::uint64_t recorded_ = 0;  // record() calls
-  std::uint64_t reached_ = 0;   // the newest of them that a stream has reached
+  // Those that no stream has reached. Streams that record one event reach it in any order.
+  std::vector<std::uint64_t> open_;
   // Queued records and waits, and callers that wait.
   int references_ = 0;
   std::vector<Failure> failures_;  // of the last record and those that somebody still waits for

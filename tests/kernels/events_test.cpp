@@ -49,6 +49,25 @@ TEST_P(EventTest, WorkOfTheHostRunsAtItsPointOfTheStream) {
   EXPECT_EQ(at_call, (std::vector<float>{2, 4, 8, 16, 32}));
 }
 
+// Whoever waits for a record waits for that one, whatever another stream records meanwhile.
+TEST_P(EventTest, ARecordOfAnotherStreamEndsNobodysWaiting) {
+  const auto slow = backend_->create_stream(), fast = backend_->create_stream(),
+             waiting = backend_->create_stream();
+  const auto event = backend_->create_event();
+  const auto x = ones(*slow, 1000);
+  const auto seen = backend_->allocate(4, MemoryKind::kPinnedHost);
+  slow->run_on_host([] { std::this_thread::sleep_for(std::chrono::milliseconds(30)); });
+  backend_->add(*slow, x.as<float>(), x.as<float>(), 1000);
+  slow->record(*event);
+  waiting->wait(*event);
+  fast->record(*event);
+  fast->synchronize();
+  backend_->copy(*waiting, seen.as<void>(), x.as<void>(), 4);
+  waiting->synchronize();
+  EXPECT_EQ(*seen.as<float>(), 2.0f);
+  slow->synchronize();
+}
+
 TEST_P(EventTest, AnEventThatIsAskedIsReachedInTheEnd) {
   const auto stream = backend_->create_stream();
   const auto event = backend_->create_event();
