@@ -60,15 +60,15 @@ void DiskLane::run_job(std::unique_lock<std::mutex>& lock) {
   jobs_.pop_front();
   lock.unlock();
   std::exception_ptr failure;
-  std::uint64_t capacity = 0, bytes = 0;
+  std::uint64_t capacity = capacity_slots_, bytes = file_bytes_;  // this thread's to change
   try {
     queued.job(file_);
+    if (file_) {
+      capacity = file_->capacity_slots();
+      bytes = file_->file().size_bytes();
+    }
   } catch (const std::exception&) {
     failure = std::current_exception();
-  }
-  if (file_) {
-    capacity = file_->capacity_slots();
-    bytes = file_->file().size_bytes();
   }
   lock.lock();
   if (file_) slot_bytes_ = file_->slot_bytes();
@@ -279,7 +279,7 @@ void DiskLane::publish() {
   }
   finished_.clear();
   if (file_) retries_ = file_->file().counters().retries;
-  if (!problem_.empty() && failure_.empty()) fail(problem_);
+  if (!problem_.empty() && failure_.empty()) fail(std::move(problem_));
   signal_.tell();
 }
 

@@ -17,7 +17,7 @@ class TrainingCrashCampaign : public TrainingCrash {
 };
 
 TEST_F(TrainingCrashCampaign, EveryCrashStateGoesOnFromTheLastCommittedCheckpoint) {
-  expect_states(campaign(36, 1), 20000);
+  expect_states(campaign(40, 1), 20000);
 }
 
 TEST_F(TrainingCrashCampaign, ASecondCrashLosesNothingEither) {
@@ -27,7 +27,7 @@ TEST_F(TrainingCrashCampaign, ASecondCrashLosesNothingEither) {
 
 TEST_F(TrainingCrashCampaign, ARunThatStartsAgainAfterACrashCanCrashAtAnyMoment) {
   crash_before_the_first_checkpoint();
-  expect_states(campaign(9, 1), 5000);
+  expect_states(campaign(10, 1), 5000);
 }
 
 }  // namespace
