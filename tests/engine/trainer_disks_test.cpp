@@ -173,7 +173,7 @@ TEST_F(TrainerDisks, WhenOneFailsAtAnyCallItIsNamedAndTheLastCheckpointOpens) {
   run_.train(reference);
   const testing::Outcome expected = run_.outcome(reference);
   std::uint64_t failures = 0, resumed = 0;
-  // All of them on the CPU.
+  // All of them on the CPU, where every twentieth is resumed.
   const std::uint64_t next = mneme::testing::backends_under_test().front().has_threads ? 1 : 20;
   for (std::uint64_t n = 1;; n += next) {
     SCOPED_TRACE(n);
@@ -193,13 +193,13 @@ TEST_F(TrainerDisks, WhenOneFailsAtAnyCallItIsNamedAndTheLastCheckpointOpens) {
     }
     if (!manifest_exists(run_.disk(), checkpoints_directory(config.run.directory))) continue;
     EXPECT_NO_THROW(verified(config.run.directory));
-    if (n % 20 != 0 || error.empty()) continue;
+    if ((next == 1 && n % 20 != 0) || error.empty()) continue;
     ++resumed;
     run_.train(config, resuming());
     expect_same(run_.outcome(config), expected);
   }
   EXPECT_GT(failures, 50u / next);
-  EXPECT_GT(resumed, next == 1 ? 2u : 0u);
+  EXPECT_GT(resumed, 1u);
 }
 
 }  // namespace
