@@ -12,6 +12,7 @@
 #include "io/error.h"
 #include "io/file_io.h"
 #include "io/human.h"
+#include "offload/disk/disk_engine.h"
 
 namespace mneme::engine {
 namespace {
@@ -70,7 +71,7 @@ void check_outputs(io::Disk& disk, Run& run) {
       try_to_write(disk, folder,
                    {.create = true,
                     .direct = tiers.direct_io,
-                    .depth = tiers.io_depth,
+                    .depth = offload::DiskEngine::ring_depth(tiers.io_depth),
                     .engine = tiers.io_engine});
     }
   }

@@ -212,9 +212,9 @@ class TieredStore {
   // does nothing.
   void require_disk_room(const kernels::RowId* rows, std::int64_t count);
   // Brings rows ahead of their use, at most byte_budget bytes and half of the tier. Waits for the
-  // plan, and where slots have to be freed, for writes; reads go on behind it, in
-  // the disk's own thread, and rows keep their slots until a lease takes them or nothing else is
-  // left. Never changes a result. What is not brought is booked (hints.dropped).
+  // plan, and where slots have to be freed, for writes; reads go on behind it, in the disk's own
+  // thread, and rows keep their slots until a lease takes them or nothing else is left. Never
+  // changes a result. What is not brought is booked (hints.dropped).
   void hint(const Hint& hint);
   // Waits until nothing is on its way to or from the disk: hinted rows are where they were hinted
   // to, and records that leave memory are in the file.

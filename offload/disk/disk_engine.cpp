@@ -31,7 +31,7 @@ LaneBuffers buffers_of(const DiskEngineOptions& options) {
 }
 
 DiskEngineOptions with_depth(DiskEngineOptions options) {
-  options.open.depth = std::clamp(options.open.depth, 1u, io::kMaxUringDepth / kQueues);
+  options.open.depth = DiskEngine::ring_depth(options.open.depth) / kQueues;
   return options;
 }
 
@@ -82,10 +82,10 @@ void DiskEngine::run_all(Lock& lock, const MakeJob& make_job, bool idle) {
 
 // Files are opened in the lanes' threads, which their rings belong to.
 void DiskEngine::open(Lock& lock, const MakeJob& make_job) {
-  for (Stripe& stripe : stripes_) {
-    stripe.lane = std::make_unique<DiskLane>(signal_, stripe.path, options_.open.depth);
-  }
   try {
+    for (Stripe& stripe : stripes_) {
+      stripe.lane = std::make_unique<DiskLane>(signal_, stripe.path, options_.open.depth);
+    }
     run_all(lock, make_job, /*idle=*/true);
     std::uint32_t stride = 0;
     for (const Stripe& stripe : stripes_) stride = std::max(stride, stripe.lane->slot_bytes());
@@ -117,10 +117,13 @@ void DiskEngine::close(Lock& lock) {
   lock.lock();
 }
 
-// Each queue has ring entries of its own.
+std::uint32_t DiskEngine::ring_depth(std::uint32_t depth) {
+  return std::clamp(depth, 1u, io::kMaxUringDepth / kQueues) * kQueues;
+}
+
 io::OpenOptions DiskEngine::ring_options() const {
   io::OpenOptions options = options_.open;
-  options.depth *= kQueues;
+  options.depth = ring_depth(options.depth);
   return options;
 }
 
@@ -194,12 +197,12 @@ std::uint64_t DiskEngine::free_slots() const {
   return slots;
 }
 
-std::uint64_t DiskEngine::file_bytes() const {
+std::uint64_t DiskEngine::sum(std::uint64_t (DiskLane::*count)() const) const {
   const Lock lock(signal_.mutex);
-  std::uint64_t bytes = 0;
-  if (!is_open()) return bytes;
-  for (const Stripe& stripe : stripes_) bytes += stripe.lane->file_bytes();
-  return bytes;
+  std::uint64_t all = 0;
+  if (!is_open()) return all;
+  for (const Stripe& stripe : stripes_) all += (*stripe.lane.*count)();
+  return all;
 }
 
 DiskEngine::BusyTimes DiskEngine::busy_times() const {
@@ -212,14 +215,6 @@ DiskEngine::BusyTimes DiskEngine::busy_times() const {
     times.write_us = std::max(times.write_us, stripe.lane->write_us());
   }
   return times;
-}
-
-std::uint64_t DiskEngine::io_retries() const {
-  const Lock lock(signal_.mutex);
-  std::uint64_t retries = 0;
-  if (!is_open()) return retries;
-  for (const Stripe& stripe : stripes_) retries += stripe.lane->retries();
-  return retries;
 }
 
 }  // namespace mneme::offload

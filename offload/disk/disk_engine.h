@@ -51,6 +51,9 @@ struct DiskEngineOptions {
 
 class DiskEngine {
  public:
+  // The entries of a file's ring: each queue has its own.
+  static std::uint32_t ring_depth(std::uint32_t depth);
+
   DiskEngine(kernels::Backend& backend, io::Disk& disk, DiskEngineOptions options);
   // Writes what was submitted.
   ~DiskEngine();
@@ -127,7 +130,7 @@ class DiskEngine {
   // Of all files.
   std::uint64_t slots() const;
   std::uint64_t free_slots() const;
-  std::uint64_t file_bytes() const;
+  std::uint64_t file_bytes() const { return sum(&DiskLane::file_bytes); }
   // Of the files the largest.
   std::uint32_t slot_bytes() const { return slot_bytes_; }
   // Time in which transfers of each queue were under way, since the start; of several disks, on the
@@ -136,7 +139,7 @@ class DiskEngine {
     std::uint64_t demand_us = 0, hint_us = 0, write_us = 0;
   };
   BusyTimes busy_times() const;
-  std::uint64_t io_retries() const;
+  std::uint64_t io_retries() const { return sum(&DiskLane::retries); }
   // Stops the engine for a failure of somebody else; waits until nothing is under way. What was
   // submitted is written.
   void stop(const std::string& failure);
@@ -163,6 +166,8 @@ class DiskEngine {
   void ensure_open(Lock& lock);
   void require_running() const;
   bool has_failed() const;
+  // Over all lanes.
+  std::uint64_t sum(std::uint64_t (DiskLane::*count)() const) const;
   bool any_writes_are_due() const;
   void wait_for_writes(Lock& lock);
   // Whether the file has a slot for one more record, now that it has grown as far as it needs to.

@@ -133,6 +133,15 @@ class DiskEngineTest : public ::testing::Test {
     for (const RowId row : rows) targets.push_back(target(row));
     engine_->hint(rows, targets);
   }
+  // 900 of 1,000 rows are hinted, and the disk is held up while it reads the first four.
+  void hint_and_hold() {
+    open(4);
+    write_all(1000);
+    watched_.is_held = true;
+    watched_.reads = 0;
+    hint(0, 900);
+    while (watched_.reads < 4) std::this_thread::yield();
+  }
   std::byte* target(RowId row) { return host_.data() + std::size_t{row} * kRecordBytes; }
   bool has(RowId row) { return std::memcmp(target(row), record(row).data(), kRecordBytes) == 0; }
   // Rows that have arrived, in order, until there are `count`.
@@ -193,29 +202,19 @@ TEST_F(DiskEngineTest, HintsArriveWhileNobodyAsks) {
 
 // However many hints wait, a read for a lease stands behind those that are under way alone.
 TEST_F(DiskEngineTest, ReadsForALeaseGoBeforeHints) {
-  open(4);
-  write_all(1000);
-  watched_.is_held = true;
-  watched_.reads = 0;
-  hint(0, 900);
-  while (watched_.reads < 4) std::this_thread::yield();
+  hint_and_hold();
   EXPECT_EQ(engine_->start_reads(std::vector<RowId>{950, 951, 952}, 0), 3u);
   watched_.is_held = false;
   std::vector<FinishedRead> finished(3);
   ASSERT_EQ(engine_->finished_reads(finished, 3), 3u);
   const std::vector<std::uint64_t> order = watched_.order();
   const auto first = std::find(order.begin(), order.end(), 950u);
-  EXPECT_LE(first - order.begin(), 4 + 1) << "the header's read, and the hints under way";
+  ASSERT_LE(first - order.begin(), 4 + 1) << "the header's read, and the hints under way";
   EXPECT_EQ(std::vector(first, first + 3), (std::vector<std::uint64_t>{950, 951, 952}));
 }
 
 TEST_F(DiskEngineTest, AHurriedHintGoesBeforeTheOthersAndACancelledOneIsNotRead) {
-  open(4);
-  write_all(1000);
-  watched_.is_held = true;
-  watched_.reads = 0;
-  hint(0, 900);
-  while (watched_.reads < 4) std::this_thread::yield();
+  hint_and_hold();
   EXPECT_TRUE(engine_->cancel_hint(899));
   EXPECT_FALSE(engine_->cancel_hint(0)) << "is being read";
   engine_->hurry(std::vector<RowId>{800, 700});
