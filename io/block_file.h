@@ -2,8 +2,8 @@
 //
 // Three implementations share one test suite: UringFile (io_uring, O_DIRECT), SyncFile
 // (pread/pwrite) and the files of SimulatedDisk (tests: short transfers, errors, crashes).
-// A BlockFile knows nothing of rows or records. It is used from one thread at a time, and changes
-// threads only while nothing is in flight. Its destructor waits for what is in flight.
+// A BlockFile knows nothing of rows or records. It is used from one thread at a time, sync() apart,
+// and changes threads only while nothing is in flight. Its destructor waits for what is in flight.
 #pragma once
 
 #include <cstddef>
@@ -78,7 +78,8 @@ class BlockFile {
   virtual std::size_t poll(std::span<BlockCompletion> completions, bool wait) = 0;
   virtual std::uint32_t in_flight() const = 0;
 
-  // Makes all completed writes durable (fdatasync). REQUIRES: nothing is in flight.
+  // Makes all writes durable whose completions were polled before (fdatasync); of those in flight
+  // nothing is said. From any thread, also beside another one that uses the file.
   // Throws Error; after a failure the file must not be written again.
   virtual void sync() = 0;
 

@@ -177,13 +177,13 @@ void PosixFile::sync() {
   check_writable();
   if (retry_interrupted([&] { return ::fdatasync(descriptor_.get()); }) == 0) return;
   const int error = errno;
-  failed_ = true;
+  std::atomic_ref<bool>(failed_).store(true);
   fail("{}: cannot make its data durable: {}; reopen from the last checkpoint", path_,
        errno_text(error));
 }
 
 void PosixFile::check_writable() const {
-  if (!failed_) return;
+  if (!std::atomic_ref<bool>(failed_).load()) return;
   fail("{}: an earlier sync failed, so its content is unknown; reopen from the last checkpoint",
        path_);
 }

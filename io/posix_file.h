@@ -53,7 +53,7 @@ class PosixFile {
   std::string path_;
   std::uint32_t alignment_ = 0;
   std::uint64_t reserved_bytes_ = 0;  // blocks before this offset are known to be reserved
-  bool failed_ = false;
+  mutable bool failed_ = false;       // a sync; atomic
 };
 
 }  // namespace mneme::io

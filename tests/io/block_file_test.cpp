@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -152,6 +153,28 @@ TEST_P(BlockFileTest, returns_every_block_as_written_at_full_depth) {
     EXPECT_GT(file->counters().retries, 0u);
   }
   file.reset();  // before the memory that it has registered
+}
+
+TEST_P(BlockFileTest, is_synced_from_another_thread_while_it_is_written) {
+  auto file = open();
+  const std::uint32_t bytes = file->alignment();
+  AlignedBuffer content = random_bytes(*file, 64 * bytes, 5);
+  std::atomic<bool> is_over = false;
+  std::uint64_t syncs = 0;
+  std::thread other([&] {
+    do {
+      file->sync();
+      ++syncs;
+    } while (!is_over);
+  });
+  for (int round = 0; round < 20; ++round) write_blocks(*file, 0, content.span());
+  is_over = true;
+  other.join();
+  EXPECT_EQ(file->counters().syncs, syncs);
+  AlignedBuffer back(content.size(), bytes);
+  read_blocks(*file, 0, back.span());
+  EXPECT_EQ(std::memcmp(content.data(), back.data(), content.size()), 0);
+  file.reset();  // before the memory that it may have registered
 }
 
 TEST_P(BlockFileTest, keeps_its_content_when_opened_again) {

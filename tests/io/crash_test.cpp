@@ -180,6 +180,27 @@ TEST(Crash, a_write_in_flight_may_be_on_the_disk_already) {
   EXPECT_EQ(after->read_file("f", 1000).size(), 512u);
 }
 
+TEST(Crash, a_sync_says_nothing_of_writes_in_flight) {
+  SimulatedDisk disk;
+  auto file = create(disk, "f");
+  AlignedBuffer ones = blocks_of(std::byte{1}, 1), twos = blocks_of(std::byte{2}, 1);
+  write_blocks(*file, 0, ones.span());
+  ASSERT_TRUE(file->submit({BlockOperation::kWrite, 512, twos.data(), 512, 7}));
+  file->sync();
+  disk.sync_directory(".");
+  const auto after = [&] {
+    return disk.crash_state(disk.operation_count(), {Kind::kDropUnsynced})->read_file("f", 1024);
+  };
+  ASSERT_GE(after().size(), 512u);
+  EXPECT_EQ(std::memcmp(after().data(), ones.data(), 512), 0);
+  EXPECT_TRUE(after().size() == 512 || after()[512] != std::byte{2});
+  BlockCompletion done;
+  ASSERT_EQ(file->poll({&done, 1}, true), 1u);
+  file->sync();
+  ASSERT_EQ(after().size(), 1024u);
+  EXPECT_EQ(after()[512], std::byte{2});
+}
+
 TEST(Crash, removed_files_and_directories_may_come_back_until_the_directory_is_synced) {
   SimulatedDisk disk;
   disk.make_directories("d/e");

@@ -72,7 +72,8 @@ class SimulatedFile final : public BlockFile {
     const bool read = request.operation == BlockOperation::kRead;
     if (!read) check_writable();
     if (in_flight() >= depth_) return false;
-    Flying flying{Transfer{request}};
+    Flying flying;
+    flying.transfer = Transfer{request};
     flying.polls_left = disk_.random.below(disk_.faults.max_delay_polls + std::uint64_t{1});
     if (read) {
       start_read(flying);
@@ -106,10 +107,13 @@ class SimulatedFile final : public BlockFile {
 
   void sync() override {
     const Lock lock(disk_.mutex);
-    CHECK(in_flight() == 0, "{}: sync with {} requests in flight", path_, in_flight());
     check_writable();
     failed_ = disk_.fails_now(SimulatedDisk::State::Counted::kSync);
-    record(failed_ ? Kind::kFailedSync : Kind::kSync, 0);
+    SimulatedOperation sync = operation(failed_ ? Kind::kFailedSync : Kind::kSync);
+    for (const Flying& flying : flying_) {
+      if (flying.logged) sync.in_flight.push_back(*flying.logged);
+    }
+    disk_.record(std::move(sync));
     if (failed_) {
       fail("{}: cannot make its data durable: {}; reopen from the last checkpoint", path_,
            errno_text(EIO));
@@ -121,8 +125,9 @@ class SimulatedFile final : public BlockFile {
   struct Flying {
     Transfer transfer;  // its outcome is decided when it is submitted
     std::uint64_t polls_left = 0;
-    std::uint64_t buffer_hash = 0;  // of a write's memory when it was submitted
-    bool on_disk = false;           // a write that took effect already
+    std::uint64_t buffer_hash = 0;      // of a write's memory when it was submitted
+    bool on_disk = false;               // a write that took effect already
+    std::optional<std::size_t> logged;  // of a write: where it is in the log
   };
 
   SimulatedContent& content() const { return disk_.current.inodes[inode_]; }
@@ -140,13 +145,18 @@ class SimulatedFile final : public BlockFile {
          errno_text(ENOSPC));
   }
 
-  void record(Kind kind, std::uint64_t bytes) {
+  SimulatedOperation operation(Kind kind) const {
     SimulatedOperation operation;
     operation.kind = kind;
     operation.inode = inode_;
-    operation.offset = bytes;
     operation.path = path_;
-    disk_.record(std::move(operation));
+    return operation;
+  }
+
+  void record(Kind kind, std::uint64_t bytes) {
+    SimulatedOperation length = operation(kind);
+    length.offset = bytes;
+    disk_.record(std::move(length));
   }
 
   // Makes attempts until the transfer is finished; `possible` bytes of it can be moved at all.
@@ -194,13 +204,11 @@ class SimulatedFile final : public BlockFile {
     }
     // In the log from now on: a crash may find it on the disk before its completion is seen.
     if (disk_.options.record_log && transfer.done > 0) {
-      SimulatedOperation operation;
-      operation.kind = Kind::kWrite;
-      operation.inode = inode_;
-      operation.offset = request.offset;
-      operation.data.assign(request.data, request.data + transfer.done);
-      operation.path = path_;
-      disk_.record(std::move(operation), /*apply=*/false);
+      SimulatedOperation write = operation(Kind::kWrite);
+      write.offset = request.offset;
+      write.data.assign(request.data, request.data + transfer.done);
+      flying.logged = disk_.log.size();
+      disk_.record(std::move(write), /*apply=*/false);
     }
     // The file is as long as it will be, so that the room is taken once.
     if (transfer.done > 0) content().grow(request.offset + transfer.done);

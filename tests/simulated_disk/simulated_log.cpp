@@ -147,7 +147,7 @@ void CrashReplay::follow(const std::vector<SimulatedOperation>& log, std::size_t
         durable_.apply(operation);
         break;
       case Kind::kSync:
-        sync_content(log, operation.inode);
+        sync_content(log, operation);
         break;
       case Kind::kFailedSync:
         for (Pending& pending : pending_) {
@@ -168,10 +168,13 @@ void CrashReplay::follow(const std::vector<SimulatedOperation>& log, std::size_t
   }
 }
 
-void CrashReplay::sync_content(const std::vector<SimulatedOperation>& log, std::uint32_t inode) {
+void CrashReplay::sync_content(const std::vector<SimulatedOperation>& log,
+                               const SimulatedOperation& sync) {
   std::erase_if(pending_, [&](const Pending& pending) {
     const SimulatedOperation& operation = log[pending.index];
-    if (!is_content(operation.kind) || operation.inode != inode || pending.doomed) return false;
+    if (!is_content(operation.kind) || operation.inode != sync.inode || pending.doomed)
+      return false;
+    if (std::ranges::find(sync.in_flight, pending.index) != sync.in_flight.end()) return false;
     durable_.apply(operation);
     return true;
   });

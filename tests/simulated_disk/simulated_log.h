@@ -45,7 +45,9 @@ struct SimulatedOperation {
   std::uint32_t inode = 0;
   std::uint64_t offset = 0;
   std::vector<std::byte> data;
-  std::string path;  // for messages where it is not listed above
+  std::vector<std::size_t> in_flight;  // of a sync: the writes, by their places in the log, that it
+                                       // does not cover
+  std::string path;                    // for messages where it is not listed above
   std::string to;
 };
 
@@ -78,7 +80,7 @@ class CrashReplay {
     bool from_synced = false;  // of a rename's two directories
     bool to_synced = false;
   };
-  void sync_content(const std::vector<SimulatedOperation>& log, std::uint32_t inode);
+  void sync_content(const std::vector<SimulatedOperation>& log, const SimulatedOperation& sync);
   void sync_directory(const std::vector<SimulatedOperation>& log, const std::string& directory);
 
   SimulatedImage durable_;
