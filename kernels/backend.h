@@ -37,6 +37,9 @@ class Backend : public DenseOps, public KeyOps, public RowOps, public ResidencyO
   // What computes matrix products, with its version: "mneme 0.1.0, AVX-512 kernels".
   virtual std::string product_library() const = 0;
 
+  // Once in each thread that works with the backend, but the one that has made it.
+  virtual void use_in_this_thread() {}
+
   // The type of activations, and of the copies of weights that matrix products read.
   virtual FloatType compute_type() const = 0;
 

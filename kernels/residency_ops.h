@@ -18,6 +18,8 @@ namespace mneme::kernels {
 inline constexpr std::uint8_t kDirty = 1;       // differs from its copy on disk or initial value
 inline constexpr std::uint8_t kOnDisk = 2;      // the row has a disk slot
 inline constexpr std::uint8_t kPrefetched = 4;  // a prefetch brought it; no lease has used it yet
+inline constexpr std::uint8_t kUnsaved = 8;  // the checkpoint under way has yet to write it, as it
+                                             // is; dirty
 
 // Totals of a slot table. The free slots are a queue in a ring: free_slots[(first_free + i) %
 // slots] for i < free.
@@ -35,7 +37,7 @@ struct SlotTable {
   Place place = Place::kDevice;        // kDevice or kHost: which tier this is
   Location* locations = nullptr;       // [table rows]: of every row; shared by the tiers of a table
   RowId* row_of_slot = nullptr;        // valid where occupied
-  std::uint8_t* state = nullptr;       // kDirty | kOnDisk | kPrefetched
+  std::uint8_t* state = nullptr;       // kDirty | kOnDisk | kPrefetched | kUnsaved
   std::uint32_t* last_used = nullptr;  // lease counter of the last use
   std::uint32_t* leased = nullptr;     // lease counter of the newest lease that holds the slot
   std::uint32_t* step_used = nullptr;  // training step of the last use
@@ -186,6 +188,15 @@ struct PublishRowsArgs {
   std::uint32_t step_used = 0;  // they are no victims up to this step while others are left
 };
 
+// Finds rows that the checkpoint under way has yet to write, and takes them for written: those that
+// are in memory with kUnsaved lose it and kDirty, and get kOnDisk.
+struct TakeUnsavedArgs {
+  const RowId* rows = nullptr;  // [count], distinct; device or pinned host
+  std::int64_t count = 0;
+  Location* taken = nullptr;    // [count], pinned host: where such a row is; of others kUntouched
+  RowId* taken_rows = nullptr;  // [count], pinned host: the same rows, for the host; or null
+};
+
 class ResidencyOps {
  public:
   virtual ~ResidencyOps() = default;
@@ -197,10 +208,10 @@ class ResidencyOps {
                             const BindMissingArgs& args) = 0;
   // Entries that are kNoSlot are skipped.
   virtual void mark_used(Stream& stream, const SlotTable& table, const MarkUsedArgs& args) = 0;
-  // The slots' records have been written to the disk: kDirty is cleared, kOnDisk set. slots:
-  // [count], device or pinned host; kNoSlot is skipped.
-  virtual void mark_saved(Stream& stream, const SlotTable& table, const SlotId* slots,
-                          std::int64_t count) = 0;
+  // A checkpoint begins: occupied dirty slots get kUnsaved.
+  virtual void mark_unsaved(Stream& stream, const SlotTable& table) = 0;
+  virtual void take_unsaved(Stream& stream, const SlotTable& device, const SlotTable& host,
+                            const TakeUnsavedArgs& args) = 0;
   virtual void select_victims(Stream& stream, const SlotTable& table,
                               const SelectVictimsArgs& args) = 0;
   virtual void demote_victims(Stream& stream, const SlotTable& device, const SlotTable& host,

@@ -123,7 +123,7 @@ MNEME_HOST_DEVICE Violation bind(const SlotTable& table, SlotId slot, const Entr
 
 // The state of a record that moves on: whoever moves it uses it.
 MNEME_HOST_DEVICE std::uint8_t state_to_move(std::uint8_t state) {
-  return static_cast<std::uint8_t>(state & (kDirty | kOnDisk));
+  return static_cast<std::uint8_t>(state & (kDirty | kOnDisk | kUnsaved));
 }
 
 MNEME_HOST_DEVICE Violation elsewhere(RowId row, Location location) {

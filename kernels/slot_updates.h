@@ -89,8 +89,15 @@ MNEME_HOST_DEVICE void mark(const SlotTable& table, const MarkUsedArgs& args, Sl
   if (args.dirty) table.state[slot] |= kDirty;
 }
 
-MNEME_HOST_DEVICE void mark_saved(const SlotTable& table, SlotId slot) {
-  table.state[slot] = static_cast<std::uint8_t>((table.state[slot] & ~kDirty) | kOnDisk);
+// The record is about to be written. Where it is, or kUntouched when it need not be.
+MNEME_HOST_DEVICE Location take_unsaved(const SlotTable& device, const SlotTable& host, RowId row) {
+  const Location location = device.locations[row];
+  const Place place = place_of(location);
+  if (place != Place::kDevice && place != Place::kHost) return location_of(Place::kUntouched);
+  std::uint8_t& state = (place == Place::kDevice ? device : host).state[slot_of(location)];
+  if ((state & kUnsaved) == 0) return location_of(Place::kUntouched);
+  state = static_cast<std::uint8_t>((state & ~(kDirty | kUnsaved)) | kOnDisk);
+  return location;
 }
 
 // Selects slots whose record differs from its copy on disk or its initial value.
@@ -100,6 +107,10 @@ struct IsDirty {
     return table.occupied[slot] != 0 && (table.state[slot] & kDirty) != 0;
   }
 };
+
+MNEME_HOST_DEVICE void mark_unsaved(const SlotTable& table, std::int64_t slot) {
+  if (IsDirty{table}(slot)) table.state[slot] |= kUnsaved;
+}
 
 // Whether all arrays are there, `inserted` and `uses` apart.
 inline bool is_complete(const SlotTable& table) {

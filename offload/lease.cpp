@@ -10,6 +10,8 @@
 //     make_resident()
 //       planner found()    WAIT for the counts
 //       wait_for_hints()   WAIT for rows that a hint has not brought yet
+//       save_before()        only while a checkpoint is under way: WAIT for room for its records
+//                            among the rows, which are copied
 //       begin_lease()      plan: rows that are resident already cannot become victims; use counts
 //       bring_missing()    in rounds of as many rows as a list holds, for each:
 //         page_in start      disk: start reading the round's rows
@@ -150,6 +152,7 @@ PlannedLease& TieredStore::make_resident(const LeaseRequest& request, StallClock
   book_report();
   book_found(found);
   wait_for_hints(found, host);
+  save_before(request, host);
   host.missing = found.missing() > 0;
   PlannedLease& lease = planner_.begin_lease();
   ++leases_;
@@ -180,6 +183,15 @@ void TieredStore::wait_for_hints(const Found& found, StallClock::HostTime& host)
   hints_.await(late);
   host.hint_us += io::elapsed_us(start);
   ledger_.book(Field::kHintsLate, late.size());
+}
+
+// Of a checkpoint under way, records that the lease will change, and others as there is room.
+void TieredStore::save_before(const LeaseRequest& request, StallClock::HostTime& host) {
+  if (!snapshot_.is_open()) return;
+  const auto start = Clock::now();
+  if (request.mode == LeaseMode::kTrain) snapshot_.copy_leased(request.rows, request.count);
+  snapshot_.write_some();
+  host.save_us += io::elapsed_us(start);
 }
 
 void TieredStore::bring_missing(const kernels::RowArena& arena, StallClock::HostTime& host) {
@@ -277,6 +289,8 @@ void TieredStore::hint(const Hint& hint) {
     ledger_.open({Cause::kPrefetch, hint.layer});
     ledger_.book(Field::kHinted, hint.rows.size());
     StallClock::HostTime host;
+    snapshot_.write_some();
+    host.save_us = io::elapsed_us(start);
     if (sizes_.host == 0) {
       ledger_.book(Field::kHintsDropped, hint.rows.size());  // nowhere to put them, or to take from
     } else if (hint.tier == Place::kHost) {
@@ -284,11 +298,12 @@ void TieredStore::hint(const Hint& hint) {
     } else {
       hint_to_device(hint, host);
     }
-    const std::uint64_t waited = host.room_us + host.disk_us + host.hint_us;
+    const std::uint64_t waited = host.room_us + host.disk_us + host.hint_us + host.save_us;
     const std::uint64_t all = io::elapsed_us(start);
     ledger_.book(Field::kStallPlan, all - std::min(all, waited));
     ledger_.book(Field::kStallWriteBack, host.room_us);
     ledger_.book(Field::kStallHint, host.hint_us);
+    ledger_.book(Field::kStallCheckpoint, host.save_us);
   });
 }
 

@@ -116,7 +116,11 @@ void TieredStore::require_disk_room(const RowId* rows, std::int64_t count) {
   if (!failure_.empty()) io::fail("{}", failure_);
   const std::uint64_t used = disk_.slots() - disk_.free_slots();
   most_dirty_ = std::min(most_dirty_ + static_cast<std::uint64_t>(count), planner_.placed_rows());
-  if (used + most_dirty_ <= limit) return;
+  if (used + disk_.unsaved_rows() + most_dirty_ <= limit) return;
+  if (snapshot_.is_open()) {
+    write_checkpoint();
+    return require_disk_room(rows, count);
+  }
   const WriteBack::Need need = write_back_.need_with(copy_rows(rows, count));
   most_dirty_ = need.dirty_rows;
   if (used + need.dirty_rows <= limit + need.given_up) return;

@@ -48,6 +48,8 @@ struct StoreOptions {
   // Of the rows files, on a disk each, which are created when the first row goes to disk. None: no
   // row can go to disk.
   std::vector<std::string> paths;
+  // Host memory for records of a checkpoint on their way to the disk, while training goes on.
+  std::uint64_t save_bytes = std::uint64_t{16} << 20;
   // For evaluation and export: the rows file is opened for reading only, and nothing may be trained
   // or flushed.
   bool read_only = false;

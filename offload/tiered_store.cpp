@@ -45,13 +45,21 @@ MoverOptions mover_options(const StoreOptions& options, const TierSizes& sizes) 
           .host_link_bytes_per_second = options.tiers.host_link_bytes_per_second};
 }
 
-DiskEngineOptions disk_options(const StoreOptions& options) {
+// No more than all rows in memory would take.
+std::uint64_t save_bytes(const StoreOptions& options, const TierSizes& sizes) {
+  const std::uint64_t slots = std::uint64_t{sizes.training} + sizes.host;
+  const std::uint64_t record_bytes = options.layout.record_bytes() + io::RecordFile::kPayloadOffset;
+  return options.read_only ? 0 : std::min(options.save_bytes, slots * record_bytes);
+}
+
+DiskEngineOptions disk_options(const StoreOptions& options, const TierSizes& sizes) {
   const io::RecordFileShape shape = rows_file_shape(options);
   return {.paths = options.paths,
           .record_bytes = shape.payload_bytes,
           .table_id = shape.table_id,
           .table_rows = options.rows,
           .limit_bytes = options.tiers.disk_bytes,
+          .save_bytes = save_bytes(options, sizes),
           .open = rows_file_options(options)};
 }
 
@@ -66,11 +74,12 @@ TieredStore::TieredStore(kernels::Backend& backend, io::Disk& disk, const StoreO
       planner_(backend, planner_options(options, sizes_)),
       mover_(backend, mover_options(options, sizes_)),
       disk_(backend, disk_link_.is_emulated() ? static_cast<io::Disk&>(paced_disk_) : disk,
-            disk_options(options)),
+            disk_options(options, sizes_)),
       times_(backend),
       stalls_(backend),
       hints_(mover_, disk_, ledger_),
       write_back_(backend, planner_, mover_, disk_, hints_, ledger_),
+      snapshot_(backend, planner_, mover_, disk_, write_back_, ledger_),
       page_in_(backend, mover_, disk_, ledger_),
       event_(backend.create_event()),
       scratch_length_(scratch_rows(mover_, sizes_)),
@@ -91,16 +100,44 @@ void TieredStore::begin_step(std::uint64_t step) {
   });
 }
 
-TableDelta TieredStore::flush() {
-  return guarded([&] {
-    CHECK(leases_ == 0, "flush while rows are leased");
+void TieredStore::begin_checkpoint() {
+  guarded([&] {
+    CHECK(leases_ == 0, "a checkpoint while rows are leased");
     const auto start = Clock::now();
-    ledger_.open({Cause::kCheckpoint, kNoLayer});
-    write_back_.flush();
+    looked_up_ = {};
+    ledger_.open(kCheckpointAccount);
+    snapshot_.begin();
     most_dirty_ = 0;
     ledger_.book(Field::kStallWriteBack, io::elapsed_us(start));
-    return disk_.seal();
   });
+}
+
+bool TieredStore::checkpoint_is_written() {
+  return guarded([&] {
+    const auto start = Clock::now();
+    looked_up_ = {};
+    ledger_.open(kCheckpointAccount);
+    snapshot_.write_some();
+    ledger_.book(Field::kStallWriteBack, io::elapsed_us(start));
+    return snapshot_.is_written();
+  });
+}
+
+void TieredStore::write_checkpoint() {
+  guarded([&] {
+    const auto start = Clock::now();
+    looked_up_ = {};
+    ledger_.open(kCheckpointAccount);
+    snapshot_.finish();
+    ledger_.book(Field::kStallWriteBack, io::elapsed_us(start));
+  });
+}
+
+TableDelta TieredStore::flush() {
+  begin_checkpoint();
+  write_checkpoint();
+  guarded([&] { sync_checkpoint(); });
+  return delta_of(checkpoint_changes());
 }
 
 void TieredStore::commit_checkpoint(std::uint64_t epoch) {

@@ -7,7 +7,8 @@
 //   ledger/    the books of all that moves and of all time that a step stands still
 //
 // and what works with two or three of them: lease.cpp (a lease), page_in (rows from disk),
-// write_back (rows to the disk), hint_reads (hinted rows), records.cpp (records in and out).
+// write_back (victims to the disk), snapshot (a checkpoint under way), hint_reads (hinted rows),
+// records.cpp (records in and out).
 //
 // Terms
 //   row        one vector of the value table, with its optimiser moments and its last step
@@ -75,6 +76,7 @@
 #include "offload/mover/mover.h"
 #include "offload/page_in.h"
 #include "offload/planner/planner.h"
+#include "offload/snapshot.h"
 #include "offload/store_options.h"
 #include "offload/tier_sizes.h"
 #include "offload/write_back.h"
@@ -208,8 +210,8 @@ class TieredStore {
   // Checks that the rows file has room, within tiers.disk_bytes, for every row that is dirty now or
   // becomes dirty when these rows are updated. rows: device, [count], distinct, ascending, already
   // computed. Throws DiskBudgetError when it has not; then nothing has changed, and a flush() still
-  // succeeds. Takes a few instructions while the file is far from the budget; without a budget it
-  // does nothing.
+  // succeeds. Takes a few instructions while the file is far from the budget; near it a checkpoint
+  // under way is written first. Without a budget it does nothing.
   void require_disk_room(const kernels::RowId* rows, std::int64_t count);
   // Brings rows ahead of their use, at most byte_budget bytes and half of the tier. Waits for the
   // plan, and where slots have to be freed, for writes; reads go on behind it, in the disk's own
@@ -231,16 +233,31 @@ class TieredStore {
   // All rows that are not untouched, ascending.
   std::vector<kernels::RowId> touched_rows();
 
-  // A checkpoint in three calls (docs/architecture.md, "Checkpoints"):
-  //   flush()               writes every dirty row to a fresh disk slot and syncs the rows file
-  //   the caller            stores the returned table durably, under a number: the epoch
-  //   commit_checkpoint()   from now on no disk slot of that checkpoint is overwritten ...
-  //   release_checkpoint()  ... until here
-  // Rows stay in their tiers. flush() returns how the row -> disk slot table differs from that of
-  // the last committed checkpoint. REQUIRES, of flush(): no lease is live. Epochs ascend.
-  TableDelta flush();
+  // A checkpoint, in the order of the calls (docs/architecture.md, "Checkpoints"). Training may go
+  // on meanwhile, and rows stay in their tiers. Epochs ascend.
+  //
+  //   begin_checkpoint()       it holds every row as it is now
+  //   checkpoint_is_written()  writes dirty rows of it as far as that does not wait, as leases and
+  //                            hints do; whether all are in the rows files
+  //   write_checkpoint()       the same, and waits
+  //   sync_checkpoint()        ... and they are durable. From any thread
+  //   checkpoint_changes()     how the row -> disk slot table differs from that of the last
+  //   committed
+  //                            checkpoint. Read from any thread, until commit_checkpoint()
+  //   the caller               stores these durably, under a number: the epoch
+  //   commit_checkpoint()      from now on no disk slot of that checkpoint is overwritten ...
+  //   release_checkpoint()     ... until here
+  //
+  // REQUIRES, of begin_checkpoint(): no lease is live; an earlier one is committed, or given up.
+  void begin_checkpoint();
+  bool checkpoint_is_written();
+  void write_checkpoint();
+  void sync_checkpoint() { disk_.sync(); }
+  TableChanges checkpoint_changes() { return disk_.changes(); }
   void commit_checkpoint(std::uint64_t epoch);
   void release_checkpoint(std::uint64_t epoch) { disk_.release(epoch); }
+  // Up to checkpoint_changes(), in one call.
+  TableDelta flush();
   // Continues from a checkpoint: opens the rows file, where rows are as kept[current] says. kept:
   // the tables of all kept checkpoints, oldest first; none of their disk slots is overwritten
   // before its checkpoint is released. REQUIRES: nothing was acquired yet.
@@ -285,6 +302,7 @@ class TieredStore {
   void exchange(const Round& round, const kernels::RowArena& arena);
   void write_victims(const Round& round, StallClock::HostTime& host);
   void wait_for_hints(const Found& found, StallClock::HostTime& host);
+  void save_before(const LeaseRequest& request, StallClock::HostTime& host);
   const kernels::RowArena& arena(const PlannedLease& lease) const;
   void release(PlannedLease& lease, kernels::Stream& compute);
   // release() for a destructor, which runs while an error of the device unwinds a step, too: a
@@ -322,12 +340,14 @@ class TieredStore {
   StallClock stalls_;
   HintReads hints_;
   WriteBack write_back_;
+  Snapshot snapshot_;
   PageIn page_in_;
   std::unique_ptr<kernels::Event> event_;
 
-  LeaseRequest looked_up_;        // rows null: none
-  int leases_ = 0;                // live
-  std::uint64_t most_dirty_ = 0;  // no fewer than the rows that are dirty
+  LeaseRequest looked_up_;  // rows null: none
+  int leases_ = 0;          // live
+  // No fewer than the rows that are dirty, those of a checkpoint under way apart.
+  std::uint64_t most_dirty_ = 0;
 
   kernels::Buffer scratch_;                            // pinned host: records of one batch
   kernels::DeviceArray<kernels::RowId> scratch_rows_;  // pinned host: their rows

@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "io/check.h"
-#include "io/progress.h"
 
 namespace mneme::offload {
 
@@ -32,7 +31,7 @@ void WriteBack::submit(const SlotId* buffers, const RowId* rows, std::int64_t co
     ledger_.book_move(move, more, more * disk_.slot_bytes());
     done += more;
     if (done == all_rows.size()) return;
-    reclaim_stale_slots();
+    reclaim_stale_slots(all_rows.subspan(done));
     disk_.require_slot();
   }
 }
@@ -111,26 +110,24 @@ void WriteBack::write_device_victims(const Victims& victims) {
 }
 
 void WriteBack::write_device_records() {
-  write_device_records(batch_.data(), batch_rows_.data(), std::ssize(batch_rows_));
+  const std::int64_t count = std::ssize(batch_rows_);
+  if (count == 0) return;
+  disk_.stage_writes({staged_.data(), static_cast<std::size_t>(count)});
+  mover_.pack_to_staging(disk_.staging(), staged_.data(), batch_.data(), count);
+  mover_.write_back().synchronize();
+  submit(staged_.data(), batch_rows_.data(), count, Field::kDeviceToDiskRows);
   start_batch();
 }
 
-// slots: pinned host. REQUIRES count <= disk.write_batch().
-void WriteBack::write_device_records(const SlotId* slots, const RowId* rows, std::int64_t count) {
-  if (count == 0) return;
-  disk_.stage_writes({staged_.data(), static_cast<std::size_t>(count)});
-  mover_.pack_to_staging(disk_.staging(), staged_.data(), slots, count);
-  mover_.write_back().synchronize();
-  submit(staged_.data(), rows, count, Field::kDeviceToDiskRows);
-}
-
 // A row that came back from the disk and changed has left a slot there that only checkpoints may
-// still want. It keeps the slot until it is written again, unless the disk is full.
-void WriteBack::reclaim_stale_slots() {
+// still want. It keeps the slot until it is written again, unless the disk is full. submitted: rows
+// that are no longer dirty, and not written yet.
+void WriteBack::reclaim_stale_slots(std::span<const RowId> submitted) {
   // A slot whose write is on its way is of no use to anybody yet.
   disk_.finish_writes();
+  for (const RowId row : submitted) disk_.give_up(row);
   for (const Place tier : {Place::kDevice, Place::kHost}) {
-    for (const RowId row : planner_.dirty(tier).rows) disk_.give_up(row, flush_generation_);
+    for (const RowId row : planner_.dirty(tier).rows) disk_.give_up(row);
   }
 }
 
@@ -145,51 +142,6 @@ WriteBack::Need WriteBack::need_with(std::span<const RowId> rows) {
   Need need{dirty.size(), 0};
   for (const RowId row : dirty) need.given_up += disk_.gives_up_slot(row) ? 1 : 0;
   return need;
-}
-
-void WriteBack::flush() {
-  mover_.follow(planner_.stream());
-  flush_generation_ = disk_.next_generation();
-  flush_device();
-  mover_.synchronize();
-  flush_host();
-  {
-    const io::Phase phase("rows to the disk");
-    disk_.sync();
-  }
-  book_time(Field::kHostToDiskRows);
-  planner_.stream().synchronize();
-  flush_generation_ = std::numeric_limits<std::uint64_t>::max();
-}
-
-void WriteBack::flush_device() {
-  // Reclaiming lists the dirty rows in the same memory: they are the same rows until they are
-  // marked.
-  const Planner::DirtyRows listed = planner_.dirty(Place::kDevice);
-  io::Phase phase("rows of the device", listed.rows.size(), "rows");
-  const auto batch = static_cast<std::size_t>(disk_.write_batch());
-  for (std::size_t first = 0; first < listed.rows.size(); first += batch) {
-    const std::size_t count = std::min(batch, listed.rows.size() - first);
-    write_device_records(listed.slots.data() + first, listed.rows.data() + first,
-                         static_cast<std::int64_t>(count));
-    phase.add(count);
-  }
-  // Marked before the copies on disk are certain: when the sync fails, the store stops for good.
-  planner_.mark_saved(Place::kDevice, listed.slots.data(), std::ssize(listed.rows));
-  book_time(Field::kDeviceToDiskRows);
-}
-
-void WriteBack::flush_host() {
-  const Planner::DirtyRows listed = planner_.dirty(Place::kHost);
-  io::Phase phase("rows of the host", listed.rows.size(), "rows");
-  start_batch();
-  for (std::size_t i = 0; i < listed.rows.size(); ++i) {
-    add_to_batch(listed.slots[i], listed.rows[i]);
-    if (is_full()) write_host_records();
-    phase.add(1);
-  }
-  write_host_records();
-  planner_.mark_saved(Place::kHost, listed.slots.data(), std::ssize(listed.rows));
 }
 
 }  // namespace mneme::offload

@@ -1,9 +1,8 @@
-// Writes rows to the disk: victims of the host tier, victims of the device tier where there is no
-// host tier, and every dirty row at a checkpoint. Which rows these are the planner says.
+// Writes victims to the disk: those of the host tier, and of the device tier where there is no host
+// tier. Which rows these are the planner says.
 #pragma once
 
 #include <cstdint>
-#include <limits>
 #include <span>
 #include <vector>
 
@@ -25,8 +24,9 @@ class WriteBack {
   // that still fill their slots, and for room among the writes.
   void write_host_victims(const Victims& victims);
   void write_device_victims(const Victims& victims);
-  // Writes every dirty record to a fresh disk slot and makes it durable; copies stay.
-  void flush();
+  // Submits records in write buffers of the disk; where it is full, stale ones give up their slots.
+  void submit(const kernels::SlotId* buffers, const kernels::RowId* rows, std::int64_t count,
+              Field move);
   // Counts for a flush in which these rows (ascending) are dirty, too: the slots that it writes,
   // and the slots that it frees because no checkpoint refers to them. Waits for the planner.
   struct Need {
@@ -41,13 +41,7 @@ class WriteBack {
   bool is_full() const;
   void write_host_records();
   void write_device_records();
-  void write_device_records(const kernels::SlotId* slots, const kernels::RowId* rows,
-                            std::int64_t count);
-  void flush_device();
-  void flush_host();
-  void submit(const kernels::SlotId* buffers, const kernels::RowId* rows, std::int64_t count,
-              Field move);
-  void reclaim_stale_slots();
+  void reclaim_stale_slots(std::span<const kernels::RowId> submitted);
   // Books the time since the last call in which writes were under way.
   void book_time(Field move);
 
@@ -60,9 +54,6 @@ class WriteBack {
   kernels::DeviceArray<kernels::SlotId> staged_;  // staging buffers of one batch
   kernels::DeviceArray<kernels::SlotId> batch_;   // slots of one batch
   std::vector<kernels::RowId> batch_rows_;
-  // The first generation that the running flush writes: its slots are not stale, though their rows
-  // are still marked dirty.
-  std::uint64_t flush_generation_ = std::numeric_limits<std::uint64_t>::max();
   std::uint64_t booked_us_ = 0;  // of the disk's write_us
 };
 

@@ -88,8 +88,9 @@ class CpuBackend final : public Backend {
   void bind_missing(Stream& stream, const SlotTable& device, const SlotTable& host,
                     const BindMissingArgs& args) override;
   void mark_used(Stream& stream, const SlotTable& table, const MarkUsedArgs& args) override;
-  void mark_saved(Stream& stream, const SlotTable& table, const SlotId* slots,
-                  std::int64_t count) override;
+  void mark_unsaved(Stream& stream, const SlotTable& table) override;
+  void take_unsaved(Stream& stream, const SlotTable& device, const SlotTable& host,
+                    const TakeUnsavedArgs& args) override;
   void select_victims(Stream& stream, const SlotTable& table,
                       const SelectVictimsArgs& args) override;
   void demote_victims(Stream& stream, const SlotTable& device, const SlotTable& host,

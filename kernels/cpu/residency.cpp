@@ -163,12 +163,24 @@ void CpuBackend::mark_used(Stream& stream, const SlotTable& table, const MarkUse
   });
 }
 
-void CpuBackend::mark_saved(Stream& stream, const SlotTable& table, const SlotId* slots,
-                            std::int64_t count) {
-  CHECK(slot_updates::is_table(table) && count >= 0);
+void CpuBackend::mark_unsaved(Stream& stream, const SlotTable& table) {
+  CHECK(slot_updates::is_table(table));
   on(stream).enqueue([=](Scratch&) {
-    for_each_entry(count, [=](std::int64_t i) {
-      if (slots[i] != kNoSlot) slot_updates::mark_saved(table, slots[i]);
+    for_each_entry(table.slots,
+                   [=](std::int64_t slot) { slot_updates::mark_unsaved(table, slot); });
+  });
+}
+
+void CpuBackend::take_unsaved(Stream& stream, const SlotTable& device, const SlotTable& host,
+                              const TakeUnsavedArgs& args) {
+  CHECK(slot_updates::are_tiers(device, host) && args.count >= 0);
+  on(stream).enqueue([=](Scratch&) {
+    for_each_entry(args.count, [=](std::int64_t i) {
+      if (i + kPrefetchAhead < args.count) {
+        __builtin_prefetch(&device.locations[args.rows[i + kPrefetchAhead]]);
+      }
+      args.taken[i] = slot_updates::take_unsaved(device, host, args.rows[i]);
+      if (args.taken_rows != nullptr) args.taken_rows[i] = args.rows[i];
     });
   });
 }

@@ -56,8 +56,13 @@ std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options) {
 
 namespace cuda {
 
+void CudaBackend::use_in_this_thread() {
+  check_cuda(cudaSetDevice(device_), "choosing the device");
+}
+
 CudaBackend::CudaBackend(const CudaOptions& options)
-    : compute_type_(options.compute_type),
+    : device_(options.device),
+      compute_type_(options.compute_type),
       transfer_multiprocessors_(options.transfer_multiprocessors),
       arena_(options.arena_bytes, options.reserve_bytes),
       pinned_(options.device) {

@@ -20,6 +20,7 @@ class CudaBackend final : public Backend {
   explicit CudaBackend(const CudaOptions& options);
 
   std::string name() const override;
+  void use_in_this_thread() override;
   std::string product_library() const override;
   FloatType compute_type() const override { return compute_type_; }
   Buffer allocate(std::size_t bytes, MemoryKind kind) override;
@@ -85,8 +86,9 @@ class CudaBackend final : public Backend {
   void bind_missing(Stream& stream, const SlotTable& device, const SlotTable& host,
                     const BindMissingArgs& args) override;
   void mark_used(Stream& stream, const SlotTable& table, const MarkUsedArgs& args) override;
-  void mark_saved(Stream& stream, const SlotTable& table, const SlotId* slots,
-                  std::int64_t count) override;
+  void mark_unsaved(Stream& stream, const SlotTable& table) override;
+  void take_unsaved(Stream& stream, const SlotTable& device, const SlotTable& host,
+                    const TakeUnsavedArgs& args) override;
   void select_victims(Stream& stream, const SlotTable& table,
                       const SelectVictimsArgs& args) override;
   void demote_victims(Stream& stream, const SlotTable& device, const SlotTable& host,
@@ -107,6 +109,7 @@ class CudaBackend final : public Backend {
   void release(void* data, std::size_t bytes, MemoryKind kind) noexcept override;
 
  private:
+  const int device_;
   const FloatType compute_type_;
   const int transfer_multiprocessors_;
   DeviceArena arena_;

@@ -173,11 +173,17 @@ __global__ void mark_kernel(SlotTable table, MarkUsedArgs args) {
   if (slot != kNoSlot) slot_updates::mark(table, args, slot);
 }
 
-__global__ void mark_saved_kernel(SlotTable table, const SlotId* slots, std::int64_t count) {
+__global__ void mark_unsaved_kernel(SlotTable table) {
+  const std::int64_t slot = thread_index();
+  if (slot < table.slots) slot_updates::mark_unsaved(table, slot);
+}
+
+__global__ void take_unsaved_kernel(SlotTable device, SlotTable host, TakeUnsavedArgs args) {
   const std::int64_t i = thread_index();
-  if (i >= count) return;
-  const SlotId slot = slots[i];
-  if (slot != kNoSlot) slot_updates::mark_saved(table, slot);
+  if (i >= args.count) return;
+  const RowId row = args.rows[i];
+  args.taken[i] = slot_updates::take_unsaved(device, host, row);
+  if (args.taken_rows != nullptr) args.taken_rows[i] = row;
 }
 
 __global__ void locate_kernel(const Location* locations, const RowId* rows, std::int64_t count,
@@ -242,11 +248,17 @@ void CudaBackend::mark_used(Stream& stream, const SlotTable& table, const MarkUs
   operation.launch(one_thread_each(args.count), mark_kernel, table, args);
 }
 
-void CudaBackend::mark_saved(Stream& stream, const SlotTable& table, const SlotId* slots,
-                             std::int64_t count) {
+void CudaBackend::mark_unsaved(Stream& stream, const SlotTable& table) {
   CHECK(slot_updates::is_table(table));
-  Operation operation(stream, "mark_saved");
-  operation.launch(one_thread_each(count), mark_saved_kernel, table, slots, count);
+  Operation operation(stream, "mark_unsaved");
+  operation.launch(one_thread_each(table.slots), mark_unsaved_kernel, table);
+}
+
+void CudaBackend::take_unsaved(Stream& stream, const SlotTable& device, const SlotTable& host,
+                               const TakeUnsavedArgs& args) {
+  CHECK(slot_updates::are_tiers(device, host));
+  Operation operation(stream, "take_unsaved");
+  operation.launch(one_thread_each(args.count), take_unsaved_kernel, device, host, args);
 }
 
 void CudaBackend::locate_rows(Stream& stream, const Location* locations, const RowId* rows,

@@ -3,6 +3,8 @@
 // bound. In time:
 //
 //   note A, B   report -> A, B   note B, C   report -> A, B, C   note D   commit   report -> D
+//
+// A row may also be noted for the last report, which it then belongs to.
 #pragma once
 
 #include <cstdint>
@@ -16,12 +18,14 @@ class ChangedRows {
   explicit ChangedRows(std::uint64_t table_rows) : reported_(table_rows), later_(table_rows) {}
 
   void note(kernels::RowId row) { later_.insert(row); }
+  void note_reported(kernels::RowId row) { reported_.insert(row); }
   // All of them. Valid until the next call of any function.
   const RowSet& report() {
     later_.for_each([this](kernels::RowId row) { reported_.insert(row); });
     later_.clear();
     return reported_;
   }
+  const RowSet& reported() const { return reported_; }
   // What was reported last is in a checkpoint now; later changes are not.
   void commit() { reported_.clear(); }
 

@@ -18,16 +18,21 @@ namespace {
 // Of all write buffers of a file, where the records are small: enough for long runs of neighbours.
 constexpr std::uint32_t kWriteBytes = std::uint32_t{4} << 20;
 constexpr std::uint32_t kMostWriteBuffers = 1024;
-constexpr std::uint32_t kQueues = 3;
+constexpr std::uint32_t kQueues = 4;
+// Of the buffers for records of checkpoints, of each file.
+constexpr std::uint64_t kLeastSaves = 8, kMostSaves = std::uint64_t{1} << 20;
 
 // Reads wait in their buffers until their batch is on the device.
 LaneBuffers buffers_of(const DiskEngineOptions& options) {
   const std::uint32_t depth = options.open.depth;
-  const std::uint32_t long_runs =
-      kWriteBytes / (options.record_bytes + io::RecordFile::kPayloadOffset);
+  const std::uint32_t record_bytes = options.record_bytes + io::RecordFile::kPayloadOffset;
+  const std::uint64_t files = std::max<std::uint64_t>(1, options.paths.size());
+  const std::uint64_t saves = options.save_bytes / files / record_bytes;
   return {.reads = std::max(4 * depth, 8u),
           .hints = depth,
-          .writes = std::max({2 * depth, std::min(long_runs, kMostWriteBuffers), 8u})};
+          .write_back =
+              std::max({2 * depth, std::min(kWriteBytes / record_bytes, kMostWriteBuffers), 8u}),
+          .saves = static_cast<std::uint32_t>(std::clamp(saves, kLeastSaves, kMostSaves))};
 }
 
 DiskEngineOptions with_depth(DiskEngineOptions options) {
@@ -44,6 +49,7 @@ DiskEngine::DiskEngine(kernels::Backend& backend, io::Disk& disk, DiskEngineOpti
       counts_(buffers_of(options_)),
       slot_of_row_(options_.table_rows),
       changed_(options_.table_rows),
+      unsaved_(options_.table_rows),
       stripes_(options_.paths.size()) {
   for (std::size_t i = 0; i < stripes_.size(); ++i) stripes_[i].path = options_.paths[i];
 }
@@ -157,22 +163,7 @@ kernels::HostRecords DiskEngine::staging() const {
       staging_.as<std::byte>() + io::RecordFile::kPayloadOffset, slot_bytes_);
 }
 
-// ---- Durability and counts.
-
-void DiskEngine::sync() {
-  Lock lock(signal_.mutex);
-  require_running();
-  if (!is_open()) return;
-  wait_for_writes(lock);
-  try {
-    run_all(
-        lock, [](std::size_t) { return [](DiskLane::File& file) { file->file().sync(); }; },
-        /*idle=*/true);
-  } catch (const io::Error& error) {
-    failure_ = fmt::format("{}; {}", error.what(), kStopped);
-    throw;
-  }
-}
+// ---- The end, and counts.
 
 void DiskEngine::stop(const std::string& failure) {
   Lock lock(signal_.mutex);
@@ -212,7 +203,8 @@ DiskEngine::BusyTimes DiskEngine::busy_times() const {
   for (const Stripe& stripe : stripes_) {
     times.demand_us = std::max(times.demand_us, stripe.lane->demand_us());
     times.hint_us = std::max(times.hint_us, stripe.lane->hint_us());
-    times.write_us = std::max(times.write_us, stripe.lane->write_us());
+    times.write_us = std::max(times.write_us, stripe.lane->write_us(WriteQueue::kWriteBack));
+    times.save_us = std::max(times.save_us, stripe.lane->write_us(WriteQueue::kSave));
   }
   return times;
 }

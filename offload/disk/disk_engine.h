@@ -17,7 +17,7 @@
 // function throws Error, which names row, slot and file. The last committed checkpoint is intact,
 // and reopening from it is the way on.
 //
-// Threads: calls come from one thread at a time.
+// Threads: calls come from one thread at a time, but for those that say so.
 #pragma once
 
 #include <cstddef>
@@ -28,6 +28,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
@@ -36,6 +37,8 @@
 #include "offload/disk/changed_rows.h"
 #include "offload/disk/disk_lane.h"
 #include "offload/disk/lazy_array.h"
+#include "offload/disk/row_set.h"
+#include "offload/disk/row_table.h"
 #include "offload/disk/slot_allocator.h"
 
 namespace mneme::offload {
@@ -46,6 +49,7 @@ struct DiskEngineOptions {
   std::uint64_t table_id = 0;
   std::uint64_t table_rows = 0;
   std::uint64_t limit_bytes = 0;  // of all files together; 0: none
+  std::uint64_t save_bytes = 0;   // buffers for a checkpoint's records, of all files together
   io::OpenOptions open;           // depth: transfers of each queue of a file under way at once
 };
 
@@ -62,8 +66,15 @@ class DiskEngine {
   // Free write buffers, at most write_batch() of them; waits for completions where there are none.
   void stage_writes(std::span<kernels::SlotId> buffers);
   std::byte* write_payload(std::uint32_t buffer) { return payload(buffer); }
+  // The same for records of a checkpoint under way, as many as are free; how many. Waits only for
+  // the files to be made.
+  std::size_t stage_saves(std::span<kernels::SlotId> buffers);
+  std::int64_t free_save_buffers() const;
+  // Waits until some are free.
+  void await_save_buffers();
   // Makes the buffers the rows' new records, queues them, frees the slots that they supersede. How
-  // many: where the file has no room and cannot grow, the first ones.
+  // many: where the file has no room and cannot grow, the first ones. Rows that a checkpoint under
+  // way waits for are that checkpoint's, by whichever buffers they come.
   std::size_t submit_writes(std::span<const kernels::SlotId> buffers,
                             std::span<const kernels::RowId> rows);
   // Makes room for one more record. Throws Error where there is none: why.
@@ -75,13 +86,16 @@ class DiskEngine {
   void finish_writes();
   // Whether there is a rows file, or may be one.
   bool has_file() const { return !options_.paths.empty(); }
-  // Gives up a dirty row's slot, whose record is stale, where that was written before generation
-  // `before`. REQUIRES no read of it is on its way.
-  void give_up(kernels::RowId row, std::uint64_t before);
+  // Gives up a row's slot, whose record is stale. REQUIRES no read of it is on its way.
+  void give_up(kernels::RowId row);
   // Whether the row's slot would be free at once when a new record supersedes it.
   bool gives_up_slot(kernels::RowId row) const;
   // Write buffers that a caller may fill at a time while others are on their way.
-  std::int64_t write_batch() const { return counts_.writes / 2; }
+  std::int64_t write_batch() const { return counts_.write_back / 2; }
+  // All buffers for records of checkpoints.
+  std::int64_t save_buffers() const {
+    return std::int64_t{counts_.saves} * static_cast<std::int64_t>(stripes_.size());
+  }
   // The payloads of the staging buffers, reads' and writes', by buffer.
   kernels::HostRecords staging() const;
 
@@ -114,13 +128,22 @@ class DiskEngine {
   // Waits for an event.
   void await_hint_event();
 
-  // --- Durability.
-  // Waits for all writes and makes them durable.
+  // --- A checkpoint, in the order of the calls.
+  // It holds the table as it is now, and for `rows` (distinct) the records that come for them next.
+  // From now on the slots in it are not reused before it is released. What an earlier one that was
+  // not committed still waited for is forgotten.
+  void begin_save(std::span<const kernels::RowId> rows);
+  // Rows whose records it waits for.
+  std::uint64_t unsaved_rows() const { return unsaved_.count(); }
+  bool is_unsaved(kernels::RowId row) const { return unsaved_.contains(row); }
+  // Whether all its records are in the files.
+  bool is_saved();
+  // Makes everything durable that is in the files. From any thread.
   void sync();
-  // After a flush: how the row -> slot table differs from that of the last committed checkpoint;
-  // from now on the slots in it are not reused before that is released.
-  TableDelta seal();
-  // The last seal belongs to a durable checkpoint.
+  // How the row -> slot table of the checkpoint differs from that of the last committed one. Read
+  // from any thread, one at a time, until the next commit() or begin_save(). REQUIRES is_saved().
+  TableChanges changes();
+  // It is durable.
   void commit(std::uint64_t epoch);
   void release(std::uint64_t epoch);
   std::uint64_t next_generation() const { return next_generation_; }
@@ -136,7 +159,7 @@ class DiskEngine {
   // Time in which transfers of each queue were under way, since the start; of several disks, on the
   // one with the most.
   struct BusyTimes {
-    std::uint64_t demand_us = 0, hint_us = 0, write_us = 0;
+    std::uint64_t demand_us = 0, hint_us = 0, write_us = 0, save_us = 0;
   };
   BusyTimes busy_times() const;
   std::uint64_t io_retries() const { return sum(&DiskLane::retries); }
@@ -172,13 +195,19 @@ class DiskEngine {
   void wait_for_writes(Lock& lock);
   // Whether the file has a slot for one more record, now that it has grown as far as it needs to.
   bool find_slot(Stripe& stripe, Lock& lock);
-  // A stripe whose write buffers are there for a record; null: none.
-  Stripe* writable();
+  // The best of the stripes that have a write buffer for a record, by `has_buffer`; null: none.
+  template <typename HasBuffer>
+  Stripe* writable(WriteQueue queue, const HasBuffer& has_buffer);
   // The buffer's record in a buffer of a file that has room; nothing where none has.
   std::optional<std::uint32_t> with_room(std::uint32_t buffer, Lock& lock);
   void write(std::uint32_t buffer, kernels::RowId row);
   void collect_written();
-  void discard(std::uint32_t slot);
+  // The row has no use for its slot any more.
+  void discard(kernels::RowId row, SealSide side);
+  SealSide side_of(kernels::RowId row) const {
+    return unsaved_.contains(row) ? SealSide::kBefore : SealSide::kAfter;
+  }
+  std::size_t list_changes(std::uint64_t first, std::span<TableEntry> entries);
   bool has_slot(kernels::RowId row) const { return slot_of_row_[row] != 0; }
   // REQUIRES has_slot(row).
   std::uint32_t slot_of(kernels::RowId row) const { return slot_of_row_[row] - 1; }
@@ -219,7 +248,12 @@ class DiskEngine {
   ChangedRows changed_;
   std::uint64_t next_generation_ = 1;
   // Slots whose write has not completed, and those of them that are of no use any more.
-  std::unordered_set<std::uint32_t> writing_, superseded_;
+  std::unordered_set<std::uint32_t> writing_, saving_;  // saving_: of the checkpoint under way
+  std::unordered_map<std::uint32_t, SealSide> superseded_;
+  // Of the checkpoint under way: rows whose records are still to come, and the slots in it of rows
+  // that have others by now.
+  RowSet unsaved_;
+  std::unordered_map<kernels::RowId, std::uint32_t> moved_;
 
   mutable DiskSignal signal_;
   std::vector<Stripe> stripes_;

@@ -42,21 +42,28 @@ void DiskLane::set_buffers(std::byte* memory, std::size_t stride, std::uint32_t 
   memory_ = memory;
   stride_ = stride;
   first_ = first;
-  counts_ = buffers;
   buffers_.assign(buffers.all(), {});
-  first_write_ = buffers.reads + buffers.hints;
-  free_writes_ = buffers.writes;
+  const std::uint32_t first_write = buffers.reads + buffers.hints;
+  const std::uint32_t first_save = first_write + buffers.write_back;
+  const auto hold = [](Writes& writes, std::uint32_t begin, std::uint32_t count) {
+    writes.first = begin;
+    writes.count = writes.free = count;
+  };
+  hold(writes_[0], first_write, buffers.write_back);
+  hold(writes_[1], first_save, buffers.saves);
   // The thread allocates nothing: it has nobody to tell that memory is out.
   starts_.reserve(buffers.all());
   finished_.reserve(buffers.all());
   arrived_.reserve(buffers.reads);
-  written_.reserve(2 * std::size_t{buffers.writes});
+  written_.reserve(2 * (std::size_t{buffers.write_back} + buffers.saves));
   for (std::uint32_t i = buffers.reads; i-- > 0;) free_reads_.push_back(i);
-  for (std::uint32_t i = first_write_; i-- > buffers.reads;) {
+  for (std::uint32_t i = first_write; i-- > buffers.reads;) {
     free_hints_.push_back(i);
     buffers_[i].kind = Kind::kHint;
   }
-  for (std::uint32_t i = first_write_; i < buffers.all(); ++i) buffers_[i].kind = Kind::kWrite;
+  for (std::uint32_t i = first_write; i < buffers.all(); ++i) {
+    buffers_[i].kind = i < first_save ? Kind::kWriteBack : Kind::kSave;
+  }
 }
 
 // ---- What callers ask for.
@@ -72,32 +79,46 @@ void DiskLane::release_read(std::uint32_t buffer) {
   free_reads_.push_back(buffer - first_);
 }
 
-// Where many are on their way to the disk, they are waited for together.
-bool DiskLane::has_write_buffer() const {
-  const bool is_free = !buffers_[first_write_ + next_write_].is_taken;
-  return is_free && (free_writes_ >= counts_.writes / 4 || !writes_are_due());
+bool DiskLane::has_write_buffers(WriteQueue queue) const {
+  const Writes& mine = writes(queue);
+  const std::uint32_t free = free_write_buffers(queue);
+  return free > 0 && (free >= mine.count / 4 || !mine.are_due());
 }
 
-std::uint32_t DiskLane::take_write_buffer() {
-  Buffer& buffer = buffers_[first_write_ + next_write_];
-  CHECK(!buffer.is_taken);
-  buffer.is_taken = true;
-  --free_writes_;
-  const std::uint32_t taken = first_ + first_write_ + next_write_;
-  next_write_ = (next_write_ + 1) % counts_.writes;
-  return taken;
+// They complete in any order, and are handed out in turn: those behind one that is not back yet
+// have to wait.
+std::uint32_t DiskLane::free_write_buffers(WriteQueue queue) const {
+  const Writes& mine = writes(queue);
+  return mine.count > 0 && !buffers_[mine.first + mine.next].is_taken ? mine.free : 0;
+}
+
+std::uint32_t DiskLane::take_write_buffer(WriteQueue queue) {
+  Writes& mine = writes(queue);
+  const std::uint32_t taken = mine.first + mine.next;
+  CHECK(!buffers_[taken].is_taken);
+  buffers_[taken].is_taken = true;
+  --mine.free;
+  mine.next = (mine.next + 1) % mine.count;
+  return first_ + taken;
+}
+
+WriteQueue DiskLane::queue_of(std::uint32_t buffer) const {
+  const Kind kind = buffers_[buffer - first_].kind;
+  CHECK(is_write(kind));
+  return kind == Kind::kSave ? WriteQueue::kSave : WriteQueue::kWriteBack;
 }
 
 void DiskLane::return_write_buffer(std::uint32_t buffer) {
-  buffers_[buffer - first_].is_taken = false;
-  ++free_writes_;
+  Buffer& mine = buffers_[buffer - first_];
+  mine.is_taken = false;
+  ++writes(mine.kind).free;
 }
 
 void DiskLane::write(std::uint32_t buffer, const RecordPlace& place) {
   Buffer& mine = buffers_[buffer - first_];
-  CHECK(mine.kind == Kind::kWrite && mine.is_taken);
+  CHECK(is_write(mine.kind) && mine.is_taken);
   mine.place = place;
-  writes_.push_back(buffer - first_);
+  writes(mine.kind).queue.push_back(buffer - first_);
   writing_[place.slot] = buffer - first_;
 }
 

@@ -2,15 +2,17 @@
 // The thread grows the file, seals records and writes them, reads records and verifies them. It
 // never waits for whoever uses the engine, and goes on while that computes.
 //
-// Three queues, in the order of their priority, each with buffers and ring entries of its own, so
+// Four queues, in the order of their priority, each with buffers and ring entries of its own, so
 // that none takes what another needs:
 //
 //   demand      reads that a lease waits for. The record stays in its buffer until that is released
 //   write-back  records that leave memory, from buffers that the caller has filled. Neighbours in
 //               the file whose buffers are neighbours, too, go in one transfer
+//   save        the same for records of a checkpoint, of which only a few are under way at once, so
+//               that others find the disk free
 //   hint        reads that nobody waits for yet. They start only when no demand read is there and
-//               no record waits to be written; hurried ones start at once. The record is copied to
-//               the address that came with the hint
+//               no record waits to be written back; hurried ones start at once. The record is
+//               copied to the address that came with the hint
 //
 // It must never know which row has which slot, or why records move.
 //
@@ -84,10 +86,14 @@ struct HintEvent {
   std::uint32_t bytes = 0;   // that the disk was asked for
 };
 
+// Why records are written.
+enum class WriteQueue : std::uint8_t { kWriteBack, kSave };
+inline constexpr std::size_t kWriteQueues = 2;
+
 // Buffers of each kind, in this order.
 struct LaneBuffers {
-  std::uint32_t reads = 0, hints = 0, writes = 0;
-  std::uint32_t all() const { return reads + hints + writes; }
+  std::uint32_t reads = 0, hints = 0, write_back = 0, saves = 0;
+  std::uint32_t all() const { return reads + hints + write_back + saves; }
 };
 
 class DiskLane {
@@ -132,14 +138,21 @@ class DiskLane {
   std::uint64_t demand_rows() const { return demand_rows_; }
   std::uint64_t demand_bytes() const { return demand_bytes_; }
 
-  // ---- Write-back. Buffers are handed out in turn.
-  bool has_write_buffer() const;
-  std::uint32_t free_write_buffers() const { return free_writes_; }
-  // REQUIRES has_write_buffer().
-  std::uint32_t take_write_buffer();
+  // ---- Write-back and saves. Buffers of a queue are handed out in turn.
+  // To be waited for: where many are on their way to the disk, they are waited for together.
+  bool has_write_buffers(WriteQueue queue) const;
+  // How many are not taken; 0 when the next in turn is.
+  std::uint32_t free_write_buffers(WriteQueue queue) const;
+  // REQUIRES free_write_buffers() > 0.
+  std::uint32_t take_write_buffer(WriteQueue queue);
   void return_write_buffer(std::uint32_t buffer);
+  // By whichever queue the buffer is of.
   void write(std::uint32_t buffer, const RecordPlace& place);
-  bool writes_are_due() const { return !writes_.empty() || write_flying_ > 0; }
+  WriteQueue queue_of(std::uint32_t buffer) const;
+  bool writes_are_due(WriteQueue queue) const { return writes(queue).are_due(); }
+  bool writes_are_due() const {
+    return writes_are_due(WriteQueue::kWriteBack) || writes_are_due(WriteQueue::kSave);
+  }
   // Slots whose write is over.
   std::vector<std::uint32_t>& written() { return written_; }
 
@@ -153,7 +166,11 @@ class DiskLane {
 
   const std::string& failure() const { return failure_; }
   void fail(std::string message);
-  bool is_quiet() const { return demand_flying_ + write_flying_ + hint_flying_ == 0; }
+  bool is_quiet() const {
+    return demand_flying_ + hint_flying_ == 0 && writes_[0].flying == 0 && writes_[1].flying == 0;
+  }
+  // For its sync(), which is for any thread. REQUIRES: the file is open, and stays so.
+  io::BlockFile& file() { return file_->file(); }
 
   // Of the file, when the last job had run.
   std::uint64_t capacity_slots() const { return capacity_slots_; }
@@ -162,13 +179,15 @@ class DiskLane {
   std::uint64_t retries() const { return retries_; }
   // Time in which transfers were under way, since the start.
   std::uint64_t demand_us() const { return demand_time_.us(); }
-  std::uint64_t write_us() const { return write_time_.us(); }
+  std::uint64_t write_us(WriteQueue queue) const { return writes(queue).time.us(); }
   std::uint64_t hint_us() const { return hint_time_.us(); }
 
  private:
   static constexpr std::size_t kMostQueued = 4096;
 
-  enum class Kind : std::uint8_t { kRead, kWrite, kHint };
+  enum class Kind : std::uint8_t { kRead, kHint, kWriteBack, kSave };
+  static constexpr std::size_t kKinds = 4;
+  static bool is_write(Kind kind) { return kind == Kind::kWriteBack || kind == Kind::kSave; }
   struct Buffer {
     Kind kind = Kind::kRead;
     bool is_taken = false;
@@ -191,6 +210,16 @@ class DiskLane {
     std::byte* target = nullptr;
     bool is_reading = false;
   };
+  // Records to be written, and the buffers for them.
+  struct Writes {
+    std::uint32_t first = 0, count = 0;  // of the buffers
+    std::uint32_t next = 0, free = 0;    // of them: the next to be handed out; those not taken
+    std::deque<std::uint32_t> queue;     // buffers
+    std::uint32_t flying = 0;            // transfers
+    std::uint64_t flying_bytes = 0;
+    BusyTime time;
+    bool are_due() const { return !queue.empty() || flying > 0; }
+  };
   struct Queued {
     Job job;
     bool idle = false;
@@ -206,7 +235,7 @@ class DiskLane {
   void run_job(std::unique_lock<std::mutex>& lock);
   void choose();
   void choose_reads();
-  void choose_writes();
+  void choose_writes(Kind kind, std::uint64_t most_bytes);
   void choose_hints(std::deque<kernels::RowId>& queue);
   std::uint32_t start_read(std::uint32_t buffer);
   void start(const Start& start);
@@ -216,6 +245,9 @@ class DiskLane {
   void give_up(const std::exception& error);
   template <typename Text>
   void note(const Text& text);
+  Writes& writes(WriteQueue queue) { return writes_[static_cast<std::size_t>(queue)]; }
+  const Writes& writes(WriteQueue queue) const { return writes_[static_cast<std::size_t>(queue)]; }
+  Writes& writes(Kind kind) { return writes_[kind == Kind::kSave ? 1 : 0]; }
   std::uint32_t& in_ring(Kind kind) { return in_ring_[static_cast<std::size_t>(kind)]; }
   std::byte* data(std::uint32_t buffer) const { return memory_ + std::size_t{buffer} * stride_; }
   void begin(std::uint32_t& flying, BusyTime& time) {
@@ -234,23 +266,21 @@ class DiskLane {
   bool is_stopping_ = false;
   std::deque<Queued> jobs_;
   std::deque<RecordPlace> demand_;
-  std::deque<std::uint32_t> writes_;
+  std::array<Writes, kWriteQueues> writes_;
   std::deque<kernels::RowId> hints_, hurried_;  // rows that are not in hint_reads_ are skipped
   std::unordered_map<kernels::RowId, HintRead> hint_reads_;
   std::vector<Buffer> buffers_;
   std::vector<std::uint32_t> free_reads_, free_hints_;
-  std::uint32_t first_write_ = 0, next_write_ = 0, free_writes_ = 0;
   std::unordered_map<std::uint32_t, std::uint32_t> writing_;  // slot -> buffer, queued or under way
   std::vector<FinishedRead> arrived_;
   std::vector<std::uint32_t> written_;
   std::vector<HintEvent> hint_events_;
-  std::uint32_t demand_flying_ = 0, write_flying_ = 0, hint_flying_ = 0;
+  std::uint32_t demand_flying_ = 0, hint_flying_ = 0;
   std::uint64_t demand_rows_ = 0, demand_bytes_ = 0;
-  BusyTime demand_time_, write_time_, hint_time_;
+  BusyTime demand_time_, hint_time_;
   std::uint64_t capacity_slots_ = 0, file_bytes_ = 0, retries_ = 0;
   std::uint32_t slot_bytes_ = 0;
   std::uint32_t first_ = 0;
-  LaneBuffers counts_;
   std::string failure_;
 
   // The thread's own.
@@ -259,7 +289,7 @@ class DiskLane {
   std::size_t stride_ = 0;
   std::vector<Start> starts_;
   std::vector<Finished> finished_;
-  std::array<std::uint32_t, 3> in_ring_ = {};
+  std::array<std::uint32_t, kKinds> in_ring_ = {};
   std::string problem_;  // the first one
 
   std::thread thread_;

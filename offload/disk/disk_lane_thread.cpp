@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <limits>
 
 #include "io/advice.h"
 #include "io/errno_text.h"
@@ -17,6 +18,8 @@ namespace {
 
 // The most bytes of records that go to the disk in one transfer.
 constexpr std::uint32_t kRunBytes = std::uint32_t{256} << 10;
+// Of a checkpoint's records under way at once: enough to keep a disk busy.
+constexpr std::uint64_t kSaveBytes = std::uint64_t{2} << 20;
 
 }  // namespace
 
@@ -93,9 +96,12 @@ std::uint32_t DiskLane::start_read(std::uint32_t buffer) {
 
 void DiskLane::choose() {
   choose_reads();
-  choose_writes();
+  choose_writes(Kind::kWriteBack, std::numeric_limits<std::uint64_t>::max());
   choose_hints(hurried_);
-  if (demand_.empty() && demand_flying_ == 0 && writes_.empty()) choose_hints(hints_);
+  choose_writes(Kind::kSave, kSaveBytes);
+  const bool is_idle =
+      demand_.empty() && demand_flying_ == 0 && writes(Kind::kWriteBack).queue.empty();
+  if (is_idle) choose_hints(hints_);
 }
 
 void DiskLane::choose_reads() {
@@ -111,24 +117,26 @@ void DiskLane::choose_reads() {
   }
 }
 
-void DiskLane::choose_writes() {
-  while (!writes_.empty() && in_ring(Kind::kWrite) < depth_) {
-    const std::uint32_t first = writes_.front();
+void DiskLane::choose_writes(Kind kind, std::uint64_t most_bytes) {
+  Writes& mine = writes(kind);
+  while (!mine.queue.empty() && in_ring(kind) < depth_ && mine.flying_bytes < most_bytes) {
+    const std::uint32_t first = mine.queue.front();
     std::uint32_t run = 0;
     const auto continues = [&] {
-      if (writes_.empty() || stride_ != slot_bytes_) return false;
-      const std::uint32_t next = writes_.front();
+      if (mine.queue.empty() || stride_ != slot_bytes_) return false;
+      const std::uint32_t next = mine.queue.front();
       return next == first + run && buffers_[next].place.slot == buffers_[first].place.slot + run &&
              (run + 1) * std::uint64_t{slot_bytes_} <= kRunBytes;
     };
     do {
-      writes_.pop_front();
+      mine.queue.pop_front();
       ++run;
     } while (continues());
     buffers_[first].run = run;
     starts_.push_back({first, std::nullopt});
-    ++in_ring(Kind::kWrite);
-    begin(write_flying_, write_time_);
+    ++in_ring(kind);
+    mine.flying_bytes += run * std::uint64_t{slot_bytes_};
+    begin(mine.flying, mine.time);
   }
 }
 
@@ -157,12 +165,12 @@ void DiskLane::start(const Start& start) {
     return;
   }
   const auto queue = [&] {
-    if (buffer.kind != Kind::kWrite) {
+    if (!is_write(buffer.kind)) {
       return file_->submit_read(data(start.buffer), buffer.place.slot, start.buffer);
     }
     return file_->submit_write(data(start.buffer), buffer.place.slot, start.buffer, buffer.run);
   };
-  if (buffer.kind == Kind::kWrite) {
+  if (is_write(buffer.kind)) {
     for (std::uint32_t i = 0; i < buffer.run; ++i) {
       const RecordPlace& place = buffers_[start.buffer + i].place;
       file_->seal(data(start.buffer + i), {place.row, place.slot, place.generation});
@@ -202,7 +210,7 @@ void DiskLane::note(const Text& text) {
 void DiskLane::land(const Finished& finished) {
   const Buffer& buffer = buffers_[finished.buffer];
   const RecordPlace& place = buffer.place;
-  const bool is_write = buffer.kind == Kind::kWrite;
+  const bool is_write = DiskLane::is_write(buffer.kind);
   if (finished.error != 0) {
     note([&] {
       return fmt::format("{} row {} {} slot {} of {} failed: {}; {}",
@@ -238,13 +246,16 @@ void DiskLane::give_up(const std::exception& error) {
     if (std::exchange(flying, 0) > 0) time.stop();
   };
   stop(demand_flying_, demand_time_);
-  stop(write_flying_, write_time_);
   stop(hint_flying_, hint_time_);
-  writes_.clear();
+  for (Writes& mine : writes_) {
+    stop(mine.flying, mine.time);
+    mine.flying_bytes = 0;
+    mine.queue.clear();
+  }
   for (const auto& [slot, buffer] : writing_) {
     written_.push_back(slot);
     buffers_[buffer].is_taken = false;
-    ++free_writes_;
+    ++writes(buffers_[buffer].kind).free;
   }
   writing_.clear();
   hint_reads_.clear();
@@ -265,16 +276,20 @@ void DiskLane::publish() {
         buffer.is_taken = false;
         free_hints_.push_back(finished.buffer);
         break;
-      case Kind::kWrite:
-        end(write_flying_, write_time_);
+      case Kind::kWriteBack:
+      case Kind::kSave: {
+        Writes& mine = writes(buffer.kind);
+        end(mine.flying, mine.time);
+        mine.flying_bytes -= buffer.run * std::uint64_t{slot_bytes_};
         for (std::uint32_t i = 0; i < buffer.run; ++i) {
           Buffer& record = buffers_[finished.buffer + i];
           record.is_taken = false;
-          ++free_writes_;
+          ++mine.free;
           writing_.erase(record.place.slot);
           written_.push_back(record.place.slot);
         }
         break;
+      }
     }
   }
   finished_.clear();

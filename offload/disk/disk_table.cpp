@@ -1,4 +1,4 @@
-// Which row has which slot, from checkpoint to checkpoint.
+// Which row has which slot when a run goes on from a checkpoint, and slots that are given back.
 #include <algorithm>
 #include <random>
 
@@ -96,44 +96,26 @@ void DiskEngine::restore_slots(std::size_t number, const std::vector<const Check
   }
 }
 
-TableDelta DiskEngine::seal() {
-  const Lock lock(signal_.mutex);
-  if (is_open()) collect_written();
-  for (Stripe& stripe : stripes_) stripe.slots.seal();
-  const RowSet& changed = changed_.report();
-  TableDelta delta;
-  delta.entries.reserve(changed.count());
-  changed.for_each([&](kernels::RowId row) {
-    delta.entries.push_back({row, slot_of(row), generation(slot_of(row))});
-  });
-  delta.next_generation = next_generation_;
-  return delta;
-}
-
-void DiskEngine::commit(std::uint64_t epoch) {
-  changed_.commit();
-  for (Stripe& stripe : stripes_) stripe.slots.commit(epoch);
-}
-
 void DiskEngine::release(std::uint64_t epoch) {
+  const Lock lock(signal_.mutex);
   for (Stripe& stripe : stripes_) {
     stripe.slots.release(epoch);
     stripe.cannot_grow = false;
   }
 }
 
-void DiskEngine::give_up(kernels::RowId row, std::uint64_t before) {
-  if (!has_slot(row) || generation(slot_of(row)) >= before) return;
+void DiskEngine::give_up(kernels::RowId row) {
+  if (!has_slot(row)) return;
   const Lock lock(signal_.mutex);
   collect_written();
-  discard(slot_of(row));
+  discard(row, side_of(row));
   slot_of_row_[row] = 0;
 }
 
 bool DiskEngine::gives_up_slot(kernels::RowId row) const {
   if (!has_slot(row)) return false;
   const std::uint32_t slot = slot_of(row);
-  return !stripes_[stripe_of(slot)].slots.is_sealed(local(slot));
+  return !stripes_[stripe_of(slot)].slots.is_sealed(local(slot), side_of(row));
 }
 
 }  // namespace mneme::offload

@@ -106,14 +106,15 @@ std::uint64_t DiskEngine::slot_limit() {
 
 // Of those with a buffer the one with the most: a disk that is faster has more of them. A full one
 // only where all are.
-DiskEngine::Stripe* DiskEngine::writable() {
-  const auto worth = [](const Stripe& stripe) {
+template <typename HasBuffer>
+DiskEngine::Stripe* DiskEngine::writable(WriteQueue queue, const HasBuffer& has_buffer) {
+  const auto worth = [queue](const Stripe& stripe) {
     const bool has_room = !stripe.cannot_grow || stripe.slots.free_slots() > 0;
-    return std::pair(has_room, stripe.lane->free_write_buffers());
+    return std::pair(has_room, stripe.lane->free_write_buffers(queue));
   };
   Stripe* best = nullptr;
   for (Stripe& stripe : stripes_) {
-    if (!stripe.lane->has_write_buffer()) continue;
+    if (!has_buffer(*stripe.lane)) continue;
     if (best == nullptr || worth(stripe) > worth(*best)) best = &stripe;
   }
   return best;
@@ -126,20 +127,61 @@ void DiskEngine::stage_writes(std::span<SlotId> buffers) {
   ensure_open(lock);
   for (SlotId& buffer : buffers) {
     Stripe* stripe = nullptr;
-    signal_.wait(lock, [&] { return has_failed() || (stripe = writable()) != nullptr; });
+    const auto has_buffer = [](const DiskLane& lane) {
+      return lane.has_write_buffers(WriteQueue::kWriteBack);
+    };
+    signal_.wait(lock, [&] {
+      return has_failed() || (stripe = writable(WriteQueue::kWriteBack, has_buffer)) != nullptr;
+    });
     require_running();
-    buffer = stripe->lane->take_write_buffer();
+    buffer = stripe->lane->take_write_buffer(WriteQueue::kWriteBack);
   }
+}
+
+std::size_t DiskEngine::stage_saves(std::span<SlotId> buffers) {
+  if (buffers.empty()) return 0;
+  Lock lock(signal_.mutex);
+  require_running();
+  ensure_open(lock);
+  std::size_t count = 0;
+  for (; count < buffers.size(); ++count) {
+    Stripe* const stripe = writable(WriteQueue::kSave, [](const DiskLane& lane) {
+      return lane.free_write_buffers(WriteQueue::kSave) > 0;
+    });
+    if (stripe == nullptr) break;
+    buffers[count] = stripe->lane->take_write_buffer(WriteQueue::kSave);
+  }
+  return count;
+}
+
+std::int64_t DiskEngine::free_save_buffers() const {
+  const Lock lock(signal_.mutex);
+  if (!is_open()) return save_buffers();
+  std::int64_t free = 0;
+  for (const Stripe& stripe : stripes_) free += stripe.lane->free_write_buffers(WriteQueue::kSave);
+  return free;
+}
+
+void DiskEngine::await_save_buffers() {
+  Lock lock(signal_.mutex);
+  if (!is_open()) return;
+  signal_.wait(lock, [this] {
+    return has_failed() || std::any_of(stripes_.begin(), stripes_.end(), [](const Stripe& stripe) {
+             return stripe.lane->has_write_buffers(WriteQueue::kSave);
+           });
+  });
+  require_running();
 }
 
 std::optional<std::uint32_t> DiskEngine::with_room(std::uint32_t buffer, Lock& lock) {
   Stripe& own = stripe_of_buffer(buffer);
   if (find_slot(own, lock)) return buffer;
+  const WriteQueue queue = own.lane->queue_of(buffer);
   for (Stripe& other : stripes_) {
     if (&other == &own || !find_slot(other, lock)) continue;
-    signal_.wait(lock, [&] { return has_failed() || other.lane->has_write_buffer(); });
+    signal_.wait(lock, [&] { return has_failed() || other.lane->free_write_buffers(queue) > 0; });
     require_running();
-    const std::uint32_t moved = other.lane->take_write_buffer();
+    const std::uint32_t moved = other.lane->take_write_buffer(queue);
     std::copy_n(payload(buffer), options_.record_bytes, payload(moved));
     own.lane->return_write_buffer(buffer);
     return moved;
@@ -168,15 +210,21 @@ std::size_t DiskEngine::submit_writes(std::span<const SlotId> buffers,
 
 void DiskEngine::write(std::uint32_t buffer, RowId row) {
   Stripe& stripe = stripe_of_buffer(buffer);
-  const std::uint32_t slot = stripe.slots.allocate();
+  const SealSide side = side_of(row);
+  const std::uint32_t slot = stripe.slots.allocate(side);
   if (slot >= stripe.generations.size()) stripe.generations.resize(slot + std::size_t{1}, 0);
   stripe.generations[slot] = next_generation_++;
   const auto number = static_cast<std::size_t>(&stripe - stripes_.data());
   writing_.insert(global(number, slot));
   stripe.lane->write(buffer, {.row = row, .slot = slot, .generation = stripe.generations[slot]});
-  if (has_slot(row)) discard(slot_of(row));
+  if (has_slot(row)) discard(row, side);
   slot_of_row_[row] = global(number, slot) + 1;
-  changed_.note(row);
+  if (unsaved_.erase(row)) {
+    saving_.insert(global(number, slot));
+    changed_.note_reported(row);
+  } else {
+    changed_.note(row);
+  }
 }
 
 bool DiskEngine::any_writes_are_due() const {
@@ -200,19 +248,27 @@ void DiskEngine::collect_written() {
   for (std::size_t i = 0; i < stripes_.size(); ++i) {
     for (const std::uint32_t slot : stripes_[i].lane->written()) {
       writing_.erase(global(i, slot));
-      if (superseded_.erase(global(i, slot)) > 0) stripes_[i].slots.supersede(slot);
+      saving_.erase(global(i, slot));
+      const auto superseded = superseded_.find(global(i, slot));
+      if (superseded == superseded_.end()) continue;
+      stripes_[i].slots.supersede(slot, superseded->second);
+      superseded_.erase(superseded);
     }
     stripes_[i].lane->written().clear();
   }
 }
 
-// The row has no use for its slot any more.
-void DiskEngine::discard(std::uint32_t slot) {
+void DiskEngine::discard(RowId row, SealSide side) {
+  const std::uint32_t slot = slot_of(row);
+  SlotAllocator& slots = stripes_[stripe_of(slot)].slots;
+  const bool is_of_checkpoint =
+      side == SealSide::kAfter && slots.is_sealed(local(slot)) && changed_.reported().contains(row);
+  if (is_of_checkpoint) moved_.emplace(row, slot);
   // A slot whose own write is still on its way must not be reused before that write is over.
   if (writing_.contains(slot)) {
-    superseded_.insert(slot);
+    superseded_.emplace(slot, side);
   } else {
-    stripes_[stripe_of(slot)].slots.supersede(local(slot));
+    slots.supersede(local(slot), side);
   }
 }
 

@@ -7,6 +7,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "kernels/key_ops.h"
@@ -22,12 +23,19 @@ class RowSet {
   std::uint64_t count() const { return count_; }
   // Nothing happens when it is there already. REQUIRES row < rows.
   void insert(kernels::RowId row);
+  // False when it was not there.
+  bool erase(kernels::RowId row);
+  bool contains(kernels::RowId row) const {
+    return count_ > 0 && (levels_[0][row / 64] >> (row % 64) & 1) != 0;
+  }
   void clear();
   // Calls visit(row) for each row, ascending.
   template <typename Visit>
   void for_each(const Visit& visit) const {
     if (count_ > 0) descend(levels_.size() - 1, 0, visit);
   }
+  // Up to rows.size() rows from `first` on, ascending; how many.
+  std::size_t list(std::uint64_t first, std::span<kernels::RowId> rows) const;
 
  private:
   // The rows below one word of a level.
@@ -42,6 +50,8 @@ class RowSet {
       }
     }
   }
+  // The first row from `first` on, or no row of the table.
+  std::uint64_t next(std::uint64_t first) const;
   void clear_word(std::size_t level, std::uint64_t word);
 
   std::vector<LazyArray<std::uint64_t>> levels_;  // the last one is a single word

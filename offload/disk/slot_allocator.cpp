@@ -7,24 +7,24 @@
 
 namespace mneme::offload {
 
-std::uint32_t SlotAllocator::allocate() {
+std::uint32_t SlotAllocator::allocate(SealSide side) {
   if (!free_.empty()) {
     const std::uint32_t slot = free_.back();
     free_.pop_back();
-    born_[slot] = sealed_;
+    born_[slot] = seal(side);
     return slot;
   }
   CHECK(born_.size() < std::numeric_limits<std::uint32_t>::max() - 1);
-  born_.push_back(sealed_);
+  born_.push_back(seal(side));
   return static_cast<std::uint32_t>(born_.size() - 1);
 }
 
-void SlotAllocator::supersede(std::uint32_t slot) {
+void SlotAllocator::supersede(std::uint32_t slot, SealSide side) {
   CHECK(slot < born_.size());
-  if (born_[slot] == sealed_) {
-    free_.push_back(slot);
+  if (is_sealed(slot, side)) {
+    retired_[seal(side)].push_back(slot);
   } else {
-    retired_[sealed_].push_back(slot);
+    free_.push_back(slot);
   }
 }
 

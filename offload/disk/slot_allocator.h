@@ -14,6 +14,10 @@
 
 namespace mneme::offload {
 
+// When something happens: now, or as if it had been before the last seal. A checkpoint's records
+// are written behind its seal, and belong to what it seals.
+enum class SealSide { kAfter, kBefore };
+
 class SlotAllocator {
  public:
   // Slots ever handed out: the rows file must hold this many.
@@ -21,12 +25,14 @@ class SlotAllocator {
   std::uint64_t free_slots() const { return free_.size(); }
 
   // Whether a checkpoint may refer to the slot, which then outlives its record.
-  bool is_sealed(std::uint32_t slot) const { return born_[slot] != sealed_; }
+  bool is_sealed(std::uint32_t slot, SealSide side = SealSide::kAfter) const {
+    return born_[slot] != seal(side);
+  }
 
   // A slot that no live record and no kept checkpoint uses.
-  std::uint32_t allocate();
+  std::uint32_t allocate(SealSide side = SealSide::kAfter);
   // The slot's record is superseded.
-  void supersede(std::uint32_t slot);
+  void supersede(std::uint32_t slot, SealSide side = SealSide::kAfter);
 
   // Seals what is allocated now: the next checkpoint will refer to it.
   void seal() { ++sealed_; }
@@ -39,6 +45,10 @@ class SlotAllocator {
   void restore(const std::vector<const CheckpointTable*>& kept, std::size_t current);
 
  private:
+  // The number of seals, on that side of the last one.
+  std::uint64_t seal(SealSide side) const {
+    return side == SealSide::kBefore && sealed_ > 0 ? sealed_ - 1 : sealed_;
+  }
   void reclaim();
 
   std::vector<std::uint64_t> born_;  // by slot: number of seals when it was allocated

@@ -32,7 +32,7 @@ std::uint64_t Entry::disk_bytes_written() const {
 std::uint64_t Entry::stall_us() const {
   const Entry& entry = *this;
   return entry[Field::kStallPlan] + entry[Field::kStallHost] + entry[Field::kStallDisk] +
-         entry[Field::kStallWriteBack] + entry[Field::kStallHint];
+         entry[Field::kStallWriteBack] + entry[Field::kStallHint] + entry[Field::kStallCheckpoint];
 }
 
 Entry Books::total() const {

@@ -47,6 +47,8 @@ struct Account {
   auto operator<=>(const Account&) const = default;
 };
 
+inline constexpr Account kCheckpointAccount{Cause::kCheckpoint, kNoLayer};
+
 // The numbers of one account.
 class Entry {
  public:

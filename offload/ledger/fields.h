@@ -62,6 +62,7 @@ enum class Field : std::uint8_t {
   kStallDisk,
   kStallWriteBack,
   kStallHint,
+  kStallCheckpoint,
   kDiskRetries,
 };
 inline constexpr std::size_t kFieldCount = static_cast<std::size_t>(Field::kDiskRetries) + 1;
@@ -156,9 +157,12 @@ inline constexpr std::array<FieldInfo, kFieldCount> kFields = {{
      "the same for rows from host memory, generated and copied ones, and for catching up"},
     {Field::kStallDisk, "stall.disk_us", "microseconds", "the same for rows from the disk"},
     {Field::kStallWriteBack, "stall.write_back_us", "microseconds",
-     "the same for room: rows that had to be written first; all of a checkpoint's writing"},
+     "the same for room: rows that had to be written first; for a checkpoint, where the run waits "
+     "for it"},
     {Field::kStallHint, "stall.hint_us", "microseconds",
      "the same for rows that a hint had not brought yet"},
+    {Field::kStallCheckpoint, "stall.checkpoint_us", "microseconds",
+     "the same for copies of rows that a checkpoint under way had not written yet"},
     {Field::kDiskRetries, "disk.retries", "transfers",
      "transfers that the disk had to be asked for again"},
 }};

@@ -55,6 +55,7 @@ void StallClock::book(const Lease& lease, Ledger& ledger) {
   take(Field::kStallWriteBack, lease.host.room_us);
   take(Field::kStallDisk, lease.host.disk_us);
   take(Field::kStallHint, lease.host.hint_us);
+  take(Field::kStallCheckpoint, lease.host.save_us);
   if (lease.host.missing) {
     take(Field::kStallPlan, us(lease.planned->seconds_since(*lease.start)));
     take(Field::kStallHost, left);

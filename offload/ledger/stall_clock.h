@@ -26,6 +26,7 @@ class StallClock {
     std::uint64_t room_us = 0;  // victims' records on their way to the disk
     std::uint64_t disk_us = 0;  // reads
     std::uint64_t hint_us = 0;  // rows that a hint had not brought yet
+    std::uint64_t save_us = 0;  // records of a checkpoint under way
     bool missing = false;       // rows were missing
   };
 

@@ -283,9 +283,42 @@ Planner::DirtyRows Planner::dirty(Place place) {
   return {{lists.slots.data(), count}, {lists.rows.data(), count}};
 }
 
-void Planner::mark_saved(Place place, const SlotId* slots, std::int64_t count) {
-  if (count == 0) return;
-  (place == Place::kDevice ? device_ : host_).mark_saved(slots, count);
+std::vector<RowId> Planner::begin_save() {
+  std::vector<RowId> rows;
+  for (const SlotTier* tier : {&device_, &host_}) {
+    if (tier->slots() == 0) continue;
+    backend_.mark_unsaved(*stream_, tier->table());
+    const DirtyRows listed = dirty(tier == &device_ ? Place::kDevice : Place::kHost);
+    rows.insert(rows.end(), listed.rows.begin(), listed.rows.end());
+  }
+  return rows;
+}
+
+Planner::Unsaved Planner::take_unsaved(const RowId* rows, std::int64_t count,
+                                       kernels::MemoryKind where) {
+  CHECK(count <= most_taken());
+  if (where != kernels::MemoryKind::kDevice) {
+    stream_->synchronize();  // a hint's plan may still read the list
+    std::copy_n(rows, count, list_rows_.data());
+    rows = list_rows_.data();
+  }
+  backend_.take_unsaved(
+      *stream_, device_.table(), host_.table(),
+      {.rows = rows, .count = count, .taken = list_slots_.data(), .taken_rows = list_rows_.data()});
+  stream_->synchronize();
+  Unsaved taken;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const kernels::Location location = list_slots_[i];
+    const Place place = kernels::place_of(location);
+    if (place == Place::kDevice) {
+      taken.device_rows.push_back(list_rows_[i]);
+      taken.device_slots.push_back(kernels::slot_of(location));
+    } else if (place == Place::kHost) {
+      taken.host_rows.push_back(list_rows_[i]);
+      taken.host_slots.push_back(kernels::slot_of(location));
+    }
+  }
+  return taken;
 }
 
 void Planner::place_on_disk(std::span<const RowId> rows) {

@@ -175,8 +175,18 @@ class Planner {
   };
   // Dirty slots of a tier, kDevice or kHost. Waits. Valid until the next list of this tier.
   DirtyRows dirty(kernels::Place tier);
-  // The records of a tier's slots have been written. slots: pinned host or device.
-  void mark_saved(kernels::Place tier, const kernels::SlotId* slots, std::int64_t count);
+  // A checkpoint begins. The rows that are dirty: their records have to be written as they are now,
+  // wherever they move. Waits.
+  std::vector<kernels::RowId> begin_save();
+  // The most rows of one take_unsaved().
+  std::int64_t most_taken() const { return list_rows_.count(); }
+  // Those among the rows that are still to be written, and are in memory: where. They count as
+  // written from now on. rows: distinct; device or any host memory. Waits.
+  struct Unsaved {
+    std::vector<kernels::RowId> device_rows, host_rows;
+    std::vector<kernels::SlotId> device_slots, host_slots;
+  };
+  Unsaved take_unsaved(const kernels::RowId* rows, std::int64_t count, kernels::MemoryKind where);
   // Rows whose records are on disk, as a checkpoint says. Waits. REQUIRES: they are untouched.
   void place_on_disk(std::span<const kernels::RowId> rows);
   // Ascending. Scans the table: for tools.

@@ -50,10 +50,6 @@ void SlotTier::mark_dirty(const kernels::SlotId* slots, std::int64_t count) {
                      {.slots = slots, .count = count, .use = false, .lease = false, .dirty = true});
 }
 
-void SlotTier::mark_saved(const kernels::SlotId* slots, std::int64_t count) {
-  backend_.mark_saved(stream_, slots_.table(), slots, count);
-}
-
 void SlotTier::release(const kernels::SlotId* slots, const std::uint64_t* count,
                        std::int64_t most) {
   backend_.release_slots(stream_, slots_.table(), slots, count, most);

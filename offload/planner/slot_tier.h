@@ -55,8 +55,6 @@ class SlotTier {
   void mark_leased(const kernels::SlotId* slots, std::int64_t count, std::uint32_t lease);
   void mark_used(const kernels::SlotId* slots, std::int64_t count, const PlanTime& now);
   void mark_dirty(const kernels::SlotId* slots, std::int64_t count);
-  // Their records have been written to the disk.
-  void mark_saved(const kernels::SlotId* slots, std::int64_t count);
   // Victims' slots become free. count: [1], at most `most`.
   void release(const kernels::SlotId* slots, const std::uint64_t* count, std::int64_t most);
 

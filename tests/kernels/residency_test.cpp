@@ -13,6 +13,7 @@ namespace mneme::testing {
 namespace {
 
 using kernels::kNoSlot;
+using kernels::Place;
 using kernels::ReplacementKind;
 using kernels::RowId;
 using kernels::SlotId;
@@ -54,16 +55,25 @@ class Residency : public ::testing::TestWithParam<TestBackend> {};
 INSTANTIATE_TEST_SUITE_P(Backends, Residency, ::testing::ValuesIn(backends_under_test()),
                          backend_name);
 
-TEST_P(Residency, DirtySlotsAreListedUntilTheyAreSaved) {
+TEST_P(Residency, DirtySlotsAreListedUntilACheckpointTakesThem) {
   kernels::Backend& backend = shared_backend(GetParam());
   Plan plan(backend, 100, 8);
   const auto dirty = [&] { return plan.tiers().dirty(plan.table()); };
   plan.bind({10, 11, 60, 12, 70, 13, 50}, 1);
   plan.mark({6, kNoSlot, 2}, {.use_counter = 1, .step = 1, .dirty = true});
   EXPECT_EQ(dirty(), (std::vector<std::pair<SlotId, RowId>>{{2, 60}, {6, 50}}));
-  plan.tiers().mark_saved(plan.table(), {6, kNoSlot});
-  EXPECT_EQ(dirty(), (std::vector<std::pair<SlotId, RowId>>{{2, 60}}));
+  const kernels::Location nowhere = location_of(Place::kUntouched);
+  EXPECT_EQ(plan.tiers().take_unsaved({50}), (std::vector{nowhere})) << "no checkpoint has begun";
+  plan.tiers().mark_unsaved(plan.table());
+  // Row 50 became dirty before the checkpoint, row 10 after it; row 99 is nowhere.
+  plan.mark({0}, {.use_counter = 2, .step = 2, .dirty = true});
+  const std::vector expected{location_of(Place::kDevice, 6), nowhere, nowhere};
+  EXPECT_EQ(plan.tiers().take_unsaved({50, 10, 99}), expected);
+  EXPECT_EQ(plan.tiers().take_unsaved({50}), (std::vector{nowhere})) << "it was taken";
+  EXPECT_EQ(dirty(), (std::vector<std::pair<SlotId, RowId>>{{0, 10}, {2, 60}}));
   EXPECT_EQ(plan.table().state[6], kernels::kOnDisk);
+  EXPECT_EQ(plan.table().state[2], kernels::kDirty | kernels::kUnsaved);
+  EXPECT_EQ(plan.table().state[0], kernels::kDirty);
 }
 
 TEST_P(Residency, VictimsAreUnboundAndKeepWhatTheirStateSays) {

@@ -13,6 +13,7 @@ using kernels::kDirty;
 using kernels::kNoSlot;
 using kernels::kOnDisk;
 using kernels::kPrefetched;
+using kernels::kUnsaved;
 using kernels::Place;
 using kernels::RowId;
 using kernels::SlotId;
@@ -37,9 +38,8 @@ TEST_P(SlotMoves, BoundRowsTakeTheNextFreeSlotsAndWhatTheHostKnew) {
   tiers.place_on_disk({7, 8, 9});
   tiers.publish({8, 9}, tiers.take(tiers.host(), 2), 10, 3);
   tiers.host().frequency[1] = 8;  // of row 9, as of counter 10
-  tiers.host().state[1] = kDirty | kOnDisk | kPrefetched;
+  tiers.host().state[1] = kDirty | kOnDisk | kPrefetched | kUnsaved;
   tiers.host().state[0] = kOnDisk;
-  tiers.mark_saved(tiers.host(), {kNoSlot});
   const std::vector<RowId> rows{2, 7, 8, 9};
   const auto looked = tiers.lookup(rows);
   ASSERT_EQ(looked.missing, (std::vector<std::uint32_t>{2, 3, 0, 1}));
@@ -53,7 +53,7 @@ TEST_P(SlotMoves, BoundRowsTakeTheNextFreeSlotsAndWhatTheHostKnew) {
   const kernels::SlotTable& device = tiers.device();
   EXPECT_EQ(device.frequency[1], 2.0f + 1);
   EXPECT_EQ(device.frequency[2], 1.0f);
-  EXPECT_EQ(device.state[1], kDirty | kOnDisk);
+  EXPECT_EQ(device.state[1], kDirty | kOnDisk | kUnsaved);
   EXPECT_EQ(device.state[2], 0);
   EXPECT_EQ(device.state[3], kOnDisk);
   for (SlotId slot = 0; slot < 4; ++slot) {

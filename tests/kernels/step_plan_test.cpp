@@ -191,13 +191,19 @@ class Rounds {
     expect_equal(tiers_, model_);
   }
 
+  // Begins a checkpoint, or takes some rows for written.
   void save(Place place) {
-    const auto dirty = tiers_.dirty(table(place));
-    EXPECT_EQ(dirty, model_.dirty(place));
-    std::vector<SlotId> slots{kernels::kNoSlot};
-    for (const auto& [slot, row] : dirty) slots.push_back(slot);
-    tiers_.mark_saved(table(place), slots);
-    model_.mark_saved(place, slots);
+    EXPECT_EQ(tiers_.dirty(table(place)), model_.dirty(place));
+    if (chance(2)) {
+      tiers_.mark_unsaved(table(place));
+      model_.mark_unsaved(place);
+      return;
+    }
+    std::vector<RowId> rows;
+    for (RowId row = 0; row < kRows; ++row) {
+      if (chance(2)) rows.push_back(row);
+    }
+    EXPECT_EQ(tiers_.take_unsaved(rows), model_.take_unsaved(rows));
   }
 
   // Takes free slots of the host tier, publishes rows on disk in some, and gives back the others.

@@ -124,10 +124,22 @@ void TestTiers::mark(const SlotTable& table, const std::vector<SlotId>& slots,
   stream_->synchronize();
 }
 
-void TestTiers::mark_saved(const SlotTable& table, const std::vector<SlotId>& slots) {
-  const Pinned<SlotId> list(backend_, slots);
-  backend_.mark_saved(*stream_, table, list.data(), length(slots));
+void TestTiers::mark_unsaved(const SlotTable& table) {
+  backend_.mark_unsaved(*stream_, table);
   stream_->synchronize();
+}
+
+std::vector<kernels::Location> TestTiers::take_unsaved(const std::vector<RowId>& rows) {
+  const Pinned<RowId> list(backend_, rows), taken_rows(backend_, length(rows));
+  const Pinned<kernels::Location> taken(backend_, length(rows));
+  backend_.take_unsaved(*stream_, device(), host(),
+                        {.rows = list.data(),
+                         .count = length(rows),
+                         .taken = taken.data(),
+                         .taken_rows = taken_rows.data()});
+  stream_->synchronize();
+  EXPECT_TRUE(std::equal(rows.begin(), rows.end(), taken_rows.data()));
+  return {taken.data(), taken.data() + length(rows)};
 }
 
 TestTiers::Victims TestTiers::select(const SlotTable& table, kernels::SelectVictimsArgs args,

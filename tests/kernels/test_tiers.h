@@ -80,7 +80,9 @@ class TestTiers {
 
   void mark(const kernels::SlotTable& table, const std::vector<kernels::SlotId>& slots,
             kernels::MarkUsedArgs args);
-  void mark_saved(const kernels::SlotTable& table, const std::vector<kernels::SlotId>& slots);
+  void mark_unsaved(const kernels::SlotTable& table);
+  // Where those of the rows are that were unsaved, in their order.
+  std::vector<kernels::Location> take_unsaved(const std::vector<kernels::RowId>& rows);
 
   struct Victims {
     std::vector<kernels::SlotId> slots;

@@ -12,6 +12,7 @@ using kernels::kDirty;
 using kernels::kNoSlot;
 using kernels::kOnDisk;
 using kernels::kPrefetched;
+using kernels::kUnsaved;
 using kernels::Location;
 using kernels::Place;
 using kernels::place_of;
@@ -148,12 +149,25 @@ void TierModel::mark(Place place, const std::vector<SlotId>& slots,
   }
 }
 
-void TierModel::mark_saved(Place place, const std::vector<SlotId>& slots) {
-  for (const SlotId slot : slots) {
-    if (slot == kNoSlot) continue;
-    std::uint8_t& state = tier(place).entries.at(slot).state;
-    state = bits((state & ~kDirty) | kOnDisk);
+void TierModel::mark_unsaved(Place place) {
+  for (auto& [slot, entry] : tier(place).entries) {
+    if ((entry.state & kDirty) != 0) entry.state |= kUnsaved;
   }
+}
+
+std::vector<kernels::Location> TierModel::take_unsaved(const std::vector<RowId>& rows) {
+  std::vector<kernels::Location> taken;
+  for (const RowId row : rows) {
+    const kernels::Location location = locations_[row];
+    const Place place = place_of(location);
+    taken.push_back(location_of(Place::kUntouched));
+    if (place != Place::kDevice && place != Place::kHost) continue;
+    std::uint8_t& state = tier(place).entries.at(slot_of(location)).state;
+    if ((state & kUnsaved) == 0) continue;
+    state = bits((state & ~(kDirty | kUnsaved)) | kOnDisk);
+    taken.back() = location;
+  }
+  return taken;
 }
 
 TestTiers::Victims TierModel::select(Place place, const kernels::SelectVictimsArgs& args) {

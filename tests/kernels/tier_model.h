@@ -38,7 +38,8 @@ class TierModel {
                         const kernels::BindMissingArgs& args);
   void mark(kernels::Place place, const std::vector<kernels::SlotId>& slots,
             const kernels::MarkUsedArgs& args);
-  void mark_saved(kernels::Place place, const std::vector<kernels::SlotId>& slots);
+  void mark_unsaved(kernels::Place place);
+  std::vector<kernels::Location> take_unsaved(const std::vector<kernels::RowId>& rows);
   TestTiers::Victims select(kernels::Place place, const kernels::SelectVictimsArgs& args);
   TestTiers::Demoted demote(const TestTiers::Victims& victims, std::uint32_t use_counter,
                             std::int64_t padding);

@@ -159,9 +159,12 @@ class ForwardingBackend : public kernels::Backend {
                  const kernels::MarkUsedArgs& args) override {
     inner_.mark_used(stream, table, args);
   }
-  void mark_saved(kernels::Stream& stream, const kernels::SlotTable& table,
-                  const kernels::SlotId* slots, std::int64_t count) override {
-    inner_.mark_saved(stream, table, slots, count);
+  void mark_unsaved(kernels::Stream& stream, const kernels::SlotTable& table) override {
+    inner_.mark_unsaved(stream, table);
+  }
+  void take_unsaved(kernels::Stream& stream, const kernels::SlotTable& device,
+                    const kernels::SlotTable& host, const kernels::TakeUnsavedArgs& args) override {
+    inner_.take_unsaved(stream, device, host, args);
   }
   void select_victims(kernels::Stream& stream, const kernels::SlotTable& table,
                       const kernels::SelectVictimsArgs& args) override {
@@ -199,6 +202,7 @@ class ForwardingBackend : public kernels::Backend {
     inner_.list_dirty(stream, table, slots, rows, count);
   }
   std::string name() const override { return inner_.name(); }
+  void use_in_this_thread() override { inner_.use_in_this_thread(); }
   std::string product_library() const override { return inner_.product_library(); }
   kernels::FloatType compute_type() const override { return inner_.compute_type(); }
   kernels::Buffer allocate(std::size_t bytes, kernels::MemoryKind kind) override {

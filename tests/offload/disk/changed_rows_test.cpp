@@ -23,6 +23,17 @@ std::vector<RowId> rows_of(const RowSet& set) {
   return rows;
 }
 
+// The same, a few at a time.
+std::vector<RowId> listed(const RowSet& set) {
+  std::vector<RowId> rows, some(7);
+  for (std::uint64_t first = 0;;) {
+    const std::size_t count = set.list(first, some);
+    if (count == 0) return rows;
+    rows.insert(rows.end(), some.begin(), some.begin() + std::ptrdiff_t(count));
+    first = std::uint64_t{rows.back()} + 1;
+  }
+}
+
 TEST(RowSet, HoldsEachRowOnceAscendingUntilCleared) {
   std::mt19937_64 random(5);
   // One word, a level above it, two; and the most rows that a table can have.
@@ -38,6 +49,20 @@ TEST(RowSet, HoldsEachRowOnceAscendingUntilCleared) {
       for (const RowId row : expected) set.insert(row);
       for (const RowId row : expected) set.insert(row);
       EXPECT_EQ(rows_of(set), std::vector<RowId>(expected.begin(), expected.end()));
+      EXPECT_EQ(listed(set), rows_of(set));
+      std::set<RowId> left;
+      for (const RowId row : expected) {
+        EXPECT_TRUE(set.contains(row));
+        if (random() % 2 == 0) {
+          left.insert(row);
+          continue;
+        }
+        EXPECT_TRUE(set.erase(row));
+        EXPECT_FALSE(set.contains(row));
+        EXPECT_FALSE(set.erase(row));
+      }
+      EXPECT_EQ(rows_of(set), std::vector<RowId>(left.begin(), left.end()));
+      EXPECT_EQ(listed(set), rows_of(set));
       set.clear();
     }
   }

@@ -53,7 +53,7 @@ class Benchmark {
       }
       engine_.submit_writes(buffers, rows);
     }
-    engine_.sync();
+    engine_.finish_writes();
   }
 
   // Of the rows that are not waiting any more, as many again.

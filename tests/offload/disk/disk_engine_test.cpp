@@ -256,7 +256,7 @@ TEST_F(DiskEngineTest, TheFileGrowsBeforeItIsFull) {
       write(row);
       if (row == kRows - 1) {
         engine_->finish_writes();
-        engine_->seal();
+        engine_->begin_save({});
         engine_->commit(i + 1);
       }
     }
@@ -271,7 +271,8 @@ TEST_F(DiskEngineTest, TheFileGrowsBeforeItIsFull) {
 TEST_F(DiskEngineTest, WhatWasSubmittedIsWrittenWhenTheEngineEnds) {
   write_all(10);
   for (RowId row = 0; row < 500; ++row) write(row, 1);
-  const TableDelta delta = engine_->seal();
+  engine_->begin_save({});
+  const TableDelta delta = delta_of(engine_->changes());
   engine_.reset();
   open();
   const CheckpointTable table{1, delta.entries, delta.next_generation};
@@ -310,7 +311,7 @@ TEST_F(DiskEngineTest, ADamagedRecordIsNamedWhoeverReadsIt) {
     disk_.remove("/run/table.rows");
     open();
     write_all(20);
-    engine_->sync();
+    engine_->finish_writes();
     disk_.corrupt("/run/table.rows", kHeaderBytes + 5 * kSlotBytes + 100, 3);
     const std::string error = error_of([&] {
       if (as_hint) {

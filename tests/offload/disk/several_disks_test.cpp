@@ -107,7 +107,10 @@ class SeveralDisks : public ::testing::Test {
   // Records of each file.
   static std::vector<int> spread(DiskEngine& engine) {
     std::vector<int> counts(kPaths.size());
-    for (const TableEntry& entry : engine.seal().entries) ++counts[entry.slot % kPaths.size()];
+    engine.begin_save({});
+    for (const TableEntry& entry : delta_of(engine.changes()).entries) {
+      ++counts[entry.slot % kPaths.size()];
+    }
     return counts;
   }
 
@@ -190,8 +193,9 @@ TEST_F(SeveralDisks, NoneIsTakenForAnother) {
   {
     DiskEngine engine(backend_, disks_, engine_options());
     write(engine, 0, 100);
-    engine.sync();
-    delta = engine.seal();
+    engine.finish_writes();
+    engine.begin_save({});
+    delta = delta_of(engine.changes());
   }
   const CheckpointTable table{1, delta.entries, delta.next_generation};
   const auto opening = [&](std::vector<std::string> paths) {
@@ -212,7 +216,7 @@ TEST_F(SeveralDisks, NoneIsTakenForAnother) {
 TEST_F(SeveralDisks, OneThatFailsIsNamed) {
   DiskEngine engine(backend_, disks_, engine_options());
   write(engine, 0, 60);
-  engine.sync();
+  engine.finish_writes();
   simulated_.corrupt(kPaths[2], 4096 + 3 * 512 + 100, 1);
   const std::string error = error_of([&] { expect_rows(engine, 60); });
   EXPECT_NE(error.find("/c/table.rows: row "), error.npos) << error;

@@ -41,6 +41,26 @@ TEST(SlotAllocator, ASealThatIsNeverCommittedStillProtectsUntilTheNextCommit) {
   EXPECT_NE(slots.allocate(), first);
 }
 
+TEST(SlotAllocator, WhatIsWrittenForACheckpointBehindItsSealBelongsToIt) {
+  SlotAllocator slots;
+  const std::uint32_t old = slots.allocate();
+  slots.seal();
+  slots.commit(10);
+  const std::uint32_t unseen = slots.allocate();
+  slots.seal();
+  // The checkpoint's own record of a row takes the place of what the seal found.
+  const std::uint32_t saved = slots.allocate(SealSide::kBefore);
+  slots.supersede(unseen, SealSide::kBefore);
+  EXPECT_EQ(slots.allocate(SealSide::kBefore), unseen) << "no checkpoint will refer to it";
+  slots.supersede(old, SealSide::kBefore);
+  slots.supersede(saved);
+  EXPECT_EQ(slots.free_slots(), 0u);
+  slots.commit(20);
+  slots.release(10);
+  EXPECT_EQ(slots.allocate(), old) << "checkpoint 20 does not refer to it";
+  EXPECT_NE(slots.allocate(), saved) << "checkpoint 20 does";
+}
+
 // A model of rows and checkpoints drives the allocator at random; no live slot is ever given out.
 TEST(SlotAllocator, NeverHandsOutASlotThatALiveRowOrAKeptCheckpointHolds) {
   const unsigned seed = 7;

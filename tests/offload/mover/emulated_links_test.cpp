@@ -241,13 +241,13 @@ TEST_F(DiskLink, ReadsAndWritesShareIt) {
       EXPECT_EQ(engine.submit_writes(buffers, {rows, kRows}), std::size_t{kRows});
     };
     write(rows_.data());
-    engine.sync();
+    engine.finish_writes();
     std::vector<FinishedRead> finished(kRows);
     return seconds_of([&] {
       EXPECT_EQ(engine.start_reads({rows_.data(), kRows}, 0), std::size_t{kRows});
       write(rows_.data() + kRows);
       EXPECT_EQ(engine.finished_reads(finished, kRows), std::size_t{kRows});
-      engine.sync();
+      engine.finish_writes();
     });
   });
 }

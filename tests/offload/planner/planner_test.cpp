@@ -86,9 +86,11 @@ TEST(Planner, ACleanVictimIsDroppedAndOneThatWasNeverChangedIsUntouchedAgain) {
 TEST(Planner, ARowWhoseRecordIsSavedIsNotWrittenAgain) {
   PlannerRun run(with([](PlannerOptions& options) { options.host_slots = 0; }));
   run.lease(rows_from(0, 7));
-  const Planner::DirtyRows dirty = run.planner().dirty(Place::kDevice);
-  EXPECT_EQ(Rows(dirty.rows.begin(), dirty.rows.end()), rows_from(0, 7));
-  run.planner().mark_saved(Place::kDevice, dirty.slots.data(), std::ssize(dirty.slots));
+  const Rows dirty = run.planner().begin_save();
+  EXPECT_EQ(dirty, rows_from(0, 7));
+  const Planner::Unsaved taken =
+      run.planner().take_unsaved(dirty.data(), std::ssize(dirty), kernels::MemoryKind::kPinnedHost);
+  EXPECT_EQ(taken.device_rows, dirty);
   EXPECT_TRUE(run.planner().dirty(Place::kDevice).rows.empty());
   EXPECT_EQ(run.lease({100}).dropped, (Rows{0}));
   EXPECT_TRUE(run.all_at({0}, Place::kDisk));
