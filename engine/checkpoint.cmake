@@ -1,5 +1,6 @@
 target_sources(mneme_engine PRIVATE
   checkpoint.cpp
+  checkpoint_save.cpp
   manifest.cpp
   model_costs.cpp
   row_table_file.cpp

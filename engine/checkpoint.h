@@ -5,6 +5,22 @@
 // and dense tensors are durable before the manifest that names them replaces the old one. A chain
 // of deltas is rewritten as one base once it is longer than its base. Only files that a checkpoint
 // of this run has written are ever replaced or removed (run_files.h).
+//
+// Training may go on while a checkpoint is written. In time:
+//
+//   training                          the checkpoint's thread          the stores
+//   -------------------------------   ------------------------------   --------------------------
+//   begin(): the state after step t                                    records that were dirty are
+//   step t + 1                        dense tensors -> file              written, a record that is
+//     await_parameters()                                                 about to change first
+//     parameters change
+//     poll(), now and then; once the
+//     records are in the files:       records durable, row tables,
+//                                     metrics, manifest
+//   poll(): committed
+//
+// Memory meanwhile: what the stores take (offload/snapshot.h, StoreOptions::save_bytes), 40 bytes
+// for each row that is written twice, and the largest dense tensor.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +29,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/manifest.h"
@@ -29,14 +46,23 @@ struct CheckpointOptions {
   std::uint64_t run_id = 0;  // in the metadata of dense files
 };
 
-// Makes the metrics durable and says what a manifest has to know of them.
-using MarkMetrics = std::function<MetricsMark()>;
+// What a manifest has to know of the metrics.
+struct MarkedMetrics {
+  MarkedMetrics(const MetricsMark& marked, std::function<void()> sync = {})
+      : mark(marked), make_durable(std::move(sync)) {}
+  MetricsMark mark;
+  std::function<void()> make_durable;  // called in any thread; null: they are
+};
+using MarkMetrics = std::function<MarkedMetrics()>;
 
 class Checkpointer {
  public:
   // All referents must outlive the object.
-  Checkpointer(io::Disk& disk, kernels::Stream& stream, Parameters& parameters,
-               std::vector<offload::TieredStore*> stores, const CheckpointOptions& options);
+  Checkpointer(io::Disk& disk, kernels::Backend& backend, kernels::Stream& stream,
+               Parameters& parameters, std::vector<offload::TieredStore*> stores,
+               const CheckpointOptions& options);
+  // Gives up a checkpoint that is under way.
+  ~Checkpointer();
 
   // Loads the newest checkpoint of a manifest, or that of `step`, into parameters and stores;
   // returns its entry. Needs the files of that checkpoint alone: another one whose tables are
@@ -49,19 +75,46 @@ class Checkpointer {
   // loading the last checkpoint.
   void save(std::uint64_t step, const RunRecord& run, const MarkMetrics& metrics);
 
+  // The same while training goes on. `metrics` is called at once. Errors come with poll() and
+  // finish(). REQUIRES: no checkpoint is under way; the caller's stream has run what was queued.
+  void begin(std::uint64_t step, const RunRecord& run, const MarkMetrics& metrics);
+  bool is_saving() const { return save_ != nullptr; }
+  // Goes on as far as that does not wait. True when no checkpoint is under way any more.
+  bool poll();
+  // Waits until there is none.
+  void finish();
+  // To be called before parameters change: waits until a checkpoint has read them.
+  void await_parameters();
+
  private:
-  void write_checkpoint(std::uint64_t step, const RunRecord& run, const MarkMetrics& metrics);
+  struct Save;
+
+  template <typename Work>
+  void or_keep_failure(const Work& work);
+  void start(std::uint64_t step, const RunRecord& run);
+  void set_rows_written();
+  void set_metrics(const MarkedMetrics& metrics);
+  bool wants_rows() const;
+  bool rows_are_written();
+  void await_files();
+  void commit();
+
+  // Of the checkpoint's thread.
+  void write_files(Save& save);
+  void write_tables(Save& save);
+  void write_manifest_of(Save& save);
   void restore_rows(std::uint32_t table, const CheckpointEntry& current);
   std::string unused_name(std::string name) const;
   bool is_named(const std::string& name) const;
   void load_dense(const CheckpointEntry& entry);
-  NamedFile save_dense(std::uint64_t step);
+  NamedFile save_dense(Save& save);
   std::vector<NamedFile> save_table(std::uint32_t table, std::uint64_t step,
-                                    const offload::TableDelta& delta);
+                                    offload::TableChanges changes);
   void remove_unnamed_files();
   std::string path(const std::string& name) const { return directory_ + "/" + name; }
 
   io::Disk& disk_;
+  kernels::Backend& backend_;
   kernels::Stream& stream_;
   Parameters& parameters_;
   std::vector<offload::TieredStore*> stores_;
@@ -69,6 +122,7 @@ class Checkpointer {
   std::string directory_;
   std::vector<CheckpointEntry> kept_;       // oldest first; the last one is where the run stands
   std::vector<CheckpointEntry> abandoned_;  // still in the manifest, and no longer after a save
+  std::unique_ptr<Save> save_;              // under way
   std::string failure_;                     // of a save
 };
 

@@ -156,7 +156,10 @@ struct EvaluationConfig {
 struct CheckpointConfig {
   std::int64_t every = 0;  // steps; 0: only at the end
   std::int64_t keep = 2;
-  bool final = true;  // after the last step; a run that is stopped is always saved
+  bool final = true;       // after the last step; a run that is stopped is always saved
+  bool background = true;  // training goes on while one is written
+  // Host memory for records on their way into one.
+  std::uint64_t copy_bytes = std::uint64_t{256} << 20;
 };
 
 struct SampleConfig {

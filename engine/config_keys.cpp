@@ -228,6 +228,14 @@ void add_rest(Config& config, std::vector<Key>& keys) {
   keys.push_back({"checkpoint.keep", integer(config.checkpoint.keep, 1, 1000),
                   "Newest checkpoints that are kept."});
   keys.push_back(
+      {"checkpoint.background", FlagValue{&config.checkpoint.background},
+       "Whether training goes on while a checkpoint is written. It waits for the last one "
+       "of the run, and where the next one is due first."});
+  keys.push_back({"checkpoint.copy_bytes", BytesValue{&config.checkpoint.copy_bytes},
+                  "Host memory for records on their way into a checkpoint behind training, which "
+                  "waits where it is full: beside the tiers' budgets, and no more than the tiers "
+                  "hold."});
+  keys.push_back(
       {"sample.prompt", TextValue{&config.sample.prompt},
        "Beginning of the sample text; each of its bytes is a token below data.vocabulary."});
   keys.push_back({"sample.tokens", integer(config.sample.tokens, 0, 1 << 20),

@@ -172,9 +172,14 @@ void MetricsWriter::write_once_more(const std::string& line) {
   }
 }
 
-MetricsMark MetricsWriter::sync() {
+MetricsMark MetricsWriter::mark() {
   if (!unwritten_.empty()) write_once_more(std::exchange(unwritten_, {}));
-  file_->sync();
+  return mark_;
+}
+
+MetricsMark MetricsWriter::sync() {
+  mark();
+  make_durable();
   return mark_;
 }
 

@@ -75,8 +75,12 @@ class MetricsWriter {
 
   // Appends a line and hands it to the system. Throws Error naming path, as on a full disk.
   void write(const StepMetrics& metrics);
-  // Makes every line durable; the mark of them all. A line that could not be written is tried once
-  // more, and left out with a warning where that fails, too: the step itself can still be saved.
+  // The mark of all lines. A line that could not be written is tried once more, and left out with a
+  // warning where that fails, too: the step itself can still be saved.
+  MetricsMark mark();
+  // Makes every line durable. From any thread.
+  void make_durable() { file_->sync(); }
+  // Both.
   MetricsMark sync();
   // Whether the last write() failed, and sync() has a line to try again.
   bool has_unwritten_line() const { return !unwritten_.empty(); }

@@ -154,7 +154,8 @@ RowTableChain::RowTableChain(io::Disk& disk, std::uint32_t table, std::vector<Ro
   }
 }
 
-void RowTableChain::for_each(std::span<const TableEntry> newest, const Visit& visit) const {
+void RowTableChain::for_each(offload::TableChanges* newest, const Visit& visit) const {
+  if (newest != nullptr) newest->restart();
   std::vector<RowTableReader> files;
   files.reserve(links_.size());
   for (const RowTableLink& link : links_) files.emplace_back(disk_, link.path);
@@ -176,9 +177,8 @@ void RowTableChain::for_each(std::span<const TableEntry> newest, const Visit& vi
         io::fail("{}: is not the row table that the manifest names; {}", links_[source].path,
                  io::kOlderCheckpoint);
       }
-    } else if (!newest.empty()) {
-      queue.push({newest.front(), source});
-      newest = newest.subspan(1);
+    } else if (newest != nullptr) {
+      if (const auto entry = newest->next()) queue.push({*entry, source});
     }
   };
   for (std::size_t source = 0; source <= files.size(); ++source) advance(source);
@@ -193,31 +193,32 @@ void RowTableChain::for_each(std::span<const TableEntry> newest, const Visit& vi
 }
 
 std::uint64_t write_row_table_delta(io::Disk& disk, const std::string& path, std::uint32_t table,
-                                    const offload::TableDelta& delta) {
+                                    offload::TableChanges changes) {
   RowTableWriter file(disk, path,
                       {.table = table,
                        .base = false,
-                       .next_generation = delta.next_generation,
-                       .entries = delta.entries.size()});
-  io::Phase phase("row table", delta.entries.size(), "rows");
-  for (const TableEntry& entry : delta.entries) {
-    file.append(entry);
+                       .next_generation = changes.next_generation(),
+                       .entries = changes.count()});
+  io::Phase phase("row table", changes.count(), "rows");
+  changes.restart();
+  while (const auto entry = changes.next()) {
+    file.append(*entry);
     phase.add(1);
   }
   return file.finish();
 }
 
 std::uint64_t write_row_table_base(io::Disk& disk, const std::string& path, std::uint32_t table,
-                                   const RowTableChain& chain, const offload::TableDelta& delta) {
+                                   const RowTableChain& chain, offload::TableChanges changes) {
   // The first pass counts, since the count comes first in the file, and verifies.
-  RowTableHead head{.table = table, .base = true, .next_generation = delta.next_generation};
-  io::Phase phase("row table", 2 * (chain.most_entries() + delta.entries.size()), "rows");
-  chain.for_each(delta.entries, [&](const TableEntry&) {
+  RowTableHead head{.table = table, .base = true, .next_generation = changes.next_generation()};
+  io::Phase phase("row table", 2 * (chain.most_entries() + changes.count()), "rows");
+  chain.for_each(&changes, [&](const TableEntry&) {
     ++head.entries;
     phase.add(1);
   });
   RowTableWriter file(disk, path, head);
-  chain.for_each(delta.entries, [&](const TableEntry& entry) {
+  chain.for_each(&changes, [&](const TableEntry& entry) {
     file.append(entry);
     phase.add(1);
   });

@@ -96,9 +96,9 @@ class RowTableChain {
   // No fewer than the table has.
   std::uint64_t most_entries() const { return most_entries_; }
   // Calls visit for each row of the table, ascending, with the entry of the newest file that has
-  // it; entries of `newest` (rows ascending) are newer still. Reads every file to its end and so
+  // it; entries of `newest`, where given, are newer still. Reads every file to its end and so
   // verifies it: when this throws, nothing that was visited is to be trusted.
-  void for_each(std::span<const offload::TableEntry> newest, const Visit& visit) const;
+  void for_each(offload::TableChanges* newest, const Visit& visit) const;
 
  private:
   io::Disk& disk_;
@@ -107,12 +107,12 @@ class RowTableChain {
   std::uint64_t most_entries_ = 0;
 };
 
-// The changes of one flush as a delta file; its checksum.
+// The changes of one checkpoint as a delta file; its checksum.
 std::uint64_t write_row_table_delta(io::Disk& disk, const std::string& path, std::uint32_t table,
-                                    const offload::TableDelta& delta);
-// A chain and the changes of one flush upon it as a new base; its checksum. path: of none of the
-// chain's files.
+                                    offload::TableChanges changes);
+// A chain and the changes of one checkpoint upon it as a new base; its checksum. path: of none of
+// the chain's files.
 std::uint64_t write_row_table_base(io::Disk& disk, const std::string& path, std::uint32_t table,
-                                   const RowTableChain& chain, const offload::TableDelta& delta);
+                                   const RowTableChain& chain, offload::TableChanges changes);
 
 }  // namespace mneme::engine

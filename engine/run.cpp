@@ -49,7 +49,7 @@ Run::Run(const Config& config, io::Disk& disk, const RunOptions& options)
   std::vector<offload::TieredStore*> stores;
   if (table_) stores.push_back(&table_->store());
   checkpoints_ = std::make_unique<Checkpointer>(
-      disk, *stream_, model_->parameters(), stores,
+      disk, *backend_, *stream_, model_->parameters(), stores,
       CheckpointOptions{.run_directory = config_.run.directory,
                         .keep = static_cast<std::uint32_t>(config_.checkpoint.keep),
                         .run_id = options.id});
@@ -68,6 +68,11 @@ CheckpointEntry Run::load(const Manifest& manifest, std::optional<std::uint64_t>
 void Run::save(std::uint64_t step, const RunRecord& record, const MarkMetrics& metrics) {
   stream_->synchronize();
   checkpoints_->save(step, record, metrics);
+}
+
+void Run::begin_save(std::uint64_t step, const RunRecord& record, const MarkMetrics& metrics) {
+  stream_->synchronize();
+  checkpoints_->begin(step, record, metrics);
 }
 
 ReadRun read_run(const RunDirectory& directory, std::span<const std::string> overrides,

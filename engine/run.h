@@ -40,6 +40,9 @@ class Run {
   // The state of a checkpoint, the newest unless a step is given; its entry.
   CheckpointEntry load(const Manifest& manifest, std::optional<std::uint64_t> step = {});
   void save(std::uint64_t step, const RunRecord& record, const MarkMetrics& metrics);
+  // The same while training goes on (checkpoint.h).
+  void begin_save(std::uint64_t step, const RunRecord& record, const MarkMetrics& metrics);
+  Checkpointer& checkpoints() { return *checkpoints_; }
 
   const Config& config() const { return config_; }
   kernels::Backend& backend() { return *backend_; }

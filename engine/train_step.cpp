@@ -40,6 +40,25 @@ TrainStep::TrainStep(Run& run, bool will_be_saved)
   }
 }
 
+// What a checkpoint under way replaces is free once it is committed.
+void TrainStep::check_disk_room() {
+  try {
+    run_.table()->check_disk_room(run_.stream());
+  } catch (const offload::DiskBudgetError&) {
+    if (!run_.checkpoints().is_saving()) throw;
+    run_.checkpoints().finish();
+    run_.table()->check_disk_room(run_.stream());
+  }
+}
+
+double TrainStep::await_checkpoint() {
+  if (!run_.checkpoints().is_saving()) return 0;
+  run_.stream().synchronize();
+  const auto start = Clock::now();
+  run_.checkpoints().await_parameters();
+  return io::elapsed_ms(start);
+}
+
 StepMetrics TrainStep::take(std::uint64_t t, const NextBatch& next_batch) {
   const Config& config = run_.config();
   const auto start = Clock::now();
@@ -69,7 +88,8 @@ StepMetrics TrainStep::take(std::uint64_t t, const NextBatch& next_batch) {
     stream.record(*marks.backward_done);
   }
   // While nothing has changed yet: the state after the step before can still be saved.
-  if (table != nullptr && will_be_saved_) table->check_disk_room(stream);
+  if (table != nullptr && will_be_saved_) check_disk_room();
+  metrics.times.checkpoint_ms = await_checkpoint();
   updating_ = true;
   run_.optimizer().step(stream, t);
   if (table != nullptr) {
@@ -89,7 +109,9 @@ StepMetrics TrainStep::take(std::uint64_t t, const NextBatch& next_batch) {
     metrics.times.forward_ms += 1e3 * marks.forward_done->seconds_since(*marks.begin);
     metrics.times.backward_ms += 1e3 * marks.backward_done->seconds_since(*marks.forward_done);
   }
-  metrics.times.update_ms = 1e3 * update_done_->seconds_since(*marks_.back().backward_done);
+  metrics.times.update_ms =
+      std::max(0.0, 1e3 * update_done_->seconds_since(*marks_.back().backward_done) -
+                        metrics.times.checkpoint_ms);
   if (table != nullptr) take_out_stalls(table->store().books(), metrics.times);
   metrics.times.step_ms = io::elapsed_ms(start);
   metrics.tokens_per_s = 1e3 * double(config.tokens_per_step()) / metrics.times.step_ms;

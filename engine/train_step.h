@@ -37,6 +37,11 @@ class TrainStep {
   bool is_updating() const { return updating_; }
 
  private:
+  // Makes sure that the step's result can be saved.
+  void check_disk_room();
+  // A checkpoint under way has read the parameters when it returns: the milliseconds until then.
+  double await_checkpoint();
+
   // Device-time marks of one micro-batch.
   struct Marks {
     explicit Marks(kernels::Backend& backend);

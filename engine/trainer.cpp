@@ -86,6 +86,7 @@ class Training {
         stops = finish_step();
       }
     } catch (...) {
+      finish_save_after_failure();
       write_line_after_failure();
       throw;
     }
@@ -211,28 +212,78 @@ class Training {
     if (options_.progress != nullptr) options_.progress->note(text);
   }
 
+  // Saves the step, and waits for it.
   void save() {
     claim_.keep();
+    finish_save();
     {
       const io::Phase phase(fmt::format("saving step {}", completed_));
-      saving_since_ = Clock::now();
+      const StandsStill stands_still(*this);
       run_->save(completed_, record_, [this] { return mark_metrics(); });
-      saving_since_.reset();
     }
-    saved_ = completed_;
-    note(fmt::format("checkpoint of step {} in {}", completed_,
+    note_saved(completed_);
+  }
+
+  // Saves the step while training goes on.
+  void begin_save() {
+    claim_.keep();
+    finish_save();
+    const StandsStill stands_still(*this);
+    run_->begin_save(completed_, record_, [this] { return mark_metrics(); });
+    saving_ = completed_;
+  }
+
+  // Does what a checkpoint under way has for this thread, without waiting.
+  void go_on_saving() {
+    if (!saving_) return;
+    const std::uint64_t step = *std::exchange(saving_, std::nullopt);
+    const StandsStill stands_still(*this);
+    if (run_->checkpoints().poll()) {
+      note_saved(step);
+    } else {
+      saving_ = step;
+    }
+  }
+
+  // Waits for a checkpoint under way.
+  void finish_save() {
+    if (!saving_) return;
+    const std::uint64_t step = *std::exchange(saving_, std::nullopt);
+    {
+      const io::Phase phase(fmt::format("saving step {}", step));
+      const StandsStill stands_still(*this);
+      run_->checkpoints().finish();
+    }
+    note_saved(step);
+  }
+
+  // A step that failed leaves the checkpoint of one before it as it was.
+  void finish_save_after_failure() {
+    if (!saving_) return;
+    const std::uint64_t step = *saving_;
+    try {
+      finish_save();
+    } catch (const std::exception& error) {
+      io::warn("step {} cannot be saved: {}", step, error.what());
+    }
+  }
+
+  void note_saved(std::uint64_t step) {
+    saved_ = step;
+    note(fmt::format("checkpoint of step {} in {}", step,
                      checkpoints_directory(config_.run.directory)));
   }
 
-  // The checkpoint's own traffic is in the line of its step. Where the line cannot be written,
-  // sync() tries once more, and leaves it out: the step itself can still be saved.
-  MetricsMark mark_metrics() {
+  // A line that is written tells of all that has moved and of all the time that training stood
+  // still until then: where a run waits for a checkpoint, also of that one. Where the line cannot
+  // be written, mark() tries once more, and leaves it out: the step itself can still be saved.
+  MarkedMetrics mark_metrics() {
     try {
       write_line();
     } catch (const io::Error&) {
       if (!metrics_->has_unwritten_line()) throw;
     }
-    return metrics_->sync();
+    return {metrics_->mark(), [this] { metrics_->make_durable(); }};
   }
 
   // What stands between two updates can be saved, whatever else has failed.
@@ -254,14 +305,17 @@ class Training {
     try {
       return work();
     } catch (const offload::DiskBudgetError& error) {
+      finish_save_after_failure();
       if (!save_what_is_done())
         io::fail("{}; raise it, or give the memory fewer rows", error.what());
       io::fail("{}; step {} is saved, go on with: mneme resume {} --set tiers.disk_bytes={}",
                error.what(), completed_, config_.run.directory,
                format_bytes(2 * config_.tiers.store.disk_bytes));
     } catch (const LossNotFinite& error) {
+      finish_save_after_failure();
       fail_diverged(error);
     } catch (const io::Error& error) {
+      finish_save_after_failure();
       if (!save_what_is_done()) throw;
       io::fail("{}; step {} is saved, go on with: mneme resume {}", error.what(), completed_,
                config_.run.directory);
@@ -304,7 +358,15 @@ class Training {
     // Asked once a step: what a stop still has to write belongs to this step's line.
     const bool stops = stopped();
     const bool saves_end = stops || (is_last && config_.checkpoint.final);
-    if (due(config_.checkpoint.every) || saves_end) save();
+    if (saves_end || (due(config_.checkpoint.every) && !config_.checkpoint.background)) {
+      save();
+    } else if (due(config_.checkpoint.every)) {
+      begin_save();
+    } else if (is_last) {
+      finish_save();
+    } else {
+      go_on_saving();
+    }
     or_save([&] { write_line(); });
     return stops;
   }
@@ -321,8 +383,8 @@ class Training {
   // written.
   void write_line() {
     if (!line_) return;
-    const auto now = Clock::now();
-    if (saving_since_) line_->times.checkpoint_ms = ms_between(*saving_since_, now);
+    count_standing_still();
+    line_->times.checkpoint_ms += std::exchange(stood_still_ms_, 0);
     if (run_->table() != nullptr) line_->books = run_->table()->store().take_books();
     const StepMetrics metrics = std::move(*line_);
     line_.reset();
@@ -346,8 +408,25 @@ class Training {
     options_.on_step(metrics);
   }
 
-  static double ms_between(Clock::time_point start, Clock::time_point end) {
-    return std::chrono::duration<double, std::milli>(end - start).count();
+  // Counts the time that training stands still for a checkpoint.
+  class StandsStill {
+   public:
+    explicit StandsStill(Training& training) : training_(training) {
+      training_.still_since_ = Clock::now();
+    }
+    ~StandsStill() {
+      training_.count_standing_still();
+      training_.still_since_.reset();
+    }
+
+   private:
+    Training& training_;
+  };
+  void count_standing_still() {
+    if (!still_since_) return;
+    const auto now = Clock::now();
+    stood_still_ms_ += std::chrono::duration<double, std::milli>(now - *still_since_).count();
+    still_since_ = now;
   }
 
   StepMetrics step(std::uint64_t t) {
@@ -419,10 +498,12 @@ class Training {
   std::optional<TrainStep> step_;
   std::optional<RowPrefetch> prefetch_;
   std::uint64_t completed_ = 0;
-  std::optional<std::uint64_t> saved_;  // the step of the newest checkpoint
+  std::optional<std::uint64_t> saved_;   // the step of the newest checkpoint
+  std::optional<std::uint64_t> saving_;  // the step of a checkpoint under way
   std::optional<MetricsWriter> metrics_;
   std::optional<StepMetrics> line_;  // of the last step, until it is written
-  std::optional<Clock::time_point> saving_since_;
+  std::optional<Clock::time_point> still_since_;
+  double stood_still_ms_ = 0;  // that no line has told yet
   RunPace pace_;
   bool is_advised_ = false;  // about the device tier
   RecentMedian speeds_;

@@ -51,6 +51,7 @@ offload::StoreOptions store_options(const ValueTableOptions& options) {
           .run_id = options.run_id,
           .tiers = options.tiers,
           .paths = options.paths,
+          .save_bytes = options.save_bytes,
           .read_only = options.read_only};
 }
 

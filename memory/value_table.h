@@ -55,6 +55,7 @@ struct ValueTableOptions {
   // As in offload::StoreOptions.
   std::uint64_t run_id = 0;
   std::vector<std::string> paths;  // of the rows files; see StoreOptions
+  std::uint64_t save_bytes = offload::StoreOptions{}.save_bytes;
   bool read_only = false;
   // Buffers are allocated at construction for these sizes.
   std::int64_t tokens_per_call = 0;          // the most tokens of one micro-batch

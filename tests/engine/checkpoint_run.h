@@ -34,7 +34,7 @@ class CheckpointRun {
         run_(backend, store_, seed),
         parameters_(backend, {{.name = "w", .shape = {5, 3}, .init = {}}}),
         disk_(disk),
-        checkpoints_(disk, *stream_, parameters_, {&store_},
+        checkpoints_(disk, backend, *stream_, parameters_, {&store_},
                      {.run_directory = "/run", .keep = 2, .run_id = 9}) {
     disk.make_directories("/run/checkpoints");
   }

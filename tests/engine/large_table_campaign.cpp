@@ -31,7 +31,8 @@ TEST(LargeTable, ABaseOfTenMillionRowsIsRewrittenInFlatMemory) {
   const RowTableChain chain(*disk, 0, links);
   const std::string base = directory.file("base");
   const std::size_t before = kernels::resident_memory_bytes();
-  write_row_table_base(*disk, base, 0, chain, {.entries = {}, .next_generation = 9});
+  const offload::TableDelta nothing{{}, 9};
+  write_row_table_base(*disk, base, 0, chain, offload::TableChanges(nothing));
   EXPECT_LT(kernels::resident_memory_bytes(), before + (std::size_t{4} << 20));
 
   RowTableReader reader(*disk, base);

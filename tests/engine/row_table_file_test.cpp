@@ -106,18 +106,19 @@ TEST_F(RowTableFile, OfAChainMakesOneTableInWhichTheNewestEntryOfARowCounts) {
   EXPECT_EQ(chain.next_generation(), 1004u);
   EXPECT_GE(chain.most_entries(), expected.size());
   Entries found;
-  chain.for_each({}, [&](const TableEntry& entry) { found.push_back(entry); });
+  chain.for_each(nullptr, [&](const TableEntry& entry) { found.push_back(entry); });
   EXPECT_EQ(found, as_entries(expected));
 
   const Entries newest = change(5000);
-  write_row_table_base(disk_, "/base", 1, chain, {.entries = newest, .next_generation = 2000});
+  const offload::TableDelta delta{newest, 2000};
+  const offload::TableChanges changes(delta);
+  write_row_table_base(disk_, "/base", 1, chain, changes);
   EXPECT_EQ(read_row_table(disk_, "/base"), as_entries(expected));
   EXPECT_EQ(RowTableReader(disk_, "/base").head(), (RowTableHead{1, true, 2000, expected.size()}));
-  write_row_table_delta(disk_, "/delta", 1, {.entries = newest, .next_generation = 2000});
+  write_row_table_delta(disk_, "/delta", 1, changes);
   EXPECT_EQ(read_row_table(disk_, "/delta"), newest);
   EXPECT_EQ(RowTableReader(disk_, "/delta").head(), (RowTableHead{1, false, 2000, newest.size()}));
-  write_row_table_base(disk_, "/first", 1, RowTableChain(disk_, 1, {}),
-                       {.entries = newest, .next_generation = 2000});
+  write_row_table_base(disk_, "/first", 1, RowTableChain(disk_, 1, {}), changes);
   EXPECT_EQ(read_row_table(disk_, "/first"), newest);
 }
 
@@ -131,10 +132,12 @@ TEST_F(RowTableFile, OfAChainWithADamagedByteMakesNoBase) {
   const std::vector<RowTableLink> links = {
       write_row_table(disk_, "/base", {.base = true}, {{1, 5, 9}, {4, 2, 10}}),
       write_row_table(disk_, "/delta", {.base = false}, {{1, 6, 12}})};
+  const offload::TableDelta nothing;
   for (const std::string path : {"/base", "/delta"}) {
     disk_.corrupt(path, 45, 3);  // a slot
     const RowTableChain chain(disk_, 0, links);
-    EXPECT_THROW(write_row_table_base(disk_, "/new", 0, chain, {}), io::Error);
+    EXPECT_THROW(write_row_table_base(disk_, "/new", 0, chain, offload::TableChanges(nothing)),
+                 io::Error);
     EXPECT_FALSE(disk_.exists("/new")) << "found before anything is written";
     disk_.corrupt(path, 45, 3);
   }
@@ -146,7 +149,7 @@ TEST_F(RowTableFile, ThatIsWholeButNotTheOneThatIsMeantMakesNoTable) {
       write_row_table(disk_, "/delta", {.base = false}, {{1, 6, 12}})};
   write_row_table(disk_, "/delta", {.base = false}, {{4, 6, 12}});
   const RowTableChain chain(disk_, 0, links);
-  EXPECT_THROW(chain.for_each({}, [](const TableEntry&) {}), io::Error);
+  EXPECT_THROW(chain.for_each(nullptr, [](const TableEntry&) {}), io::Error);
 }
 
 TEST_F(RowTableFile, OfAnotherTableOrPlaceInTheChainIsRefused) {
