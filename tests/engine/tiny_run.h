@@ -9,6 +9,7 @@
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <utility>
@@ -163,16 +164,17 @@ class TinyRun {
     return train(config, options);
   }
 
-  // What the newest checkpoint of a run holds, read with everything on the device.
+  // What the newest checkpoint of a run, or that of a step, holds, read with everything on the
+  // device.
   Outcome outcome(const Config& config) { return outcome(config, *disk_); }
-  Outcome outcome(const Config& config, io::Disk& disk) {
+  Outcome outcome(const Config& config, io::Disk& disk, std::optional<std::uint64_t> of = {}) {
     Config whole = config;
     whole.tiers = this->config("").tiers;
     whole.tiers.disk_paths = config.tiers.disk_paths;
     const RunDirectory directory(disk, config.run.directory);
     Run run(whole, disk,
             {.id = directory.manifest().run.id, .schedule = directory.manifest().run.schedule});
-    const std::uint64_t step = run.load(directory.manifest()).step;
+    const std::uint64_t step = run.load(directory.manifest(), of).step;
     Outcome outcome;
     outcome.losses = read_losses(disk, config.run.directory);
     if (run.table() != nullptr) {

@@ -2,6 +2,7 @@
 mneme_test(trainer_test DEVICES
   SOURCES
     row_prefetch_test.cpp
+    trainer_background_test.cpp
     trainer_books_test.cpp
     trainer_changes_test.cpp
     trainer_disks_test.cpp

@@ -8,7 +8,9 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <nlohmann/json.hpp>
 #include <set>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -60,6 +62,15 @@ class TrainingCrash : public ::testing::Test {
     return {crashes_.size(), seen_.size()};
   }
 
+  // The lines of the recorded run's metrics.
+  std::vector<nlohmann::json> lines() const {
+    const std::vector<std::byte> bytes = disk_->read_file(metrics_path("/run"), 1 << 26);
+    std::istringstream file(std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+    std::vector<nlohmann::json> all;
+    for (std::string line; std::getline(file, line);) all.push_back(nlohmann::json::parse(line));
+    return all;
+  }
+
  private:
   static constexpr std::uint64_t kSteps = 8;
   static constexpr std::uint64_t kCheckpointEvery = 2;
@@ -89,14 +100,17 @@ class TrainingCrash : public ::testing::Test {
     config.run.directory = "/run";
     config.memory.half_keys = 8;
     config.memory.knn = 2;
-    config.tiers.store.device_bytes = TinyRun::device_bytes(28);
-    config.tiers.store.host_bytes = TinyRun::host_bytes(12);
+    config.tiers.store.device_bytes = TinyRun::device_bytes(20);
+    config.tiers.store.host_bytes = TinyRun::host_bytes(20);
     config.tiers.store.disk_bytes = 2 << 20;
     config.train.steps = kSteps;
     config.train.sequence = 6;
     config.train.micro_batches = 1;
     config.checkpoint.every = kCheckpointEvery;
     config.checkpoint.keep = 2;
+    // Hints, victims and checkpoints behind training at once.
+    config.tiers.prefetch = offload::PrefetchKind::kOracleNextStep;
+    config.checkpoint.copy_bytes = 0;
     check_config(config);
     return config;
   }

@@ -155,8 +155,8 @@ class FaultRuns {
     config.run.directory = folder.directory;
     config.memory.half_keys = 8;
     config.memory.knn = 2;
-    config.tiers.store.device_bytes = engine::testing::TinyRun::device_bytes(28);
-    config.tiers.store.host_bytes = engine::testing::TinyRun::host_bytes(12);
+    config.tiers.store.device_bytes = engine::testing::TinyRun::device_bytes(20);
+    config.tiers.store.host_bytes = engine::testing::TinyRun::host_bytes(20);
     config.tiers.store.disk_bytes = 2 << 20;
     config.tiers.store.io_engine = io::IoEngine::kSync;
     config.train.steps = 4;

@@ -45,6 +45,9 @@ class KillRun : public ::testing::Test {
   engine::Config made(const std::string& name) const {
     engine::Config config = run_.tiered(name);
     config.checkpoint.every = 2;
+    // Hints, victims and checkpoints behind training at once.
+    config.tiers.prefetch = offload::PrefetchKind::kOracleNextStep;
+    config.checkpoint.copy_bytes = 0;
     return config;
   }
 
