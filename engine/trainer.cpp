@@ -125,6 +125,7 @@ class Training {
     prepare_steps();
     claim_.begin(record_.id, record_.config);
     metrics_.emplace(disk_, metrics_path(config_.run.directory), MetricsMark{}, 0);
+    prepare_saves();
   }
 
   // Reads as much of the data as tells whether it fits the configuration.
@@ -139,6 +140,11 @@ class Training {
     step_.emplace(*run_, /*will_be_saved=*/true);
     prefetch_.emplace(config_, *data_, *run_);
     note("on " + describe(run_->backend()));
+  }
+
+  void prepare_saves() {
+    const bool any_behind = config_.checkpoint.background && config_.checkpoint.every > 0;
+    if (any_behind && run_->table() != nullptr) run_->table()->store().prepare_checkpoints();
   }
 
   void resume() {
@@ -167,6 +173,7 @@ class Training {
     prepare_steps();
     write_config_file(directory);
     metrics_.emplace(disk_, metrics_path(path), from.metrics, completed_);
+    prepare_saves();
     note(fmt::format("{}: going on after step {} of {}", path, completed_, config_.train.steps));
   }
 

@@ -185,24 +185,45 @@ void TieredStore::wait_for_hints(const Found& found, StallClock::HostTime& host)
   ledger_.book(Field::kHintsLate, late.size());
 }
 
-// Of a checkpoint under way, records that the lease will change, and others as there is room.
+// Of a checkpoint under way, records that the lease will change.
 void TieredStore::save_before(const LeaseRequest& request, StallClock::HostTime& host) {
-  if (!snapshot_.is_open()) return;
+  if (request.mode != LeaseMode::kTrain || !snapshot_.is_open()) return;
   const auto start = Clock::now();
-  if (request.mode == LeaseMode::kTrain) snapshot_.copy_leased(request.rows, request.count);
+  stalls_.saving(planner_.stream());
+  snapshot_.copy_leased(request.rows, request.count);
+  stalls_.saved(planner_.stream());
+  host.save_us += io::elapsed_us(start);
+}
+
+// The lease's own transfers are queued: copies of others hold up none of them.
+void TieredStore::save_others(StallClock::HostTime& host) {
+  // The caller's stream has to wait for the plan, too: that is no time of the checkpoint's.
+  if (snapshot_.is_open()) planner_.stream().synchronize();
+  const auto start = Clock::now();
   snapshot_.write_some();
   host.save_us += io::elapsed_us(start);
+}
+
+// Records that were copied for a checkpoint are in the disk's hands before it is asked for them.
+void TieredStore::settle_unready(std::span<const kernels::RowId> rows) {
+  const bool any = std::any_of(rows.begin(), rows.end(),
+                               [this](kernels::RowId row) { return disk_.is_unready(row); });
+  if (any) snapshot_.settle();
 }
 
 void TieredStore::bring_missing(const kernels::RowArena& arena, StallClock::HostTime& host) {
   Round round;
   bool any = false;
   while (planner_.next_round(round)) {
-    if (round.on_disk > 0) page_in_.start(round.disk_rows);
+    if (round.on_disk > 0) {
+      settle_unready(round.disk_rows);
+      page_in_.start(round.disk_rows);
+    }
     planner_.plan(round);
     if (!std::exchange(any, true)) stalls_.planned(planner_.stream());
     bring_round(round, arena, host);
   }
+  save_others(host);
   if (any) mover_.arrive_before(planner_.stream());
 }
 
@@ -324,6 +345,7 @@ void TieredStore::hint_to_host(const Hint& hint, StallClock::HostTime& host) {
   // The slots' last records may still be on their way to the device.
   mover_.synchronize();
   host.room_us += io::elapsed_us(start);
+  settle_unready(planned.rows);
   hints_.add(planned.rows, planned.slots);
   hints_.collect();
 }

@@ -100,6 +100,10 @@ void TieredStore::begin_step(std::uint64_t step) {
   });
 }
 
+void TieredStore::prepare_checkpoints() {
+  guarded([&] { disk_.prepare_saves(); });
+}
+
 void TieredStore::begin_checkpoint() {
   guarded([&] {
     CHECK(leases_ == 0, "a checkpoint while rows are leased");
@@ -170,6 +174,7 @@ void TieredStore::restore(std::span<const CheckpointTable> kept, std::size_t cur
 void TieredStore::finish_transfers() {
   guarded([&] {
     hints_.finish();
+    snapshot_.settle();
     disk_.finish_writes();
   });
 }

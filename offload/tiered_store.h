@@ -248,7 +248,10 @@ class TieredStore {
   //   commit_checkpoint()      from now on no disk slot of that checkpoint is overwritten ...
   //   release_checkpoint()     ... until here
   //
-  // REQUIRES, of begin_checkpoint(): no lease is live; an earlier one is committed, or given up.
+  // prepare_checkpoints() may come early: it makes the rows files and takes the memory that the
+  // first checkpoint would otherwise wait for. REQUIRES, of begin_checkpoint(): no lease is live;
+  // an earlier one is committed, or given up.
+  void prepare_checkpoints();
   void begin_checkpoint();
   bool checkpoint_is_written();
   void write_checkpoint();
@@ -303,6 +306,8 @@ class TieredStore {
   void write_victims(const Round& round, StallClock::HostTime& host);
   void wait_for_hints(const Found& found, StallClock::HostTime& host);
   void save_before(const LeaseRequest& request, StallClock::HostTime& host);
+  void save_others(StallClock::HostTime& host);
+  void settle_unready(std::span<const kernels::RowId> rows);
   const kernels::RowArena& arena(const PlannedLease& lease) const;
   void release(PlannedLease& lease, kernels::Stream& compute);
   // release() for a destructor, which runs while an error of the device unwinds a step, too: a

@@ -22,18 +22,27 @@ WriteBack::WriteBack(kernels::Backend& backend, Planner& planner, Mover& mover, 
       staged_(kernels::pinned_array<SlotId>(backend, disk.write_batch())),
       batch_(kernels::pinned_array<SlotId>(backend, disk.write_batch())) {}
 
-void WriteBack::submit(const SlotId* buffers, const RowId* rows, std::int64_t count, Field move) {
-  const std::span all_buffers(buffers, static_cast<std::size_t>(count));
-  const std::span all_rows(rows, static_cast<std::size_t>(count));
-  std::size_t done = 0;
-  while (done < all_rows.size()) {
-    const std::size_t more = disk_.submit_writes(all_buffers.subspan(done), all_rows.subspan(done));
-    ledger_.book_move(move, more, more * disk_.slot_bytes());
-    done += more;
-    if (done == all_rows.size()) return;
-    reclaim_stale_slots(all_rows.subspan(done));
+void WriteBack::assign(std::span<SlotId> buffers, std::span<const RowId> rows) {
+  for (;;) {
+    const std::size_t more = disk_.assign_writes(buffers, rows);
+    if (more == rows.size()) return;
+    buffers = buffers.subspan(more);
+    rows = rows.subspan(more);
+    reclaim_stale_slots(rows);
     disk_.require_slot();
   }
+}
+
+void WriteBack::queue(std::span<const SlotId> buffers, Field move) {
+  disk_.queue_writes(buffers);
+  ledger_.book_move(move, buffers.size(), buffers.size() * disk_.slot_bytes());
+}
+
+void WriteBack::submit(Field move) {
+  const std::span buffers(staged_.data(), batch_rows_.size());
+  assign(buffers, batch_rows_);
+  queue(buffers, move);
+  start_batch();
 }
 
 void WriteBack::book_time(Field move) {
@@ -87,8 +96,7 @@ void WriteBack::write_host_records() {
     std::memcpy(disk_.write_payload(staged_[i]), mover_.host_record(batch_[i]),
                 mover_.record_bytes());
   }
-  submit(staged_.data(), batch_rows_.data(), count, Field::kHostToDiskRows);
-  start_batch();
+  submit(Field::kHostToDiskRows);
 }
 
 void WriteBack::write_device_victims(const Victims& victims) {
@@ -115,8 +123,7 @@ void WriteBack::write_device_records() {
   disk_.stage_writes({staged_.data(), static_cast<std::size_t>(count)});
   mover_.pack_to_staging(disk_.staging(), staged_.data(), batch_.data(), count);
   mover_.write_back().synchronize();
-  submit(staged_.data(), batch_rows_.data(), count, Field::kDeviceToDiskRows);
-  start_batch();
+  submit(Field::kDeviceToDiskRows);
 }
 
 // A row that came back from the disk and changed has left a slot there that only checkpoints may

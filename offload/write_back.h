@@ -24,9 +24,11 @@ class WriteBack {
   // that still fill their slots, and for room among the writes.
   void write_host_victims(const Victims& victims);
   void write_device_victims(const Victims& victims);
-  // Submits records in write buffers of the disk; where it is full, stale ones give up their slots.
-  void submit(const kernels::SlotId* buffers, const kernels::RowId* rows, std::int64_t count,
-              Field move);
+  // Gives rows their places on disk (DiskEngine::assign_writes); where it is full, stale records
+  // give up their slots.
+  void assign(std::span<kernels::SlotId> buffers, std::span<const kernels::RowId> rows);
+  // Records that are in their buffers go to the disk, and are booked.
+  void queue(std::span<const kernels::SlotId> buffers, Field move);
   // Counts for a flush in which these rows (ascending) are dirty, too: the slots that it writes,
   // and the slots that it frees because no checkpoint refers to them. Waits for the planner.
   struct Need {
@@ -40,6 +42,7 @@ class WriteBack {
   void add_to_batch(kernels::SlotId slot, kernels::RowId row);
   bool is_full() const;
   void write_host_records();
+  void submit(Field move);
   void write_device_records();
   void reclaim_stale_slots(std::span<const kernels::RowId> submitted);
   // Books the time since the last call in which writes were under way.

@@ -22,17 +22,21 @@ constexpr std::uint32_t kQueues = 4;
 // Of the buffers for records of checkpoints, of each file.
 constexpr std::uint64_t kLeastSaves = 8, kMostSaves = std::uint64_t{1} << 20;
 
+std::uint32_t save_buffers_of(const DiskEngineOptions& options, std::uint32_t slot_bytes) {
+  const std::uint64_t files = std::max<std::uint64_t>(1, options.paths.size());
+  const std::uint64_t fit = options.save_bytes / files / slot_bytes;
+  return static_cast<std::uint32_t>(std::clamp(fit, kLeastSaves, kMostSaves));
+}
+
 // Reads wait in their buffers until their batch is on the device.
 LaneBuffers buffers_of(const DiskEngineOptions& options) {
   const std::uint32_t depth = options.open.depth;
   const std::uint32_t record_bytes = options.record_bytes + io::RecordFile::kPayloadOffset;
-  const std::uint64_t files = std::max<std::uint64_t>(1, options.paths.size());
-  const std::uint64_t saves = options.save_bytes / files / record_bytes;
   return {.reads = std::max(4 * depth, 8u),
           .hints = depth,
           .write_back =
               std::max({2 * depth, std::min(kWriteBytes / record_bytes, kMostWriteBuffers), 8u}),
-          .saves = static_cast<std::uint32_t>(std::clamp(saves, kLeastSaves, kMostSaves))};
+          .saves = save_buffers_of(options, record_bytes)};
 }
 
 DiskEngineOptions with_depth(DiskEngineOptions options) {
@@ -95,6 +99,7 @@ void DiskEngine::open(Lock& lock, const MakeJob& make_job) {
     run_all(lock, make_job, /*idle=*/true);
     std::uint32_t stride = 0;
     for (const Stripe& stripe : stripes_) stride = std::max(stride, stripe.lane->slot_bytes());
+    counts_.saves = save_buffers_of(options_, stride);
     const std::size_t bytes = std::size_t{counts_.all()} * stride;
     staging_ = backend_.allocate(bytes * stripes_.size(), kernels::MemoryKind::kPinnedHost);
     const auto memory = [&, this](std::size_t i) { return staging_.as<std::byte>() + i * bytes; };
@@ -102,11 +107,14 @@ void DiskEngine::open(Lock& lock, const MakeJob& make_job) {
       const auto first = static_cast<std::uint32_t>(i) * counts_.all();
       stripes_[i].lane->set_buffers(memory(i), stride, first, counts_);
     }
+    // Not those for checkpoints: they are many, their transfers long, and registering touches all
+    // of the memory at once.
+    const std::size_t registered = std::size_t{counts_.all() - counts_.saves} * stride;
     run_all(
         lock,
         [&](std::size_t i) {
-          return [&memory, bytes, i](DiskLane::File& file) {
-            file->file().register_buffer({memory(i), bytes});
+          return [&memory, registered, i](DiskLane::File& file) {
+            file->file().register_buffer({memory(i), registered});
           };
         },
         /*idle=*/true);

@@ -29,7 +29,6 @@
 #include <span>
 #include <string>
 #include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
 #include "io/record_file.h"
@@ -77,6 +76,15 @@ class DiskEngine {
   // way waits for are that checkpoint's, by whichever buffers they come.
   std::size_t submit_writes(std::span<const kernels::SlotId> buffers,
                             std::span<const kernels::RowId> rows);
+  // The same in two calls, for buffers that are not filled yet. assign_writes() gives the rows
+  // their slots, and may exchange buffers; queue_writes() comes once the records are in them. Until
+  // then the rows must not be read here: is_unready() says which.
+  std::size_t assign_writes(std::span<kernels::SlotId> buffers,
+                            std::span<const kernels::RowId> rows);
+  void queue_writes(std::span<const kernels::SlotId> buffers);
+  bool is_unready(kernels::RowId row) const {
+    return unready_ > 0 && has_slot(row) && (flags(slot_of(row)) & kUnready) != 0;
+  }
   // Makes room for one more record. Throws Error where there is none: why.
   void require_slot();
   // The most slots that the files may have; 0 for no limit. Makes the files where they are not
@@ -129,6 +137,9 @@ class DiskEngine {
   void await_hint_event();
 
   // --- A checkpoint, in the order of the calls.
+  // Optional: makes the files, and the memory for a checkpoint's records, so that the first one
+  // finds them there.
+  void prepare_saves();
   // It holds the table as it is now, and for `rows` (distinct) the records that come for them next.
   // From now on the slots in it are not reused before it is released. What an earlier one that was
   // not committed still waited for is forgotten.
@@ -168,12 +179,21 @@ class DiskEngine {
   void stop(const std::string& failure);
 
  private:
+  // What is under way with a slot.
+  enum SlotFlag : std::uint8_t {
+    kWriting = 1,           // its write has not completed
+    kUnready = 2,           // ... and the record is not in its buffer yet
+    kOfCheckpoint = 4,      // ... and it is a record of a checkpoint under way
+    kSuperseded = 8,        // ... and it is of no use any more
+    kSupersededBefore = 16  // the same, on that side of the seal
+  };
   // A rows file and what is known of its slots.
   struct Stripe {
     std::string path;
     std::unique_ptr<DiskLane> lane;  // null: not open
     SlotAllocator slots;
     std::vector<std::uint64_t> generations;  // by slot
+    std::vector<std::uint8_t> flags;         // by slot: SlotFlag
     std::uint64_t growing_to = 0;            // slots that the lane was asked for ahead of their use
     bool cannot_grow = false;
   };
@@ -200,7 +220,7 @@ class DiskEngine {
   Stripe* writable(WriteQueue queue, const HasBuffer& has_buffer);
   // The buffer's record in a buffer of a file that has room; nothing where none has.
   std::optional<std::uint32_t> with_room(std::uint32_t buffer, Lock& lock);
-  void write(std::uint32_t buffer, kernels::RowId row);
+  void assign(std::uint32_t buffer, kernels::RowId row);
   void collect_written();
   // The row has no use for its slot any more.
   void discard(kernels::RowId row, SealSide side);
@@ -221,6 +241,10 @@ class DiskEngine {
   }
   std::uint64_t& generation(std::uint32_t slot) {
     return stripes_[stripe_of(slot)].generations[local(slot)];
+  }
+  std::uint8_t& flags(std::uint32_t slot) { return stripes_[stripe_of(slot)].flags[local(slot)]; }
+  std::uint8_t flags(std::uint32_t slot) const {
+    return stripes_[stripe_of(slot)].flags[local(slot)];
   }
   void restore_slots(std::size_t stripe, const std::vector<const CheckpointTable*>& kept,
                      std::size_t current);
@@ -247,11 +271,10 @@ class DiskEngine {
   LazyArray<std::uint32_t> slot_of_row_;  // slot + 1, 0 for none
   ChangedRows changed_;
   std::uint64_t next_generation_ = 1;
-  // Slots whose write has not completed, and those of them that are of no use any more.
-  std::unordered_set<std::uint32_t> writing_, saving_;  // saving_: of the checkpoint under way
-  std::unordered_map<std::uint32_t, SealSide> superseded_;
-  // Of the checkpoint under way: rows whose records are still to come, and the slots in it of rows
-  // that have others by now.
+  std::uint64_t unready_ = 0;  // slots with kUnready
+  // Of the checkpoint under way: its first generation, its slots that are being written, rows whose
+  // records are still to come, and the slots in it of rows that have others by now.
+  std::uint64_t save_generation_ = 0, saving_ = 0;
   RowSet unsaved_;
   std::unordered_map<kernels::RowId, std::uint32_t> moved_;
 

@@ -55,6 +55,7 @@ void DiskLane::set_buffers(std::byte* memory, std::size_t stride, std::uint32_t 
   starts_.reserve(buffers.all());
   finished_.reserve(buffers.all());
   arrived_.reserve(buffers.reads);
+  writing_.reserve(std::size_t{buffers.write_back} + buffers.saves);
   written_.reserve(2 * (std::size_t{buffers.write_back} + buffers.saves));
   for (std::uint32_t i = buffers.reads; i-- > 0;) free_reads_.push_back(i);
   for (std::uint32_t i = first_write; i-- > buffers.reads;) {
@@ -114,12 +115,17 @@ void DiskLane::return_write_buffer(std::uint32_t buffer) {
   ++writes(mine.kind).free;
 }
 
-void DiskLane::write(std::uint32_t buffer, const RecordPlace& place) {
+void DiskLane::assign(std::uint32_t buffer, const RecordPlace& place) {
   Buffer& mine = buffers_[buffer - first_];
   CHECK(is_write(mine.kind) && mine.is_taken);
   mine.place = place;
+}
+
+void DiskLane::write(std::uint32_t buffer) {
+  const Buffer& mine = buffers_[buffer - first_];
+  CHECK(is_write(mine.kind) && mine.is_taken);
   writes(mine.kind).queue.push_back(buffer - first_);
-  writing_[place.slot] = buffer - first_;
+  writing_[mine.place.slot] = buffer - first_;
 }
 
 void DiskLane::hint(const RecordPlace& place, std::byte* target) {

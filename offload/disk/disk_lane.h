@@ -146,8 +146,14 @@ class DiskLane {
   // REQUIRES free_write_buffers() > 0.
   std::uint32_t take_write_buffer(WriteQueue queue);
   void return_write_buffer(std::uint32_t buffer);
-  // By whichever queue the buffer is of.
-  void write(std::uint32_t buffer, const RecordPlace& place);
+  // Where the record that comes into a buffer will be.
+  void assign(std::uint32_t buffer, const RecordPlace& place);
+  const RecordPlace& place_of(std::uint32_t buffer) const {
+    return buffers_[buffer - first_].place;
+  }
+  // It is there: it can be read from now on, and goes to the file by whichever queue the buffer is
+  // of. REQUIRES assign().
+  void write(std::uint32_t buffer);
   WriteQueue queue_of(std::uint32_t buffer) const;
   bool writes_are_due(WriteQueue queue) const { return writes(queue).are_due(); }
   bool writes_are_due() const {

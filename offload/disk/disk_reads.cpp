@@ -11,6 +11,7 @@ using kernels::SlotId;
 
 RecordPlace DiskEngine::place_of(RowId row) {
   CHECK(is_open() && has_slot(row), "row {} has no record on disk", row);
+  CHECK(!is_unready(row), "the record of row {} is not in its buffer yet", row);
   const std::uint32_t slot = slot_of(row);
   return {.row = row, .slot = local(slot), .generation = generation(slot)};
 }

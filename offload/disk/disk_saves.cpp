@@ -9,6 +9,21 @@ namespace mneme::offload {
 
 using kernels::RowId;
 
+void DiskEngine::prepare_saves() {
+  if (!has_file()) return;
+  Lock lock(signal_.mutex);
+  require_running();
+  ensure_open(lock);
+  // Pages come from the system when they are first touched.
+  constexpr std::size_t kPageBytes = 4096;
+  for (std::size_t i = 0; i < stripes_.size(); ++i) {
+    const auto end = static_cast<std::uint32_t>((i + 1) * counts_.all());
+    std::byte* const begin = payload(end - counts_.saves);
+    const std::size_t bytes = std::size_t{counts_.saves - 1} * slot_bytes_;
+    for (std::size_t at = 0; at < bytes; at += kPageBytes) begin[at] = std::byte{0};
+  }
+}
+
 void DiskEngine::begin_save(std::span<const RowId> rows) {
   const Lock lock(signal_.mutex);
   require_running();
@@ -17,7 +32,8 @@ void DiskEngine::begin_save(std::span<const RowId> rows) {
   changed_.report();
   moved_.clear();
   unsaved_.clear();
-  saving_.clear();
+  save_generation_ = next_generation_;
+  saving_ = 0;
   for (const RowId row : rows) unsaved_.insert(row);
 }
 
@@ -25,7 +41,7 @@ bool DiskEngine::is_saved() {
   const Lock lock(signal_.mutex);
   require_running();
   if (is_open()) collect_written();
-  return unsaved_.count() == 0 && saving_.empty();
+  return unsaved_.count() == 0 && saving_ == 0;
 }
 
 void DiskEngine::sync() {

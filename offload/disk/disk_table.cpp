@@ -83,6 +83,7 @@ void DiskEngine::restore_slots(std::size_t number, const std::vector<const Check
   }
   stripe.slots.restore(tables, current);
   stripe.generations.assign(stripe.slots.slots(), 0);
+  stripe.flags.assign(stripe.slots.slots(), 0);
   for (const CheckpointTable* table : tables) {
     for (const TableEntry& entry : table->entries) {
       stripe.generations[entry.slot] = entry.generation;

@@ -1,5 +1,6 @@
 // Records on their way into the files, and the room that they need there.
 #include <algorithm>
+#include <utility>
 
 #include "io/error.h"
 #include "offload/disk/disk_engine.h"
@@ -191,6 +192,13 @@ std::optional<std::uint32_t> DiskEngine::with_room(std::uint32_t buffer, Lock& l
 
 std::size_t DiskEngine::submit_writes(std::span<const SlotId> buffers,
                                       std::span<const RowId> rows) {
+  std::vector<SlotId> assigned(buffers.begin(), buffers.end());
+  assigned.resize(assign_writes(assigned, rows));
+  queue_writes(assigned);
+  return assigned.size();
+}
+
+std::size_t DiskEngine::assign_writes(std::span<SlotId> buffers, std::span<const RowId> rows) {
   if (rows.empty()) return 0;
   Lock lock(signal_.mutex);
   require_running();
@@ -199,28 +207,45 @@ std::size_t DiskEngine::submit_writes(std::span<const SlotId> buffers,
   for (; done < rows.size(); ++done) {
     const auto buffer = with_room(buffers[done], lock);
     if (!buffer) break;
-    write(*buffer, rows[done]);
+    buffers[done] = *buffer;
+    assign(*buffer, rows[done]);
   }
-  for (Stripe& stripe : stripes_) {
-    grow_ahead(stripe);
-    stripe.lane->wake();
-  }
+  for (Stripe& stripe : stripes_) grow_ahead(stripe);
   return done;
 }
 
-void DiskEngine::write(std::uint32_t buffer, RowId row) {
+void DiskEngine::queue_writes(std::span<const SlotId> buffers) {
+  if (buffers.empty()) return;
+  const Lock lock(signal_.mutex);
+  require_running();
+  for (const SlotId buffer : buffers) {
+    Stripe& stripe = stripe_of_buffer(buffer);
+    stripe.lane->write(buffer);
+    stripe.flags[stripe.lane->place_of(buffer).slot] &= static_cast<std::uint8_t>(~kUnready);
+    --unready_;
+  }
+  for (const Stripe& stripe : stripes_) stripe.lane->wake();
+}
+
+void DiskEngine::assign(std::uint32_t buffer, RowId row) {
   Stripe& stripe = stripe_of_buffer(buffer);
   const SealSide side = side_of(row);
   const std::uint32_t slot = stripe.slots.allocate(side);
-  if (slot >= stripe.generations.size()) stripe.generations.resize(slot + std::size_t{1}, 0);
+  if (slot >= stripe.generations.size()) {
+    stripe.generations.resize(slot + std::size_t{1}, 0);
+    stripe.flags.resize(slot + std::size_t{1}, 0);
+  }
   stripe.generations[slot] = next_generation_++;
   const auto number = static_cast<std::size_t>(&stripe - stripes_.data());
-  writing_.insert(global(number, slot));
-  stripe.lane->write(buffer, {.row = row, .slot = slot, .generation = stripe.generations[slot]});
+  const std::uint32_t numbered = global(number, slot);
+  stripe.flags[slot] = kWriting | kUnready;
+  ++unready_;
+  stripe.lane->assign(buffer, {.row = row, .slot = slot, .generation = stripe.generations[slot]});
   if (has_slot(row)) discard(row, side);
-  slot_of_row_[row] = global(number, slot) + 1;
+  slot_of_row_[row] = numbered + 1;
   if (unsaved_.erase(row)) {
-    saving_.insert(global(number, slot));
+    stripe.flags[slot] |= kOfCheckpoint;
+    ++saving_;
     changed_.note_reported(row);
   } else {
     changed_.note(row);
@@ -245,16 +270,16 @@ void DiskEngine::finish_writes() {
 }
 
 void DiskEngine::collect_written() {
-  for (std::size_t i = 0; i < stripes_.size(); ++i) {
-    for (const std::uint32_t slot : stripes_[i].lane->written()) {
-      writing_.erase(global(i, slot));
-      saving_.erase(global(i, slot));
-      const auto superseded = superseded_.find(global(i, slot));
-      if (superseded == superseded_.end()) continue;
-      stripes_[i].slots.supersede(slot, superseded->second);
-      superseded_.erase(superseded);
+  for (Stripe& stripe : stripes_) {
+    for (const std::uint32_t slot : stripe.lane->written()) {
+      const std::uint8_t flags = std::exchange(stripe.flags[slot], std::uint8_t{0});
+      const bool is_of_checkpoint =
+          (flags & kOfCheckpoint) != 0 && stripe.generations[slot] >= save_generation_;
+      saving_ -= is_of_checkpoint ? 1 : 0;
+      if ((flags & kSuperseded) != 0) stripe.slots.supersede(slot);
+      if ((flags & kSupersededBefore) != 0) stripe.slots.supersede(slot, SealSide::kBefore);
     }
-    stripes_[i].lane->written().clear();
+    stripe.lane->written().clear();
   }
 }
 
@@ -265,8 +290,8 @@ void DiskEngine::discard(RowId row, SealSide side) {
       side == SealSide::kAfter && slots.is_sealed(local(slot)) && changed_.reported().contains(row);
   if (is_of_checkpoint) moved_.emplace(row, slot);
   // A slot whose own write is still on its way must not be reused before that write is over.
-  if (writing_.contains(slot)) {
-    superseded_.emplace(slot, side);
+  if ((flags(slot) & kWriting) != 0) {
+    flags(slot) |= side == SealSide::kAfter ? kSuperseded : kSupersededBefore;
   } else {
     slots.supersede(local(slot), side);
   }

@@ -9,16 +9,28 @@ void StallClock::start(kernels::Stream& compute) {
     if (spare_.empty()) {
       spare_.push_back({.start = backend_.create_event(),
                         .planned = backend_.create_event(),
+                        .saving = backend_.create_event(),
+                        .saved = backend_.create_event(),
                         .resumed = backend_.create_event()});
     }
     current_ = std::move(spare_.back());
     spare_.pop_back();
   }
+  current_.saves = false;
   compute.record(*current_.start);
 }
 
 void StallClock::planned(kernels::Stream& plan) {
   plan.record(*current_.planned);
+}
+
+void StallClock::saving(kernels::Stream& plan) {
+  plan.record(*current_.saving);
+}
+
+void StallClock::saved(kernels::Stream& plan) {
+  plan.record(*current_.saved);
+  current_.saves = true;
 }
 
 void StallClock::resumed(kernels::Stream& compute, const HostTime& host, const Ledger& ledger) {
@@ -55,7 +67,8 @@ void StallClock::book(const Lease& lease, Ledger& ledger) {
   take(Field::kStallWriteBack, lease.host.room_us);
   take(Field::kStallDisk, lease.host.disk_us);
   take(Field::kStallHint, lease.host.hint_us);
-  take(Field::kStallCheckpoint, lease.host.save_us);
+  const std::uint64_t copied = lease.saves ? us(lease.saved->seconds_since(*lease.saving)) : 0;
+  take(Field::kStallCheckpoint, std::max(lease.host.save_us, copied));
   if (lease.host.missing) {
     take(Field::kStallPlan, us(lease.planned->seconds_since(*lease.start)));
     take(Field::kStallHost, left);

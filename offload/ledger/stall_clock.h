@@ -34,6 +34,10 @@ class StallClock {
   // before the lease is in front.
   void start(kernels::Stream& compute);
   void planned(kernels::Stream& plan);
+  // Around work that the plan has to wait for on account of a checkpoint under way; may be left
+  // out.
+  void saving(kernels::Stream& plan);
+  void saved(kernels::Stream& plan);
   // `compute` has been told to wait for the lease's rows. The time goes to the ledger's account.
   void resumed(kernels::Stream& compute, const HostTime& host, const Ledger& ledger);
   // Instead of resumed(), when the lease failed.
@@ -43,7 +47,8 @@ class StallClock {
 
  private:
   struct Lease {
-    std::unique_ptr<kernels::Event> start, planned, resumed;
+    std::unique_ptr<kernels::Event> start, planned, saving, saved, resumed;
+    bool saves = false;
     HostTime host = {};
     Account account = {};
   };

@@ -70,6 +70,7 @@ class Mover {
   void follow(kernels::Stream& plan) { transfers_.follow(plan); }
   void fill_after_write_back() { transfers_.fill_after_write_back(); }
   void arrive_before(kernels::Stream& stream) { transfers_.arrive_before(stream); }
+  void leave_before(kernels::Stream& stream) { transfers_.leave_before(stream); }
   // Blocks the caller until everything queued has run.
   void synchronize() { transfers_.synchronize(); }
 

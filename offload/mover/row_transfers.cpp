@@ -70,6 +70,11 @@ void RowTransfers::arrive_before(kernels::Stream& plan) {
   plan.wait(*in_end_);
 }
 
+void RowTransfers::leave_before(kernels::Stream& plan) {
+  out_->record(*out_end_);
+  plan.wait(*out_end_);
+}
+
 void RowTransfers::exchange(const kernels::RowArena& arena, const kernels::HostRecords& records,
                             const Exchange& exchange) {
   const ExchangeLists& lists = exchange.lists;

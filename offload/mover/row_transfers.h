@@ -37,6 +37,8 @@ class RowTransfers {
   void follow(kernels::Stream& plan);
   // Work queued on `plan` after this call runs after every page-in queued so far.
   void arrive_before(kernels::Stream& plan);
+  // The same of every write-back.
+  void leave_before(kernels::Stream& plan);
   // Queues an exchange.
   void exchange(const kernels::RowArena& arena, const kernels::HostRecords& records,
                 const Exchange& exchange);
