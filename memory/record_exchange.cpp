@@ -56,11 +56,73 @@ RecordExchange::Reading& RecordExchange::reading() {
 }
 
 void RecordExchange::read_values(const offload::Currency& currency,
-                                 std::span<const kernels::RowId> rows, std::span<float> out) {
+                                 std::span<const kernels::RowId> rows, std::span<float> out,
+                                 const std::function<void()>& between) {
   const std::size_t width = store_->options().layout.width;
   CHECK(out.size() == rows.size() * width);
+  if (store_->options().read_only) {
+    read_stored(currency, rows, out, between);
+    return;
+  }
+  read_leased(currency, rows, out, between);
+}
+
+// Rows with a record come from the files in the order of these; the others are leased.
+void RecordExchange::read_stored(const offload::Currency& currency,
+                                 std::span<const kernels::RowId> rows, std::span<float> out,
+                                 const std::function<void()>& between) {
+  const std::size_t width = store_->options().layout.width;
+  Reading& batch = reading();
+  std::vector<bool> is_read(rows.size(), false);
+  store_->read_stored(
+      *batch.stream, rows, currency, [&](const offload::TieredStore::StoredRows& stored) {
+        const auto count = std::ssize(stored.indices);
+        if (between) between();
+        for (std::int64_t first = 0; first < count; first += batch.most) {
+          const std::int64_t these = std::min(batch.most, count - first);
+          const std::size_t bytes =
+              kernels::DeviceArray<float>::bytes(these * static_cast<std::int64_t>(width));
+          backend_->read_values(*batch.stream, stored.arena, stored.slots + first, these,
+                                batch.values.data());
+          backend_->copy(*batch.stream, batch.host_values.data(), batch.values.data(), bytes);
+          batch.stream->synchronize();
+          for (std::int64_t i = 0; i < these; ++i) {
+            const std::size_t index = stored.indices[static_cast<std::size_t>(first + i)];
+            is_read[index] = true;
+            std::memcpy(out.data() + index * width,
+                        batch.host_values.data() + static_cast<std::size_t>(i) * width,
+                        width * sizeof(float));
+          }
+        }
+      });
+  std::vector<kernels::RowId> others;
+  std::vector<std::size_t> indices;
+  const auto read_others = [&] {
+    std::vector<float> values(others.size() * width);
+    read_leased(currency, others, values, between);
+    for (std::size_t i = 0; i < indices.size(); ++i) {
+      std::memcpy(out.data() + indices[i] * width, values.data() + i * width,
+                  width * sizeof(float));
+    }
+    others.clear();
+    indices.clear();
+  };
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    if (is_read[i]) continue;
+    others.push_back(rows[i]);
+    indices.push_back(i);
+    if (std::ssize(others) == batch.most) read_others();
+  }
+  read_others();
+}
+
+void RecordExchange::read_leased(const offload::Currency& currency,
+                                 std::span<const kernels::RowId> rows, std::span<float> out,
+                                 const std::function<void()>& between) {
+  const std::size_t width = store_->options().layout.width;
   const auto most = static_cast<std::size_t>(reading().most);
   for (std::size_t done = 0; done < rows.size(); done += most) {
+    if (between) between();
     read_batch(currency, rows.subspan(done, std::min(most, rows.size() - done)),
                out.data() + done * width);
   }

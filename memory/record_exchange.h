@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 
@@ -18,9 +19,10 @@ class RecordExchange {
   RecordExchange(kernels::Backend& backend, offload::TieredStore& store);
 
   // Values of rows as float32, current for currency.step. rows: distinct, ascending. out:
-  // [rows.size(), width]. REQUIRES: no read-only lease is live.
+  // [rows.size(), width]. between: called after each batch, where given. REQUIRES: no read-only
+  // lease is live.
   void read_values(const offload::Currency& currency, std::span<const kernels::RowId> rows,
-                   std::span<float> out);
+                   std::span<float> out, const std::function<void()>& between = {});
   // Sets values, zero moments, current for `step`. values: [rows.size(), width].
   void write_values(std::span<const kernels::RowId> rows, std::span<const float> values,
                     std::uint64_t step);
@@ -38,6 +40,10 @@ class RecordExchange {
     std::unique_ptr<kernels::Stream> stream;
   };
   Reading& reading();
+  void read_stored(const offload::Currency& currency, std::span<const kernels::RowId> rows,
+                   std::span<float> out, const std::function<void()>& between);
+  void read_leased(const offload::Currency& currency, std::span<const kernels::RowId> rows,
+                   std::span<float> out, const std::function<void()>& between);
   void read_batch(const offload::Currency& currency, std::span<const kernels::RowId> rows,
                   float* out);
 

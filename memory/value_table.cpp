@@ -175,9 +175,9 @@ class ValueTable::Implementation {
   }
 
   void read_values(std::uint64_t completed_step, std::span<const kernels::RowId> rows,
-                   std::span<float> out) {
+                   std::span<float> out, const std::function<void()>& between) {
     CHECK(rows.empty() || rows.back() < options_.rows);
-    exchange_.read_values(currency(completed_step), rows, out);
+    exchange_.read_values(currency(completed_step), rows, out, between);
   }
 
   void write_values(std::span<const kernels::RowId> rows, std::span<const float> values,
@@ -356,8 +356,8 @@ TableStep ValueTable::finish_step(kernels::Stream& stream) {
   return implementation_->finish_step(stream);
 }
 void ValueTable::read_values(std::uint64_t completed_step, std::span<const kernels::RowId> rows,
-                             std::span<float> out) {
-  implementation_->read_values(completed_step, rows, out);
+                             std::span<float> out, const std::function<void()>& between) {
+  implementation_->read_values(completed_step, rows, out, between);
 }
 void ValueTable::read_values(std::uint64_t completed_step, kernels::RowId first, std::int64_t count,
                              std::span<float> out) {

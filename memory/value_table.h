@@ -32,6 +32,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -120,9 +121,11 @@ class ValueTable {
   TableStep finish_step(kernels::Stream& stream);
 
   // Values of rows as they are after `completed_step`, untouched rows included. rows: distinct,
-  // ascending. out: [rows.size(), width], float32. No row changes.
+  // ascending. out: [rows.size(), width], float32. No row changes. In a read-only table records
+  // come in the order of the files: the more rows in one call, the faster. between: called now and
+  // then; what it throws ends the call.
   void read_values(std::uint64_t completed_step, std::span<const kernels::RowId> rows,
-                   std::span<float> out);
+                   std::span<float> out, const std::function<void()>& between = {});
   // Of rows first .. first + count - 1.
   void read_values(std::uint64_t completed_step, kernels::RowId first, std::int64_t count,
                    std::span<float> out);

@@ -7,6 +7,9 @@
 
 #include "io/check.h"
 #include "io/elapsed.h"
+#include "io/progress.h"
+#include "offload/catch_up_rows.h"
+#include "offload/disk/rows_file.h"
 #include "offload/tiered_store.h"
 
 namespace mneme::offload {
@@ -94,6 +97,52 @@ void TieredStore::read_batch(RowId first, std::int64_t count, std::byte* out) {
   }
   stream.synchronize();
   std::memcpy(out, scratch_.as<std::byte>(), bytes);
+}
+
+void TieredStore::read_stored(kernels::Stream& compute, std::span<const RowId> rows,
+                              const Currency& currency,
+                              const std::function<void(const StoredRows&)>& use) {
+  guarded([&] {
+    CHECK(options_.read_only && leases_ == 0);
+    const auto start = Clock::now();
+    const std::vector<TableEntry> entries = disk_.entries(rows);
+    if (entries.empty()) return;
+    const std::size_t bytes = mover_.record_bytes();
+    const auto most =
+        static_cast<std::size_t>(std::min(scratch_length_, lease_capacity(LeaseMode::kReadOnly)));
+    std::vector<std::size_t> indices;
+    const auto hand_out = [&] {
+      if (indices.empty()) return;
+      const std::int64_t count = std::ssize(indices);
+      backend_.unpack_records(compute, mover_.evaluation_arena(), scratch_records(), nullptr,
+                              planner_.places(), count);
+      catch_up_rows(backend_, compute, mover_.evaluation_arena(), scratch_rows_.data(),
+                    planner_.places(), count, currency);
+      use({mover_.evaluation_arena(), planner_.places(), indices});
+      compute.synchronize();
+      indices.clear();
+    };
+    io::Phase phase("reading the rows", entries.size(), "rows");
+    read_rows_files(disk_of_rows(),
+                    {.paths = options_.paths,
+                     .shape = rows_file_shape(options_),
+                     .open = rows_file_options(options_)},
+                    entries, [&](std::size_t entry, const std::byte* record) {
+                      const RowId row = entries[entry].row;
+                      scratch_rows_[std::ssize(indices)] = row;
+                      std::memcpy(scratch_.as<std::byte>() + indices.size() * bytes, record, bytes);
+                      const auto at = std::lower_bound(rows.begin(), rows.end(), row);
+                      indices.push_back(static_cast<std::size_t>(at - rows.begin()));
+                      phase.add(1);
+                      if (indices.size() == most) hand_out();
+                    });
+    hand_out();
+    ledger_.open(kExchangeAccount);
+    ledger_.book_move(Field::kDiskToDeviceRows, entries.size(),
+                      entries.size() * disk_.slot_bytes());
+    ledger_.book_move(Field::kRecordsOutRows, entries.size(), entries.size() * bytes);
+    ledger_.book(Field::kRecordsOutTime, io::elapsed_us(start));
+  });
 }
 
 std::vector<RowId> TieredStore::copy_rows(const RowId* rows, std::int64_t count) {

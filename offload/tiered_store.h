@@ -56,6 +56,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -233,6 +234,18 @@ class TieredStore {
   // All rows that are not untouched, ascending.
   std::vector<kernels::RowId> touched_rows();
 
+  // Rows straight from the rows files, in the order of these and past the tiers: for exports. In
+  // batches, made current; `use` finds a batch in the evaluation arena, at slots, once the work
+  // queued on `compute` has run. rows: ascending; those without a record on disk are left out.
+  // REQUIRES: a read-only store, and no lease.
+  struct StoredRows {
+    const kernels::RowArena& arena;
+    const kernels::SlotId* slots;          // device, [indices.size()]
+    std::span<const std::size_t> indices;  // in `rows`
+  };
+  void read_stored(kernels::Stream& compute, std::span<const kernels::RowId> rows,
+                   const Currency& currency, const std::function<void(const StoredRows&)>& use);
+
   // A checkpoint, in the order of the calls (docs/architecture.md, "Checkpoints"). Training may go
   // on meanwhile, and rows stay in their tiers. Epochs ascend.
   //
@@ -320,6 +333,7 @@ class TieredStore {
   void write_batch(std::span<const kernels::RowId> rows, std::span<const std::byte* const> records);
   void read_batch(kernels::RowId first, std::int64_t count, std::byte* out);
   kernels::HostRecords scratch_records() const;
+  io::Disk& disk_of_rows() { return disk_link_.is_emulated() ? paced_disk_ : backing_disk_; }
   // Ascending, from the device.
   std::vector<kernels::RowId> copy_rows(const kernels::RowId* rows, std::int64_t count);
 
@@ -335,6 +349,7 @@ class TieredStore {
   StoreOptions options_;
   TierSizes sizes_;
   kernels::Backend& backend_;
+  io::Disk& backing_disk_;
   io::EmulatedLink disk_link_;
   io::PacedDisk paced_disk_;
   Planner planner_;

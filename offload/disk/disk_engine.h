@@ -161,6 +161,9 @@ class DiskEngine {
   // Opens the existing files with these tables, oldest first; kept[current] is the one in force.
   void restore(const std::vector<const CheckpointTable*>& kept, std::size_t current);
 
+  // Where the rows' records are; rows without one are left out.
+  std::vector<TableEntry> entries(std::span<const kernels::RowId> rows);
+
   // Of all files.
   std::uint64_t slots() const;
   std::uint64_t free_slots() const;

@@ -97,6 +97,16 @@ void DiskEngine::restore_slots(std::size_t number, const std::vector<const Check
   }
 }
 
+std::vector<TableEntry> DiskEngine::entries(std::span<const kernels::RowId> rows) {
+  const Lock lock(signal_.mutex);
+  std::vector<TableEntry> entries;
+  entries.reserve(rows.size());
+  for (const kernels::RowId row : rows) {
+    if (has_slot(row)) entries.push_back({row, slot_of(row), generation(slot_of(row))});
+  }
+  return entries;
+}
+
 void DiskEngine::release(std::uint64_t epoch) {
   const Lock lock(signal_.mutex);
   for (Stripe& stripe : stripes_) {

@@ -26,7 +26,7 @@ io::RecordFileShape stripe_shape(const io::RecordFileShape& table, std::size_t s
 
 namespace {
 
-// The entries of all tables, each once: the disk is read front to back.
+// The entries of all tables, each once.
 std::vector<TableEntry> entries_of(std::span<const CheckpointTable> tables) {
   std::vector<TableEntry> entries;
   for (const CheckpointTable& table : tables) {
@@ -40,16 +40,21 @@ std::vector<TableEntry> entries_of(std::span<const CheckpointTable> tables) {
   return entries;
 }
 
+// An entry, with its slot in its file, and its place among those that were asked for.
+struct Wanted {
+  TableEntry entry;
+  std::size_t index = 0;
+};
+
 // Reads a file of records and checks them.
-class Verifier {
+class FileReader {
  public:
-  // entries: in the order of slots. `progress` is called with each number of records done.
-  Verifier(io::Disk& disk, const std::string& path, const io::RecordFileShape& shape,
-           const io::OpenOptions& options, std::span<const TableEntry> entries,
-           const std::function<void(std::uint64_t)>& progress)
+  // entries: in the order of slots.
+  FileReader(io::Disk& disk, const std::string& path, const io::RecordFileShape& shape,
+             const io::OpenOptions& options, std::span<const Wanted> entries, const UseRecord& use)
       : path_(path),
         entries_(entries),
-        progress_(progress),
+        use_(use),
         file_(io::RecordFile::open(disk, path, shape, options)),
         run_slots_(std::max<std::uint32_t>(1, kRunBytes / file_.slot_bytes())),
         buffers_(std::max(1u, std::min(file_.file().depth(), kMostBuffers))),
@@ -58,7 +63,7 @@ class Verifier {
     for (std::uint32_t i = buffers_; i-- > 0;) free_.push_back(i);
   }
   // What is in flight lands in memory_.
-  ~Verifier() {
+  ~FileReader() {
     try {
       std::array<io::BlockCompletion, 64> ignored;
       while (file_.file().in_flight() > 0) file_.file().poll(ignored, true);
@@ -66,8 +71,8 @@ class Verifier {
       // Nobody is left to tell.
     }
   }
-  Verifier(const Verifier&) = delete;
-  Verifier& operator=(const Verifier&) = delete;
+  FileReader(const FileReader&) = delete;
+  FileReader& operator=(const FileReader&) = delete;
 
   // Throws Error at the first record that does not verify.
   void run() {
@@ -78,14 +83,11 @@ class Verifier {
       const std::size_t count = file_.file().poll(completions, true);
       for (std::size_t i = 0; i < count; ++i) {
         const auto buffer = static_cast<std::uint32_t>(completions[i].tag);
-        const std::size_t entries = finish(buffer, completions[i].error);
+        done += finish(buffer, completions[i].error);
         free_.push_back(buffer);
-        done += entries;
-        if (entries > 0) progress_(entries);
       }
     }
   }
-  std::uint64_t slot_bytes() const { return file_.slot_bytes(); }
 
  private:
   // Long enough for the speed of the disk, and a few of them at a time.
@@ -98,6 +100,7 @@ class Verifier {
     std::size_t first = 0, count = 0;
   };
 
+  std::uint32_t slot(std::size_t entry) const { return entries_[entry].entry.slot; }
   std::byte* data(std::uint32_t buffer) {
     return memory_.data() + std::size_t{buffer} * run_slots_ * file_.slot_bytes();
   }
@@ -110,19 +113,19 @@ class Verifier {
       run = {single_.back(), 1};
     } else if (next_ < entries_.size()) {
       run = {next_, 1};
-      const std::uint32_t begin = entries_[next_].slot;
+      const std::uint32_t begin = slot(next_);
       while (next_ + run.count < entries_.size()) {
-        const std::uint32_t slot = entries_[next_ + run.count].slot;
-        if (slot - entries_[next_ + run.count - 1].slot > kMostSkipped) break;
-        if (slot - begin >= run_slots_) break;
+        const std::uint32_t next = slot(next_ + run.count);
+        if (next - slot(next_ + run.count - 1) > kMostSkipped) break;
+        if (next - begin >= run_slots_) break;
         ++run.count;
       }
     } else {
       return false;
     }
     const std::uint32_t buffer = free_.back();
-    const std::uint32_t begin = entries_[run.first].slot;
-    const std::uint32_t slots = entries_[run.first + run.count - 1].slot - begin + 1;
+    const std::uint32_t begin = slot(run.first);
+    const std::uint32_t slots = slot(run.first + run.count - 1) - begin + 1;
     if (!file_.submit_read(data(buffer), begin, buffer, slots)) return false;
     free_.pop_back();
     runs_[buffer] = run;
@@ -143,25 +146,26 @@ class Verifier {
       return 0;
     }
     for (std::size_t i = run.first; i < run.first + run.count; ++i) {
-      const TableEntry& entry = entries_[i];
+      const TableEntry& entry = entries_[i].entry;
       if (error != 0) {
         io::fail("{}: cannot read row {} in disk slot {}: {}", path_, entry.row, entry.slot,
                  io::errno_text(error));
       }
-      const std::size_t offset =
-          std::size_t{entry.slot - entries_[run.first].slot} * file_.slot_bytes();
+      const std::size_t offset = std::size_t{entry.slot - slot(run.first)} * file_.slot_bytes();
       const auto reason =
           file_.mismatch(data(buffer) + offset, {entry.row, entry.slot, entry.generation});
-      if (!reason) continue;
-      io::fail("{}: row {} in disk slot {} is damaged ({}); {}", path_, entry.row, entry.slot,
-               *reason, io::kOlderCheckpoint);
+      if (reason) {
+        io::fail("{}: row {} in disk slot {} is damaged ({}); {}", path_, entry.row, entry.slot,
+                 *reason, io::kOlderCheckpoint);
+      }
+      use_(entries_[i].index, data(buffer) + offset + io::RecordFile::kPayloadOffset);
     }
     return run.count;
   }
 
   const std::string& path_;
-  std::span<const TableEntry> entries_;
-  const std::function<void(std::uint64_t)>& progress_;
+  std::span<const Wanted> entries_;
+  const UseRecord& use_;
   io::RecordFile file_;
   std::uint32_t run_slots_, buffers_;
   io::AlignedBuffer memory_;
@@ -173,32 +177,46 @@ class Verifier {
 
 }  // namespace
 
+void read_rows_files(io::Disk& disk, const RowsFiles& files, std::span<const TableEntry> entries,
+                     const UseRecord& use) {
+  const auto stripes = static_cast<std::uint32_t>(files.paths.size());
+  for (std::uint32_t stripe = 0; stripe < stripes; ++stripe) {
+    std::vector<Wanted> mine;
+    for (std::size_t i = 0; i < entries.size(); ++i) {
+      const TableEntry& entry = entries[i];
+      if (entry.slot % stripes != stripe) continue;
+      mine.push_back({{entry.row, entry.slot / stripes, entry.generation}, i});
+    }
+    if (mine.empty()) continue;
+    std::sort(mine.begin(), mine.end(),
+              [](const Wanted& a, const Wanted& b) { return a.entry.slot < b.entry.slot; });
+    FileReader(disk, files.paths[stripe], stripe_shape(files.shape, stripe, stripes), files.open,
+               mine, use)
+        .run();
+  }
+}
+
 VerifiedRows verify_rows_files(io::Disk& disk, const RowsFiles& files,
                                std::span<const CheckpointTable> tables, const Progress& progress) {
+  constexpr std::uint64_t kTold = 4096;
   const std::vector<TableEntry> all = entries_of(tables);
   io::Phase phase("reading the records", all.size(), "records");
   VerifiedRows verified;
-  std::uint64_t told = 0;
-  const std::function<void(std::uint64_t)> count = [&](std::uint64_t records) {
-    verified.records += records;
-    phase.add(records);
-    if (!progress || verified.records - told < 4096) return;
-    told = verified.records;
-    progress(verified.records, all.size());
-  };
-  const std::size_t stripes = files.paths.size();
-  for (std::size_t i = 0; i < stripes; ++i) {
-    std::vector<TableEntry> mine;
-    for (const TableEntry& entry : all) {
-      if (entry.slot % stripes != i) continue;
-      mine.push_back(
-          {entry.row, entry.slot / static_cast<std::uint32_t>(stripes), entry.generation});
-    }
-    if (mine.empty()) continue;
-    Verifier verifier(disk, files.paths[i], stripe_shape(files.shape, i, stripes), files.open, mine,
-                      count);
-    verifier.run();
-    verified.bytes += mine.size() * verifier.slot_bytes();
+  read_rows_files(disk, files, all, [&](std::size_t, const std::byte*) {
+    if (++verified.records % kTold != 0) return;
+    phase.reach(verified.records);
+    if (progress) progress(verified.records, all.size());
+  });
+  for (std::size_t i = 0; i < files.paths.size(); ++i) {
+    const auto records = std::count_if(all.begin(), all.end(), [&](const TableEntry& entry) {
+      return entry.slot % files.paths.size() == i;
+    });
+    if (records == 0) continue;
+    verified.bytes +=
+        static_cast<std::uint64_t>(records) *
+        io::RecordFile::open(disk, files.paths[i], stripe_shape(files.shape, i, files.paths.size()),
+                             files.open)
+            .slot_bytes();
   }
   return verified;
 }

@@ -162,6 +162,9 @@ class Planner {
   // kNoSlot.
   const kernels::SlotId* resident_slots() const { return found_slots_.data(); }
 
+  // Device: the places of read-only leases, 0, 1, 2, ...
+  const kernels::SlotId* places() const { return places_.data(); }
+
   // ---- Hints. They take at most half of their tier. rows: host memory, distinct, any order.
   PlannedHint plan_hint_to_host(std::span<const kernels::RowId> rows, std::int64_t most);
   // Opens a plan whose rounds bring the rows, as those of a lease; nothing where rows is empty.

@@ -9,6 +9,7 @@
 #include <functional>
 #include <iterator>
 #include <map>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -223,6 +224,39 @@ TEST_F(RunDirectoryTest, ASaveWhileACheckpointIsReadIsNoDamage) {
     for (const CheckpointEntry& entry : run.manifest().checkpoints) run.row_table(entry);
   });
   EXPECT_EQ(calls, 2);
+}
+
+// A reader takes records in the order of the files, past the tiers.
+TEST_F(RunDirectoryTest, AReaderFindsTheValuesThatATrainerHas) {
+  for (const bool several : {false, true}) {
+    Config config = run_.tiered(several ? "several" : "one");
+    if (several) {
+      for (const char* name : {"disk-a", "disk-b", "disk-c"}) {
+        fs::create_directories(run_.path(name));
+        config.tiers.disk_paths.push_back(run_.path(name));
+      }
+    }
+    run_.train(config);
+    const std::vector<float> expected = run_.outcome(config).table;
+    const RunDirectory directory(run_.disk(), config.run.directory);
+    const ReadRun read = read_run(directory);
+    std::vector<float> found(expected.size());
+    int calls = 0;
+    std::vector<kernels::RowId> rows(TinyRun::kRows);
+    std::iota(rows.begin(), rows.end(), 0u);
+    read.run->table()->read_values(read.step, rows, found, [&] { ++calls; });
+    EXPECT_TRUE(testing::same_bits(found, expected));
+    EXPECT_GT(calls, 0);
+    // Some of them, among which are rows that nothing has changed.
+    const std::vector<kernels::RowId> some = {0, 3, 100, 255};
+    std::vector<float> few(some.size() * 16);
+    read.run->table()->read_values(read.step, some, few);
+    for (std::size_t i = 0; i < some.size(); ++i) {
+      EXPECT_TRUE(std::equal(few.begin() + std::ptrdiff_t(i * 16),
+                             few.begin() + std::ptrdiff_t(i * 16 + 16),
+                             expected.begin() + std::ptrdiff_t(some[i] * 16)));
+    }
+  }
 }
 
 TEST_F(RunDirectoryTest, VerifyFindsADamagedByteOfEveryFile) {

@@ -14,6 +14,7 @@
 #include "io/progress.h"
 #include "io/retry.h"
 #include "io/safetensors.h"
+#include "kernels/machine_memory.h"
 #include "tools/mneme/commands.h"
 #include "tools/mneme/interrupt.h"
 
@@ -22,7 +23,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t kRowsAtOnce = 16384;
+// Rows whose values are in memory at once. Many, since records are read in the order of the file,
+// which says nothing of that of the rows: each time it is read from front to back.
+std::size_t rows_at_once(std::size_t width) {
+  constexpr std::size_t kLeast = 16384;
+  const std::size_t fit = kernels::free_memory_bytes() / 4 / (width * sizeof(float));
+  return std::max(kLeast, fit);
+}
 
 // Whether a file is what an earlier export wrote, and so may be replaced by another one. The files
 // of checkpoints say which run they are of.
@@ -85,13 +92,13 @@ void append_rows(memory::ValueTable& table, std::uint64_t step,
                  const std::vector<kernels::RowId>& rows, const InterruptGuard& interrupt,
                  io::SafetensorsWriter& writer) {
   const auto width = static_cast<std::size_t>(table.options().width);
+  const std::size_t most = rows_at_once(width);
   std::vector<float> values;
   io::Phase phase("writing the rows", rows.size(), "rows");
-  for (std::size_t first = 0; first < rows.size(); first += kRowsAtOnce) {
-    interrupt.check();
-    const auto these = std::span(rows).subspan(first, std::min(kRowsAtOnce, rows.size() - first));
+  for (std::size_t first = 0; first < rows.size(); first += most) {
+    const auto these = std::span(rows).subspan(first, std::min(most, rows.size() - first));
     values.resize(these.size() * width);
-    table.read_values(step, these, values);
+    table.read_values(step, these, values, [&] { interrupt.check(); });
     writer.append(std::as_bytes(std::span<const float>(values)));
     phase.add(these.size());
   }
