@@ -182,6 +182,8 @@ struct Config {
   CheckpointConfig checkpoint;
   SampleConfig sample;
 
+  // Whether there are checkpoints that training goes on beside.
+  bool saves_behind_training() const { return checkpoint.background && checkpoint.every > 0; }
   bool has_memory() const { return memory.kind == FeedForwardKind::kMemory; }
   std::int64_t value_width() const {
     return memory.value_width == 0 ? model.width : memory.value_width;

@@ -39,7 +39,9 @@ void check_tier_memory(const Config& config, bool device_has_memory,
   const offload::StoreOptions store = memory::store_options(value_table_options(config, 0));
   const std::uint64_t device = device_has_memory ? 0 : offload::device_tier_bytes(store);
   const std::uint64_t host = offload::host_tier_bytes(store);
-  if (device + host <= available_bytes) return;
+  const std::uint64_t copies =
+      config.saves_behind_training() ? offload::save_buffer_bytes(store) : 0;
+  if (device + host + copies <= available_bytes) return;
   const auto budget = [](const char* key, std::uint64_t bytes) {
     return fmt::format("tiers.{} = {}", key, format_bytes(bytes));
   };
@@ -48,10 +50,14 @@ void check_tier_memory(const Config& config, bool device_has_memory,
   if (host > 0) {
     keys += (keys.empty() ? "" : " and ") + budget("host_bytes", store.tiers.host_bytes);
   }
+  if (copies > 0) {
+    keys += fmt::format("{}checkpoint.copy_bytes = {}", keys.empty() ? "" : " and ",
+                        format_bytes(config.checkpoint.copy_bytes));
+  }
   io::fail("{}: the rows would take {} of the machine's memory, and {} are free; lower {}", keys,
-           io::human_bytes(static_cast<double>(device + host)),
+           io::human_bytes(static_cast<double>(device + host + copies)),
            io::human_bytes(static_cast<double>(available_bytes)),
-           device > 0 && host > 0 ? "one of them" : "it");
+           (device > 0) + (host > 0) + (copies > 0) > 1 ? "one of them" : "it");
 }
 
 void check_outputs(io::Disk& disk, Run& run) {

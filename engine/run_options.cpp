@@ -52,7 +52,7 @@ memory::ValueTableOptions value_table_options(const Config& config, std::uint64_
                        .clip_norm = optimizer.clip_norm};
   options.tiers = config.tiers.store;
   options.paths = rows_paths(config, run_id, options.table);
-  if (config.checkpoint.background) options.save_bytes = config.checkpoint.copy_bytes;
+  if (config.saves_behind_training()) options.save_bytes = config.checkpoint.copy_bytes;
   options.tokens_per_call = config.tokens_per_micro_batch();
   options.lookups_per_token = config.memory.heads * config.memory.knn;
   options.gradient_calls_per_step =

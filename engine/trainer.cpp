@@ -143,8 +143,9 @@ class Training {
   }
 
   void prepare_saves() {
-    const bool any_behind = config_.checkpoint.background && config_.checkpoint.every > 0;
-    if (any_behind && run_->table() != nullptr) run_->table()->store().prepare_checkpoints();
+    if (config_.saves_behind_training() && run_->table() != nullptr) {
+      run_->table()->store().prepare_checkpoints();
+    }
   }
 
   void resume() {

@@ -36,7 +36,7 @@ SequentialWriter::AsideFile::~AsideFile() {
   try {
     file_.reset();
     disk_->remove(path_ + kAsideSuffix);
-  } catch (const Error&) {
+  } catch (const std::exception&) {
     // Whoever gave up the file knows why; what stays is recognised by its name.
   }
 }

@@ -69,4 +69,12 @@ std::uint64_t host_tier_bytes(const StoreOptions& options) {
   return host_slots(options) * Mover::host_slot_bytes(options.layout);
 }
 
+std::uint64_t save_buffer_bytes(const StoreOptions& options) {
+  if (options.read_only) return 0;
+  const TierSizes sizes = tier_sizes(options);
+  const std::uint64_t slots = std::uint64_t{sizes.training} + sizes.host;
+  const std::uint64_t record_bytes = options.layout.record_bytes() + io::RecordFile::kPayloadOffset;
+  return std::min(options.save_bytes, slots * record_bytes);
+}
+
 }  // namespace mneme::offload

@@ -45,21 +45,14 @@ MoverOptions mover_options(const StoreOptions& options, const TierSizes& sizes) 
           .host_link_bytes_per_second = options.tiers.host_link_bytes_per_second};
 }
 
-// No more than all rows in memory would take.
-std::uint64_t save_bytes(const StoreOptions& options, const TierSizes& sizes) {
-  const std::uint64_t slots = std::uint64_t{sizes.training} + sizes.host;
-  const std::uint64_t record_bytes = options.layout.record_bytes() + io::RecordFile::kPayloadOffset;
-  return options.read_only ? 0 : std::min(options.save_bytes, slots * record_bytes);
-}
-
-DiskEngineOptions disk_options(const StoreOptions& options, const TierSizes& sizes) {
+DiskEngineOptions disk_options(const StoreOptions& options) {
   const io::RecordFileShape shape = rows_file_shape(options);
   return {.paths = options.paths,
           .record_bytes = shape.payload_bytes,
           .table_id = shape.table_id,
           .table_rows = options.rows,
           .limit_bytes = options.tiers.disk_bytes,
-          .save_bytes = save_bytes(options, sizes),
+          .save_bytes = save_buffer_bytes(options),
           .open = rows_file_options(options)};
 }
 
@@ -74,7 +67,7 @@ TieredStore::TieredStore(kernels::Backend& backend, io::Disk& disk, const StoreO
       paced_disk_(disk, disk_link_),
       planner_(backend, planner_options(options, sizes_)),
       mover_(backend, mover_options(options, sizes_)),
-      disk_(backend, disk_of_rows(), disk_options(options, sizes_)),
+      disk_(backend, disk_of_rows(), disk_options(options)),
       times_(backend),
       stalls_(backend),
       hints_(mover_, disk_, ledger_),

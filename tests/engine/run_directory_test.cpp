@@ -397,6 +397,14 @@ TEST_F(RunDirectoryTest, TiersThatTheMachineHasNoMemoryForAreRefusedWithTheirKey
   EXPECT_NE(both.find("tiers.host_bytes"), std::string::npos) << both;
   // A device with memory of its own takes none of the machine's.
   EXPECT_NO_THROW(check_tier_memory(config, true, host));
+  Config behind = config;
+  behind.checkpoint.every = 10;
+  behind.checkpoint.copy_bytes = host / 4;
+  EXPECT_NE(error_of([&] { check_tier_memory(behind, true, host); }).find("checkpoint.copy_bytes"),
+            std::string::npos);
+  EXPECT_NO_THROW(check_tier_memory(behind, true, host + host / 4));
+  behind.checkpoint.background = false;
+  EXPECT_NO_THROW(check_tier_memory(behind, true, host));
   const std::string one = error_of([&] { check_tier_memory(config, true, host / 2); });
   EXPECT_EQ(one.find("tiers.device_bytes"), std::string::npos) << one;
   // A budget takes no more than the whole table.

@@ -47,6 +47,7 @@ int fail(const char* what) {
   for (char& letter : line) {
     if (letter == '\n') letter = ' ';
   }
+  if (has_run_out_of_memory() && !tell_out_of_memory()) return 1;
   std::fprintf(stderr, "error: %s\n", line.c_str());
   return 1;
 }

@@ -13,6 +13,7 @@ namespace {
 
 std::terminate_handler abort_for_bugs = nullptr;
 std::atomic<bool> ran_out{false};
+std::atomic<bool> is_told{false};
 
 // Whether the exception that nobody catches is one for want of memory. Some functions of the
 // library that must not throw end the program without saying what was thrown.
@@ -33,7 +34,11 @@ bool lacks_memory() {
     abort_for_bugs();
     __builtin_unreachable();
   }
-  // Nothing here may ask for memory.
+  // Nothing here may ask for memory. Several threads may come here, or the program's end has told.
+  if (!tell_out_of_memory()) {
+    ::usleep(100'000);  // until the line is written
+    ::_exit(1);
+  }
   for (const char* part : {"error: ", kOutOfMemory, "\n"}) {
     [[maybe_unused]] const auto written = ::write(STDERR_FILENO, part, std::strlen(part));
   }
@@ -48,6 +53,10 @@ void end_when_out_of_memory() {
     ran_out = true;
     throw std::bad_alloc();
   });
+}
+
+bool tell_out_of_memory() {
+  return !is_told.exchange(true);
 }
 
 bool has_run_out_of_memory() {

@@ -14,5 +14,7 @@ void end_when_out_of_memory();
 // Whether memory has run out since. Streams of the library swallow that, so that a number that they
 // were to read looks wrong.
 bool has_run_out_of_memory();
+// Whoever is about to print the error asks first: true for the first one, in whichever thread.
+bool tell_out_of_memory();
 
 }  // namespace mneme::tools
