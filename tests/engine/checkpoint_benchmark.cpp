@@ -59,6 +59,7 @@ Config config_of(const std::string& folder, std::uint64_t dirty_bytes, bool behi
   config.train.sequence = 256;
   config.train.steps = 1000;
   config.checkpoint.background = behind;
+  config.checkpoint.every = 1000;  // so that there are buffers for it
   return config;
 }
 
@@ -123,8 +124,7 @@ class Benchmark {
       if (!saving_) measured.duration_ms = io::elapsed_ms(start);
     }
     measured.steps_ms = io::elapsed_ms(stepping);
-    CHECK(measured.losses.size() == kStepsBefore + kStepsAfter, "the checkpoint took {} steps",
-          measured.losses.size());
+    CHECK(!saving_, "the checkpoint takes more than {} steps", kStepsAfter);
     measured.step_ms = median(steps);
     const offload::Books books = store.take_books();
     measured.still_ms += 1e-3 * double(books.total()[offload::Field::kStallCheckpoint]);
