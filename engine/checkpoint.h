@@ -89,6 +89,7 @@ class Checkpointer {
  private:
   struct Save;
 
+  void require_no_failure() const;
   template <typename Work>
   void or_keep_failure(const Work& work);
   void start(std::uint64_t step, const RunRecord& run);

@@ -95,11 +95,14 @@ Checkpointer::~Checkpointer() {
 
 // ---- Whoever trains.
 
+void Checkpointer::require_no_failure() const {
+  if (failure_.empty()) return;
+  io::fail("an earlier checkpoint failed ({}); resume from the last one", failure_);
+}
+
 template <typename Work>
 void Checkpointer::or_keep_failure(const Work& work) {
-  if (!failure_.empty()) {
-    io::fail("an earlier checkpoint failed ({}); resume from the last one", failure_);
-  }
+  require_no_failure();
   try {
     work();
   } catch (const std::exception& error) {
@@ -176,6 +179,7 @@ bool Checkpointer::rows_are_written() {
 }
 
 bool Checkpointer::poll() {
+  require_no_failure();
   if (!is_saving()) return true;
   bool is_over = false;
   or_keep_failure([&] {
@@ -188,6 +192,7 @@ bool Checkpointer::poll() {
 }
 
 void Checkpointer::finish() {
+  require_no_failure();
   if (!is_saving()) return;
   or_keep_failure([&] {
     if (wants_rows()) {

@@ -63,6 +63,10 @@ class CheckpointRun {
   void save(std::uint64_t step) {
     checkpoints_.save(step, record(), [] { return MetricsMark{}; });
   }
+  void begin(std::uint64_t step) {
+    checkpoints_.begin(step, record(), [] { return MetricsMark{}; });
+  }
+  Checkpointer& checkpoints() { return checkpoints_; }
   static RunRecord record() {
     return {.id = 9, .config = "", .data = {}, .validation_data = {}, .schedule = {{1, {}}}};
   }

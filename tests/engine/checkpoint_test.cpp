@@ -305,6 +305,41 @@ TEST_F(CheckpointTest, AfterAFailedSaveNoOtherIsWritten) {
   EXPECT_EQ(run.state(1).records, committed.records);
 }
 
+TEST_F(CheckpointTest, OneBehindTrainingThatFailsIsNeverTakenForSaved) {
+  for (const std::uint64_t sync : {1u, 2u, 3u}) {
+    io::SimulatedDisk disk({.record_log = false});
+    CheckpointRun run(backend_, disk, 3);
+    run.step(1);
+    run.save(1);
+    run.step(2);
+    disk.set_faults({.fail_sync = sync});
+    run.begin(2);
+    EXPECT_TRUE(run.checkpoints().is_saving());
+    EXPECT_FALSE(error_of([&] { run.checkpoints().finish(); }).empty());
+    disk.set_faults({});
+    EXPECT_FALSE(run.checkpoints().is_saving());
+    EXPECT_NE(error_of([&] { run.checkpoints().finish(); }).find("resume"), std::string::npos);
+    EXPECT_NE(error_of([&] { run.checkpoints().poll(); }).find("resume"), std::string::npos);
+    EXPECT_NE(error_of([&] { run.begin(3); }).find("resume"), std::string::npos);
+    CheckpointRun again(backend_, disk, 3);
+    EXPECT_EQ(again.load(), 1u);
+  }
+}
+
+TEST_F(CheckpointTest, OneThatIsGivenUpIsNotThere) {
+  CheckpointRun first(backend_, disk_, 3);
+  first.step(1);
+  first.save(1);
+  {
+    CheckpointRun run(backend_, disk_, 3);
+    run.load();
+    run.step(2);
+    run.begin(2);
+  }
+  CheckpointRun run(backend_, disk_, 3);
+  EXPECT_EQ(run.load(), 1u);
+}
+
 TEST_F(CheckpointTest, AFullDiskAtASaveHarmsNoEarlierCheckpoint) {
   std::uint64_t failures = 0;
   for (std::uint64_t capacity = 4096; capacity < 120000; capacity += 1777) {
