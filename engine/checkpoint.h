@@ -98,7 +98,6 @@ class Checkpointer {
   bool wants_rows() const;
   bool rows_are_written();
   void await_files();
-  void commit();
 
   // Of the checkpoint's thread.
   void write_files(Save& save);

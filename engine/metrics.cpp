@@ -177,10 +177,4 @@ MetricsMark MetricsWriter::mark() {
   return mark_;
 }
 
-MetricsMark MetricsWriter::sync() {
-  mark();
-  make_durable();
-  return mark_;
-}
-
 }  // namespace mneme::engine

@@ -80,9 +80,7 @@ class MetricsWriter {
   MetricsMark mark();
   // Makes every line durable. From any thread.
   void make_durable() { file_->sync(); }
-  // Both.
-  MetricsMark sync();
-  // Whether the last write() failed, and sync() has a line to try again.
+  // Whether the last write() failed, and mark() has a line to try again.
   bool has_unwritten_line() const { return !unwritten_.empty(); }
 
  private:

@@ -40,15 +40,19 @@ TrainStep::TrainStep(Run& run, bool will_be_saved)
   }
 }
 
-// What a checkpoint under way replaces is free once it is committed.
-void TrainStep::check_disk_room() {
+double TrainStep::check_disk_room() {
+  double waited_ms = 0;
   try {
     run_.table()->check_disk_room(run_.stream());
   } catch (const offload::DiskBudgetError&) {
     if (!run_.checkpoints().is_saving()) throw;
+    // What it replaces is free once it is committed.
+    const auto start = Clock::now();
     run_.checkpoints().finish();
+    waited_ms = io::elapsed_ms(start);
     run_.table()->check_disk_room(run_.stream());
   }
+  return waited_ms;
 }
 
 double TrainStep::await_checkpoint() {
@@ -88,8 +92,8 @@ StepMetrics TrainStep::take(std::uint64_t t, const NextBatch& next_batch) {
     stream.record(*marks.backward_done);
   }
   // While nothing has changed yet: the state after the step before can still be saved.
-  if (table != nullptr && will_be_saved_) check_disk_room();
-  metrics.times.checkpoint_ms = await_checkpoint();
+  if (table != nullptr && will_be_saved_) metrics.times.checkpoint_ms += check_disk_room();
+  metrics.times.checkpoint_ms += await_checkpoint();
   updating_ = true;
   run_.optimizer().step(stream, t);
   if (table != nullptr) {

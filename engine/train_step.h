@@ -37,9 +37,9 @@ class TrainStep {
   bool is_updating() const { return updating_; }
 
  private:
-  // Makes sure that the step's result can be saved.
-  void check_disk_room();
-  // A checkpoint under way has read the parameters when it returns: the milliseconds until then.
+  // Both return the milliseconds that they waited for a checkpoint under way: until the step's
+  // result can be saved, too, and until it has read the parameters.
+  double check_disk_room();
   double await_checkpoint();
 
   // Device-time marks of one micro-batch.

@@ -502,14 +502,14 @@ class Training {
   RunClaim claim_;
   RunRecord record_;
   std::optional<Data> data_;
+  std::optional<MetricsWriter> metrics_;  // outlives the run, whose checkpoint makes it durable
   std::optional<Run> run_;
   std::optional<TrainStep> step_;
   std::optional<RowPrefetch> prefetch_;
   std::uint64_t completed_ = 0;
   std::optional<std::uint64_t> saved_;   // the step of the newest checkpoint
   std::optional<std::uint64_t> saving_;  // the step of a checkpoint under way
-  std::optional<MetricsWriter> metrics_;
-  std::optional<StepMetrics> line_;  // of the last step, until it is written
+  std::optional<StepMetrics> line_;      // of the last step, until it is written
   std::optional<Clock::time_point> still_since_;
   double stood_still_ms_ = 0;  // that no line has told yet
   RunPace pace_;

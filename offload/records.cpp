@@ -123,23 +123,23 @@ void TieredStore::read_stored(kernels::Stream& compute, std::span<const RowId> r
       indices.clear();
     };
     io::Phase phase("reading the rows", entries.size(), "rows");
-    read_rows_files(disk_of_rows(),
-                    {.paths = options_.paths,
-                     .shape = rows_file_shape(options_),
-                     .open = rows_file_options(options_)},
-                    entries, [&](std::size_t entry, const std::byte* record) {
-                      const RowId row = entries[entry].row;
-                      scratch_rows_[std::ssize(indices)] = row;
-                      std::memcpy(scratch_.as<std::byte>() + indices.size() * bytes, record, bytes);
-                      const auto at = std::lower_bound(rows.begin(), rows.end(), row);
-                      indices.push_back(static_cast<std::size_t>(at - rows.begin()));
-                      phase.add(1);
-                      if (indices.size() == most) hand_out();
-                    });
+    const std::uint64_t read = read_rows_files(
+        disk_of_rows(),
+        {.paths = options_.paths,
+         .shape = rows_file_shape(options_),
+         .open = rows_file_options(options_)},
+        entries, [&](std::size_t entry, const std::byte* record) {
+          const RowId row = entries[entry].row;
+          scratch_rows_[std::ssize(indices)] = row;
+          std::memcpy(scratch_.as<std::byte>() + indices.size() * bytes, record, bytes);
+          const auto at = std::lower_bound(rows.begin(), rows.end(), row);
+          indices.push_back(static_cast<std::size_t>(at - rows.begin()));
+          phase.add(1);
+          if (indices.size() == most) hand_out();
+        });
     hand_out();
     ledger_.open(kExchangeAccount);
-    ledger_.book_move(Field::kDiskToDeviceRows, entries.size(),
-                      entries.size() * disk_.slot_bytes());
+    ledger_.book_move(Field::kDiskToDeviceRows, entries.size(), read);
     ledger_.book_move(Field::kRecordsOutRows, entries.size(), entries.size() * bytes);
     ledger_.book(Field::kRecordsOutTime, io::elapsed_us(start));
   });

@@ -89,6 +89,8 @@ class FileReader {
     }
   }
 
+  std::uint64_t slot_bytes() const { return file_.slot_bytes(); }
+
  private:
   // Long enough for the speed of the disk, and a few of them at a time.
   static constexpr std::uint32_t kRunBytes = std::uint32_t{1} << 20, kMostBuffers = 16;
@@ -177,8 +179,9 @@ class FileReader {
 
 }  // namespace
 
-void read_rows_files(io::Disk& disk, const RowsFiles& files, std::span<const TableEntry> entries,
-                     const UseRecord& use) {
+std::uint64_t read_rows_files(io::Disk& disk, const RowsFiles& files,
+                              std::span<const TableEntry> entries, const UseRecord& use) {
+  std::uint64_t bytes = 0;
   const auto stripes = static_cast<std::uint32_t>(files.paths.size());
   for (std::uint32_t stripe = 0; stripe < stripes; ++stripe) {
     std::vector<Wanted> mine;
@@ -190,10 +193,12 @@ void read_rows_files(io::Disk& disk, const RowsFiles& files, std::span<const Tab
     if (mine.empty()) continue;
     std::sort(mine.begin(), mine.end(),
               [](const Wanted& a, const Wanted& b) { return a.entry.slot < b.entry.slot; });
-    FileReader(disk, files.paths[stripe], stripe_shape(files.shape, stripe, stripes), files.open,
-               mine, use)
-        .run();
+    FileReader reader(disk, files.paths[stripe], stripe_shape(files.shape, stripe, stripes),
+                      files.open, mine, use);
+    reader.run();
+    bytes += mine.size() * reader.slot_bytes();
   }
+  return bytes;
 }
 
 VerifiedRows verify_rows_files(io::Disk& disk, const RowsFiles& files,
@@ -202,22 +207,11 @@ VerifiedRows verify_rows_files(io::Disk& disk, const RowsFiles& files,
   const std::vector<TableEntry> all = entries_of(tables);
   io::Phase phase("reading the records", all.size(), "records");
   VerifiedRows verified;
-  read_rows_files(disk, files, all, [&](std::size_t, const std::byte*) {
+  verified.bytes = read_rows_files(disk, files, all, [&](std::size_t, const std::byte*) {
     if (++verified.records % kTold != 0) return;
     phase.reach(verified.records);
     if (progress) progress(verified.records, all.size());
   });
-  for (std::size_t i = 0; i < files.paths.size(); ++i) {
-    const auto records = std::count_if(all.begin(), all.end(), [&](const TableEntry& entry) {
-      return entry.slot % files.paths.size() == i;
-    });
-    if (records == 0) continue;
-    verified.bytes +=
-        static_cast<std::uint64_t>(records) *
-        io::RecordFile::open(disk, files.paths[i], stripe_shape(files.shape, i, files.paths.size()),
-                             files.open)
-            .slot_bytes();
-  }
   return verified;
 }
 

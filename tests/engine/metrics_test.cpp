@@ -54,7 +54,7 @@ class Metrics : public ::testing::Test {
   MetricsMark write_steps(std::uint64_t steps) {
     MetricsWriter writer(*disk_, path(), {}, 0);
     for (std::uint64_t step = 1; step <= steps; ++step) writer.write(metrics_of(step));
-    return writer.sync();
+    return writer.mark();
   }
 
   std::filesystem::path folder_;
@@ -132,7 +132,7 @@ TEST_F(Metrics, ResumingDropsTheStepsAfterTheCheckpoint) {
   writer.write(metrics_of(4));
   ASSERT_EQ(lines().size(), 4u);
   EXPECT_EQ(lines()[3]["step"], 4);
-  EXPECT_EQ(check_metrics(*disk_, path(), writer.sync()), MetricsState::kIntact);
+  EXPECT_EQ(check_metrics(*disk_, path(), writer.mark()), MetricsState::kIntact);
 }
 
 TEST_F(Metrics, LinesThatChangedOrVanishedAreNoticed) {
@@ -165,7 +165,7 @@ TEST_F(Metrics, WhatIsLeftOfChangedLinesIsKeptWithAWarning) {
   ASSERT_EQ(lines().size(), 4u);
   EXPECT_EQ(lines()[0]["step"], 2);
   EXPECT_EQ(lines()[3]["step"], 5);
-  EXPECT_EQ(check_metrics(*disk_, path(), writer.sync()), MetricsState::kIntact);
+  EXPECT_EQ(check_metrics(*disk_, path(), writer.mark()), MetricsState::kIntact);
 }
 
 TEST_F(Metrics, AnUnwritablePlaceIsAnErrorThatNamesIt) {
@@ -198,7 +198,7 @@ TEST_F(Metrics, AFailedWriteIsAnErrorThatNamesTheStep) {
   EXPECT_NE(message.find("metrics of step 12"), std::string::npos) << message;
   EXPECT_NE(message.find(path()), std::string::npos) << message;
   // There is room again by the time that the step is saved.
-  const MetricsMark mark = writer.sync();
+  const MetricsMark mark = writer.mark();
   ASSERT_EQ(lines().size(), 1u);
   EXPECT_EQ(lines()[0]["step"], 12);
   EXPECT_EQ(check_metrics(*disk_, path(), mark), MetricsState::kIntact);
