@@ -24,6 +24,7 @@
 #include "engine/step_line.h"
 #include "engine/tier_advice.h"
 #include "engine/train_step.h"
+#include "engine/training_saves.h"
 #include "io/elapsed.h"
 #include "io/error.h"
 #include "io/log.h"
@@ -86,7 +87,7 @@ class Training {
         stops = finish_step();
       }
     } catch (...) {
-      finish_save_after_failure();
+      saves_->finish_after_failure();
       write_line_after_failure();
       throw;
     }
@@ -100,7 +101,7 @@ class Training {
     } else {
       end_without_steps();
     }
-    if (saved_ != completed_) {
+    if (saves_->saved() != completed_) {
       note(fmt::format("step {} is not saved: checkpoint.final is false", completed_));
     }
     result_.interrupted = completed_ < steps;
@@ -120,12 +121,13 @@ class Training {
     record_.validation_data = data_->validation_fingerprint();
     record_.schedule = continue_schedule({}, 0, config_);
     run_.emplace(config_, disk_, run_options());
+    open_saves();
     claim_ = RunClaim::start(disk_, config_.run.directory);
     run_->initialize();
     prepare_steps();
     claim_.begin(record_.id, record_.config);
     metrics_.emplace(disk_, metrics_path(config_.run.directory), MetricsMark{}, 0);
-    prepare_saves();
+    saves_->prepare();
   }
 
   // Reads as much of the data as tells whether it fits the configuration.
@@ -142,10 +144,13 @@ class Training {
     note("on " + describe(run_->backend()));
   }
 
-  void prepare_saves() {
-    if (config_.saves_behind_training() && run_->table() != nullptr) {
-      run_->table()->store().prepare_checkpoints();
-    }
+  void open_saves() {
+    saves_.emplace(
+        *run_, [this] { return mark_metrics(); },
+        [this](std::uint64_t step) {
+          note(fmt::format("checkpoint of step {} in {}", step,
+                           checkpoints_directory(config_.run.directory)));
+        });
   }
 
   void resume() {
@@ -169,12 +174,13 @@ class Training {
     const std::string change = describe_schedule_change(record_.schedule, from.step, config_);
     if (!change.empty()) io::info("{}", change);
     run_.emplace(config_, disk_, run_options());
+    open_saves();
     completed_ = run_->load(manifest, from.step).step;
-    saved_ = completed_;
+    saves_->resume_from(completed_);
     prepare_steps();
     write_config_file(directory);
     metrics_.emplace(disk_, metrics_path(path), from.metrics, completed_);
-    prepare_saves();
+    saves_->prepare();
     note(fmt::format("{}: going on after step {} of {}", path, completed_, config_.train.steps));
   }
 
@@ -220,66 +226,10 @@ class Training {
     if (options_.progress != nullptr) options_.progress->note(text);
   }
 
-  // Saves the step, and waits for it.
+  // Saves the step that is done, and waits for it.
   void save() {
     claim_.keep();
-    finish_save();
-    {
-      const io::Phase phase(fmt::format("saving step {}", completed_));
-      const StandsStill stands_still(*this);
-      run_->save(completed_, record_, [this] { return mark_metrics(); });
-    }
-    note_saved(completed_);
-  }
-
-  // Saves the step while training goes on.
-  void begin_save() {
-    claim_.keep();
-    finish_save();
-    const StandsStill stands_still(*this);
-    run_->begin_save(completed_, record_, [this] { return mark_metrics(); });
-    saving_ = completed_;
-  }
-
-  // Does what a checkpoint under way has for this thread, without waiting.
-  void go_on_saving() {
-    if (!saving_) return;
-    const std::uint64_t step = *std::exchange(saving_, std::nullopt);
-    const StandsStill stands_still(*this);
-    if (run_->checkpoints().poll()) {
-      note_saved(step);
-    } else {
-      saving_ = step;
-    }
-  }
-
-  // Waits for a checkpoint under way.
-  void finish_save() {
-    if (!saving_) return;
-    const std::uint64_t step = *std::exchange(saving_, std::nullopt);
-    {
-      const io::Phase phase(fmt::format("saving step {}", step));
-      const StandsStill stands_still(*this);
-      run_->checkpoints().finish();
-    }
-    note_saved(step);
-  }
-
-  // A step that failed leaves the checkpoint of one before it as it was.
-  void finish_save_after_failure() {
-    if (!saving_) return;
-    const std::uint64_t step = *saving_;
-    try {
-      finish_save();
-    } catch (const std::exception& error) {
-      io::warn("step {} cannot be saved: {}", step, error.what());
-    }
-  }
-
-  void note_saved(std::uint64_t step) {
-    saved_ = step;
-    note(fmt::format("checkpoint of step {} in {}", step,
-                     checkpoints_directory(config_.run.directory)));
+    saves_->save(completed_, record_);
   }
 
   // A line that is written tells of all that has moved and of all the time that training stood
@@ -298,7 +248,7 @@ class Training {
   bool save_what_is_done() {
     if (completed_ == 0 || step_->is_updating()) return false;
     try {
-      if (saved_ != completed_) save();
+      if (saves_->saved() != completed_) save();
       return true;
     } catch (const std::exception& error) {
       io::warn("step {} cannot be saved: {}", completed_, error.what());
@@ -313,17 +263,17 @@ class Training {
     try {
       return work();
     } catch (const offload::DiskBudgetError& error) {
-      finish_save_after_failure();
+      saves_->finish_after_failure();
       if (!save_what_is_done())
         io::fail("{}; raise it, or give the memory fewer rows", error.what());
       io::fail("{}; step {} is saved, go on with: mneme resume {} --set tiers.disk_bytes={}",
                error.what(), completed_, config_.run.directory,
                format_bytes(2 * config_.tiers.store.disk_bytes));
     } catch (const LossNotFinite& error) {
-      finish_save_after_failure();
+      saves_->finish_after_failure();
       fail_diverged(error);
     } catch (const io::Error& error) {
-      finish_save_after_failure();
+      saves_->finish_after_failure();
       if (!save_what_is_done()) throw;
       io::fail("{}; step {} is saved, go on with: mneme resume {}", error.what(), completed_,
                config_.run.directory);
@@ -331,7 +281,7 @@ class Training {
   }
 
   [[noreturn]] void fail_diverged(const LossNotFinite& error) const {
-    if (!saved_) {
+    if (!saves_->saved()) {
       io::fail(
           "{}; train again with smaller learning rates (optimizer.learning_rate is {}, "
           "memory.optimizer.learning_rate {})",
@@ -369,11 +319,12 @@ class Training {
     if (saves_end || (due(config_.checkpoint.every) && !config_.checkpoint.background)) {
       save();
     } else if (due(config_.checkpoint.every)) {
-      begin_save();
+      claim_.keep();
+      saves_->begin(completed_, record_);
     } else if (is_last) {
-      finish_save();
+      saves_->finish();
     } else {
-      go_on_saving();
+      saves_->go_on();
     }
     or_save([&] { write_line(); });
     return stops;
@@ -382,7 +333,7 @@ class Training {
   // A run that had no steps left says how good it is all the same; its directory stays as it is.
   // One that was stopped before its first step can be resumed.
   void end_without_steps() {
-    if (saved_ != completed_ && (config_.checkpoint.final || stopped())) save();
+    if (saves_->saved() != completed_ && (config_.checkpoint.final || stopped())) save();
     if (evaluation_is_due()) validate();
     if (!stopped() && !due(config_.sample.every)) sample();
   }
@@ -391,8 +342,7 @@ class Training {
   // written.
   void write_line() {
     if (!line_) return;
-    count_standing_still();
-    line_->times.checkpoint_ms += std::exchange(stood_still_ms_, 0);
+    line_->times.checkpoint_ms += saves_->take_standing_still();
     if (run_->table() != nullptr) line_->books = run_->table()->store().take_books();
     const StepMetrics metrics = std::move(*line_);
     line_.reset();
@@ -414,27 +364,6 @@ class Training {
     StepMetrics metrics = *line_;
     if (run_->table() != nullptr) metrics.books = run_->table()->store().books();
     options_.on_step(metrics);
-  }
-
-  // Counts the time that training stands still for a checkpoint.
-  class StandsStill {
-   public:
-    explicit StandsStill(Training& training) : training_(training) {
-      training_.still_since_ = Clock::now();
-    }
-    ~StandsStill() {
-      training_.count_standing_still();
-      training_.still_since_.reset();
-    }
-
-   private:
-    Training& training_;
-  };
-  void count_standing_still() {
-    if (!still_since_) return;
-    const auto now = Clock::now();
-    stood_still_ms_ += std::chrono::duration<double, std::milli>(now - *still_since_).count();
-    still_since_ = now;
   }
 
   StepMetrics step(std::uint64_t t) {
@@ -504,14 +433,11 @@ class Training {
   std::optional<Data> data_;
   std::optional<MetricsWriter> metrics_;  // outlives the run, whose checkpoint makes it durable
   std::optional<Run> run_;
+  std::optional<TrainingSaves> saves_;
   std::optional<TrainStep> step_;
   std::optional<RowPrefetch> prefetch_;
   std::uint64_t completed_ = 0;
-  std::optional<std::uint64_t> saved_;   // the step of the newest checkpoint
-  std::optional<std::uint64_t> saving_;  // the step of a checkpoint under way
-  std::optional<StepMetrics> line_;      // of the last step, until it is written
-  std::optional<Clock::time_point> still_since_;
-  double stood_still_ms_ = 0;  // that no line has told yet
+  std::optional<StepMetrics> line_;  // of the last step, until it is written
   RunPace pace_;
   bool is_advised_ = false;  // about the device tier
   RecentMedian speeds_;

@@ -6,6 +6,7 @@ target_sources(mneme_engine PRIVATE
   run.cpp
   tier_advice.cpp
   train_step.cpp
+  training_saves.cpp
   trainer.cpp)
 # It alone needs a CUDA backend, which each program chooses by what it links.
 set_source_files_properties(device.cpp PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
