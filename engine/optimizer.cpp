@@ -21,8 +21,9 @@ void DenseOptimizer::step(kernels::Stream& stream, std::uint64_t step) {
   CHECK(step >= 1);
   float* gradients = parameters_.data(ParameterBuffer::kGradients);
   backend_.sum_of_squares(stream, gradients, parameters_.size(), square_sum_.as<double>());
-  backend_.clip_scale(stream, square_sum_.as<double>(), static_cast<float>(options_.clip_norm),
-                      scale_.as<float>());
+  backend_.clip_scale(stream, {.square_sums = square_sum_.as<double>(),
+                               .limit = static_cast<float>(options_.clip_norm),
+                               .scale = scale_.as<float>()});
   backend_.copy(stream, square_host_.as<double>(), square_sum_.as<double>(), sizeof(double));
 
   parameters_.values_changed();

@@ -24,7 +24,9 @@ static_assert(std::endian::native == std::endian::little, "the format is little-
 
 constexpr std::uint64_t kFileMagic = 0x53574f52454d4e4d;  // "MNEMROWS"
 constexpr std::uint64_t kSlotMagic = 0x444345524d454e4d;  // "MNEMRECD"
-constexpr std::uint32_t kVersion = 1;
+// Records of version 1 are records of version 2; a program that knows only version 1 would take
+// some of version 2 for something else.
+constexpr std::uint32_t kVersion = 2, kOldestVersion = 1;
 // The header block is at least a page, so that slots of 4096 bytes start on pages.
 constexpr std::uint32_t kMinHeaderBytes = 4096;
 
@@ -80,6 +82,17 @@ std::uint32_t slot_bytes_for(const std::string& path, std::uint32_t payload_byte
   return static_cast<std::uint32_t>(bytes);
 }
 
+// Durable when it returns. The header is part of one sector, which a disk writes whole or not at
+// all.
+void write_header(BlockFile& file, FileHeader header) {
+  header.version = kVersion;
+  header.checksum = header_checksum(header);
+  AlignedBuffer block(header_bytes_for(header.alignment), header.alignment);
+  std::memcpy(block.data(), &header, sizeof(header));
+  write_blocks(file, 0, block.span());
+  file.sync();
+}
+
 FileHeader read_header(BlockFile& file, const RecordFileShape& shape) {
   const std::uint32_t bytes = header_bytes_for(file.alignment());
   if (file.size_bytes() < bytes) {
@@ -92,8 +105,9 @@ FileHeader read_header(BlockFile& file, const RecordFileShape& shape) {
   std::memcpy(&header, block.data(), sizeof(header));
   if (header.magic != kFileMagic) fail("{}: not a record file of mneme", file.path());
   if (header.checksum != header_checksum(header)) fail("{}: its header is damaged", file.path());
-  if (header.version != kVersion) {
-    fail("{}: has format version {}, this program reads {}", file.path(), header.version, kVersion);
+  if (header.version < kOldestVersion || header.version > kVersion) {
+    fail("{}: has format version {}, this program reads {} to {}", file.path(), header.version,
+         kOldestVersion, kVersion);
   }
   if (header.payload_bytes != shape.payload_bytes) {
     fail("{}: holds records of {} bytes, {} expected; it belongs to another configuration",
@@ -130,13 +144,8 @@ RecordFile RecordFile::create(Disk& disk, const std::string& path, const RecordF
   file->truncate(0);
   file->reserve(header_bytes);
 
-  FileHeader header = {kFileMagic,          kVersion,       alignment, slot_bytes,
-                       shape.payload_bytes, shape.table_id, 0};
-  header.checksum = header_checksum(header);
-  AlignedBuffer block(header_bytes, alignment);
-  std::memcpy(block.data(), &header, sizeof(header));
-  write_blocks(*file, 0, block.span());
-  file->sync();
+  write_header(
+      *file, {kFileMagic, kVersion, alignment, slot_bytes, shape.payload_bytes, shape.table_id, 0});
   file.reset();
   if (disk.exists(path)) fail("{}: is there already; move it away", path);
   take_name(disk, path);
@@ -156,6 +165,7 @@ RecordFile RecordFile::open(Disk& disk, const std::string& path, const RecordFil
     file.reset();
     file = disk.open(path, buffered);
   }
+  if (header.version != kVersion && !options.read_only) write_header(*file, header);
   return RecordFile(std::move(file), shape, header.slot_bytes, header_bytes_for(header.alignment));
 }
 

@@ -35,7 +35,8 @@ struct RecordFileShape {
 class RecordFile {
  public:
   // Creates the file with its header, durable with its name, or opens and checks it. A file of that
-  // name is never replaced. Throws Error naming path.
+  // name is never replaced. One of an older version is read as it is; opened for writing, it
+  // becomes one of this version. Throws Error naming path.
   static RecordFile create(Disk& disk, const std::string& path, const RecordFileShape& shape,
                            const OpenOptions& options);
   static RecordFile open(Disk& disk, const std::string& path, const RecordFileShape& shape,

@@ -106,6 +106,7 @@ CatchUpTable::CatchUpTable(CatchUpTableOptions options) : options_(std::move(opt
   learning_rates_.push_back(0);
   rates_.push_back(0);
   log_decay_.push_back(0);
+  moment_decay_.push_back({});
   open_.resize(window_);
 }
 
@@ -123,6 +124,9 @@ void CatchUpTable::advance(std::uint64_t t) {
     rates_.push_back(rate);
     learning_rates_.push_back(static_cast<float>(rate));
     log_decay_.push_back(log_decay_.back() + std::log1p(-rate * options_.weight_decay));
+    const auto missed = static_cast<double>(s);
+    moment_decay_.push_back({static_cast<float>(std::pow(options_.beta1, missed)),
+                             static_cast<float>(std::pow(options_.beta2, missed))});
     start_entry(s - 1);
     for (std::uint64_t l = s > window_ ? s - window_ : 0; l < s; ++l) {
       add_term(l, s);

@@ -42,9 +42,10 @@ class CatchUpTable {
   static std::optional<std::uint64_t> window_for(const CatchUpTableOptions& options);
 
   // For upload to the device: CatchUpArgs says how each is indexed.
-  std::span<const CatchUpEntry> entries() const { return entries_; }         // [t]
-  std::span<const float> learning_rates() const { return learning_rates_; }  // [t + 1]
-  std::span<const double> log_decay() const { return log_decay_; }           // [t + 1]
+  std::span<const CatchUpEntry> entries() const { return entries_; }           // [t]
+  std::span<const float> learning_rates() const { return learning_rates_; }    // [t + 1]
+  std::span<const double> log_decay() const { return log_decay_; }             // [t + 1]
+  std::span<const MomentDecay> moment_decay() const { return moment_decay_; }  // [t + 1]
   // Entries with an index below this are the same as when the target step was `since`.
   std::uint64_t first_changed_entry(std::uint64_t since) const {
     return since > window_ ? since - window_ : 0;
@@ -75,6 +76,7 @@ class CatchUpTable {
   std::vector<float> learning_rates_;
   std::vector<double> rates_;
   std::vector<double> log_decay_;
+  std::vector<MomentDecay> moment_decay_;
   std::vector<Accumulator> open_;  // ring of the newest `window_` entries, index l % window_
 };
 

@@ -202,6 +202,19 @@ struct AdamWArgs {
   const float* grad_scale = nullptr;  // null for 1
 };
 
+// The sum of square sums: for each group over the chunks, in their order, then the groups as the
+// tree ((0 + 1) + (2 + 3)) + ...; norm = sqrt of it;
+// *scale = norm > limit && limit > 0 ? limit / (norm + 1e-6) : 1, or 0 where it is not finite.
+struct ClipScaleArgs {
+  const double* square_sums = nullptr;  // device, [chunks, groups]
+  std::int64_t chunks = 1;
+  int groups = 1;  // at most 16
+  float limit = 0;
+  float* scale = nullptr;   // device, [1]
+  double* total = nullptr;  // device, [1]: the sum; null: not wanted
+};
+inline constexpr int kMostClipGroups = 16;
+
 class DenseOps {
  public:
   virtual ~DenseOps() = default;
@@ -229,9 +242,7 @@ class DenseOps {
   // *out = sum of x[i] (or of x[i]^2), summed in double in a fixed order. out: device, one double.
   virtual void sum(Stream& stream, const float* x, std::int64_t count, double* out) = 0;
   virtual void sum_of_squares(Stream& stream, const float* x, std::int64_t count, double* out) = 0;
-  // norm = sqrt(*square_sum); *scale = norm > limit && limit > 0 ? limit / (norm + 1e-6) : 1.
-  // When the square sum is not finite, *scale is 0. square_sum: device double; scale: device float.
-  virtual void clip_scale(Stream& stream, const double* square_sum, float limit, float* scale) = 0;
+  virtual void clip_scale(Stream& stream, const ClipScaleArgs& args) = 0;
 };
 
 }  // namespace mneme::kernels

@@ -7,7 +7,9 @@
 //                   slots[i] is the slot of distinct row first + i
 //
 // All sums over lookups run in ascending row order (ties: ascending lookup index), one after the
-// other, so that splitting the rows into chunks never changes a bit of the result.
+// other, so that splitting the rows into chunks never changes a bit of the result. Sums over
+// columns run by column groups (row_layout.h); everything else depends on its element alone, so
+// that splitting the columns into ranges never changes one either.
 #pragma once
 
 #include <cstddef>
@@ -18,6 +20,7 @@
 #include "kernels/key_ops.h"
 #include "kernels/location.h"
 #include "kernels/memory.h"
+#include "kernels/row_layout.h"
 
 namespace mneme::kernels {
 
@@ -29,36 +32,6 @@ constexpr auto enum_names(RowOptimizerKind) {
        {"adagrad-rowwise", RowOptimizerKind::kAdagradRowwise},
        {"sgd", RowOptimizerKind::kSgd}});
 }
-
-// What one row consists of, and its bytes as one contiguous record (host tier and disk):
-// last step (u32), row state (f32), padding to 32, value, moment1, moment2, each 32-aligned.
-struct RecordLayout {
-  std::uint32_t width = 0;  // d_v
-  FloatType value_type = FloatType::kF32;
-  FloatType moment_type = FloatType::kF32;
-  bool moments = true;     // adamw, adamw-lazy
-  bool row_state = false;  // adagrad-rowwise: the accumulator
-
-  static constexpr std::size_t align32(std::size_t bytes) { return (bytes + 31) / 32 * 32; }
-  std::size_t value_offset() const { return 32; }
-  std::size_t value_bytes() const { return width * float_type_bytes(value_type); }
-  std::size_t moment_bytes() const { return moments ? width * float_type_bytes(moment_type) : 0; }
-  std::size_t moment1_offset() const { return value_offset() + align32(value_bytes()); }
-  std::size_t moment2_offset() const { return moment1_offset() + align32(moment_bytes()); }
-  std::size_t record_bytes() const { return moment2_offset() + align32(moment_bytes()); }
-  bool operator==(const RecordLayout&) const = default;
-};
-
-// Rows as structure of arrays, by slot. Pointers that the layout does not use are null.
-// Row r of an array starts at slot * width elements.
-struct RowArena {
-  RecordLayout layout;
-  void* values = nullptr;              // [slots, width] of value_type
-  void* moment1 = nullptr;             // [slots, width] of moment_type
-  void* moment2 = nullptr;             // [slots, width] of moment_type
-  float* row_state = nullptr;          // [slots]
-  std::uint32_t* last_step = nullptr;  // [slots]: the step that the record is current for
-};
 
 // Lookups grouped by row. Buffers are device memory of the sizes given, filled by group_lookups.
 struct GroupedLookups {
@@ -77,28 +50,44 @@ struct GroupedLookups {
 
 // y[t] += sum over the token's lookups whose row is in the chunk of weight * value.
 struct GatherArgs {
+  int part = 0;                    // of the rows
   GroupedLookups grouped;          // with token_order
   const float* weights = nullptr;  // [lookups]
   const SlotId* slots = nullptr;   // [count]
   std::int64_t first = 0, count = 0;
-  float* y = nullptr;  // [tokens, width]
+  float* y = nullptr;  // [tokens, columns]
 };
 
-// d_weights[l] = <d_y[token of l], value> for the lookups whose row is in the chunk.
+// d_weights[l] = <d_y[token of l], value> for the lookups whose row is in the chunk: the sum over
+// the columns of the part's range.
 struct LookupDotArgs {
+  int part = 0;  // of the rows
   GroupedLookups grouped;
-  const float* d_y = nullptr;  // [tokens, width]
+  const float* d_y = nullptr;  // [tokens, columns]
   const SlotId* slots = nullptr;
   std::int64_t first = 0, count = 0;
   float* d_weights = nullptr;  // [lookups]
 };
 
-// The row gradient in factored form: row i's gradient is the sum over its lookups of weight * d_y.
+// The gradient of one part of the rows in factored form: row i's gradient is the sum over its
+// lookups of factor * vector of the lookup's token.
+struct GradientPart {
+  const float* factors = nullptr;  // [lookups]
+  const void* vectors = nullptr;   // [tokens, columns.count] of `type`
+  FloatType type = FloatType::kF32;
+  ColumnRange columns;
+};
 struct RowGradient {
   GroupedLookups grouped;
-  const float* weights = nullptr;  // [lookups]
-  const float* d_y = nullptr;      // [tokens, width]
-  std::int64_t width = 0;
+  GradientPart parts[kMaxRowParts];
+  int part_count = 1;
+
+  // Sums over columns that row_gradient_norms keeps apart.
+  int groups() const {
+    std::uint32_t all = 0;
+    for (int i = 0; i < part_count; ++i) all += parts[i].columns.groups();
+    return static_cast<int>(all);
+  }
 };
 
 // The missed steps of a row that is current for step l, up to the target step t, in closed form.
@@ -108,12 +97,17 @@ struct RowGradient {
 // which is smooth: F(x) = P(z)/Q(z) * scale to float32 accuracy for every z = x * scale >= 0, with
 // one Q for all rows. P has one coefficient a term, lowest power first. CatchUpTable
 // (catch_up_table.h) fills the entries; those of steps before t - window no longer change with t.
+// m and v are the moments as of step l. What is stored may be older: it is decayed on the way.
 inline constexpr int kCatchUpTerms = 12;
 struct CatchUpEntry {
   float numerator[kCatchUpTerms] = {};
   float scale = 1;        // 1 / b_(l+1)
   float closed_form = 0;  // 1 when P/Q is exact to float32, 0 to take the sum element by element
   float padding[2] = {};  // to 64 bytes
+};
+// What moments become in a number of steps without a gradient, the array's index.
+struct MomentDecay {
+  float decay1 = 1, decay2 = 1;  // beta1^n, beta2^n
 };
 struct CatchUpArgs {
   RowOptimizerKind kind = RowOptimizerKind::kAdamW;  // others need no catch-up: no operation
@@ -122,6 +116,7 @@ struct CatchUpArgs {
   const float* learning_rates = nullptr;             // device, [target_step + 1]: eta_s, index s
   const double* log_decay = nullptr;                 // device, [target_step + 1]: sum over s' <= s
                                                      // of log(1 - eta_s' * weight_decay)
+  const MomentDecay* moment_decay = nullptr;         // device, [target_step + 1]
   float denominator[kCatchUpTerms + 1] = {};         // Q, lowest power first
   std::uint64_t window = 0;                          // later terms do not matter in float32
   double beta1 = 0.9, beta2 = 0.95, epsilon = 1e-8;
@@ -134,13 +129,18 @@ struct RowUpdateArgs {
   double learning_rate = 0, beta1 = 0.9, beta2 = 0.95, epsilon = 1e-8, weight_decay = 0;
   const float* grad_scale = nullptr;  // device, one float: the clip factor
   std::uint64_t seed = 0;
+  // adamw: device, [step], for moments that are behind their values. Null: none are.
+  const MomentDecay* moment_decay = nullptr;
+  // adagrad-rowwise where a range is not all columns: device, [parts, count], the square norm of
+  // each row's unscaled gradient over all columns.
+  const float* row_square_norms = nullptr;
 };
 
 // The initial value of a row: Philox4x32-10 of (seed, table, row, column), normal, times std.
 struct RowInit {
   std::uint64_t seed = 0;
   std::uint32_t table = 0;
-  float standard_deviation = 0;
+  float standard_deviation[kMaxRowParts] = {};  // of each part
 };
 
 class RowOps {
@@ -152,14 +152,17 @@ class RowOps {
 
   virtual void gather_rows(Stream& stream, const RowArena& arena, const GatherArgs& args) = 0;
   virtual void lookup_dot(Stream& stream, const RowArena& arena, const LookupDotArgs& args) = 0;
-  // square_norms[i] = squared norm of the gradient of distinct row first + i, i < count.
+  // square_norms[g * count + i] = squared norm of the gradient of distinct row first + i, i <
+  // count, over column group g of the range; the groups of part 1 follow those of part 0.
   virtual void row_gradient_norms(Stream& stream, const RowGradient& gradient, std::int64_t first,
                                   std::int64_t count, float* square_norms) = 0;
-  // Optimiser step in place on the resident rows [first, first + count).
+  // Optimiser step in place on the resident rows [first, first + count), all parts. Moments that
+  // are behind are decayed first.
   virtual void update_rows(Stream& stream, const RowArena& arena, const SlotId* slots,
                            const RowGradient& gradient, std::int64_t first, std::int64_t count,
                            const RowUpdateArgs& args) = 0;
-  // Brings rows up to target_step and sets their last step. rows, slots: [count].
+  // Brings the values of rows up to target_step and sets their last step. Moments stay as they are,
+  // and fall behind. rows, slots: [count].
   virtual void catch_up_rows(Stream& stream, const RowArena& arena, const RowId* rows,
                              const SlotId* slots, std::int64_t count, const CatchUpArgs& args) = 0;
 
@@ -180,8 +183,8 @@ class RowOps {
   // 1, 2, ...
   virtual void copy_rows(Stream& stream, const RowArena& source, const SlotId* from,
                          const RowArena& target, const SlotId* to, std::int64_t count) = 0;
-  // out[i] = value of slots[i] as float32. out: [count, width].
-  virtual void read_values(Stream& stream, const RowArena& arena, const SlotId* slots,
+  // out[i] = value of slots[i] as float32. out: [count, columns of the part].
+  virtual void read_values(Stream& stream, const RowArena& arena, int part, const SlotId* slots,
                            std::int64_t count, float* out) = 0;
 };
 

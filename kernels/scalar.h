@@ -143,6 +143,24 @@ MNEME_HOST_DEVICE NormalPair normal_pair(std::uint32_t random0, std::uint32_t ra
   return {radius * direction.cosine, radius * direction.sine};
 }
 
+// ---- Sums of groups ----
+
+// ((x[0] + x[1]) + (x[2] + x[3])) + ..., in place. count: a power of two.
+template <typename T>
+MNEME_HOST_DEVICE T tree_sum(T* x, int count) {
+  for (int stride = 1; stride < count; stride *= 2) {
+    for (int i = 0; i + stride < count; i += 2 * stride) x[i] += x[i + stride];
+  }
+  return x[0];
+}
+
+// What gradients of this square norm are multiplied with.
+MNEME_HOST_DEVICE float clip_factor(double square_sum, float limit) {
+  const double norm = __builtin_sqrt(square_sum);
+  if (!(square_sum <= 1.7976931348623157e308)) return 0.0f;
+  return limit > 0 && norm > limit ? static_cast<float>(limit / (norm + 1e-6)) : 1.0f;
+}
+
 // ---- AdamW ----
 
 // What all elements of one AdamW step share, worked out in double.

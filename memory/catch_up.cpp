@@ -80,6 +80,7 @@ void CatchUp::grow(std::int64_t steps) {
   entries_ = kernels::DeviceArray<kernels::CatchUpEntry>(*backend_, steps);
   learning_rates_ = kernels::DeviceArray<float>(*backend_, steps);
   log_decay_ = kernels::DeviceArray<double>(*backend_, steps);
+  moment_decay_ = kernels::DeviceArray<kernels::MomentDecay>(*backend_, steps);
 }
 
 void CatchUp::upload(std::uint64_t since) {
@@ -87,11 +88,13 @@ void CatchUp::upload(std::uint64_t since) {
   upload_range(entries_, table_->entries(), table_->first_changed_entry(since));
   upload_range(learning_rates_, table_->learning_rates(), since);
   upload_range(log_decay_, table_->log_decay(), since);
+  upload_range(moment_decay_, table_->moment_decay(), since);
   stream_->record(*uploaded_);
   table_->describe(args_);
   args_.entries = entries_.data();
   args_.learning_rates = learning_rates_.data();
   args_.log_decay = log_decay_.data();
+  args_.moment_decay = moment_decay_.data();
 }
 
 template <typename T>

@@ -51,6 +51,7 @@ class CatchUp {
   kernels::DeviceArray<kernels::CatchUpEntry> entries_;
   kernels::DeviceArray<float> learning_rates_;
   kernels::DeviceArray<double> log_decay_;
+  kernels::DeviceArray<kernels::MomentDecay> moment_decay_;
 };
 
 }  // namespace mneme::memory

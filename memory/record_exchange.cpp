@@ -15,17 +15,18 @@ constexpr std::size_t kBatchRows = 256;  // written in one go
 // Read in one go.
 constexpr std::int64_t kMostRows = 16384, kMostBytes = std::int64_t{16} << 20;
 
-// Writes a record whose moments and row state are zero.
+// Writes a record whose moments and sums are zero. values: of its first part, the only one.
 void encode_record(const kernels::RecordLayout& layout, const float* values, std::uint32_t step,
                    std::byte* record) {
+  const kernels::PartLayout& part = layout.parts[0];
   std::memset(record, 0, layout.record_bytes());
   std::memcpy(record, &step, sizeof(step));
   std::byte* out = record + layout.value_offset();
-  if (layout.value_type == kernels::FloatType::kF32) {
-    std::memcpy(out, values, layout.value_bytes());
+  if (part.value_type == kernels::FloatType::kF32) {
+    std::memcpy(out, values, part.value_bytes());
     return;
   }
-  for (std::uint32_t column = 0; column < layout.width; ++column) {
+  for (std::uint32_t column = 0; column < part.columns.count; ++column) {
     const std::uint16_t value = kernels::float_to_bf16(values[column]);
     std::memcpy(out + column * sizeof(value), &value, sizeof(value));
   }
@@ -47,7 +48,7 @@ RecordExchange::RecordExchange(kernels::Backend& backend, offload::TieredStore& 
 // As many rows at a time as one lease can have, so that a lease costs little.
 RecordExchange::Reading& RecordExchange::reading() {
   if (reading_) return *reading_;
-  const std::int64_t width = store_->options().layout.width;
+  const std::int64_t width = store_->options().layout.parts[0].columns.count;
   const std::int64_t fit = kMostBytes / (width * std::int64_t{sizeof(float)});
   const std::int64_t leased = store_->lease_capacity(offload::LeaseMode::kReadOnly);
   const std::int64_t rows = std::max<std::int64_t>(1, std::min({kMostRows, fit, leased}));
@@ -58,7 +59,7 @@ RecordExchange::Reading& RecordExchange::reading() {
 void RecordExchange::read_values(const offload::Currency& currency,
                                  std::span<const kernels::RowId> rows, std::span<float> out,
                                  const std::function<void()>& between) {
-  const std::size_t width = store_->options().layout.width;
+  const std::size_t width = store_->options().layout.parts[0].columns.count;
   CHECK(out.size() == rows.size() * width);
   if (store_->options().read_only) {
     read_stored(currency, rows, out, between);
@@ -71,7 +72,7 @@ void RecordExchange::read_values(const offload::Currency& currency,
 void RecordExchange::read_stored(const offload::Currency& currency,
                                  std::span<const kernels::RowId> rows, std::span<float> out,
                                  const std::function<void()>& between) {
-  const std::size_t width = store_->options().layout.width;
+  const std::size_t width = store_->options().layout.parts[0].columns.count;
   Reading& batch = reading();
   std::vector<bool> is_read(rows.size(), false);
   store_->read_stored(
@@ -82,7 +83,7 @@ void RecordExchange::read_stored(const offload::Currency& currency,
           const std::int64_t these = std::min(batch.most, count - first);
           const std::size_t bytes =
               kernels::DeviceArray<float>::bytes(these * static_cast<std::int64_t>(width));
-          backend_->read_values(*batch.stream, stored.arena, stored.slots + first, these,
+          backend_->read_values(*batch.stream, stored.arena, 0, stored.slots + first, these,
                                 batch.values.data());
           backend_->copy(*batch.stream, batch.host_values.data(), batch.values.data(), bytes);
           batch.stream->synchronize();
@@ -119,7 +120,7 @@ void RecordExchange::read_stored(const offload::Currency& currency,
 void RecordExchange::read_leased(const offload::Currency& currency,
                                  std::span<const kernels::RowId> rows, std::span<float> out,
                                  const std::function<void()>& between) {
-  const std::size_t width = store_->options().layout.width;
+  const std::size_t width = store_->options().layout.parts[0].columns.count;
   const auto most = static_cast<std::size_t>(reading().most);
   for (std::size_t done = 0; done < rows.size(); done += most) {
     if (between) between();
@@ -143,10 +144,11 @@ void RecordExchange::read_batch(const offload::Currency& currency,
                          .mode = offload::LeaseMode::kReadOnly,
                          .account = {offload::Cause::kExchange, offload::kNoLayer}},
                         currency);
-    backend_->read_values(*batch.stream, lease.arena(), lease.slots(), count, batch.values.data());
+    backend_->read_values(*batch.stream, lease.arena(), 0, lease.slots(), count,
+                          batch.values.data());
   }
   const std::size_t bytes =
-      kernels::DeviceArray<float>::bytes(count * store_->options().layout.width);
+      kernels::DeviceArray<float>::bytes(count * store_->options().layout.parts[0].columns.count);
   backend_->copy(*batch.stream, batch.host_values.data(), batch.values.data(), bytes);
   batch.stream->synchronize();
   std::memcpy(out, batch.host_values.data(), bytes);
@@ -155,7 +157,7 @@ void RecordExchange::read_batch(const offload::Currency& currency,
 void RecordExchange::write_values(std::span<const kernels::RowId> rows,
                                   std::span<const float> values, std::uint64_t step) {
   const kernels::RecordLayout& layout = store_->options().layout;
-  CHECK(values.size() == rows.size() * layout.width);
+  CHECK(values.size() == rows.size() * layout.parts[0].columns.count);
   const std::size_t record_bytes = layout.record_bytes();
   std::vector<std::byte> records(kBatchRows * record_bytes);
   for (std::size_t done = 0; done < rows.size(); done += kBatchRows) {
@@ -163,7 +165,7 @@ void RecordExchange::write_values(std::span<const kernels::RowId> rows,
     std::array<const std::byte*, kBatchRows> addresses;
     for (std::size_t i = 0; i < count; ++i) {
       std::byte* const record = records.data() + i * record_bytes;
-      encode_record(layout, values.data() + (done + i) * layout.width,
+      encode_record(layout, values.data() + (done + i) * layout.parts[0].columns.count,
                     static_cast<std::uint32_t>(step), record);
       addresses[i] = record;
     }

@@ -40,10 +40,13 @@ void StepGradient::group(kernels::Stream& stream) {
 }
 
 kernels::RowGradient StepGradient::gradient() const {
-  return {.grouped = lookups_.grouped(),
-          .weights = weights_.data(),
-          .d_y = d_y_.data(),
-          .width = shape_.width};
+  kernels::RowGradient gradient;
+  gradient.grouped = lookups_.grouped();
+  gradient.parts[0] = {
+      .factors = weights_.data(),
+      .vectors = d_y_.data(),
+      .columns = kernels::ColumnRange::all(static_cast<std::uint32_t>(shape_.width))};
+  return gradient;
 }
 
 std::vector<float> StepGradient::dense(kernels::Stream& stream, std::uint64_t rows) const {

@@ -13,11 +13,12 @@ bool has_moments(kernels::RowOptimizerKind kind) {
 
 kernels::RecordLayout record_layout(kernels::RowOptimizerKind kind, std::int64_t width,
                                     kernels::FloatType value_type, kernels::FloatType moment_type) {
-  return {.width = static_cast<std::uint32_t>(width),
-          .value_type = value_type,
-          .moment_type = moment_type,
-          .moments = has_moments(kind),
-          .row_state = kind == kernels::RowOptimizerKind::kAdagradRowwise};
+  return kernels::RecordLayout::of(
+      {.columns = kernels::ColumnRange::all(static_cast<std::uint32_t>(width)),
+       .value_type = value_type,
+       .moment_type = moment_type,
+       .moments = has_moments(kind),
+       .sum = kind == kernels::RowOptimizerKind::kAdagradRowwise});
 }
 
 std::optional<OptionProblem> find_problem(const RowOptimizerOptions& options) {

@@ -45,8 +45,8 @@ offload::StoreOptions store_options(const ValueTableOptions& options) {
           .rows = options.rows,
           .layout = record_layout(options.optimizer.kind, options.width, options.value_type,
                                   options.moment_type),
-          .initial_standard_deviation =
-              static_cast<float>(1 / std::sqrt(static_cast<double>(options.width))),
+          .initial_standard_deviation = {static_cast<float>(
+              1 / std::sqrt(static_cast<double>(options.width)))},
           .seed = options.seed,
           .run_id = options.run_id,
           .tiers = options.tiers,
@@ -67,10 +67,9 @@ class ValueTable::Implementation {
                             .width = options.width,
                             .table_rows = options.rows}),
         exchange_(backend, store_),
-        square_norms_(backend, options.optimizer.clip_norm > 0
-                                   ? options.tokens_per_call * options.gradient_calls_per_step *
-                                         options.lookups_per_token
-                                   : 0),
+        norm_chunks_(chunks(options)),
+        square_norms_(backend, norm_chunks_ > 0 ? kNormRows * kernels::kMostClipGroups : 0),
+        square_sums_(backend, norm_chunks_ * kernels::kMostClipGroups),
         square_sum_(backend, 1),
         host_square_sum_(kernels::pinned_array<double>(backend, 1)),
         grad_scale_(backend, 1),
@@ -190,6 +189,15 @@ class ValueTable::Implementation {
   }
 
  private:
+  // Rows whose norms are worked out at once: a fixed number, so that sums over them have one order.
+  static constexpr std::int64_t kNormRows = std::int64_t{1} << 18;
+  static std::int64_t chunks(const ValueTableOptions& options) {
+    if (options.optimizer.clip_norm == 0) return 0;
+    const std::int64_t most =
+        options.tokens_per_call * options.gradient_calls_per_step * options.lookups_per_token;
+    return (most + kNormRows - 1) / kNormRows;
+  }
+
   offload::Currency currency(std::uint64_t step) {
     const kernels::CatchUpArgs* const catch_up = catch_up_.advance(step);
     return {.kind = options_.optimizer.kind,
@@ -265,9 +273,22 @@ class ValueTable::Implementation {
       backend_.copy(stream, grad_scale_.data(), host_one_.data(), sizeof(float));
       return;
     }
-    backend_.row_gradient_norms(stream, gradient, 0, step.distinct_rows, square_norms_.data());
-    backend_.sum(stream, square_norms_.data(), step.distinct_rows, square_sum_.data());
-    backend_.clip_scale(stream, square_sum_.data(), static_cast<float>(limit), grad_scale_.data());
+    const int groups = gradient.groups();
+    std::int64_t chunk = 0;
+    for (std::int64_t first = 0; first < step.distinct_rows; first += kNormRows, ++chunk) {
+      const std::int64_t count = std::min(kNormRows, step.distinct_rows - first);
+      backend_.row_gradient_norms(stream, gradient, first, count, square_norms_.data());
+      for (int group = 0; group < groups; ++group) {
+        backend_.sum(stream, square_norms_.data() + group * count, count,
+                     square_sums_.data() + chunk * groups + group);
+      }
+    }
+    backend_.clip_scale(stream, {.square_sums = square_sums_.data(),
+                                 .chunks = chunk,
+                                 .groups = groups,
+                                 .limit = static_cast<float>(limit),
+                                 .scale = grad_scale_.data(),
+                                 .total = square_sum_.data()});
     backend_.copy(stream, host_square_sum_.data(), square_sum_.data(), sizeof(double));
     stream.synchronize();
     step.gradient_norm = std::sqrt(*host_square_sum_.data());
@@ -283,7 +304,8 @@ class ValueTable::Implementation {
                    });
   }
 
-  kernels::RowUpdateArgs update_args() const {
+  kernels::RowUpdateArgs update_args() {
+    const kernels::CatchUpArgs* const catch_up = currency(current_for_).catch_up;
     const RowOptimizerOptions& optimizer = options_.optimizer;
     return {.kind = optimizer.kind,
             .step = step_,
@@ -293,7 +315,8 @@ class ValueTable::Implementation {
             .epsilon = optimizer.epsilon,
             .weight_decay = optimizer.weight_decay,
             .grad_scale = grad_scale_.data(),
-            .seed = rounding_seed(options_)};
+            .seed = rounding_seed(options_),
+            .moment_decay = catch_up != nullptr ? catch_up->moment_decay : nullptr};
   }
 
   kernels::Backend& backend_;
@@ -302,7 +325,9 @@ class ValueTable::Implementation {
   CatchUp catch_up_;
   StepGradient gradient_;
   RecordExchange exchange_;
-  kernels::DeviceArray<float> square_norms_;      // [lookups of a step]: of the distinct rows
+  std::int64_t norm_chunks_;                      // the most that a step has; 0: nothing is clipped
+  kernels::DeviceArray<float> square_norms_;      // [groups, kNormRows]: of a chunk's rows
+  kernels::DeviceArray<double> square_sums_;      // [chunks, groups]
   kernels::DeviceArray<double> square_sum_;       // [1]
   kernels::DeviceArray<double> host_square_sum_;  // [1], pinned host
   kernels::DeviceArray<float> grad_scale_;        // [1]

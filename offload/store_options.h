@@ -40,7 +40,7 @@ struct StoreOptions {
   std::uint32_t table = 0;  // number of the table; part of what a row's initial value depends on
   std::uint64_t rows = 0;   // K, the rows of the table
   kernels::RecordLayout layout;
-  float initial_standard_deviation = 0;
+  float initial_standard_deviation[kernels::kMaxRowParts] = {};  // of each part
   std::uint64_t seed = 0;
   // The run that the table belongs to. A rows file of another run is refused.
   std::uint64_t run_id = 0;

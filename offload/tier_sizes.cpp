@@ -36,7 +36,7 @@ TierSizes tier_sizes(const StoreOptions& options) {
   const std::uint64_t minimum = 2 * kMinimumDeviceSlots * slot;
   if (tiers.device_bytes < minimum) {
     io::fail("tiers.device_bytes = {} is too small: rows of width {} need at least {} bytes",
-             tiers.device_bytes, options.layout.width, minimum);
+             tiers.device_bytes, options.layout.parts[0].columns.count, minimum);
   }
   const std::uint64_t all = tiers.device_bytes / slot;
   const auto evaluation = static_cast<std::uint64_t>(

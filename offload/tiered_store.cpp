@@ -36,12 +36,18 @@ PlannerOptions planner_options(const StoreOptions& options, const TierSizes& siz
           .seed = options.seed};
 }
 
+kernels::RowInit row_init(const StoreOptions& options) {
+  kernels::RowInit init{.seed = options.seed, .table = options.table};
+  std::copy_n(options.initial_standard_deviation, kernels::kMaxRowParts, init.standard_deviation);
+  return init;
+}
+
 MoverOptions mover_options(const StoreOptions& options, const TierSizes& sizes) {
   return {.layout = options.layout,
           .device_slots = sizes.training,
           .evaluation_slots = sizes.evaluation,
           .host_slots = sizes.host,
-          .init = {options.seed, options.table, options.initial_standard_deviation},
+          .init = row_init(options),
           .host_link_bytes_per_second = options.tiers.host_link_bytes_per_second};
 }
 

@@ -1,13 +1,16 @@
 // Operation catch_up_rows of the CPU backend: the missed AdamW steps of rows that were not in use,
 // SPEC.md's sum in the closed form of CatchUpEntry, or element by element where that does not hold.
+// It reads values and moments and writes values: 12 and 4 bytes an element of float32.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "io/check.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/row_rounding.h"
 #include "kernels/cpu/slot_order.h"
+#include "kernels/row_checks.h"
 
 namespace mneme::kernels::cpu {
 namespace {
@@ -15,7 +18,6 @@ namespace {
 // What all columns of one row share.
 struct RowScalars {
   float decay;                     // D(l, t)
-  float decay1, decay2;            // of the moments
   float numerator[kCatchUpTerms];  // P times D(l, t)
   float denominator[kCatchUpTerms + 1];
   float scale;  // 1 / b_(l+1)
@@ -37,54 +39,47 @@ MNEME_INLINE float reversed_polynomial(const float* coefficients, int degree, fl
   return sum;
 }
 
-// 1/sqrt(x) for normal x, to a few units in the last place, without the divider: Newton's iteration
-// from a guess made of x's bits.
-MNEME_INLINE float inverse_root(float x) {
-  float y = bits_float(0x5f375a86u - (float_bits(x) >> 1));
-  const float half = 0.5f * x;
-  for (int i = 0; i < 3; ++i) y *= fused_multiply_add(-half * y, y, 1.5f);
-  return y;
+// What a value loses whose second moment is not small: sqrt(v) >= scaled_epsilon. Nearly all are.
+MNEME_INLINE float quick_drift(const RowScalars& s, float moment1, float moment2) {
+  const float root = __builtin_sqrtf(moment2);
+  const float z = s.scaled_epsilon / root;
+  return moment1 * s.scale * polynomial(s.numerator, kCatchUpTerms - 1, z) /
+         (polynomial(s.denominator, kCatchUpTerms, z) * root);
+}
+// The smallest second moment that it serves.
+MNEME_INLINE float smallest_quick(const RowScalars& s) {
+  return std::max(std::numeric_limits<float>::min(), s.scaled_epsilon * s.scaled_epsilon);
 }
 
-// The smallest moment that inverse_root serves.
-constexpr float kSmallestMoment = 1e-36f;
-
-// The closed form again with exact roots, and in 1/z where z = scaled_epsilon / sqrt(v) > 1.
-MNEME_INLINE void closed_drift_of_small(const RowScalars& s, std::int64_t count,
+// The closed form again, in 1/z where z = scaled_epsilon / sqrt(v) > 1, for columns whose second
+// moment is below `smallest`.
+MNEME_INLINE void closed_drift_of_small(const RowScalars& s, float smallest, std::int64_t count,
                                         const float* moment1, const float* moment2, float* drift) {
 #pragma omp simd
   for (std::int64_t c = 0; c < count; ++c) {
     const float root = __builtin_sqrtf(moment2[c]);
-    const float z = s.scaled_epsilon / root;
-    const float direct = moment1[c] * s.scale / root *
-                         polynomial(s.numerator, kCatchUpTerms - 1, z) /
-                         polynomial(s.denominator, kCatchUpTerms, z);
     const float r = root / s.scaled_epsilon;
     const float reversed = moment1[c] * s.inverse_epsilon *
                            reversed_polynomial(s.numerator, kCatchUpTerms - 1, r) /
                            reversed_polynomial(s.denominator, kCatchUpTerms, r);
-    const float chosen = root < s.scaled_epsilon ? reversed : direct;
-    drift[c] = moment1[c] == 0.0f ? 0.0f : chosen;
+    const float exact = root < s.scaled_epsilon ? reversed : quick_drift(s, moment1[c], moment2[c]);
+    drift[c] = moment2[c] < smallest ? (moment1[c] == 0.0f ? 0.0f : exact) : drift[c];
   }
 }
 
-// drift[c] = what value c loses. Columns with sqrt(v) >= scaled_epsilon, nearly all, take the quick
-// way; a block with any other column is done again.
+// drift[c] = what value c loses. A block with any small moment is worked on once more for those.
+// Each column's way depends on itself alone.
 MNEME_INLINE void closed_drift(const RowScalars& row, std::int64_t count, const float* moment1,
                                const float* moment2, float* drift) {
   const RowScalars s = row;
-  const float smallest = std::max(kSmallestMoment, s.scaled_epsilon * s.scaled_epsilon);
+  const float smallest = smallest_quick(s);
   std::int32_t small = 0;
 #pragma omp simd reduction(| : small)
   for (std::int64_t c = 0; c < count; ++c) {
-    const float inverse = inverse_root(moment2[c]);
-    const float z = s.scaled_epsilon * inverse;
-    const float ratio =
-        polynomial(s.numerator, kCatchUpTerms - 1, z) / polynomial(s.denominator, kCatchUpTerms, z);
-    drift[c] = moment1[c] * s.scale * inverse * ratio;
+    drift[c] = quick_drift(s, moment1[c], moment2[c]);
     small |= moment2[c] < smallest ? 1 : 0;
   }
-  if (small != 0) closed_drift_of_small(s, count, moment1, moment2, drift);
+  if (small != 0) closed_drift_of_small(s, smallest, count, moment1, moment2, drift);
 }
 
 // The sum itself, in double. Nothing to do for rows that no step has updated: they have no
@@ -111,12 +106,9 @@ void summed_drift(const CatchUpArgs& args, std::uint64_t l, std::int64_t count,
 
 RowScalars catch_up_scalars(const CatchUpArgs& args, std::uint64_t l) {
   const CatchUpEntry& entry = args.entries[l];
-  const auto missed = static_cast<double>(args.target_step - l);
   const double decay = std::exp(args.log_decay[args.target_step] - args.log_decay[l]);
   RowScalars row;
   row.decay = static_cast<float>(decay);
-  row.decay1 = static_cast<float>(std::pow(args.beta1, missed));
-  row.decay2 = static_cast<float>(std::pow(args.beta2, missed));
   for (int i = 0; i < kCatchUpTerms; ++i) row.numerator[i] = entry.numerator[i] * row.decay;
   for (int i = 0; i <= kCatchUpTerms; ++i) row.denominator[i] = args.denominator[i];
   row.scale = entry.scale;
@@ -144,101 +136,159 @@ struct ScalarCache {
 };
 
 // Applies drift and decay to `count` columns.
-MNEME_INLINE void apply(const RowScalars& row, std::int64_t count, const float* drift, float* value,
-                        float* moment1, float* moment2) {
-  const float decay = row.decay, decay1 = row.decay1, decay2 = row.decay2;
+MNEME_INLINE void apply(const RowScalars& row, std::int64_t count, const float* drift,
+                        float* value) {
+  const float decay = row.decay;
 #pragma omp simd
   for (std::int64_t c = 0; c < count; ++c) {
     value[c] = fused_multiply_add(value[c], decay, -drift[c]);
-    moment1[c] *= decay1;
-    moment2[c] *= decay2;
   }
 }
 
-// One row on its way to the target step.
+// One part of one row on its way to the target step.
 template <typename Value, typename Moment>
 struct MissedSteps {
   Value* value;
-  Moment* moment1;
-  Moment* moment2;
+  const Moment* moment1;
+  const Moment* moment2;
   RowId row;
   std::uint64_t last_step;
+  MomentDecay decay;  // what makes the moments those of last_step
   bool closed_form;
+  ComingRow<Value, Moment> coming;
 };
+
+// Columns of a part, and of which random numbers they are.
+struct Piece {
+  std::int64_t column, block, offset;
+};
+
+// The quick way of float32 rows, in place: copies on the stack would cost as much as the rows' own
+// memory. False, and nothing done, where a moment is small.
+MNEME_INLINE bool catch_up_in_place(const MissedSteps<float, float>& part, const RowScalars& row,
+                                    std::int64_t column, std::int64_t count) {
+  const RowScalars s = row;
+  const MomentDecay moments = part.decay;
+  float* const value = part.value + column;
+  const float* const moment1 = part.moment1 + column;
+  const float* const moment2 = part.moment2 + column;
+  const float smallest = smallest_quick(s);
+  std::int32_t small = 0;
+#pragma omp simd reduction(| : small)
+  for (std::int64_t c = 0; c < count; ++c) {
+    small |= moment2[c] * moments.decay2 < smallest ? 1 : 0;
+  }
+  if (small != 0) return false;
+  for (std::int64_t piece = 0; piece < count; piece += kLanes) {
+    const std::int64_t end = std::min<std::int64_t>(piece + kLanes, count);
+    part.coming.prefetch(column + piece, end - piece);
+#pragma omp simd
+    for (std::int64_t c = piece; c < end; ++c) {
+      const float drift = quick_drift(s, moment1[c] * moments.decay1, moment2[c] * moments.decay2);
+      value[c] = fused_multiply_add(value[c], s.decay, -drift);
+    }
+  }
+  return true;
+}
 
 // Inlined with a constant count for whole blocks.
 template <typename Value, typename Moment>
 MNEME_INLINE void catch_up_columns(const MissedSteps<Value, Moment>& part,
                                    const RowScalars& scalars, const CatchUpArgs& args,
-                                   std::int64_t column, std::int64_t count) {
-  const auto step = static_cast<std::uint32_t>(args.target_step);
-  const std::int64_t block = column / kColumnBlock;
+                                   const Piece& piece, std::int64_t count) {
+  const std::int64_t column = piece.column;
+  if constexpr (std::is_same_v<Value, float> && std::is_same_v<Moment, float>) {
+    if (part.closed_form && catch_up_in_place(part, scalars, column, count)) return;
+  }
   alignas(64) float value[kColumnBlock], moment1[kColumnBlock], moment2[kColumnBlock];
   alignas(64) float drift[kColumnBlock];
-  std::uint32_t value_bits[kColumnBlock], moment_bits[kColumnBlock];
+  std::uint32_t bits[kColumnBlock];
+  part.coming.prefetch(column, count);
   load_columns(part.value + column, count, value);
   load_columns(part.moment1 + column, count, moment1);
   load_columns(part.moment2 + column, count, moment2);
+  const MomentDecay decay = part.decay;
+#pragma omp simd
+  for (std::int64_t c = 0; c < count; ++c) {
+    moment1[c] *= decay.decay1;
+    moment2[c] *= decay.decay2;
+  }
   if (part.closed_form) {
     closed_drift(scalars, count, moment1, moment2, drift);
   } else {
     summed_drift(args, part.last_step, count, moment1, moment2, drift);
   }
-  apply(scalars, count, drift, value, moment1, moment2);
+  apply(scalars, count, drift, value);
   if constexpr (std::is_same_v<Value, Bf16>) {
-    rounding_bits(args.seed, step, part.row, block, RoundingStream::kValue, value_bits);
+    rounding_bits(args.seed, static_cast<std::uint32_t>(args.target_step), part.row, piece.block,
+                  RoundingStream::kValue, bits);
   }
-  if constexpr (std::is_same_v<Moment, Bf16>) {
-    rounding_bits(args.seed, step, part.row, block, RoundingStream::kMoments, moment_bits);
-  }
-  store_columns(part.value + column, count, value, value_bits, 0);
-  store_columns(part.moment1 + column, count, moment1, moment_bits, 0);
-  store_columns(part.moment2 + column, count, moment2, moment_bits, 16);
+  store_columns(part.value + column, count, value, bits + piece.offset, 0);
 }
 
+// What a pass over one part of the rows needs.
+struct PartCatchUp {
+  const RowArena& arena;
+  ArenaPart part;
+  bool last;  // of the row's parts
+  const CatchUpArgs& args;
+};
+
 template <typename Value, typename Moment>
-void catch_up_row(const RowArena& arena, RowId row, SlotId slot, const CatchUpArgs& args,
-                  ScalarCache& cache) {
+void catch_up_row(const PartCatchUp& pass, RowId row, SlotId slot,
+                  const ComingRow<Value, Moment>& coming, ScalarCache& cache) {
+  const RowArena& arena = pass.arena;
+  const CatchUpArgs& args = pass.args;
   const std::uint64_t l = arena.last_step[slot];
   if (l == args.target_step) return;
   CHECK(l < args.target_step, "row {} is current for step {}, after step {}", row, l,
         args.target_step);
-  const auto width = static_cast<std::int64_t>(arena.layout.width);
+  const std::uint32_t lag = arena.moment_lag[slot];
+  CHECK(lag <= l, "the moments of row {} are {} steps behind step {}", row, lag, l);
+  const std::int64_t width = pass.part.width();
+  const PartArrays& arrays = pass.part.arrays;
   const RowScalars& scalars = cache.get(args, l);
-  const MissedSteps<Value, Moment> part{row_of<Value>(arena.values, slot, width),
-                                        row_of<Moment>(arena.moment1, slot, width),
-                                        row_of<Moment>(arena.moment2, slot, width),
+  const MissedSteps<Value, Moment> part{row_of<Value>(arrays.values, slot, width),
+                                        row_of<const Moment>(arrays.moment1, slot, width),
+                                        row_of<const Moment>(arrays.moment2, slot, width),
                                         row,
                                         l,
-                                        args.entries[l].closed_form != 0};
-  vectorised([&part, &scalars, &args, width]() MNEME_VECTORISE {
-    std::int64_t column = 0;
-    for (; column + kColumnBlock <= width; column += kColumnBlock) {
-      catch_up_columns(part, scalars, args, column, kColumnBlock);
-    }
-    if (column < width) catch_up_columns(part, scalars, args, column, width - column);
+                                        args.moment_decay[lag],
+                                        args.entries[l].closed_form != 0,
+                                        coming};
+  const std::uint32_t first = pass.part.random_column;
+  vectorised([&part, &scalars, &args, width, first]() MNEME_VECTORISE {
+    for_each_block(first, width,
+                   [&](std::int64_t column, std::int64_t count, std::int64_t block,
+                       std::int64_t offset) MNEME_VECTORISE {
+                     if (count == kColumnBlock) {
+                       catch_up_columns(part, scalars, args, {column, block, offset}, kColumnBlock);
+                     } else {
+                       catch_up_columns(part, scalars, args, {column, block, offset}, count);
+                     }
+                   });
   });
+  if (!pass.last) return;
   arena.last_step[slot] = static_cast<std::uint32_t>(args.target_step);
+  arena.moment_lag[slot] = lag + static_cast<std::uint32_t>(args.target_step - l);
 }
 
 template <typename Value, typename Moment>
-void catch_up_all(const RowArena& arena, const RowId* rows, const SlotId* slots, std::int64_t count,
-                  const CatchUpArgs& args, Scratch& scratch) {
-  const auto record_bytes = static_cast<std::int64_t>(arena.layout.record_bytes());
-  const std::uint32_t* order = order_by_slot(slots, count, scratch);
-  auto* caches = scratch.take<ScalarCache>(thread_slots());
+void catch_up_part(const PartCatchUp& pass, const RowId* rows, const SlotId* slots,
+                   std::int64_t count, const std::uint32_t* order, ScalarCache* caches) {
+  const RowArena& arena = pass.arena;
   for (int i = 0; i < thread_slots(); ++i) caches[i].clear();
-  parallel_chunks(count, rows_per_chunk(record_bytes), [&](std::int64_t begin, std::int64_t end) {
+  parallel_chunks(count, kUpdateBatch, [&](std::int64_t begin, std::int64_t end) {
     ScalarCache& cache = caches[thread_slot()];
     for (std::int64_t at = begin; at < end; ++at) {
       __builtin_prefetch(&arena.last_step[slots[order[at]]], 1);
+      __builtin_prefetch(&arena.moment_lag[slots[order[at]]], 1);
       __builtin_prefetch(&rows[order[at]]);
     }
     for (std::int64_t at = begin; at < end; ++at) {
-      if (at + kUpdateRowsAhead < count) {
-        prefetch_row_to_update<Value, Moment>(arena, slots[order[at + kUpdateRowsAhead]]);
-      }
-      catch_up_row<Value, Moment>(arena, rows[order[at]], slots[order[at]], args, cache);
+      const std::int64_t coming = std::min(at + kUpdateRowsAhead, end - 1);
+      catch_up_row(pass, rows[order[at]], slots[order[at]],
+                   ComingRow<Value, Moment>(pass.part, slots[order[coming]]), cache);
     }
   });
 }
@@ -248,18 +298,19 @@ void catch_up_all(const RowArena& arena, const RowId* rows, const SlotId* slots,
 void CpuBackend::catch_up_rows(Stream& stream, const RowArena& arena, const RowId* rows,
                                const SlotId* slots, std::int64_t count, const CatchUpArgs& args) {
   if (args.kind != RowOptimizerKind::kAdamW) return;
-  CHECK(arena.layout.moments && arena.values != nullptr && arena.moment1 != nullptr &&
-        arena.moment2 != nullptr && arena.last_step != nullptr);
-  CHECK(args.target_step < std::uint64_t{1} << 32);
-  CHECK(args.target_step == 0 || (args.entries != nullptr && args.learning_rates != nullptr &&
-                                  args.log_decay != nullptr && args.window >= 1));
+  check_catch_up(arena, args);
   on(stream).enqueue([=](Scratch& scratch) {
-    with_float_type(arena.layout.value_type, [&](auto value_type) {
-      with_float_type(arena.layout.moment_type, [&](auto moment_type) {
-        catch_up_all<decltype(value_type), decltype(moment_type)>(arena, rows, slots, count, args,
-                                                                  scratch);
+    const std::uint32_t* order = order_by_slot(slots, count, scratch);
+    auto* caches = scratch.take<ScalarCache>(thread_slots());
+    for (int i = 0; i < arena.layout.part_count; ++i) {
+      const PartCatchUp pass{arena, ArenaPart(arena, i), i + 1 == arena.layout.part_count, args};
+      with_float_type(pass.part.layout.value_type, [&](auto value_type) {
+        with_float_type(pass.part.layout.moment_type, [&](auto moment_type) {
+          catch_up_part<decltype(value_type), decltype(moment_type)>(pass, rows, slots, count,
+                                                                     order, caches);
+        });
       });
-    });
+    }
   });
 }
 

@@ -52,7 +52,7 @@ class CpuBackend final : public Backend {
   void adamw(Stream& stream, const AdamWArgs& args) override;
   void sum(Stream& stream, const float* x, std::int64_t count, double* out) override;
   void sum_of_squares(Stream& stream, const float* x, std::int64_t count, double* out) override;
-  void clip_scale(Stream& stream, const double* square_sum, float limit, float* scale) override;
+  void clip_scale(Stream& stream, const ClipScaleArgs& args) override;
 
   // KeyOps
   void product_keys(Stream& stream, const ProductKeyArgs& args) override;
@@ -78,8 +78,8 @@ class CpuBackend final : public Backend {
                     const SlotId* record_slots, const SlotId* slots, std::int64_t count) override;
   void copy_rows(Stream& stream, const RowArena& source, const SlotId* from, const RowArena& target,
                  const SlotId* to, std::int64_t count) override;
-  void read_values(Stream& stream, const RowArena& arena, const SlotId* slots, std::int64_t count,
-                   float* out) override;
+  void read_values(Stream& stream, const RowArena& arena, int part, const SlotId* slots,
+                   std::int64_t count, float* out) override;
 
   // ResidencyOps
   void reset_slots(Stream& stream, const SlotTable& table) override;

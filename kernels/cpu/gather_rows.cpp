@@ -4,6 +4,7 @@
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/token_range.h"
 #include "kernels/cpu/weighted_sum.h"
+#include "kernels/row_checks.h"
 
 namespace mneme::kernels::cpu {
 namespace {
@@ -12,8 +13,8 @@ namespace {
 constexpr int kGatheredRowsAhead = 24;
 
 template <int kWide, typename Value>
-void gather_token(const RowArena& arena, const GatherArgs& args, std::int64_t token) {
-  const auto width = static_cast<std::int64_t>(arena.layout.width);
+void gather_token(const ArenaPart& part, const GatherArgs& args, std::int64_t token) {
+  const std::int64_t width = part.width();
   float* y = args.y + token * width;
   const TokenRange range = token_range(args.grouped, token, args.first, args.count);
   WeightedRows<Value> batch;
@@ -21,7 +22,7 @@ void gather_token(const RowArena& arena, const GatherArgs& args, std::int64_t to
     const std::int64_t count = std::min<std::int64_t>(batch.kCapacity, range.end - next);
     for (std::int64_t i = 0; i < count; ++i, ++next) {
       const SlotId slot = args.slots[args.grouped.unique_index[*next] - args.first];
-      batch.rows[i] = row_of<const Value>(arena.values, slot, width);
+      batch.rows[i] = row_of<const Value>(part.arrays.values, slot, width);
       batch.weights[i] = args.weights[*next];
     }
     batch.count = count;
@@ -34,17 +35,18 @@ void gather_token(const RowArena& arena, const GatherArgs& args, std::int64_t to
 }  // namespace
 
 void CpuBackend::gather_rows(Stream& stream, const RowArena& arena, const GatherArgs& args) {
-  CHECK(arena.layout.width >= 1 && arena.values != nullptr);
+  check_part(arena, args.part);
   CHECK(args.grouped.token_order != nullptr && args.grouped.lookups_per_token >= 1);
   CHECK(args.first >= 0 && args.count >= 0);
+  const ArenaPart part(arena, args.part);
   on(stream).enqueue([=](Scratch&) {
     if (args.count == 0) return;
     const std::int64_t tokens = args.grouped.lookups / args.grouped.lookups_per_token;
-    with_float_type(arena.layout.value_type, [&](auto type) {
+    with_float_type(part.layout.value_type, [&](auto type) {
       using Value = decltype(type);
       with_register_blocks([&](auto wide) {
         parallel_tasks(tokens, [&](std::int64_t token) {
-          gather_token<decltype(wide)::value, Value>(arena, args, token);
+          gather_token<decltype(wide)::value, Value>(part, args, token);
         });
       });
     });

@@ -6,6 +6,7 @@
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/row_sums.h"
 #include "kernels/cpu/vector_math.h"
+#include "kernels/scalar.h"
 
 namespace mneme::kernels::cpu {
 namespace {
@@ -74,16 +75,16 @@ void CpuBackend::sum_of_squares(Stream& stream, const float* x, std::int64_t cou
   });
 }
 
-void CpuBackend::clip_scale(Stream& stream, const double* square_sum, float limit, float* scale) {
+void CpuBackend::clip_scale(Stream& stream, const ClipScaleArgs& args) {
+  CHECK(args.chunks >= 1 && args.groups >= 1 && args.groups <= kMostClipGroups);
   on(stream).enqueue([=](Scratch&) {
-    const double norm = std::sqrt(*square_sum);
-    if (!std::isfinite(*square_sum)) {
-      *scale = 0.0f;
-    } else if (limit > 0 && norm > limit) {
-      *scale = static_cast<float>(limit / (norm + 1e-6));
-    } else {
-      *scale = 1.0f;
+    double sums[kMostClipGroups] = {};
+    for (std::int64_t chunk = 0; chunk < args.chunks; ++chunk) {
+      for (int g = 0; g < args.groups; ++g) sums[g] += args.square_sums[chunk * args.groups + g];
     }
+    const double total = tree_sum(sums, args.groups);
+    if (args.total != nullptr) *args.total = total;
+    *args.scale = clip_factor(total, args.limit);
   });
 }
 

@@ -37,6 +37,16 @@ MNEME_INLINE void load_lanes(const Bf16* p, Lanes& out) {
   const LaneBits bits = __builtin_convertvector(halves, LaneBits) << 16;
   out = reinterpret_cast<Lanes>(bits);
 }
+// 8 columns; the other lanes are 0.
+MNEME_INLINE void load_half_lanes(const float* p, Lanes& out) {
+  out = Lanes{};
+  __builtin_memcpy(&out, p, 8 * sizeof(float));
+}
+MNEME_INLINE void load_half_lanes(const Bf16* p, Lanes& out) {
+  float x[8];
+  for (int i = 0; i < 8; ++i) x[i] = bf16_to_float(p[i].bits);
+  load_half_lanes(x, out);
+}
 MNEME_INLINE void store_lanes(float* p, const Lanes& x) {
   *reinterpret_cast<internal::LooseLanes*>(p) = x;
 }

@@ -33,6 +33,19 @@ MNEME_INLINE void rounding_bits(std::uint64_t seed, std::uint32_t step, RowId ro
   }
 }
 
+// Calls body(column, count, block, offset) for the columns of a part, in pieces that lie within one
+// block of random numbers: column + i has those of column offset + i of the block. first: the
+// random column of the part's first.
+template <typename Body>
+MNEME_INLINE void for_each_block(std::uint32_t first, std::int64_t width, const Body& body) {
+  std::int64_t block = first / kColumnBlock, offset = first % kColumnBlock;
+  for (std::int64_t column = 0; column < width; ++block, offset = 0) {
+    const std::int64_t count = std::min(kColumnBlock - offset, width - column);
+    body(column, count, block, offset);
+    column += count;
+  }
+}
+
 // count <= kColumnBlock columns to and from float32. The low half of `bits` rounds for shift 0, the
 // high half for shift 16; float32 needs none.
 MNEME_INLINE void load_columns(const float* p, std::int64_t count, float* out) {

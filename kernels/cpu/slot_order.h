@@ -31,19 +31,31 @@ inline const std::uint32_t* order_by_slot(const SlotId* slots, std::int64_t coun
   return order;
 }
 
-// Rows whose lines are asked for before the row in hand is updated.
+// Rows that a thread updates one after the other.
+inline constexpr std::int64_t kUpdateBatch = 64;
+// Of them, how far ahead of the row in hand lines are asked for.
 inline constexpr std::int64_t kUpdateRowsAhead = 4;
 
-// Asks for the lines of one row's value and moments, which will be written.
+// A row that will be updated. Its memory is asked for while a row before it is worked on, piece by
+// piece, so that reads are under way all the time and never more than the core can have.
 template <typename Value, typename Moment>
-MNEME_INLINE void prefetch_row_to_update(const RowArena& arena, SlotId slot) {
-  const auto width = static_cast<std::int64_t>(arena.layout.width);
-  prefetch_bytes_to_write(row_of<Value>(arena.values, slot, width),
-                          width * static_cast<std::int64_t>(sizeof(Value)));
-  if (!arena.layout.moments) return;
-  const auto moment_bytes = width * static_cast<std::int64_t>(sizeof(Moment));
-  prefetch_bytes_to_write(row_of<Moment>(arena.moment1, slot, width), moment_bytes);
-  prefetch_bytes_to_write(row_of<Moment>(arena.moment2, slot, width), moment_bytes);
-}
+struct ComingRow {
+  Value* value;
+  Moment* moment1 = nullptr;  // null: none
+  Moment* moment2 = nullptr;
+
+  ComingRow(const ArenaPart& part, SlotId slot)
+      : value(row_of<Value>(part.arrays.values, slot, part.width())) {
+    if (!part.layout.moments) return;
+    moment1 = row_of<Moment>(part.arrays.moment1, slot, part.width());
+    moment2 = row_of<Moment>(part.arrays.moment2, slot, part.width());
+  }
+  MNEME_INLINE void prefetch(std::int64_t column, std::int64_t count) const {
+    prefetch_bytes_to_write(value + column, count * static_cast<std::int64_t>(sizeof(Value)));
+    if (moment1 == nullptr) return;
+    prefetch_bytes_to_write(moment1 + column, count * static_cast<std::int64_t>(sizeof(Moment)));
+    prefetch_bytes_to_write(moment2 + column, count * static_cast<std::int64_t>(sizeof(Moment)));
+  }
+};
 
 }  // namespace mneme::kernels::cpu

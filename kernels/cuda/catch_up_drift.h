@@ -20,7 +20,7 @@ struct Denominator {
 struct RowScalars {
   float numerator[kTerms];  // P times D(l, t)
   float decay;              // D(l, t)
-  float decay1, decay2;     // of the moments
+  float moment1, moment2;   // what makes the moments those of step l
   float scale;              // 1 / b_(l+1)
   float scaled_epsilon;     // epsilon * scale
   float inverse_epsilon;

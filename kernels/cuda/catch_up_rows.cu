@@ -1,9 +1,10 @@
 // Operation catch_up_rows of the CUDA backend: the missed AdamW steps of rows that were not in use,
 // SPEC.md's sum in the closed form of CatchUpEntry, or element by element where that does not hold.
 //
-// Three kernels: what all columns of a row share (powers and exponentials in double, a thread a
-// row), the rows that the closed form serves, and the others. Rows that are current cost a read of
-// their last step.
+// Three kernels: what all columns of a row share (exponentials in double, a thread a row), the rows
+// that the closed form serves, and the others; the last two for each part of the rows. They read
+// values and moments and write values: 12 and 4 bytes an element of float32. Rows that are current
+// cost a read of their last step.
 #include <algorithm>
 
 #include "kernels/cuda/catch_up_drift.h"
@@ -11,6 +12,7 @@
 #include "kernels/cuda/operation.h"
 #include "kernels/cuda/row_columns.h"
 #include "kernels/cuda/row_rounding.h"
+#include "kernels/row_checks.h"
 
 namespace mneme::kernels::cuda {
 namespace {
@@ -23,8 +25,8 @@ struct __align__(16) RowTask {
   RowId row;
   std::uint32_t last_step;
   Way way;
-  float decay;           // D(l, t)
-  float decay1, decay2;  // of the moments
+  float decay;             // D(l, t)
+  float moment1, moment2;  // what makes the moments those of step l
   float padding;
 };
 
@@ -39,8 +41,9 @@ constexpr int kThreads = 256;
 constexpr int kResidentBlocks = 3;
 
 __global__ void __launch_bounds__(kThreads, kResidentBlocks)
-    plan_rows_kernel(std::uint32_t* last_steps, const RowId* rows, const SlotId* slots,
-                     std::int64_t count, CatchUpArgs args, RowTask* tasks, DeviceReport* target) {
+    plan_rows_kernel(std::uint32_t* last_steps, std::uint32_t* moment_lags, const RowId* rows,
+                     const SlotId* slots, std::int64_t count, CatchUpArgs args, RowTask* tasks,
+                     DeviceReport* target) {
   const std::int64_t i = std::int64_t{blockIdx.x} * kThreads + threadIdx.x;
   if (i >= count) return;
   RowTask task{slots[i], rows[i], 0, Way::kNone, 1, 1, 1, 0};
@@ -48,13 +51,19 @@ __global__ void __launch_bounds__(kThreads, kResidentBlocks)
   if (l > args.target_step) {
     report(target, ReportCode::kRowAhead, task.row, l, static_cast<std::int64_t>(args.target_step));
   } else if (l < args.target_step) {
-    const auto missed = static_cast<double>(args.target_step - l);
+    const std::uint32_t lag = moment_lags[task.slot];
+    if (lag > l) {
+      report(target, ReportCode::kMomentsBehind, task.row, lag, l);
+      tasks[i] = task;
+      return;
+    }
     task.last_step = l;
     task.way = args.entries[l].closed_form != 0 ? Way::kClosed : Way::kSummed;
     task.decay = static_cast<float>(exp(args.log_decay[args.target_step] - args.log_decay[l]));
-    task.decay1 = static_cast<float>(pow(args.beta1, missed));
-    task.decay2 = static_cast<float>(pow(args.beta2, missed));
+    task.moment1 = args.moment_decay[lag].decay1;
+    task.moment2 = args.moment_decay[lag].decay2;
     last_steps[task.slot] = static_cast<std::uint32_t>(args.target_step);
+    moment_lags[task.slot] = lag + static_cast<std::uint32_t>(args.target_step - l);
   }
   tasks[i] = task;
 }
@@ -67,8 +76,8 @@ __device__ __forceinline__ void stage_scalars(const RowTask& task, const CatchUp
   const CatchUpEntry& entry = entries[task.last_step];
   for (int i = 0; i < kTerms; ++i) place.numerator[i] = entry.numerator[i] * task.decay;
   place.decay = task.decay;
-  place.decay1 = task.decay1;
-  place.decay2 = task.decay2;
+  place.moment1 = task.moment1;
+  place.moment2 = task.moment2;
   place.scale = entry.scale;
   place.scaled_epsilon = epsilon * entry.scale;
   place.inverse_epsilon = inverse_epsilon;
@@ -84,41 +93,41 @@ struct ClosedForm {
 };
 
 template <typename Value, typename Moment, bool kWhole>
-__device__ __forceinline__ void catch_up_tile(const RowArena& arena, const ClosedForm& form,
-                                              const RowTask& task, const RowScalars& scalars,
-                                              std::int64_t tile) {
-  const std::int64_t width = arena.layout.width, start = std::int64_t{task.slot} * width;
-  auto* values = static_cast<Value*>(arena.values) + start;
-  auto* moments1 = static_cast<Moment*>(arena.moment1) + start;
-  auto* moments2 = static_cast<Moment*>(arena.moment2) + start;
+__device__ __forceinline__ void catch_up_tile(const PartArrays& part, const RowSpan& span,
+                                              const ClosedForm& form, const RowTask& task,
+                                              const RowScalars& scalars, std::int64_t tile) {
+  const std::int64_t start = std::int64_t{task.slot} * span.width;
+  auto* values = static_cast<Value*>(part.values) + start;
   Quads value, moment1, moment2;
-  stream_quads<kWhole>(values, tile, width, value);
-  stream_quads<kWhole>(moments1, tile, width, moment1);
-  stream_quads<kWhole>(moments2, tile, width, moment2);
+  stream_quads<kWhole>(values, tile, span, value);
+  stream_quads<kWhole>(static_cast<const Moment*>(part.moment1) + start, tile, span, moment1);
+  stream_quads<kWhole>(static_cast<const Moment*>(part.moment2) + start, tile, span, moment2);
   const RoundingKey key{form.seed, form.step, task.row};
 #pragma unroll
   for (int k = 0; k < kQuads; ++k) {
-    const std::int64_t column = quad_column(tile, k);
     float drift[kQuad];
+#pragma unroll
+    for (int c = 0; c < kQuad; ++c) {
+      moment1[k][c] *= scalars.moment1;
+      moment2[k][c] *= scalars.moment2;
+    }
     closed_drift(scalars, form.denominator, moment1[k], moment2[k], drift);
 #pragma unroll
     for (int c = 0; c < kQuad; ++c) {
       value[k][c] = fused_multiply_add(value[k][c], scalars.decay, -drift[c]);
-      moment1[k][c] *= scalars.decay1;
-      moment2[k][c] *= scalars.decay2;
     }
     std::uint32_t bits[kQuad] = {};
-    if constexpr (sizeof(Value) == 2) rounding_quad(key, RoundingStream::kValue, column, bits);
-    store_rounded_quad<kWhole>(values + column, width - column, value[k], bits, 0);
-    if constexpr (sizeof(Moment) == 2) rounding_quad(key, RoundingStream::kMoments, column, bits);
-    store_rounded_quad<kWhole>(moments1 + column, width - column, moment1[k], bits, 0);
-    store_rounded_quad<kWhole>(moments2 + column, width - column, moment2[k], bits, 16);
+    if constexpr (sizeof(Value) == 2) {
+      rounding_quad(key, RoundingStream::kValue, span.random(tile, k), bits);
+    }
+    const std::int64_t column = span.column(tile, k);
+    store_rounded_quad<kWhole>(values + column, span.columns(column), value[k], bits, 0);
   }
 }
 
 template <typename Value, typename Moment, bool kWhole>
 __global__ void __launch_bounds__(kMaxRowThreads, kWhole ? kResidentBlocks : 1)
-    closed_form_kernel(RowArena arena, TaskShape shape, ClosedForm form) {
+    closed_form_kernel(PartArrays part, RowSpan span, TaskShape shape, ClosedForm form) {
   __shared__ RowTask tasks[kBlockRows];
   __shared__ RowScalars scalars[kBlockRows];
   const std::int64_t first = std::int64_t{blockIdx.x} * shape.block_rows;
@@ -136,8 +145,8 @@ __global__ void __launch_bounds__(kMaxRowThreads, kWhole ? kResidentBlocks : 1)
     const RowTask task = tasks[i];
     if (task.way != Way::kClosed) continue;
     const RowScalars row = scalars[i];
-    for (std::int64_t tile = 0; tile < arena.layout.width; tile += row_tile()) {
-      catch_up_tile<Value, Moment, kWhole>(arena, form, task, row, tile);
+    for (std::int64_t tile = 0; tile < span.end(); tile += row_tile()) {
+      catch_up_tile<Value, Moment, kWhole>(part, span, form, task, row, tile);
     }
   }
 }
@@ -185,12 +194,13 @@ __device__ void add_steps(const CatchUpArgs& args, std::uint64_t l, StepTerm* te
 
 // Columns tile + k * kSumThreads + threadIdx.x of a row.
 template <typename Value, typename Moment>
-__device__ void catch_up_summed(const RowArena& arena, const CatchUpArgs& args, const RowTask& task,
-                                std::int64_t tile, StepTerm* terms) {
-  const std::int64_t width = arena.layout.width, start = std::int64_t{task.slot} * width;
-  auto* values = static_cast<Value*>(arena.values) + start;
-  auto* moments1 = static_cast<Moment*>(arena.moment1) + start;
-  auto* moments2 = static_cast<Moment*>(arena.moment2) + start;
+__device__ void catch_up_summed(const PartArrays& part, const RowSpan& span,
+                                const CatchUpArgs& args, const RowTask& task, std::int64_t tile,
+                                StepTerm* terms) {
+  const std::int64_t width = span.width, start = std::int64_t{task.slot} * width;
+  auto* values = static_cast<Value*>(part.values) + start;
+  const auto* moments1 = static_cast<const Moment*>(part.moment1) + start;
+  const auto* moments2 = static_cast<const Moment*>(part.moment2) + start;
   float moment1[kSumColumns] = {}, moment2[kSumColumns] = {};
   double roots[kSumColumns], sums[kSumColumns] = {};
   bool moving = false;
@@ -198,8 +208,8 @@ __device__ void catch_up_summed(const RowArena& arena, const CatchUpArgs& args, 
   for (int k = 0; k < kSumColumns; ++k) {
     const std::int64_t column = tile + k * kSumThreads + threadIdx.x;
     if (column < width) {
-      moment1[k] = load(moments1 + column);
-      moment2[k] = load(moments2 + column);
+      moment1[k] = load(moments1 + column) * task.moment1;
+      moment2[k] = load(moments2 + column) * task.moment2;
     }
     roots[k] = sqrt(static_cast<double>(moment2[k]));
     moving = moving || moment1[k] != 0.0f;
@@ -214,23 +224,18 @@ __device__ void catch_up_summed(const RowArena& arena, const CatchUpArgs& args, 
     const float drift =
         moment1[k] != 0.0f ? static_cast<float>(static_cast<double>(moment1[k]) * sums[k]) : 0.0f;
     const float value = fused_multiply_add(load(values + column), task.decay, -drift);
-    std::uint32_t value_bits = 0, moment_bits = 0;
+    std::uint32_t bits = 0;
     if constexpr (sizeof(Value) == 2) {
-      value_bits = rounding_bits(key, RoundingStream::kValue, column);
+      bits = rounding_bits(key, RoundingStream::kValue, span.random_column + span.lead + column);
     }
-    if constexpr (sizeof(Moment) == 2) {
-      moment_bits = rounding_bits(key, RoundingStream::kMoments, column);
-    }
-    store_rounded(values + column, value, value_bits, 0);
-    store_rounded(moments1 + column, moment1[k] * task.decay1, moment_bits, 0);
-    store_rounded(moments2 + column, moment2[k] * task.decay2, moment_bits, 16);
+    store_rounded(values + column, value, bits, 0);
   }
 }
 
 // Mostly no row is to be summed: a block asks for all of its rows, up to a row a thread, at once.
 template <typename Value, typename Moment>
 __global__ void __launch_bounds__(kSumThreads, kResidentBlocks)
-    summed_kernel(RowArena arena, TaskShape shape, CatchUpArgs args) {
+    summed_kernel(PartArrays part, RowSpan span, TaskShape shape, CatchUpArgs args) {
   __shared__ StepTerm terms[kSumThreads];
   const std::int64_t first = std::int64_t{blockIdx.x} * shape.block_rows;
   const auto count = static_cast<int>(min(std::int64_t{shape.block_rows}, shape.count - first));
@@ -241,8 +246,8 @@ __global__ void __launch_bounds__(kSumThreads, kResidentBlocks)
   for (int i = 0; i < count; ++i) {
     const RowTask task = tasks[i];
     if (task.way != Way::kSummed) continue;
-    for (std::int64_t tile = 0; tile < arena.layout.width; tile += kSumThreads * kSumColumns) {
-      catch_up_summed<Value, Moment>(arena, args, task, tile, terms);
+    for (std::int64_t tile = 0; tile < span.width; tile += kSumThreads * kSumColumns) {
+      catch_up_summed<Value, Moment>(part, span, args, task, tile, terms);
     }
   }
 }
@@ -259,20 +264,20 @@ ClosedForm closed_form(const CatchUpArgs& args) {
 }
 
 template <typename Value, typename Moment>
-void launch_catch_up(Operation& operation, const RowArena& arena, const RowTask* tasks,
+void launch_catch_up(Operation& operation, const ArenaPart& part, const RowTask* tasks,
                      std::int64_t count, const CatchUpArgs& args) {
   const int rows = rows_per_block(count);
-  const bool whole = arena.layout.width % kQuad == 0 && is_aligned(arena.values, 16) &&
-                     is_aligned(arena.moment1, 16) && is_aligned(arena.moment2, 16);
-  with_bool(whole, [&](auto is_whole) {
-    operation.launch({blocks_for(count, rows), row_threads(arena.layout.width)},
-                     closed_form_kernel<Value, Moment, decltype(is_whole)::value>, arena,
+  const PartArrays& arrays = part.arrays;
+  const RowSpan span = row_span(part);
+  with_bool(has_whole_quads(part), [&](auto is_whole) {
+    operation.launch({blocks_for(count, rows), span_threads(span)},
+                     closed_form_kernel<Value, Moment, decltype(is_whole)::value>, arrays, span,
                      TaskShape{tasks, count, rows}, closed_form(args));
   });
   const auto summed_rows =
       static_cast<int>(std::clamp<std::int64_t>(count / kSumBlocks, 1, kSumThreads));
   operation.launch({blocks_for(count, summed_rows), kSumThreads}, summed_kernel<Value, Moment>,
-                   arena, TaskShape{tasks, count, summed_rows}, args);
+                   arrays, span, TaskShape{tasks, count, summed_rows}, args);
 }
 
 }  // namespace
@@ -280,22 +285,22 @@ void launch_catch_up(Operation& operation, const RowArena& arena, const RowTask*
 void CudaBackend::catch_up_rows(Stream& stream, const RowArena& arena, const RowId* rows,
                                 const SlotId* slots, std::int64_t count, const CatchUpArgs& args) {
   if (args.kind != RowOptimizerKind::kAdamW) return;
-  CHECK(arena.layout.moments && arena.values != nullptr && arena.moment1 != nullptr &&
-        arena.moment2 != nullptr && arena.last_step != nullptr);
-  CHECK(args.target_step < std::uint64_t{1} << 32 && count >= 0);
-  CHECK(args.target_step == 0 || (args.entries != nullptr && args.learning_rates != nullptr &&
-                                  args.log_decay != nullptr && args.window >= 1));
+  check_catch_up(arena, args);
+  CHECK(count >= 0);
   Operation operation(stream, "catch_up_rows");
   if (count == 0) return;
   auto* tasks = operation.take<RowTask>(count);
-  operation.launch({blocks_for(count, kThreads), kThreads}, plan_rows_kernel, arena.last_step, rows,
-                   slots, count, args, tasks, operation.report());
-  with_float_type(arena.layout.value_type, [&](auto value_type) {
-    with_float_type(arena.layout.moment_type, [&](auto moment_type) {
-      launch_catch_up<decltype(value_type), decltype(moment_type)>(operation, arena, tasks, count,
-                                                                   args);
+  operation.launch({blocks_for(count, kThreads), kThreads}, plan_rows_kernel, arena.last_step,
+                   arena.moment_lag, rows, slots, count, args, tasks, operation.report());
+  for (int i = 0; i < arena.layout.part_count; ++i) {
+    const ArenaPart part(arena, i);
+    with_float_type(part.layout.value_type, [&](auto value_type) {
+      with_float_type(part.layout.moment_type, [&](auto moment_type) {
+        launch_catch_up<decltype(value_type), decltype(moment_type)>(operation, part, tasks, count,
+                                                                     args);
+      });
     });
-  });
+  }
 }
 
 }  // namespace mneme::kernels::cuda

@@ -36,6 +36,9 @@ void fail_with(const DeviceReport& report) {
     case ReportCode::kRowAhead:
       CHECK(false, "row {} is current for step {}, after step {}", a, b, c);
       break;
+    case ReportCode::kMomentsBehind:
+      CHECK(false, "the moments of row {} are {} steps behind in step {}", a, b, c);
+      break;
     case ReportCode::kScratchOverrun:
       fail_for_damage(b, static_cast<std::size_t>(c),
                       fmt::format("scratch memory of {}",

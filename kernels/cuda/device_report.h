@@ -18,6 +18,7 @@ enum class ReportCode : unsigned {
   // Bugs: synchronize() aborts.
   kRowNotCurrent,   // a: row, b: step it is current for, c: step of the update
   kRowAhead,        // a: row, b: step it is current for, c: target step
+  kMomentsBehind,   // a: row, b: steps that its moments are behind, c: step of the update
   kScratchOverrun,  // a: the operation's name, b: offset of the first damaged byte, c: bytes taken
   kViolation,       // and above: kViolation + SlotViolation::Kind, with its a, b, c
 };

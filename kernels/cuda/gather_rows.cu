@@ -9,6 +9,7 @@
 #include "kernels/cuda/operation.h"
 #include "kernels/cuda/row_columns.h"
 #include "kernels/cuda/token_range.h"
+#include "kernels/row_checks.h"
 
 namespace mneme::kernels::cuda {
 namespace {
@@ -146,29 +147,30 @@ __global__ void __launch_bounds__(kMaxThreads, kResidentBlocks)
 
 void CudaBackend::gather_rows(Stream& stream, const RowArena& arena, const GatherArgs& args) {
   const GroupedLookups& grouped = args.grouped;
-  CHECK(arena.layout.width >= 1 && arena.values != nullptr);
-  CHECK(arena.layout.width < std::uint32_t{1} << 29);
+  check_part(arena, args.part);
+  const ArenaPart part(arena, args.part);
+  CHECK(part.width() < std::int64_t{1} << 29);
   CHECK(grouped.token_order != nullptr && grouped.lookups_per_token >= 1);
   CHECK(args.first >= 0 && args.count >= 0);
   Operation operation(stream, "gather_rows");
   if (args.count == 0) return;
-  with_float_type(arena.layout.value_type, [&](auto type) {
+  with_float_type(part.layout.value_type, [&](auto type) {
     using Value = decltype(type);
     const GatherShape shape =
-        gather_shape(grouped.lookups / grouped.lookups_per_token, arena.layout.width,
+        gather_shape(grouped.lookups / grouped.lookups_per_token, part.layout.columns.count,
                      grouped.lookups_per_token, kVector<Value>);
     // Tokens that are cut into tiles are few: their warps are better off on many multiprocessors.
     const int groups = shape.tiles > 1 ? 1 : std::max(1, kSharedThreads / shape.lanes);
     const int threads = shape.lanes * groups;
-    const bool whole =
-        shape.width % kVector<Value> == 0 && is_aligned(arena.values, 16) && is_aligned(args.y, 16);
+    const bool whole = shape.width % kVector<Value> == 0 && is_aligned(part.arrays.values, 16) &&
+                       is_aligned(args.y, 16);
     with_bool(whole, [&](auto is_whole) {
       operation.launch({blocks_for(shape.tokens, groups) * shape.tiles, threads,
                         static_cast<std::size_t>(groups) * static_cast<std::size_t>(shape.batch) *
                             sizeof(StagedLookup)},
                        gather_rows_kernel<Value, decltype(is_whole)::value>,
                        token_lookups(grouped, args.slots, args.weights, args.first, args.count),
-                       static_cast<const Value*>(arena.values), args.y, shape);
+                       static_cast<const Value*>(part.arrays.values), args.y, shape);
     });
   });
 }

@@ -1,14 +1,16 @@
 // Operation lookup_dot of the CUDA backend: the gradient of each lookup's weight.
 //
-// Some lanes of a warp, `lanes` of them, work on a few lookups at once. A lane adds up the products
-// of every lanes-th 16-byte piece of the row, one after the other, and the lanes' sums are added as
-// a tree: an order that depends on the width (and the type) alone. Both kernels share it.
+// Some lanes of a warp work on a few lookups at once: each column group has some of them. A lane
+// adds up the products of every so many-th 16-byte piece of its group, one after the other; then
+// the sums of a group's lanes are added as a tree, and those of the groups as another: an order
+// that depends on the width of a group (and the type) alone. Both kernels share it.
 #include <algorithm>
 
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/operation.h"
 #include "kernels/cuda/row_columns.h"
 #include "kernels/cuda/token_range.h"
+#include "kernels/row_checks.h"
 
 namespace mneme::kernels::cuda {
 namespace {
@@ -24,16 +26,36 @@ constexpr std::int64_t kMaxStagedWidth = 48 << 10;
 
 struct DotShape {
   std::uint32_t width;
-  int vectors;  // 16-byte pieces of a row, rounded up
-  int lanes;    // a power of two up to 32
-  int batch;    // lookups staged at once
+  int vectors;        // 16-byte pieces of a row, rounded up
+  int group_vectors;  // of a column group
+  int group_lanes;    // that work on one, a power of two
+  int lanes;          // of a lookup: for all groups of the range; a power of two up to 32
+  int batch;          // lookups staged at once
 };
 
-DotShape dot_shape(std::uint32_t width, int vector, std::int64_t lookups_per_token) {
-  DotShape shape{width, static_cast<int>(blocks_for(width, vector)), 1,
+DotShape dot_shape(const ColumnRange& columns, int vector, std::int64_t lookups_per_token) {
+  const auto groups = static_cast<int>(columns.groups());
+  const int most = kWarp / static_cast<int>(columns.all_groups());
+  DotShape shape{columns.count,
+                 static_cast<int>(blocks_for(columns.count, vector)),
+                 static_cast<int>(blocks_for(columns.group_width(), vector)),
+                 1,
+                 groups,
                  static_cast<int>(std::min(kMaxBatch, lookups_per_token))};
-  while (shape.lanes < shape.vectors && shape.lanes < kWarp) shape.lanes *= 2;
+  while (shape.group_lanes < shape.group_vectors && shape.group_lanes < most) {
+    shape.group_lanes *= 2;
+    shape.lanes *= 2;
+  }
   return shape;
+}
+
+// A lane's vectors: first, first + step, ... below end.
+struct LaneVectors {
+  int first, end, step;
+};
+__device__ __forceinline__ LaneVectors vectors_of(const DotShape& shape, int lane) {
+  const int begin = lane / shape.group_lanes * shape.group_vectors;
+  return {begin + lane % shape.group_lanes, begin + shape.group_vectors, shape.group_lanes};
 }
 
 // sum plus the products of one vector's columns, in ascending order.
@@ -47,9 +69,12 @@ __device__ __forceinline__ float add_products(const uint4& raw, const float (&x)
   return sum;
 }
 
-// The sum over groups of `lanes` lanes; every lane of the warp calls it.
-__device__ __forceinline__ float sum_of_lanes(float x, int lanes) {
-  for (int offset = lanes / 2; offset > 0; offset /= 2) {
+// The sum over a lookup's lanes, by column groups; every lane of the warp calls it.
+__device__ __forceinline__ float sum_of_lanes(float x, const DotShape& shape) {
+  for (int offset = shape.group_lanes / 2; offset > 0; offset /= 2) {
+    x += __shfl_xor_sync(kAllLanes, x, offset);
+  }
+  for (int offset = shape.group_lanes; offset < shape.lanes; offset *= 2) {
     x += __shfl_xor_sync(kAllLanes, x, offset);
   }
   return x;
@@ -86,8 +111,9 @@ __device__ __forceinline__ void dot_rows(const StagedLookup* lookups, int at, in
   SlotId slots[kTokenRows];
 #pragma unroll
   for (int r = 0; r < kTokenRows; ++r) slots[r] = lookups[min(at + r, end - 1)].slot;
+  const LaneVectors own = vectors_of(shape, lane);
 #pragma unroll 1
-  for (int v = lane; v < shape.vectors; v += shape.lanes) {
+  for (int v = own.first; v < own.end; v += own.step) {
     const Value* column = values + v * kVector<Value>;
     const int columns = static_cast<int>(shape.width) - v * kVector<Value>;
     uint4 raw[kTokenRows];
@@ -135,7 +161,7 @@ __global__ void __launch_bounds__(kThreads, kResidentBlocks)
       }
 #pragma unroll
       for (int r = 0; r < kTokenRows; ++r) {
-        const float sum = sum_of_lanes(sums[r], shape.lanes);
+        const float sum = sum_of_lanes(sums[r], shape);
         if (lane == 0 && at + r < range.end) d_weights[staged[at + r].word] = sum;
       }
     }
@@ -158,8 +184,9 @@ template <bool kWhole, typename Value>
 __device__ __forceinline__ float dot_pair(const Value* row, const float* d_y, int lane,
                                           const DotShape& shape) {
   float sum = 0;
+  const LaneVectors own = vectors_of(shape, lane);
 #pragma unroll 2
-  for (int v = lane; v < shape.vectors; v += shape.lanes) {
+  for (int v = own.first; v < own.end; v += own.step) {
     const int column = v * kVector<Value>, columns = static_cast<int>(shape.width) - column;
     const uint4 raw = load_vector<kWhole>(row + column, columns);
     float x[kVector<Value>];
@@ -204,7 +231,7 @@ __global__ void __launch_bounds__(kThreads, kResidentBlocks)
     }
 #pragma unroll
     for (int i = 0; i < kPairs; ++i) {
-      const float sum = sum_of_lanes(sums[i], shape.lanes);
+      const float sum = sum_of_lanes(sums[i], shape);
       if (lane == 0 && at + i < end) d_weights[indices[i]] = sum;
     }
   }
@@ -214,10 +241,10 @@ constexpr std::int64_t kSortedBlocks = 2048;  // more than the device runs at on
 
 template <typename Value, bool kWhole>
 void launch_dot(Operation& operation, const Value* values, const LookupDotArgs& args,
-                std::uint32_t width) {
+                const ColumnRange& columns) {
   const GroupedLookups& grouped = args.grouped;
-  const DotShape shape = dot_shape(width, kVector<Value>, grouped.lookups_per_token);
-  if (grouped.token_order != nullptr && width <= kMaxStagedWidth) {
+  const DotShape shape = dot_shape(columns, kVector<Value>, grouped.lookups_per_token);
+  if (grouped.token_order != nullptr && shape.width <= kMaxStagedWidth) {
     const std::size_t shared = static_cast<std::size_t>(shape.vectors) * kVector<Value> * 4 +
                                static_cast<std::size_t>(shape.batch) * sizeof(StagedLookup);
     operation.launch({grouped.lookups / grouped.lookups_per_token, kThreads, shared},
@@ -237,19 +264,20 @@ void launch_dot(Operation& operation, const Value* values, const LookupDotArgs& 
 }  // namespace
 
 void CudaBackend::lookup_dot(Stream& stream, const RowArena& arena, const LookupDotArgs& args) {
-  const std::uint32_t width = arena.layout.width;
-  CHECK(width >= 1 && arena.values != nullptr);
+  check_part(arena, args.part);
+  const ArenaPart part(arena, args.part);
+  const std::uint32_t width = part.layout.columns.count;
   CHECK(width < std::uint32_t{1} << 29);
   CHECK(args.grouped.lookups_per_token >= 1 && args.first >= 0 && args.count >= 0);
   Operation operation(stream, "lookup_dot");
   if (args.count == 0) return;
-  with_float_type(arena.layout.value_type, [&](auto type) {
+  with_float_type(part.layout.value_type, [&](auto type) {
     using Value = decltype(type);
     const bool whole = width % static_cast<std::uint32_t>(kVector<Value>) == 0 &&
-                       is_aligned(arena.values, 16) && is_aligned(args.d_y, 16);
+                       is_aligned(part.arrays.values, 16) && is_aligned(args.d_y, 16);
     with_bool(whole, [&](auto is_whole) {
       launch_dot<Value, decltype(is_whole)::value>(
-          operation, static_cast<const Value*>(arena.values), args, width);
+          operation, static_cast<const Value*>(part.arrays.values), args, part.layout.columns);
     });
   });
 }

@@ -17,39 +17,28 @@ inline constexpr std::int32_t kBusLine = 128;              // bytes of a line
 inline constexpr int kUnitsInFlight = 4;                   // of a lane
 inline constexpr std::int32_t kWarpBytes = kWarp * kUnit;  // of neighbouring units
 
-// Whether units never straddle two parts of a record, and all accesses are aligned. Host code.
+// Whether units never straddle two arrays of a record, and all accesses are aligned. Host code.
 inline bool has_whole_units(const RowBytes& arena, const HostRecords& records) {
-  std::uintptr_t all = arena.value_bytes | arena.moment_bytes | records.stride |
-                       reinterpret_cast<std::uintptr_t>(arena.values) |
-                       reinterpret_cast<std::uintptr_t>(arena.moment1) |
-                       reinterpret_cast<std::uintptr_t>(arena.moment2);
+  std::uintptr_t all = records.stride;
+  for (int i = 0; i < arena.rows.count; ++i) {
+    const RowArray& array = arena.rows.arrays[i];
+    all |= array.bytes | reinterpret_cast<std::uintptr_t>(array.base);
+  }
   for (const std::byte* piece : records.pieces) all |= reinterpret_cast<std::uintptr_t>(piece);
   return all % kUnit == 0;
 }
 
-// The parts of one row of an arena.
-struct RowParts {
-  std::byte *values, *moment1, *moment2;
-};
-__device__ __forceinline__ RowParts parts_of(const RowBytes& arena, SlotId slot) {
-  return {part_of(arena.values, slot, arena.value_bytes),
-          part_of(arena.moment1, slot, arena.moment_bytes),
-          part_of(arena.moment2, slot, arena.moment_bytes)};
-}
-
 // Where the unit at `offset` of a record lies; null in the record's head and in padding.
-__device__ __forceinline__ uint4* unit_at(const RowBytes& arena, const RowParts& row,
+__device__ __forceinline__ uint4* unit_at(const RowBytes& arena, SlotId slot,
                                           std::uint32_t offset) {
-  std::byte* part = row.values;
-  std::uint32_t first = kValueOffset, bytes = arena.value_bytes;
-  if (offset >= arena.moment1_offset) {
-    const bool second = offset >= arena.moment2_offset;
-    part = second ? row.moment2 : row.moment1;
-    first = second ? arena.moment2_offset : arena.moment1_offset;
-    bytes = arena.moment_bytes;
+  RowArray array = arena.rows.arrays[0];
+#pragma unroll
+  for (int i = 1; i < 3 * kMaxRowParts; ++i) {
+    if (i < arena.rows.count && offset >= arena.rows.arrays[i].offset) array = arena.rows.arrays[i];
   }
-  const bool outside = offset < first || offset - first >= bytes;
-  return outside ? nullptr : reinterpret_cast<uint4*>(part + (offset - first));
+  const bool outside = offset < array.offset || offset - array.offset >= array.bytes;
+  return outside ? nullptr
+                 : reinterpret_cast<uint4*>(row_of(array, slot) + (offset - array.offset));
 }
 
 // Calls body(start) for offsets of records, from one line boundary in front of `record` on: the
@@ -73,7 +62,6 @@ __device__ __forceinline__ bool is_inside(std::int32_t offset, std::uint32_t byt
 // between kernels, so that the read-only path is none for it.
 __device__ __forceinline__ void unpack_units(const RowBytes& arena, const std::byte* record,
                                              SlotId slot, int lane) {
-  const RowParts row = parts_of(arena, slot);
   for_each_stretch(record, arena.record_bytes, lane, [&](std::int32_t start) {
     uint4 x[kUnitsInFlight] = {};
 #pragma unroll
@@ -87,11 +75,9 @@ __device__ __forceinline__ void unpack_units(const RowBytes& arena, const std::b
     for (int u = 0; u < kUnitsInFlight; ++u) {
       const std::int32_t offset = start + u * kWarpBytes;
       if (!is_inside(offset, arena.record_bytes)) continue;
-      uint4* const target = unit_at(arena, row, static_cast<std::uint32_t>(offset));
+      uint4* const target = unit_at(arena, slot, static_cast<std::uint32_t>(offset));
       if (target != nullptr) *target = x[u];
-      if (offset != 0) continue;
-      arena.last_step[slot] = x[u].x;
-      if (arena.row_state != nullptr) arena.row_state[slot] = bits_float(x[u].y);
+      if (offset == 0) set_head(arena, slot, x[u]);
     }
   });
 }
@@ -99,18 +85,15 @@ __device__ __forceinline__ void unpack_units(const RowBytes& arena, const std::b
 // Padding becomes zero: equal rows are equal records.
 __device__ __forceinline__ void pack_units(const RowBytes& arena, std::byte* record, SlotId slot,
                                            int lane) {
-  const RowParts row = parts_of(arena, slot);
   for_each_stretch(record, arena.record_bytes, lane, [&](std::int32_t start) {
     uint4 x[kUnitsInFlight] = {};
 #pragma unroll
     for (int u = 0; u < kUnitsInFlight; ++u) {
       const std::int32_t offset = start + u * kWarpBytes;
       if (!is_inside(offset, arena.record_bytes)) continue;
-      const uint4* const source = unit_at(arena, row, static_cast<std::uint32_t>(offset));
+      const uint4* const source = unit_at(arena, slot, static_cast<std::uint32_t>(offset));
       if (source != nullptr) x[u] = *source;
-      if (offset != 0) continue;
-      x[u].x = arena.last_step[slot];
-      if (arena.row_state != nullptr) x[u].y = float_bits(arena.row_state[slot]);
+      if (offset == 0) x[u] = head_of(arena, slot);
     }
 #pragma unroll
     for (int u = 0; u < kUnitsInFlight; ++u) {

@@ -49,15 +49,14 @@ __global__ void __launch_bounds__(kTotalThreads)
   if (threadIdx.x == 0) *out = sum;
 }
 
-__global__ void clip_scale_kernel(const double* square_sum, float limit, float* scale) {
-  const double norm = sqrt(*square_sum);
-  if (!isfinite(*square_sum)) {
-    *scale = 0.0f;
-  } else if (limit > 0 && norm > limit) {
-    *scale = static_cast<float>(limit / (norm + 1e-6));
-  } else {
-    *scale = 1.0f;
+__global__ void clip_scale_kernel(ClipScaleArgs args) {
+  double sums[kMostClipGroups] = {};
+  for (std::int64_t chunk = 0; chunk < args.chunks; ++chunk) {
+    for (int g = 0; g < args.groups; ++g) sums[g] += args.square_sums[chunk * args.groups + g];
   }
+  const double total = tree_sum(sums, args.groups);
+  if (args.total != nullptr) *args.total = total;
+  *args.scale = clip_factor(total, args.limit);
 }
 
 template <bool kSquares>
@@ -91,9 +90,10 @@ void CudaBackend::sum_of_squares(Stream& stream, const float* x, std::int64_t co
   queue_sum<true>(operation, x, count, out);
 }
 
-void CudaBackend::clip_scale(Stream& stream, const double* square_sum, float limit, float* scale) {
+void CudaBackend::clip_scale(Stream& stream, const ClipScaleArgs& args) {
+  CHECK(args.chunks >= 1 && args.groups >= 1 && args.groups <= kMostClipGroups);
   Operation operation(stream, "clip_scale");
-  operation.launch({1, 1}, clip_scale_kernel, square_sum, limit, scale);
+  operation.launch({1, 1}, clip_scale_kernel, args);
 }
 
 }  // namespace mneme::kernels::cuda

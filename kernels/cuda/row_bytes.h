@@ -12,34 +12,41 @@ namespace mneme::kernels::cuda {
 
 // A parameter of kernels.
 struct RowBytes {
-  std::byte* values;
-  std::byte* moment1;  // null: none
-  std::byte* moment2;
-  float* row_state;  // null: none
+  RowArrays rows;
+  float* sums[kMaxRowParts];  // null: none
   std::uint32_t* last_step;
-  std::uint32_t value_bytes, moment_bytes;
-  std::uint32_t moment1_offset, moment2_offset;  // in a record
+  std::uint32_t* moment_lag;  // null: none
   std::uint32_t record_bytes;
 };
 
 inline RowBytes row_bytes(const RowArena& arena) {
-  const RecordLayout& layout = arena.layout;
-  CHECK(layout.width >= 1 && layout.width < std::uint32_t{1} << 28);
-  CHECK(arena.values != nullptr && arena.last_step != nullptr);
-  CHECK(!layout.moments || (arena.moment1 != nullptr && arena.moment2 != nullptr));
-  CHECK(!layout.row_state || arena.row_state != nullptr);
-  return {static_cast<std::byte*>(arena.values),
-          layout.moments ? static_cast<std::byte*>(arena.moment1) : nullptr,
-          layout.moments ? static_cast<std::byte*>(arena.moment2) : nullptr,
-          layout.row_state ? arena.row_state : nullptr,
-          arena.last_step,
-          static_cast<std::uint32_t>(layout.value_bytes()),
-          static_cast<std::uint32_t>(layout.moment_bytes()),
-          static_cast<std::uint32_t>(layout.moment1_offset()),
-          static_cast<std::uint32_t>(layout.moment2_offset()),
-          static_cast<std::uint32_t>(layout.record_bytes())};
+  CHECK(arena.is_complete());
+  CHECK(arena.layout.record_bytes() < std::uint32_t{1} << 31);
+  RowBytes bytes{row_arrays(arena),
+                 {},
+                 arena.last_step,
+                 arena.layout.has_moments() ? arena.moment_lag : nullptr,
+                 static_cast<std::uint32_t>(arena.layout.record_bytes())};
+  for (int i = 0; i < arena.layout.part_count; ++i) {
+    if (arena.layout.parts[i].sum) bytes.sums[i] = arena.parts[i].sums;
+  }
+  return bytes;
 }
-inline constexpr std::uint32_t kValueOffset = 32;  // of a record
+
+// The head of a record (row_layout.h): the words of its first 16 bytes; the others are zero.
+__device__ __forceinline__ uint4 head_of(const RowBytes& arena, SlotId slot) {
+  const auto sum = [&](int part) {
+    return arena.sums[part] != nullptr ? float_bits(arena.sums[part][slot]) : 0u;
+  };
+  return make_uint4(arena.last_step[slot], sum(0),
+                    arena.moment_lag != nullptr ? arena.moment_lag[slot] : 0u, sum(1));
+}
+__device__ __forceinline__ void set_head(const RowBytes& arena, SlotId slot, const uint4& head) {
+  arena.last_step[slot] = head.x;
+  if (arena.moment_lag != nullptr) arena.moment_lag[slot] = head.z;
+  if (arena.sums[0] != nullptr) arena.sums[0][slot] = bits_float(head.y);
+  if (arena.sums[1] != nullptr) arena.sums[1][slot] = bits_float(head.w);
+}
 
 template <typename Unit>
 __device__ __forceinline__ void copy_units(std::byte* target, const std::byte* source,
@@ -87,8 +94,8 @@ __device__ __forceinline__ void zero_bytes(std::byte* target, std::uint32_t byte
   }
 }
 
-__device__ __forceinline__ std::byte* part_of(std::byte* base, SlotId slot, std::uint32_t bytes) {
-  return base + std::uint64_t{slot} * bytes;
+__device__ __forceinline__ std::byte* row_of(const RowArray& array, SlotId slot) {
+  return array.base + std::uint64_t{slot} * array.bytes;
 }
 
 }  // namespace mneme::kernels::cuda

@@ -110,6 +110,20 @@ __device__ __forceinline__ void load_quad(const float* p, std::int64_t columns, 
   }
 }
 
+// The same of bf16.
+template <bool kWhole>
+__device__ __forceinline__ void load_quad(const Bf16* p, std::int64_t columns, float (&x)[kQuad]) {
+  if constexpr (kWhole) {
+    if (columns <= 0) return;
+    const uint2 v = *reinterpret_cast<const uint2*>(p);
+    x[0] = low_bf16(v.x), x[1] = high_bf16(v.x), x[2] = low_bf16(v.y), x[3] = high_bf16(v.y);
+  } else {
+    for (int c = 0; c < kQuad; ++c) {
+      if (c < columns) x[c] = load(p + c);
+    }
+  }
+}
+
 // The same for rows that nobody reads again soon: first to leave the caches.
 template <bool kWhole>
 __device__ __forceinline__ void stream_quad(const float* p, std::int64_t columns,
@@ -192,15 +206,50 @@ __device__ __forceinline__ std::int64_t quad_column(std::int64_t tile, int k) {
 // The thread's columns of a tile.
 using Quads = float[kQuads][kQuad];
 
-// They are 0 beyond the row's width.
+// Which columns of a row's range the threads of a block own, where a thread works on each column
+// for itself. Random numbers come in blocks of 128 columns: tiles begin at such a block, `lead`
+// columns in front of the range. A parameter of kernels.
+struct RowSpan {
+  std::int64_t width;           // of the range
+  std::uint32_t lead;           // random columns of the first tile in front of it
+  std::uint32_t random_column;  // where the first tile begins
+
+  __device__ __forceinline__ std::int64_t end() const { return width + lead; }  // of the tiles
+  __device__ __forceinline__ std::int64_t column(std::int64_t tile, int k) const {
+    return quad_column(tile, k) - lead;
+  }
+  // Of the quad at `column`, within the range.
+  __device__ __forceinline__ std::int64_t columns(std::int64_t column) const {
+    return column < 0 ? 0 : width - column;
+  }
+  // The first random column of the quad.
+  __device__ __forceinline__ std::int64_t random(std::int64_t tile, int k) const {
+    return random_column + quad_column(tile, k);
+  }
+};
+inline constexpr std::uint32_t kRandomBlock = 128;
+inline RowSpan row_span(const ArenaPart& part) {
+  const std::uint32_t lead = part.random_column % kRandomBlock;
+  return {part.width(), lead, part.random_column - lead};
+}
+// Whether its rows are made of whole quads at aligned addresses.
+inline bool has_whole_quads(const ArenaPart& part) {
+  return part.width() % kQuad == 0 && is_aligned(part.arrays.values, 16) &&
+         is_aligned(part.arrays.moment1, 16) && is_aligned(part.arrays.moment2, 16);
+}
+inline int span_threads(const RowSpan& span) {
+  return row_threads(span.width + span.lead);
+}
+
+// They are 0 beyond the range.
 template <bool kWhole, typename T>
-__device__ __forceinline__ void stream_quads(const T* row, std::int64_t tile, std::int64_t width,
+__device__ __forceinline__ void stream_quads(const T* row, std::int64_t tile, const RowSpan& span,
                                              Quads& x) {
 #pragma unroll
   for (int k = 0; k < kQuads; ++k) {
     for (int c = 0; c < kQuad; ++c) x[k][c] = 0;
-    const std::int64_t column = quad_column(tile, k);
-    stream_quad<kWhole>(row + column, width - column, x[k]);
+    const std::int64_t column = span.column(tile, k);
+    stream_quad<kWhole>(row + column, span.columns(column), x[k]);
   }
 }
 

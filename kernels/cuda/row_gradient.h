@@ -1,7 +1,7 @@
-// The gradient of a row as kernels work it out: the sum of weight * d_y over the row's lookups in
-// ascending order, one fused multiply-add after the other for each column. row_gradient_norms and
-// update_rows both take it from here, so that the norm is that of the gradient that is applied, to
-// rounding.
+// The gradient of one part of a row as kernels work it out: the sum of factor * vector over the
+// row's lookups in ascending order, one fused multiply-add after the other for each column.
+// row_gradient_norms and update_rows both take it from here, so that the norm is that of the
+// gradient that is applied, to rounding.
 //
 // A block sums one row at a time (row_columns.h). Rows with more than kPopular lookups would hold
 // their block up, so sum_popular_rows() adds those up first, a column a thread, into a buffer that
@@ -21,41 +21,43 @@ inline constexpr std::uint32_t kPopular = 1024;
 struct GradientLookups {
   const std::uint32_t* offsets;  // [count + 1], of the chunk's rows
   const std::uint32_t* order;    // [lookups]
-  const float* weights;          // [lookups]
-  const float* d_y;              // [tokens, width]
+  const float* factors;          // [lookups]
+  const void* vectors;           // [tokens, width] of `type`
   // [lookups / kPopular, width]: the sum of a row whose lookups start at position p of `order` is
   // at p / kPopular, where there is no other. Null when no row can be popular.
   const float* popular_sums;
   std::uint32_t lookups_per_token;
   std::uint32_t width;
   std::int64_t tokens;
+  FloatType type;
+  ColumnRange columns;
 };
 
 // Checks the arguments, queues the sums of the chunk's popular rows and says where everything is.
-// REQUIRES count >= 1.
-GradientLookups prepare_gradient(Operation& operation, const RowGradient& gradient,
+GradientLookups prepare_gradient(Operation& operation, const RowGradient& gradient, int part,
                                  std::int64_t first, std::int64_t count);
 
-// square_norms[i] = squared norm of row i's gradient, i < count, up to rounding: a row with one
-// look-up takes weight squared times its token's norm. The bits depend on the row's look-ups alone.
+// square_norms[g * count + i] = squared norm of row i's gradient over column group g of the range,
+// up to rounding: a row with one look-up takes its factor squared times its token's norm. The bits
+// depend on the group's columns of the row's look-ups alone.
 void launch_square_norms(Operation& operation, const GradientLookups& lookups, std::int64_t count,
                          float* square_norms);
 
 inline bool is_whole(const GradientLookups& lookups) {
-  return lookups.width % kQuad == 0 && is_aligned(lookups.d_y, 16);
+  return lookups.width % kQuad == 0 && is_aligned(lookups.vectors, 16);
 }
 
 #if defined(__CUDACC__) || defined(MNEME_CUDA_EMULATED)
 
 struct __align__(8) GradientTerm {
   std::uint32_t token;
-  float weight;
+  float factor;
 };
 
 __device__ __forceinline__ GradientTerm gradient_term(const GradientLookups& lookups,
                                                       std::uint32_t position) {
   const std::uint32_t lookup = lookups.order[position];
-  return {lookup / lookups.lookups_per_token, lookups.weights[lookup]};
+  return {lookup / lookups.lookups_per_token, lookups.factors[lookup]};
 }
 
 // The lookups of a block's rows in shared memory, a window of them at a time: what leads to a
@@ -82,21 +84,24 @@ struct LookupWindow {
   }
 };
 
-// sum += weight * d_y for kTerms lookups, one after the other.
-template <int kTerms, bool kWhole>
+// Span, below: which columns are the thread's (column(), columns()), as RowSpan.
+
+// sum += factor * vector for kTerms lookups, one after the other.
+template <int kTerms, typename Vector, bool kWhole, typename Span>
 __device__ __forceinline__ void add_terms(const GradientLookups& lookups, const GradientTerm* terms,
-                                          std::int64_t tile, Quads& sum) {
-  float weights[kTerms], x[kTerms][kQuads][kQuad];
+                                          const Span& span, std::int64_t tile, Quads& sum) {
+  float factors[kTerms], x[kTerms][kQuads][kQuad];
 #pragma unroll
   for (int i = 0; i < kTerms; ++i) {
     const GradientTerm term = terms[i];
-    const float* row = row_at(lookups.d_y, term.token, lookups.width * 4);
-    weights[i] = term.weight;
+    const Vector* row = row_at(static_cast<const Vector*>(lookups.vectors), term.token,
+                               lookups.width * static_cast<std::uint32_t>(sizeof(Vector)));
+    factors[i] = term.factor;
 #pragma unroll
     for (int k = 0; k < kQuads; ++k) {
-      const std::int64_t column = quad_column(tile, k);
+      const std::int64_t column = span.column(tile, k);
       for (int c = 0; c < kQuad; ++c) x[i][k][c] = 0;
-      load_quad<kWhole>(row + column, lookups.width - column, x[i][k]);
+      load_quad<kWhole>(row + column, span.columns(column), x[i][k]);
     }
   }
 #pragma unroll
@@ -105,33 +110,35 @@ __device__ __forceinline__ void add_terms(const GradientLookups& lookups, const 
     for (int k = 0; k < kQuads; ++k) {
 #pragma unroll
       for (int c = 0; c < kQuad; ++c) {
-        sum[k][c] = fused_multiply_add(weights[i], x[i][k][c], sum[k][c]);
+        sum[k][c] = fused_multiply_add(factors[i], x[i][k][c], sum[k][c]);
       }
     }
   }
 }
 
-// kInFlight, a power of two: lookups whose d_y is read before any is added.
-template <int kInFlight, bool kWhole>
+// kInFlight, a power of two: lookups whose vector is read before any is added.
+template <int kInFlight, typename Vector, bool kWhole, typename Span>
 __device__ __forceinline__ void add_window(const GradientLookups& lookups,
                                            const GradientTerm* terms, std::uint32_t n,
-                                           std::int64_t tile, Quads& sum) {
+                                           const Span& span, std::int64_t tile, Quads& sum) {
   std::uint32_t at = 0;
 #pragma unroll 1
   for (; at + kInFlight <= n; at += kInFlight) {
-    add_terms<kInFlight, kWhole>(lookups, terms + at, tile, sum);
+    add_terms<kInFlight, Vector, kWhole>(lookups, terms + at, span, tile, sum);
   }
   if constexpr (kInFlight > 1) {
-    if (at < n) add_window<kInFlight / 2, kWhole>(lookups, terms + at, n - at, tile, sum);
+    if (at < n) {
+      add_window<kInFlight / 2, Vector, kWhole>(lookups, terms + at, n - at, span, tile, sum);
+    }
   }
 }
 
 // The gradient of a row whose lookups are [begin, end), in the thread's quads of a tile; columns
-// beyond the width give 0. Every thread of the block calls it with the same row.
-template <int kInFlight, bool kWhole>
+// outside the range give 0. Every thread of the block calls it with the same row.
+template <int kInFlight, typename Vector, bool kWhole, typename Span>
 __device__ __forceinline__ void sum_gradient(const GradientLookups& lookups, LookupWindow& window,
                                              std::uint32_t begin, std::uint32_t end,
-                                             std::int64_t tile, Quads& sum) {
+                                             const Span& span, std::int64_t tile, Quads& sum) {
 #pragma unroll
   for (int k = 0; k < kQuads; ++k) {
     for (int c = 0; c < kQuad; ++c) sum[k][c] = 0;
@@ -140,15 +147,15 @@ __device__ __forceinline__ void sum_gradient(const GradientLookups& lookups, Loo
     const float* sums = row_at(lookups.popular_sums, begin / kPopular, lookups.width * 4);
 #pragma unroll
     for (int k = 0; k < kQuads; ++k) {
-      const std::int64_t column = quad_column(tile, k);
-      load_quad<kWhole>(sums + column, lookups.width - column, sum[k]);
+      const std::int64_t column = span.column(tile, k);
+      load_quad<kWhole>(sums + column, span.columns(column), sum[k]);
     }
     return;
   }
   for (std::uint32_t at = begin; at < end;) {
     if (!window.holds(at)) window.move_to(lookups, at);
     const std::uint32_t offset = at - window.begin, n = min(end - at, window.count - offset);
-    add_window<kInFlight, kWhole>(lookups, window.terms + offset, n, tile, sum);
+    add_window<kInFlight, Vector, kWhole>(lookups, window.terms + offset, n, span, tile, sum);
     at += n;
   }
 }

@@ -14,6 +14,7 @@
 #include "kernels/cuda/record_units.h"
 #include "kernels/cuda/row_bytes.h"
 #include "kernels/cuda/row_columns.h"
+#include "kernels/row_checks.h"
 
 namespace mneme::kernels::cuda {
 namespace {
@@ -58,81 +59,84 @@ __device__ __forceinline__ void store_initial(Bf16* p, std::int64_t columns,
   store_quad<kWhole>(p, columns, bits);
 }
 
-// Columns 4b .. 4b + 3 come from block b of the row's generator. Nothing here is a product that is
-// added to, but for the explicit fused ones: compilers have nothing to contract, and the bits are
-// those of every backend.
+// Random columns 4b .. 4b + 3 come from block b of the row's generator. Nothing here is a product
+// that is added to, but for the explicit fused ones: compilers have nothing to contract, and the
+// bits are those of every backend.
 template <bool kWhole, typename Value>
 __device__ __forceinline__ void generate_row(Value* out, std::int64_t width, RowId row,
-                                             const RowInit& init, int lane) {
+                                             const RowInit& init, float deviation,
+                                             std::uint32_t first_block, int lane) {
   for (std::int64_t column = lane * kQuad; column < width; column += kWarp * kQuad) {
-    const auto block = static_cast<std::uint32_t>(column / kQuad);
+    const auto block = first_block + static_cast<std::uint32_t>(column / kQuad);
     const PhiloxBlock random = philox4x32_10({{block, row, init.table, kInitialValues}},
                                              static_cast<std::uint32_t>(init.seed),
                                              static_cast<std::uint32_t>(init.seed >> 32));
     const NormalPair a = normal_pair(random.v[0], random.v[1]);
     const NormalPair b = normal_pair(random.v[2], random.v[3]);
-    const float x[kQuad] = {a.first * init.standard_deviation, a.second * init.standard_deviation,
-                            b.first * init.standard_deviation, b.second * init.standard_deviation};
+    const float x[kQuad] = {a.first * deviation, a.second * deviation, b.first * deviation,
+                            b.second * deviation};
     store_initial<kWhole>(out + column, width - column, x);
   }
 }
 
+// The values of one part.
 template <typename Value, bool kWhole>
 __global__ void __launch_bounds__(kThreads, kResidentBlocks)
-    generate_rows_kernel(RowBytes arena, const RowId* rows, const SlotId* slots, std::int64_t count,
-                         RowInit init, std::int64_t width) {
+    generate_values_kernel(Value* values, const RowId* rows, const SlotId* slots,
+                           std::int64_t count, RowInit init, float deviation,
+                           std::uint32_t random_column, std::int64_t width) {
+  const int lane = lane_index();
+  for (std::int64_t i = first_row(); i < count; i += row_step()) {
+    generate_row<kWhole>(values + std::int64_t{slots[i]} * width, width, rows[i], init, deviation,
+                         random_column / kQuad, lane);
+  }
+}
+
+// Zeros in a part's moments, and in the heads.
+__global__ void __launch_bounds__(kThreads, kResidentBlocks)
+    clear_rows_kernel(const __grid_constant__ RowBytes arena, const SlotId* slots,
+                      std::int64_t count, std::uint32_t moment_arrays) {
   const int lane = lane_index();
   for (std::int64_t i = first_row(); i < count; i += row_step()) {
     const SlotId slot = slots[i];
-    auto* values = reinterpret_cast<Value*>(part_of(arena.values, slot, arena.value_bytes));
-    generate_row<kWhole>(values, width, rows[i], init, lane);
-    if (arena.moment1 != nullptr) {
-      zero_bytes(part_of(arena.moment1, slot, arena.moment_bytes), arena.moment_bytes, lane);
-      zero_bytes(part_of(arena.moment2, slot, arena.moment_bytes), arena.moment_bytes, lane);
+    for (int a = 0; a < arena.rows.count; ++a) {
+      if ((moment_arrays >> a & 1u) == 0) continue;
+      const RowArray& array = arena.rows.arrays[a];
+      zero_bytes(row_of(array, slot), array.bytes, lane);
     }
-    if (lane != 0) continue;
-    if (arena.row_state != nullptr) arena.row_state[slot] = 0;
-    arena.last_step[slot] = 0;
+    if (lane == 0) set_head(arena, slot, make_uint4(0, 0, 0, 0));
   }
 }
 
 // ---- records ----
 
-// Without whole units: part by part.
+// Without whole units: array by array.
 __device__ __forceinline__ void unpack_parts(const RowBytes& arena, const std::byte* record,
                                              SlotId slot, int lane) {
-  const RowParts row = parts_of(arena, slot);
-  copy_bytes(row.values, record + kValueOffset, arena.value_bytes, lane);
-  if (arena.moment1 != nullptr) {
-    copy_bytes(row.moment1, record + arena.moment1_offset, arena.moment_bytes, lane);
-    copy_bytes(row.moment2, record + arena.moment2_offset, arena.moment_bytes, lane);
+  for (int i = 0; i < arena.rows.count; ++i) {
+    const RowArray& array = arena.rows.arrays[i];
+    copy_bytes(row_of(array, slot), record + array.offset, array.bytes, lane);
   }
   if (lane != 0) return;
-  arena.last_step[slot] = *reinterpret_cast<const std::uint32_t*>(record);
-  if (arena.row_state != nullptr) {
-    arena.row_state[slot] = *reinterpret_cast<const float*>(record + 4);
-  }
+  const auto* words = reinterpret_cast<const std::uint32_t*>(record);
+  set_head(arena, slot, make_uint4(words[0], words[1], words[2], words[3]));
 }
 
-// Copies one array's row and zeroes the padding behind it: equal rows are equal records.
-__device__ __forceinline__ void pack_part(std::byte* target, const std::byte* source,
-                                          std::uint32_t bytes, int lane) {
-  copy_bytes(target, source, bytes, lane);
-  zero_bytes(target + bytes, (32 - bytes % 32) % 32, lane);
-}
+// Padding becomes zero: equal rows are equal records.
 __device__ __forceinline__ void pack_parts(const RowBytes& arena, std::byte* record, SlotId slot,
                                            int lane) {
-  if (lane < static_cast<int>(kValueOffset) / 4) {
-    std::uint32_t word = 0;
-    if (lane == 0) word = arena.last_step[slot];
-    if (lane == 1 && arena.row_state != nullptr) word = float_bits(arena.row_state[slot]);
-    reinterpret_cast<std::uint32_t*>(record)[lane] = word;
+  if (lane == 0) {
+    const uint4 head = head_of(arena, slot);
+    auto* words = reinterpret_cast<std::uint32_t*>(record);
+    words[0] = head.x, words[1] = head.y, words[2] = head.z, words[3] = head.w;
+    for (int i = 4; i < static_cast<int>(RecordLayout::kHeadBytes) / 4; ++i) words[i] = 0;
   }
-  const RowParts row = parts_of(arena, slot);
-  pack_part(record + kValueOffset, row.values, arena.value_bytes, lane);
-  if (arena.moment1 == nullptr) return;
-  pack_part(record + arena.moment1_offset, row.moment1, arena.moment_bytes, lane);
-  pack_part(record + arena.moment2_offset, row.moment2, arena.moment_bytes, lane);
+  for (int i = 0; i < arena.rows.count; ++i) {
+    const RowArray& array = arena.rows.arrays[i];
+    std::byte* const target = record + array.offset;
+    copy_bytes(target, row_of(array, slot), array.bytes, lane);
+    zero_bytes(target + array.bytes, (32 - array.bytes % 32) % 32, lane);
+  }
 }
 
 // kPack: from the arena to the records, else from the records to the arena.
@@ -156,23 +160,18 @@ __global__ void __launch_bounds__(kBusThreads, 1)
 // ---- copies ----
 
 __global__ void __launch_bounds__(kThreads, kResidentBlocks)
-    copy_rows_kernel(RowBytes source, const SlotId* from, RowBytes target, const SlotId* to,
+    copy_rows_kernel(const __grid_constant__ RowBytes source, const SlotId* from,
+                     const __grid_constant__ RowBytes target, const SlotId* to,
                      std::int64_t count) {
   const int lane = lane_index();
   for (std::int64_t i = first_row(); i < count; i += row_step()) {
     const SlotId in = from[i], out = listed(to, i);
     if (in == kNoSlot) continue;
-    copy_bytes(part_of(target.values, out, source.value_bytes),
-               part_of(source.values, in, source.value_bytes), source.value_bytes, lane);
-    if (source.moment1 != nullptr) {
-      copy_bytes(part_of(target.moment1, out, source.moment_bytes),
-                 part_of(source.moment1, in, source.moment_bytes), source.moment_bytes, lane);
-      copy_bytes(part_of(target.moment2, out, source.moment_bytes),
-                 part_of(source.moment2, in, source.moment_bytes), source.moment_bytes, lane);
+    for (int a = 0; a < source.rows.count; ++a) {
+      copy_bytes(row_of(target.rows.arrays[a], out), row_of(source.rows.arrays[a], in),
+                 source.rows.arrays[a].bytes, lane);
     }
-    if (lane != 0) continue;
-    target.last_step[out] = source.last_step[in];
-    if (source.row_state != nullptr) target.row_state[out] = source.row_state[in];
+    if (lane == 0) set_head(target, out, head_of(source, in));
   }
 }
 
@@ -218,14 +217,25 @@ void CudaBackend::generate_rows(Stream& stream, const RowArena& arena, const Row
   const RowBytes bytes = row_bytes(arena);
   CHECK(count >= 0);
   Operation operation(stream, "generate_rows");
-  const bool whole = arena.layout.width % kQuad == 0 && is_aligned(arena.values, 16);
-  with_float_type(arena.layout.value_type, [&](auto type) {
-    with_bool(whole, [&](auto is_whole) {
-      operation.launch(row_grid(count),
-                       generate_rows_kernel<decltype(type), decltype(is_whole)::value>, bytes, rows,
-                       slots, count, init, arena.layout.width);
+  std::uint32_t moment_arrays = 0;
+  for (int i = 0, array = 0; i < arena.layout.part_count; ++i) {
+    const ArenaPart part(arena, i);
+    ++array;
+    if (part.layout.moments) {
+      moment_arrays |= 3u << array;
+      array += 2;
+    }
+    const bool whole = part.width() % kQuad == 0 && is_aligned(part.arrays.values, 16);
+    with_float_type(part.layout.value_type, [&](auto type) {
+      using Value = decltype(type);
+      with_bool(whole, [&](auto is_whole) {
+        operation.launch(row_grid(count), generate_values_kernel<Value, decltype(is_whole)::value>,
+                         static_cast<Value*>(part.arrays.values), rows, slots, count, init,
+                         init.standard_deviation[i], part.random_column, part.width());
+      });
     });
-  });
+  }
+  operation.launch(row_grid(count), clear_rows_kernel, bytes, slots, count, moment_arrays);
 }
 
 void CudaBackend::unpack_records(Stream& stream, const RowArena& arena, const HostRecords& records,
@@ -252,17 +262,19 @@ void CudaBackend::copy_rows(Stream& stream, const RowArena& source, const SlotId
                    to, count);
 }
 
-void CudaBackend::read_values(Stream& stream, const RowArena& arena, const SlotId* slots,
+void CudaBackend::read_values(Stream& stream, const RowArena& arena, int part, const SlotId* slots,
                               std::int64_t count, float* out) {
-  CHECK(arena.layout.width >= 1 && arena.values != nullptr && count >= 0);
+  check_part(arena, part);
+  CHECK(count >= 0);
   Operation operation(stream, "read_values");
+  const ArenaPart read(arena, part);
   const bool whole =
-      arena.layout.width % kQuad == 0 && is_aligned(arena.values, 16) && is_aligned(out, 16);
-  with_float_type(arena.layout.value_type, [&](auto type) {
+      read.width() % kQuad == 0 && is_aligned(read.arrays.values, 16) && is_aligned(out, 16);
+  with_float_type(read.layout.value_type, [&](auto type) {
     using Value = decltype(type);
     with_bool(whole, [&](auto is_whole) {
       operation.launch(row_grid(count), read_values_kernel<Value, decltype(is_whole)::value>,
-                       static_cast<const Value*>(arena.values), slots, count, arena.layout.width,
+                       static_cast<const Value*>(read.arrays.values), slots, count, read.width(),
                        out);
     });
   });

@@ -6,14 +6,18 @@ namespace {
 // Calls visit(array, bytes of a slot) for each array of an arena.
 template <typename Visit>
 void for_each_array(kernels::RowArena& arena, const Visit& visit) {
-  const kernels::RecordLayout& layout = arena.layout;
-  visit(arena.values, layout.value_bytes());
-  if (layout.moments) {
-    visit(arena.moment1, layout.moment_bytes());
-    visit(arena.moment2, layout.moment_bytes());
+  for (int i = 0; i < arena.layout.part_count; ++i) {
+    const kernels::PartLayout& layout = arena.layout.parts[i];
+    kernels::PartArrays& part = arena.parts[i];
+    visit(part.values, layout.value_bytes());
+    if (layout.moments) {
+      visit(part.moment1, layout.moment_bytes());
+      visit(part.moment2, layout.moment_bytes());
+    }
+    if (layout.sum) visit(part.sums, sizeof(*part.sums));
   }
-  if (layout.row_state) visit(arena.row_state, sizeof(*arena.row_state));
   visit(arena.last_step, sizeof(*arena.last_step));
+  if (arena.layout.has_moments()) visit(arena.moment_lag, sizeof(*arena.moment_lag));
 }
 
 }  // namespace

@@ -16,3 +16,6 @@ mneme_test(engine_training_crash_test
 mneme_test(engine_training_crash_campaign CAMPAIGN
   SOURCES training_crash_campaign.cpp
   LIBRARIES mneme_engine nlohmann_json::nlohmann_json)
+# The kept runs name the CPU backend.
+mneme_test(version1_test SOURCES version1_test.cpp
+           LIBRARIES mneme_engine nlohmann_json::nlohmann_json)

@@ -224,7 +224,7 @@ TEST(ConfigRanges, ABudgetMayBeAShareOfTheTable) {
   EXPECT_EQ(
       error_of({memory[0], memory[1], "tiers.device_bytes=0.01%"}),
       "--set tiers.device_bytes=0.01%: tiers.device_bytes: a device tier of 3136 bytes is too "
-      "small: rows of width 128 need at least 25200 bytes");
+      "small: rows of width 128 need at least 25264 bytes");
   EXPECT_EQ(error_of({"tiers.device_bytes=25%"}), "");
 }
 

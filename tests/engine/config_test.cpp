@@ -192,7 +192,7 @@ TEST(Config, ImpossibleSizesAreRejectedWhereTheyWereSet) {
             "run.toml:2: memory.kind: a memory needs at least one block in memory.blocks");
   EXPECT_EQ(error_of(memory, {"tiers.device_bytes=0"}),
             "--set tiers.device_bytes=0: tiers.device_bytes: a memory needs a device tier; give "
-            "it a budget such as \"64MiB\", at least 25200 bytes");
+            "it a budget such as \"64MiB\", at least 25264 bytes");
   EXPECT_EQ(
       error_of("[train]\nsteps = 3"),
       "run.toml:2: train.steps: 20 warm-up steps in a run of 3 steps; shorten the warm-up as well, "

@@ -62,9 +62,10 @@ Config h200(const std::string& name) {
 }
 
 std::uint64_t record_bytes(const Config& config) {
-  return kernels::RecordLayout{.width = static_cast<std::uint32_t>(config.value_width()),
-                               .value_type = config.memory.value_type,
-                               .moment_type = config.memory.moment_type}
+  const auto width = static_cast<std::uint32_t>(config.value_width());
+  return kernels::RecordLayout::of({.columns = kernels::ColumnRange::all(width),
+                                    .value_type = config.memory.value_type,
+                                    .moment_type = config.memory.moment_type})
       .record_bytes();
 }
 

@@ -14,12 +14,14 @@
 #include "engine/row_table_file.h"
 #include "engine/run_config_file.h"
 #include "io/aligned_buffer.h"
+#include "io/checksum.h"
 #include "io/error.h"
 #include "io/record_file.h"
 #include "kernels/backend.h"
 #include "offload/store_options.h"
 #include "tests/simulated_disk/simulated_disk.h"
 
+#include "tests/support/error_of.h"
 #include "tests/support/test_backend.h"
 
 namespace mneme::engine {
@@ -28,19 +30,35 @@ namespace {
 constexpr io::RecordFileShape kShape = {128, 0x1122334455667788};
 constexpr std::uint64_t kHeaderBytes = 4096;
 constexpr std::uint64_t kSlotBytes = 512;
-// A row of width 3 with float32 values and moments, current for step 7.
+// A row of width 3 with float32 values and moments, current for step 7; the moments are 3 steps
+// behind.
 const std::string kRecord =
-    "0700000000000000000000000000000000000000000000000000000000000000"
+    "0700000000000000030000000000000000000000000000000000000000000000"
     "0000803f000000c00000003f0000000000000000000000000000000000000000"
     "0000803e000000be000040400000000000000000000000000000000000000000"
     "000080400000803d6f12833a0000000000000000000000000000000000000000";
 const std::string kFileHeader =
-    "4d4e4d45524f5753010000000002000000020000800000008877665544332211"
-    "a69b63c6a73d9ba9";
+    "4d4e4d45524f5753020000000002000000020000800000008877665544332211"
+    "4e8fb6e9fd0a3696";
 // Row 5 in slot 1, generation 2^32 + 3.
 const std::string kSlotHeader =
     "4d4e454d52454344050000000000000001000000000000000300000001000000"
+    "80000000000000000d1a2c5599c9505e00000000000000000000000000000000";
+// Of version 1, where moments were never behind.
+const std::string kRecord1 =
+    "0700000000000000000000000000000000000000000000000000000000000000" + kRecord.substr(64);
+const std::string kFileHeader1 =
+    "4d4e4d45524f5753010000000002000000020000800000008877665544332211"
+    "a69b63c6a73d9ba9";
+const std::string kSlotHeader1 =
+    "4d4e454d52454344050000000000000001000000000000000300000001000000"
     "80000000000000002228111af472612300000000000000000000000000000000";
+// Two parts without moments, current for step 9: two float32 values with the sum 1.5, three
+// bfloat16 values with the sum -4.
+const std::string kRecordOfTwo =
+    "090000000000c03f00000000000080c000000000000000000000000000000000"
+    "0000803f000000c0000000000000000000000000000000000000000000000000"
+    "4040003f80be0000000000000000000000000000000000000000000000000000";
 const std::string kRowTable =
     "4d4e454d4554424c010000000200000001000000000000004d00000000000000"
     "020000000000000004000000090000004600000000000000fdffffff03000000"
@@ -113,9 +131,7 @@ std::string zeros(std::uint64_t bytes) {
 }
 
 kernels::RecordLayout layout_of_width(std::uint32_t width) {
-  kernels::RecordLayout layout;
-  layout.width = width;
-  return layout;
+  return kernels::RecordLayout::of({.columns = kernels::ColumnRange::all(width)});
 }
 
 io::BlockCompletion wait_for_one(io::BlockFile& file) {
@@ -131,17 +147,17 @@ TEST(Formats, ARecordHoldsStepValueAndMomentsAtTheseBytes) {
     return backend.allocate(bytes, kernels::MemoryKind::kPinnedHost);
   };
   const kernels::Buffer values = pinned(64), first = pinned(64), second = pinned(64);
-  const kernels::Buffer steps = pinned(64), slots = pinned(64);
+  const kernels::Buffer steps = pinned(64), lags = pinned(64), slots = pinned(64);
   const kernels::Buffer record = pinned(128);
   kernels::RowArena arena;
   arena.layout = layout_of_width(3);
-  arena.values = values.as<void>();
-  arena.moment1 = first.as<void>();
-  arena.moment2 = second.as<void>();
+  arena.parts[0] = {values.as<void>(), first.as<void>(), second.as<void>()};
   arena.last_step = steps.as<std::uint32_t>();
+  arena.moment_lag = lags.as<std::uint32_t>();
   // Slot 1, so that slot 0 would show as zeros.
   slots.as<kernels::SlotId>()[0] = 1;
   steps.as<std::uint32_t>()[1] = 7;
+  lags.as<std::uint32_t>()[1] = 3;
   const float rows[3][3] = {{1, -2, 0.5f}, {0.25f, -0.125f, 3}, {4, 0.0625f, 1e-3f}};
   std::memcpy(values.as<float>() + 3, rows[0], sizeof rows[0]);
   std::memcpy(first.as<float>() + 3, rows[1], sizeof rows[1]);
@@ -153,6 +169,42 @@ TEST(Formats, ARecordHoldsStepValueAndMomentsAtTheseBytes) {
   backend.pack_records(*stream, arena, records, nullptr, slots.as<kernels::SlotId>(), 1);
   stream->synchronize();
   EXPECT_EQ(hex({record.as<std::byte>(), 128}), kRecord);
+}
+
+TEST(Formats, ARecordOfTwoPartsHoldsThemOneBehindTheOtherAndTheirSumsInItsHead) {
+  kernels::Backend& backend = mneme::testing::test_backend();
+  const auto stream = backend.create_stream();
+  const auto pinned = [&](std::size_t bytes) {
+    return backend.allocate(bytes, kernels::MemoryKind::kPinnedHost);
+  };
+  const kernels::Buffer first = pinned(64), second = pinned(64), sums = pinned(64);
+  const kernels::Buffer steps = pinned(64), slots = pinned(64), record = pinned(96);
+  kernels::RowArena arena;
+  arena.layout.part_count = 2;
+  arena.layout.parts[0] = {.columns = kernels::ColumnRange::all(2), .moments = false, .sum = true};
+  arena.layout.parts[1] = {.columns = kernels::ColumnRange::all(3),
+                           .value_type = kernels::FloatType::kBF16,
+                           .moments = false,
+                           .sum = true};
+  arena.parts[0] = {first.as<void>(), nullptr, nullptr, sums.as<float>()};
+  arena.parts[1] = {second.as<void>(), nullptr, nullptr, sums.as<float>() + 2};
+  arena.last_step = steps.as<std::uint32_t>();
+  // Slot 1, so that slot 0 would show as zeros.
+  slots.as<kernels::SlotId>()[0] = 1;
+  steps.as<std::uint32_t>()[1] = 9;
+  sums.as<float>()[1] = 1.5f;
+  sums.as<float>()[3] = -4;
+  const float floats[2] = {1, -2};
+  std::memcpy(first.as<float>() + 2, floats, sizeof floats);
+  const std::uint16_t halves[3] = {0x4040, 0x3f00, 0xbe80};
+  std::memcpy(second.as<std::uint16_t>() + 3, halves, sizeof halves);
+
+  ASSERT_EQ(arena.layout.record_bytes(), 96u);
+  const kernels::HostRecords records =
+      kernels::HostRecords::in_one_piece(record.as<std::byte>(), record.bytes());
+  backend.pack_records(*stream, arena, records, nullptr, slots.as<kernels::SlotId>(), 1);
+  stream->synchronize();
+  EXPECT_EQ(hex({record.as<std::byte>(), 96}), kRecordOfTwo);
 }
 
 TEST(Formats, ARowsFileHasAHeaderBlockAndSealedSlotsOfTheseBytes) {
@@ -191,6 +243,47 @@ TEST(Formats, ARowsFileOfTheseBytesIsRead) {
             std::nullopt);
 }
 
+TEST(Formats, ARowsFileOfVersion1IsReadAndBecomesOneOfVersion2WhenItIsWritten) {
+  io::SimulatedDisk disk({.alignment = 512, .record_log = false});
+  const auto before = from_hex(kFileHeader1 + zeros(kHeaderBytes - 40) + zeros(kSlotBytes) +
+                               kSlotHeader1 + kRecord1 + zeros(kSlotBytes - 64 - 128));
+  disk.write_file("/rows", before);
+  for (const bool read_only : {true, false}) {
+    io::OpenOptions options;
+    options.read_only = read_only;
+    io::RecordFile file = io::RecordFile::open(disk, "/rows", kShape, options);
+    io::AlignedBuffer slot(kSlotBytes, 512);
+    ASSERT_TRUE(file.submit_read(slot.data(), 1, 0));
+    ASSERT_EQ(wait_for_one(file.file()).error, 0);
+    EXPECT_EQ(file.mismatch(slot.data(), {.row = 5, .slot = 1, .generation = (1ull << 32) + 3}),
+              std::nullopt);
+    if (read_only) {
+      EXPECT_TRUE(disk.read_file("/rows", 1 << 20) == before);
+    }
+  }
+  std::vector<std::byte> after = before;
+  const auto header = from_hex(kFileHeader);
+  std::copy(header.begin(), header.end(), after.begin());
+  EXPECT_TRUE(disk.read_file("/rows", 1 << 20) == after);
+}
+
+TEST(Formats, ARowsFileOfAnotherVersionIsRefused) {
+  for (const char* version : {"00", "03"}) {
+    io::SimulatedDisk disk({.alignment = 512, .record_log = false});
+    std::vector<std::byte> bytes =
+        from_hex(kFileHeader.substr(0, 16) + version + kFileHeader.substr(18, 46));
+    std::uint64_t checksum = io::checksum64(bytes);
+    const auto* end = reinterpret_cast<const std::byte*>(&checksum);
+    bytes.insert(bytes.end(), end, end + sizeof(checksum));
+    bytes.resize(kHeaderBytes);
+    disk.write_file("/rows", bytes);
+    EXPECT_NE(mneme::testing::error_of([&] {
+                io::RecordFile::open(disk, "/rows", kShape, {});
+              }).find("this program reads 1 to 2"),
+              std::string::npos);
+  }
+}
+
 TEST(Formats, ARowsFileBelongsToTheTableOfThisIdentity) {
   offload::StoreOptions options;
   options.table = 2;
@@ -200,6 +293,19 @@ TEST(Formats, ARowsFileBelongsToTheTableOfThisIdentity) {
   options.layout = layout_of_width(3);
   EXPECT_EQ(offload::rows_file_shape(options).table_id, 0x1c9569d04cffeb68u);
   EXPECT_EQ(offload::rows_file_shape(options).payload_bytes, 128u);
+
+  // Of two parts, with all columns and with the second half of them.
+  for (const bool half : {false, true}) {
+    const kernels::ColumnRange columns =
+        half ? kernels::ColumnRange{32, 32, 64} : kernels::ColumnRange::all(64);
+    options.layout.part_count = 2;
+    options.layout.parts[0] = {.columns = columns, .moment_type = kernels::FloatType::kBF16};
+    options.layout.parts[1] = options.layout.parts[0];
+    options.layout.parts[1].value_type = kernels::FloatType::kBF16;
+    EXPECT_EQ(offload::rows_file_shape(options).table_id,
+              half ? 0x4d5149bb93c68668u : 0x43bdbcc1e34b969fu);
+    EXPECT_EQ(offload::rows_file_shape(options).payload_bytes, half ? 480u : 928u);
+  }
 }
 
 TEST(Formats, ARowTableFileHasTheseBytes) {

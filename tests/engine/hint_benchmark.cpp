@@ -52,7 +52,7 @@ Config step_of_half_a_second() {
 offload::StoreOptions table_on_disk(const std::string& path) {
   offload::StoreOptions options;
   options.rows = kRows;
-  options.layout.width = 256;
+  options.layout = kernels::RecordLayout::of({.columns = kernels::ColumnRange::all(256)});
   options.paths = {path};
   options.tiers.device_bytes = offload::device_bytes_for(options, 512);
   options.tiers.host_bytes = kHostSlots * ((options.layout.record_bytes() + 63) / 64 * 64);

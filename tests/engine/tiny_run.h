@@ -84,8 +84,8 @@ class TinyRun {
   static constexpr std::uint64_t kRows = 16 * 16;
   static constexpr std::int64_t kSteps = 8;
   // Budget of the device tier for so many rows of training and the same for evaluation: a slot
-  // holds a value of 16 floats, two moments, its step and bookkeeping.
-  static std::uint64_t device_bytes(std::uint64_t slots) { return 2 * slots * (3 * 64 + 4 + 35); }
+  // holds a value of 16 floats, two moments, its step, their lag and bookkeeping.
+  static std::uint64_t device_bytes(std::uint64_t slots) { return 2 * slots * (3 * 64 + 8 + 35); }
   static std::uint64_t host_bytes(std::uint64_t slots) { return slots * 256; }
 
   TinyRun() {

@@ -79,8 +79,8 @@ TEST_F(TrainerTiering, ADeviceArenaSmallerThanAStepTrainsInChunks) {
 
 TEST_F(TrainerTiering, TheSmallestBudgetTrainsAndOneByteLessSaysWhatIsNeeded) {
   Config config = run_.config("run");
-  const std::uint64_t least =
-      offload::minimum_device_bytes({.width = static_cast<std::uint32_t>(config.model.width)});
+  const std::uint64_t least = offload::minimum_device_bytes(kernels::RecordLayout::of(
+      {.columns = kernels::ColumnRange::all(static_cast<std::uint32_t>(config.model.width))}));
   config.tiers.store.device_bytes = least;
   expect_reference(config);
   Config less = run_.config("less");

@@ -53,16 +53,19 @@ void* Bench::normal(std::int64_t count, kernels::FloatType type, float standard_
   constexpr std::int64_t kPiece = 1024;
   const std::int64_t rows = (count + kPiece - 1) / kPiece;
   kernels::RowArena arena;
-  arena.layout = {.width = kPiece, .value_type = type, .moments = false};
-  arena.values = make<std::byte>(rows * static_cast<std::int64_t>(arena.layout.value_bytes()));
+  arena.layout = kernels::RecordLayout::of(
+      {.columns = kernels::ColumnRange::all(kPiece), .value_type = type, .moments = false});
+  void* const values =
+      make<std::byte>(rows * static_cast<std::int64_t>(arena.layout.value_bytes()));
+  arena.parts[0].values = values;
   std::vector<std::uint32_t> ids(static_cast<std::size_t>(rows));
   for (std::size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<std::uint32_t>(i);
   const std::uint32_t* slots = upload(ids);
   arena.last_step = make<std::uint32_t>(rows);
   backend_->generate_rows(*stream_, arena, slots, slots, rows,
-                          {.seed = buffers_.size(), .standard_deviation = standard_deviation});
+                          {.seed = buffers_.size(), .standard_deviation = {standard_deviation}});
   stream_->synchronize();
-  return arena.values;
+  return values;
 }
 
 void Bench::at_once(const std::function<void()>& main,

@@ -23,9 +23,10 @@ struct RecordBench {
   const std::uint32_t *record_slots, *slots;
 
   explicit RecordBench(std::int64_t width)
-      : layout{.width = static_cast<std::uint32_t>(width),
-               .value_type = FloatType::kBF16,
-               .moment_type = FloatType::kBF16},
+      : layout(kernels::RecordLayout::of(
+            {.columns = kernels::ColumnRange::all(static_cast<std::uint32_t>(width)),
+             .value_type = FloatType::kBF16,
+             .moment_type = FloatType::kBF16})),
         record_bytes(static_cast<std::int64_t>(layout.record_bytes())) {
     count = shrunk(std::int64_t{4} << 30) / record_bytes / 2 * 2;
     arena = make_arena(bench, layout, count);
@@ -84,7 +85,9 @@ void both_ways(benchmark::State& state, std::int64_t width) {
       });
 }
 
-constexpr kernels::RecordLayout kLayout{.width = 1024, .value_type = FloatType::kBF16};
+constexpr std::uint32_t kWidth = 1024;
+constexpr kernels::RecordLayout kLayout = kernels::RecordLayout::of(
+    {.columns = kernels::ColumnRange::all(kWidth), .value_type = FloatType::kBF16});
 
 void copy(benchmark::State& state) {
   Bench bench;
@@ -103,10 +106,10 @@ void read_values(benchmark::State& state) {
   const std::int64_t count = shrunk(std::int64_t{1} << 20);
   const kernels::RowArena arena = make_arena(bench, kLayout, count);
   const std::uint32_t* const slots = upload_shuffled(bench, count);
-  float* const out = bench.floats(count * kLayout.width);
-  const auto numbers = static_cast<double>(count * kLayout.width);
+  float* const out = bench.floats(count * kWidth);
+  const auto numbers = static_cast<double>(count * kWidth);
   time_operation(state, bench, {.bytes = numbers * (2 + 4) + static_cast<double>(count) * 4},
-                 [&] { bench.backend().read_values(bench.stream(), arena, slots, count, out); });
+                 [&] { bench.backend().read_values(bench.stream(), arena, 0, slots, count, out); });
 }
 
 void generate(benchmark::State& state) {
@@ -115,8 +118,8 @@ void generate(benchmark::State& state) {
   const kernels::RowArena arena = make_arena(bench, kLayout, count);
   const std::uint32_t* const rows = upload_count(bench, count);
   const std::uint32_t* const slots = upload_shuffled(bench, count);
-  const kernels::RowInit init{
-      .seed = 1, .standard_deviation = 1 / std::sqrt(static_cast<float>(kLayout.width))};
+  const kernels::RowInit init{.seed = 1,
+                              .standard_deviation = {1 / std::sqrt(static_cast<float>(kWidth))}};
   time_operation(
       state, bench, {.bytes = static_cast<double>(count) * (row_bytes(kLayout) + 8)},
       [&] { bench.backend().generate_rows(bench.stream(), arena, rows, slots, count, init); });

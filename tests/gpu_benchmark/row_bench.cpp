@@ -20,19 +20,22 @@ std::vector<std::uint32_t> numbers_up_to(std::int64_t count) {
 
 kernels::RowArena make_arena(Bench& bench, const kernels::RecordLayout& layout,
                              std::int64_t slots) {
-  kernels::RowArena arena{.layout = layout};
-  arena.values = bench.normal(slots * layout.width, layout.value_type, 0.02f);
-  if (layout.moments) {
-    const std::int64_t bytes = slots * static_cast<std::int64_t>(layout.moment_bytes());
-    arena.moment1 = bench.make<std::byte>(bytes);
-    arena.moment2 = bench.make<std::byte>(bytes);
+  kernels::RowArena arena;
+  arena.layout = layout;
+  const kernels::PartLayout& part = layout.parts[0];
+  arena.parts[0].values = bench.normal(slots * part.columns.count, part.value_type, 0.02f);
+  if (part.moments) {
+    const std::int64_t bytes = slots * static_cast<std::int64_t>(part.moment_bytes());
+    arena.parts[0].moment1 = bench.make<std::byte>(bytes);
+    arena.parts[0].moment2 = bench.make<std::byte>(bytes);
+    arena.moment_lag = bench.make<std::uint32_t>(slots);
   }
   arena.last_step = bench.make<std::uint32_t>(slots);
   return arena;
 }
 
 double row_bytes(const kernels::RecordLayout& layout) {
-  return static_cast<double>(layout.value_bytes() + 2 * layout.moment_bytes() + 4);
+  return static_cast<double>(layout.value_bytes() + 2 * layout.parts[0].moment_bytes() + 8);
 }
 
 std::uint32_t* upload_count(Bench& bench, std::int64_t count) {
@@ -46,9 +49,10 @@ std::uint32_t* upload_shuffled(Bench& bench, std::int64_t count) {
 }
 
 RowBench::RowBench(const Options& options) : options_(options), tokens_(shrunk(options.tokens)) {
-  const kernels::RecordLayout layout{.width = static_cast<std::uint32_t>(options.width),
-                                     .value_type = options.value_type,
-                                     .moments = options.moments};
+  const kernels::RecordLayout layout = kernels::RecordLayout::of(
+      {.columns = kernels::ColumnRange::all(static_cast<std::uint32_t>(options.width)),
+       .value_type = options.value_type,
+       .moments = options.moments});
   rows_ = shrunk(std::int64_t{4} << 30) / static_cast<std::int64_t>(layout.value_bytes());
   arena_ = make_arena(bench_, layout, rows_);
   make_lookups();
@@ -56,9 +60,9 @@ RowBench::RowBench(const Options& options) : options_(options), tokens_(shrunk(o
   d_y_ = static_cast<float*>(bench_.normal(tokens_ * options.width, FloatType::kF32, 0.01f));
   y_ = bench_.floats(tokens_ * options.width);
   d_weights_ = bench_.floats(grouped_.lookups);
-  norms_ = bench_.floats(grouped_.lookups);
+  norms_ = bench_.floats(grouped_.lookups * kernels::kMostClipGroups);
   scale_ = bench_.floats(1);
-  square_sum_ = bench_.make<double>(1);
+  square_sums_ = bench_.make<double>(kernels::kMostClipGroups);
 }
 
 void RowBench::make_lookups() {
@@ -102,11 +106,16 @@ void RowBench::dot() {
 void RowBench::norm_and_update() {
   kernels::Backend& backend = bench_.backend();
   kernels::Stream& stream = bench_.stream();
-  const kernels::RowGradient gradient{
-      .grouped = grouped_, .weights = weights_, .d_y = d_y_, .width = options_.width};
+  kernels::RowGradient gradient;
+  gradient.grouped = grouped_;
+  gradient.parts[0] = {.factors = weights_, .vectors = d_y_, .columns = layout().parts[0].columns};
   backend.row_gradient_norms(stream, gradient, 0, distinct(), norms_);
-  backend.sum(stream, norms_, distinct(), square_sum_);
-  backend.clip_scale(stream, square_sum_, 1.0f, scale_);
+  for (int group = 0; group < gradient.groups(); ++group) {
+    backend.sum(stream, norms_ + group * distinct(), distinct(), square_sums_ + group);
+  }
+  backend.clip_scale(
+      stream,
+      {.square_sums = square_sums_, .groups = gradient.groups(), .limit = 1.0f, .scale = scale_});
   // The lazy kind takes the same step and does not ask which step a row is current for.
   backend.update_rows(stream, arena_, distinct_rows(), gradient, 0, distinct(),
                       {.kind = kernels::RowOptimizerKind::kAdamWLazy,

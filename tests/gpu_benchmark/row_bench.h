@@ -11,7 +11,7 @@ namespace mneme::gpu_benchmark {
 // Arrays for `slots` rows, zero but for the values, which are normal.
 kernels::RowArena make_arena(Bench& bench, const kernels::RecordLayout& layout, std::int64_t slots);
 
-// The bytes of a row's value and moments and its last step.
+// The bytes of a row's value and moments, its last step and their lag.
 double row_bytes(const kernels::RecordLayout& layout);
 
 // 0, 1, 2, ... on the device.
@@ -57,7 +57,7 @@ class RowBench {
   kernels::RowArena arena_;
   kernels::GroupedLookups grouped_;
   float *weights_, *d_y_, *y_, *d_weights_, *norms_, *scale_;
-  double* square_sum_;
+  double* square_sums_;
 };
 
 }  // namespace mneme::gpu_benchmark

@@ -50,6 +50,7 @@ kernels::CatchUpArgs make_catch_up(Bench& bench, std::uint64_t target_step) {
   kernels::CatchUpArgs args{.entries = upload(table.entries()),
                             .learning_rates = upload(table.learning_rates()),
                             .log_decay = upload(table.log_decay()),
+                            .moment_decay = upload(table.moment_decay()),
                             .seed = 1};
   table.describe(args);
   return args;

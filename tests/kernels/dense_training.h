@@ -13,14 +13,14 @@ namespace mneme::testing {
 
 class DenseTraining {
  public:
-  DenseTraining(kernels::Backend& backend, std::uint32_t rows, const kernels::RecordLayout& layout,
+  DenseTraining(kernels::Backend& backend, std::uint32_t rows, const OnePart& part,
                 const kernels::CatchUpTableOptions& options)
       : backend_(backend),
         stream_(backend.create_stream()),
-        table_(backend, layout, rows),
+        table_(backend, part, rows),
         catch_up_(options),
         options_(options),
-        dense_(rows * layout.width) {
+        dense_(rows * part.width) {
     const auto values = random_floats(static_cast<std::int64_t>(dense_.size()), 77, 0.06);
     for (kernels::RowId row = 0; row < rows; ++row) {
       for (std::int64_t c = 0; c < table_.width(); ++c) {
@@ -54,13 +54,13 @@ class DenseTraining {
       const Pinned<float> d_y(backend_, gradient);
       const Pinned<float> clip(backend_, 1, static_cast<float>(scale));
       const Pinned<kernels::SlotId> slots(backend_, slots_of(rows));
+      const Pinned<kernels::MomentDecay> decays(backend_, moment_decay());
       args.grad_scale = clip.data();
-      backend_.update_rows(*stream_, table_.arena(), slots.data(),
-                           {.grouped = lookups.grouped(),
-                            .weights = weights.data(),
-                            .d_y = d_y.data(),
-                            .width = table_.width()},
-                           0, lookups.distinct(), args);
+      args.moment_decay = decays.data();
+      backend_.update_rows(
+          *stream_, table_.arena(), slots.data(),
+          gradient_of(lookups.grouped(), weights.data(), d_y.data(), table_.width()), 0,
+          lookups.distinct(), args);
       stream_->synchronize();
     }
     std::vector<double> dense_gradient(dense_.size());
@@ -79,9 +79,13 @@ class DenseTraining {
   }
 
   // Relative errors of the table against the dense one.
-  double value_error() const { return error(&RowTable::value, &oracle::AdamWElement::value); }
-  double moment1_error() const { return error(&RowTable::moment1, &oracle::AdamWElement::moment1); }
-  double moment2_error() const { return error(&RowTable::moment2, &oracle::AdamWElement::moment2); }
+  double value_error() const { return error(&RowTable::value, &oracle::AdamWElement::value, 1); }
+  double moment1_error() const {
+    return error(&RowTable::moment1, &oracle::AdamWElement::moment1, options_.beta1);
+  }
+  double moment2_error() const {
+    return error(&RowTable::moment2, &oracle::AdamWElement::moment2, options_.beta2);
+  }
 
   const RowTable& table() const { return table_; }
   const std::vector<oracle::AdamWElement>& dense() const { return dense_; }
@@ -107,9 +111,11 @@ class DenseTraining {
     const Pinned<float> device_rates(backend_, std::vector<float>(rates.begin(), rates.end()));
     const auto decay = catch_up_.log_decay();
     const Pinned<double> device_decay(backend_, std::vector<double>(decay.begin(), decay.end()));
+    const Pinned<kernels::MomentDecay> moment_decays(backend_, moment_decay());
     kernels::CatchUpArgs args{.entries = device_entries.data(),
                               .learning_rates = device_rates.data(),
-                              .log_decay = device_decay.data()};
+                              .log_decay = device_decay.data(),
+                              .moment_decay = moment_decays.data()};
     catch_up_.describe(args);
     args.seed = 5;
     const Pinned<kernels::RowId> device_rows(backend_, rows);
@@ -119,12 +125,17 @@ class DenseTraining {
     stream_->synchronize();
   }
 
-  double error(float (RowTable::*stored)(kernels::RowId, std::int64_t) const,
-               double oracle::AdamWElement::*exact) const {
+  std::vector<kernels::MomentDecay> moment_decay() const {
+    return {catch_up_.moment_decay().begin(), catch_up_.moment_decay().end()};
+  }
+
+  // What is stored has `beta` to the power of the row's lag to go.
+  double error(float (RowTable::*stored)(kernels::RowId, std::int64_t, int) const,
+               double oracle::AdamWElement::*exact, double beta) const {
     std::vector<double> actual, expected;
     for (kernels::RowId row = 0; row < table_.rows(); ++row) {
       for (std::int64_t c = 0; c < table_.width(); ++c) {
-        actual.push_back((table_.*stored)(row, c));
+        actual.push_back((table_.*stored)(row, c, 0) * std::pow(beta, table_.moment_lag(row)));
         expected.push_back(dense_[index(row, c)].*exact);
       }
     }

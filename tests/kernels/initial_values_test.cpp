@@ -29,7 +29,7 @@ TEST_P(InitialValues, AreNormalAndIndependentBetweenColumnsAndRows) {
   const Pinned<kernels::RowId> row_ids(backend, rows);
   const Pinned<kernels::SlotId> slots(backend, slot_list);
   backend.generate_rows(*stream, table.arena(), row_ids.data(), slots.data(), kCount,
-                        {.seed = 11, .table = 0, .standard_deviation = 2.0f});
+                        {.seed = 11, .table = 0, .standard_deviation = {2.0f}});
   stream->synchronize();
   std::vector<double> all;
   double next_column = 0, next_row = 0;
@@ -80,7 +80,7 @@ TEST_P(InitialValues, HaveTheBitsOfTheCpuBackend) {
         const Pinned<kernels::SlotId> slots(backend, slot_list);
         backend.generate_rows(
             *stream, table.arena(), row_ids.data(), slots.data(), 97,
-            {.seed = 0xabcdef0123456789u, .table = 5, .standard_deviation = 0.02f});
+            {.seed = 0xabcdef0123456789u, .table = 5, .standard_deviation = {0.02f}});
         stream->synchronize();
         return table.bytes();
       };

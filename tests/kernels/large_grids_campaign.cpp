@@ -180,8 +180,8 @@ TEST_P(LargeGrid, LookupsGatherGradientsAndUpdatesOfManyRows) {
       relative_error(as_double(d_weights.values()), oracle::lookup_dot(table, rows, d_y_list, 1)),
       1e-6);
 
-  const kernels::RowGradient gradient{
-      .grouped = lookups.grouped(), .weights = weights.data(), .d_y = d_y.data(), .width = kWidth};
+  const kernels::RowGradient gradient =
+      gradient_of(lookups.grouped(), weights.data(), d_y.data(), kWidth);
   std::vector<double> expected_norms, norms_found, expected_values, values;
   const auto dense = oracle::row_gradient(kMany, kWidth, rows, weight_list, d_y_list, 1);
   for (RowId row = 0; row < kMany; ++row) {
@@ -208,7 +208,7 @@ TEST_P(LargeGrid, LookupsGatherGradientsAndUpdatesOfManyRows) {
 }
 
 TEST_P(LargeGrid, RecordsOfManyRows) {
-  const kernels::RecordLayout layout{.width = 4};
+  const kernels::RecordLayout layout = OnePart{.width = 4}.layout();
   const RowTable table(backend_, layout, kMany), copy(backend_, layout, kMany);
   std::vector<RowId> row_list(kMany);
   std::iota(row_list.begin(), row_list.end(), 0u);
@@ -221,7 +221,7 @@ TEST_P(LargeGrid, RecordsOfManyRows) {
   const kernels::HostRecords records =
       kernels::HostRecords::in_one_piece(memory.data(), layout.record_bytes());
   backend_.generate_rows(*stream_, table.arena(), rows.data(), slots.data(), kMany,
-                         {.seed = 3, .table = 0, .standard_deviation = 1.0f});
+                         {.seed = 3, .table = 0, .standard_deviation = {1.0f}});
   backend_.pack_records(*stream_, table.arena(), records, nullptr, slots.data(), kMany);
   backend_.unpack_records(*stream_, copy.arena(), records, nullptr, slots.data(), kMany);
   stream_->synchronize();
@@ -230,7 +230,7 @@ TEST_P(LargeGrid, RecordsOfManyRows) {
   const RowTable again(backend_, layout, kMany);
   backend_.copy_rows(*stream_, table.arena(), slots.data(), again.arena(), slots.data(), kMany);
   const Pinned<float> values(backend_, kMany * 4);
-  backend_.read_values(*stream_, again.arena(), slots.data(), kMany, values.data());
+  backend_.read_values(*stream_, again.arena(), 0, slots.data(), kMany, values.data());
   stream_->synchronize();
   EXPECT_TRUE(again.bytes() == table.bytes());
   EXPECT_EQ(values[kMany * 4 - 1], table.value(kMany - 1, 3));

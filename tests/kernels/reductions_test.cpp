@@ -100,7 +100,8 @@ OperationCase clip_case(const std::string& name, double square_sum, float limit,
   operation.tensors = {{"square_sum", {square_sum}, ElementType::kFloat64}, {"scale", garbage(1)}};
   operation.run = [limit](kernels::Backend& backend, kernels::Stream& stream,
                           const DeviceTensors& t) {
-    backend.clip_scale(stream, t.as<double>("square_sum"), limit, t["scale"]);
+    backend.clip_scale(
+        stream, {.square_sums = t.as<double>("square_sum"), .limit = limit, .scale = t["scale"]});
   };
   operation.oracle = [expected](OracleTensors& t) { t["scale"] = {expected}; };
   operation.tolerance = 1e-6;

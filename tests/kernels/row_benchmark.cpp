@@ -48,11 +48,12 @@ struct Setup {
   Setup() {
     std::mt19937 engine(1);
     std::normal_distribution<float> normal;
-    arena.layout = {.width = kWidth};
-    arena.values = make<float>(kTableRows * kWidth);
-    arena.moment1 = make<float>(kTableRows * kWidth);
-    arena.moment2 = make<float>(kTableRows * kWidth);
+    arena.layout = kernels::RecordLayout::of({.columns = kernels::ColumnRange::all(kWidth)});
+    arena.parts[0].values = make<float>(kTableRows * kWidth);
+    arena.parts[0].moment1 = make<float>(kTableRows * kWidth);
+    arena.parts[0].moment2 = make<float>(kTableRows * kWidth);
     arena.last_step = make<std::uint32_t>(kTableRows);
+    arena.moment_lag = make<std::uint32_t>(kTableRows);
     kernels::RowId* rows = make<kernels::RowId>(kLookups);
     for (std::int64_t l = 0; l < kLookups; ++l) rows[l] = engine() % kTableRows;
     grouped = {.rows = rows,
@@ -76,12 +77,12 @@ struct Setup {
     d_weights = make<float>(kLookups);
     y = make<float>(kTokens * kWidth);
     d_y = make<float>(kTokens * kWidth);
-    norms = make<float>(kLookups);
+    norms = make<float>(kLookups * kernels::kMostClipGroups);
     for (std::int64_t l = 0; l < kLookups; ++l) weights[l] = normal(engine) / 32;
     for (std::int64_t i = 0; i < kTokens * kWidth; ++i) d_y[i] = normal(engine) * 0.01f;
     for (std::int64_t i = 0; i < distinct; ++i) {
       for (std::int64_t c = 0; c < kWidth; ++c) {
-        static_cast<float*>(arena.values)[slots[i] * kWidth + c] = normal(engine) / 16;
+        static_cast<float*>(arena.parts[0].values)[slots[i] * kWidth + c] = normal(engine) / 16;
       }
     }
     set_rows(kStep);
@@ -91,23 +92,27 @@ struct Setup {
     auto* entries = make<kernels::CatchUpEntry>(kStep);
     auto* rates = make<float>(kStep + 1);
     auto* decay = make<double>(kStep + 1);
+    auto* moment_decay = make<kernels::MomentDecay>(kStep + 1);
     std::ranges::copy(table.entries(), entries);
     std::ranges::copy(table.learning_rates(), rates);
     std::ranges::copy(table.log_decay(), decay);
+    std::ranges::copy(table.moment_decay(), moment_decay);
     table.describe(catch_up);
     catch_up.entries = entries;
     catch_up.learning_rates = rates;
     catch_up.log_decay = decay;
+    catch_up.moment_decay = moment_decay;
   }
 
-  // Moments as after a first gradient, last updated in `step`. Catch-up lets moments fade, so they
-  // are set anew before each timing.
+  // Moments as after a first gradient, last updated in `step`. Updates change them, so they are set
+  // anew before each timing.
   void set_rows(std::uint64_t step) {
     for (std::int64_t i = 0; i < distinct; ++i) {
       arena.last_step[slots[i]] = static_cast<std::uint32_t>(step);
+      arena.moment_lag[slots[i]] = 0;
       const float* token = d_y + i * 13 % kTokens * kWidth;
-      float* m = static_cast<float*>(arena.moment1) + slots[i] * kWidth;
-      float* v = static_cast<float*>(arena.moment2) + slots[i] * kWidth;
+      float* m = static_cast<float*>(arena.parts[0].moment1) + slots[i] * kWidth;
+      float* v = static_cast<float*>(arena.parts[0].moment2) + slots[i] * kWidth;
       for (std::int64_t c = 0; c < kWidth; ++c) {
         const float g = weights[i] * token[c];
         m[c] = g * 0.1f;
@@ -116,7 +121,11 @@ struct Setup {
     }
   }
   kernels::RowGradient gradient() const {
-    return {.grouped = grouped, .weights = weights, .d_y = d_y, .width = kWidth};
+    kernels::RowGradient all;
+    all.grouped = grouped;
+    all.parts[0] = {
+        .factors = weights, .vectors = d_y, .columns = kernels::ColumnRange::all(kWidth)};
+    return all;
   }
   void group() { backend->group_lookups(*stream, grouped); }
   void gather() {
@@ -140,7 +149,10 @@ struct Setup {
   void square_norms() { backend->row_gradient_norms(*stream, gradient(), 0, distinct, norms); }
   void update() {
     backend->update_rows(*stream, arena, slots, gradient(), 0, distinct,
-                         {.step = kStep + 1, .learning_rate = 1e-6, .weight_decay = 0.1});
+                         {.step = kStep + 1,
+                          .learning_rate = 1e-6,
+                          .weight_decay = 0.1,
+                          .moment_decay = catch_up.moment_decay});
   }
   void catch_up_rows() {
     backend->catch_up_rows(*stream, arena, grouped.unique_rows, slots, distinct, catch_up);
@@ -180,10 +192,10 @@ constexpr std::int64_t kValueBytes = kLookups * kWidth * 4;
 void copy_limit(benchmark::State& state) {
   Setup& s = setup();
   const std::size_t bytes = std::size_t{512} << 20;
-  auto* base = static_cast<std::byte*>(s.arena.values);
+  auto* base = static_cast<std::byte*>(s.arena.parts[0].values);
   for ([[maybe_unused]] auto _ : state) {
-    s.backend->copy(*s.stream, static_cast<std::byte*>(s.arena.moment1) + bytes, base + bytes,
-                    bytes);
+    s.backend->copy(*s.stream, static_cast<std::byte*>(s.arena.parts[0].moment1) + bytes,
+                    base + bytes, bytes);
     s.stream->synchronize();
   }
   report(state, 2 * static_cast<std::int64_t>(bytes));
@@ -208,14 +220,14 @@ void update_rows(benchmark::State& state) {
 void catch_up_rows(benchmark::State& state) {
   const auto missed = static_cast<std::uint64_t>(state.range(0));
   time_operation(
-      state, 6 * kValueBytes, [=](Setup& s) { s.set_rows(kStep - missed); },
+      state, 4 * kValueBytes, [=](Setup& s) { s.set_rows(kStep - missed); },
       [](Setup& s) { s.catch_up_rows(); });
 }
 // Everything that a training step does to its rows. Argument: steps missed.
 void row_step(benchmark::State& state) {
   const auto missed = static_cast<std::uint64_t>(state.range(0));
   time_operation(
-      state, 14 * kValueBytes, [=](Setup& s) { s.set_rows(kStep - missed); },
+      state, 12 * kValueBytes, [=](Setup& s) { s.set_rows(kStep - missed); },
       [](Setup& s) {
         s.group();
         s.catch_up_rows();

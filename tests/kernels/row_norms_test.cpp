@@ -16,7 +16,8 @@ struct Case {
 
 std::vector<Case> small_cases() {
   std::vector<Case> all;
-  for (const std::int64_t width : {1, 5, 8, 20, 264, 2501, 4100}) all.push_back({20, 6, width});
+  for (const std::int64_t width : {1, 5, 8, 20, 64, 192, 264, 1024, 2501, 4096, 4100})
+    all.push_back({20, 6, width});
   return all;
 }
 // Also so many rows that a block has several of them.
@@ -53,23 +54,25 @@ class RowNorms : public ::testing::TestWithParam<Case> {
     std::fill_n(all.begin() + width, width, 0.0f);
     return all;
   }
+  // Of the rows' column groups.
   std::vector<float> norms(kernels::Backend& backend, const std::vector<float>& weights,
                            const std::vector<float>& d_y, std::int64_t chunk) const {
     const auto stream = backend.create_stream();
     const TestLookups lookups(backend, *stream, looked_up(), GetParam().lookups_per_token);
     const Pinned<float> w(backend, weights), gradient(backend, d_y);
-    const Pinned<float> norms(backend, lookups.distinct(), -1.0f);
+    std::vector<float> all;
     for (std::int64_t first = 0; first < lookups.distinct(); first += chunk) {
-      backend.row_gradient_norms(*stream,
-                                 {.grouped = lookups.grouped(),
-                                  .weights = w.data(),
-                                  .d_y = gradient.data(),
-                                  .width = GetParam().width},
-                                 first, std::min(chunk, lookups.distinct() - first),
-                                 norms.data() + first);
+      const auto these =
+          group_norms(backend, *stream,
+                      gradient_of(lookups.grouped(), w.data(), gradient.data(), GetParam().width),
+                      first, std::min(chunk, lookups.distinct() - first));
+      all.insert(all.end(), these.begin(), these.end());
     }
-    stream->synchronize();
-    return norms.values();
+    return all;
+  }
+  int groups() const {
+    return static_cast<int>(
+        kernels::ColumnRange::all(static_cast<std::uint32_t>(GetParam().width)).groups());
   }
   // Of the rows that are looked up.
   std::vector<double> expected_norms(const std::vector<float>& weights,
@@ -97,7 +100,7 @@ TEST_P(RowNorms, MatchFloat64RowByRow) {
   const auto expected = expected_norms(weights, d_y());
   for (const TestBackend& test : backends_under_test()) {
     SCOPED_TRACE(test.name);
-    const auto actual = norms(shared_backend(test), weights, d_y(), 1 << 30);
+    const auto actual = row_norms(norms(shared_backend(test), weights, d_y(), 1 << 30), groups());
     ASSERT_EQ(actual.size(), expected.size());
     for (std::size_t i = 0; i < expected.size(); ++i) {
       // Where a row's terms cancel, float32 has an error of the size of the terms.
@@ -133,12 +136,13 @@ TEST_P(RowNormsInChunks, AreThoseOfTheWeightedGradientWhereItsTokensOverflow) {
   for (const TestBackend& test : backends_under_test()) {
     SCOPED_TRACE(test.name);
     kernels::Backend& backend = shared_backend(test);
-    const auto actual = norms(backend, weights, large, 1 << 30);
+    const auto by_group = norms(backend, weights, large, 1 << 30);
+    const auto actual = row_norms(by_group, groups());
     ASSERT_EQ(actual.size(), expected.size());
     for (std::size_t i = 0; i < expected.size(); ++i) {
       ASSERT_NEAR(actual[i], expected[i], 1e-6 * expected[i] + 1e-11) << "row " << i;
     }
-    EXPECT_TRUE(norms(backend, weights, large, GetParam().tokens - 1) == actual);
+    EXPECT_TRUE(norms(backend, weights, large, GetParam().tokens - 1) == by_group);
   }
 }
 

@@ -18,18 +18,19 @@ using kernels::SlotId;
 struct Case {
   std::uint32_t width;
   FloatType value_type, moment_type;
-  bool moments, row_state;
+  bool moments, sum;
 };
 
 class RowRecords : public ::testing::TestWithParam<Case> {
  protected:
   kernels::RecordLayout layout() const {
     const Case& c = GetParam();
-    return {.width = c.width,
-            .value_type = c.value_type,
-            .moment_type = c.moment_type,
-            .moments = c.moments,
-            .row_state = c.row_state};
+    return OnePart{.width = c.width,
+                   .value_type = c.value_type,
+                   .moment_type = c.moment_type,
+                   .moments = c.moments,
+                   .sum = c.sum}
+        .layout();
   }
 };
 
@@ -70,10 +71,15 @@ class Records {
           record[offset + b] = static_cast<std::byte>(engine() & 0xff);
         }
       };
-      scribble(0, layout_.row_state ? 8 : 4);
-      scribble(layout_.value_offset(), layout_.value_bytes());
-      scribble(layout_.moment1_offset(), layout_.moment_bytes());
-      scribble(layout_.moment2_offset(), layout_.moment_bytes());
+      scribble(0, 4);
+      if (layout_.parts[0].sum) scribble(4, 4);
+      if (layout_.has_moments()) scribble(8, 4);
+      if (layout_.part_count > 1 && layout_.parts[1].sum) scribble(12, 4);
+      for (int part = 0; part < layout_.part_count; ++part) {
+        scribble(layout_.value_offset(part), layout_.parts[part].value_bytes());
+        scribble(layout_.moment1_offset(part), layout_.parts[part].moment_bytes());
+        scribble(layout_.moment2_offset(part), layout_.parts[part].moment_bytes());
+      }
     }
   }
   std::vector<std::byte> bytes(SlotId i) const {
@@ -178,7 +184,7 @@ TEST_P(RowRecords, ReadAsFloat32WhateverTheirType) {
     for (const auto row : rows) slot_list.push_back(table.slot_of(row));
     const Pinned<kernels::SlotId> slots(backend, slot_list);
     const Pinned<float> out(backend, 4 * table.width(), -7.0f);
-    backend.read_values(*stream, table.arena(), slots.data(), 4, out.data());
+    backend.read_values(*stream, table.arena(), 0, slots.data(), 4, out.data());
     stream->synchronize();
     for (std::int64_t i = 0; i < 4; ++i) {
       for (std::int64_t c = 0; c < table.width(); ++c) {
@@ -194,7 +200,7 @@ TEST_P(RowRecords, StartAsAPureFunctionOfSeedTableAndRow) {
     kernels::Backend& backend = shared_backend(test);
     const auto stream = backend.create_stream();
     const kernels::RowInit init{
-        .seed = 0xfeedface12345678u, .table = 2, .standard_deviation = 0.5f};
+        .seed = 0xfeedface12345678u, .table = 2, .standard_deviation = {0.5f}};
     const auto generate = [&](const kernels::RowInit& how, bool backwards) {
       RowTable table(backend, layout(), kRows);
       table.fill_randomly(6);
@@ -212,7 +218,7 @@ TEST_P(RowRecords, StartAsAPureFunctionOfSeedTableAndRow) {
       stream->synchronize();
       for (const auto row : rows) {
         EXPECT_EQ(table.last_step(row), 0u);
-        for (std::int64_t c = 0; layout().moments && c < table.width(); ++c) {
+        for (std::int64_t c = 0; layout().has_moments() && c < table.width(); ++c) {
           EXPECT_EQ(table.moment1(row, c), 0.0f);
           EXPECT_EQ(table.moment2(row, c), 0.0f);
         }
@@ -236,7 +242,7 @@ INSTANTIATE_TEST_SUITE_P(Layouts, RowRecords, ::testing::ValuesIn(cases()), [](c
                      !test.param.moments                         ? ""
                      : test.param.moment_type == FloatType::kF32 ? "_f32_moments"
                                                                  : "_bf16_moments",
-                     test.param.row_state ? "_state" : "");
+                     test.param.sum ? "_sum" : "");
 });
 
 }  // namespace

@@ -43,14 +43,14 @@ std::string name_of(const ::testing::TestParamInfo<Case>& info) {
                      info.param.moment_type == FloatType::kF32 ? "" : "_bf16_moments");
 }
 
-kernels::RecordLayout layout_of(const Case& shape) {
+OnePart layout_of(const Case& shape) {
   const bool adam =
       shape.kind == RowOptimizerKind::kAdamW || shape.kind == RowOptimizerKind::kAdamWLazy;
   return {.width = static_cast<std::uint32_t>(shape.width),
           .value_type = shape.value_type,
           .moment_type = shape.moment_type,
           .moments = adam,
-          .row_state = shape.kind == RowOptimizerKind::kAdagradRowwise};
+          .sum = shape.kind == RowOptimizerKind::kAdagradRowwise};
 }
 
 kernels::RowUpdateArgs update_args(RowOptimizerKind kind) {
@@ -82,12 +82,11 @@ Results run(kernels::Backend& backend, const Case& shape, const RowTable& table,
   const auto stream = backend.create_stream();
   const TestLookups lookups(backend, *stream, looked_up(), kPerToken);
   const Pinned<float> w(backend, weights()), gradient(backend, d_y(shape.width));
-  const Pinned<float> clip(backend, 1, kClip), norms(backend, lookups.distinct());
+  const Pinned<float> clip(backend, 1, kClip);
+  std::vector<float> norms;
   Pinned<kernels::SlotId> slots(backend, lookups.distinct());
-  const kernels::RowGradient row_gradient{.grouped = lookups.grouped(),
-                                          .weights = w.data(),
-                                          .d_y = gradient.data(),
-                                          .width = shape.width};
+  const kernels::RowGradient row_gradient =
+      gradient_of(lookups.grouped(), w.data(), gradient.data(), shape.width);
   kernels::RowUpdateArgs args = update_args(shape.kind);
   args.grad_scale = clip.data();
   for (std::int64_t first = 0; first < lookups.distinct(); first += chunk) {
@@ -95,11 +94,12 @@ Results run(kernels::Backend& backend, const Case& shape, const RowTable& table,
     for (std::int64_t i = 0; i < count; ++i) {
       slots[i] = table.slot_of(lookups.grouped().unique_rows[first + i]);
     }
-    backend.row_gradient_norms(*stream, row_gradient, first, count, norms.data() + first);
+    const auto these = group_norms(backend, *stream, row_gradient, first, count);
+    norms.insert(norms.end(), these.begin(), these.end());
     backend.update_rows(*stream, table.arena(), slots.data(), row_gradient, first, count, args);
     stream->synchronize();
   }
-  return {table.bytes(), norms.values()};
+  return {table.bytes(), norms};
 }
 
 RowTable make_table(kernels::Backend& backend, const Case& shape) {
@@ -107,7 +107,7 @@ RowTable make_table(kernels::Backend& backend, const Case& shape) {
   table.fill_randomly(12);
   for (kernels::RowId row = 0; row < kRows; ++row) {
     table.last_step(row) = kStep - 1;
-    table.row_state(row) = 1e-4f * static_cast<float>(row + 1);
+    table.sum(row) = 1e-4f * static_cast<float>(row + 1);
   }
   return table;
 }
@@ -126,25 +126,25 @@ TEST_P(RowUpdate, MatchesFloat64AndTouchesNoOtherRow) {
     kernels::Backend& backend = shared_backend(test);
     const RowTable before = make_table(backend, shape), table = make_table(backend, shape);
     const Results results = run(backend, shape, table, 1 << 30);
-    std::vector<double> expected_norms, norms, change, expected_change;
-    std::size_t distinct = 0;
+    const auto groups = kernels::ColumnRange::all(static_cast<std::uint32_t>(shape.width)).groups();
+    const auto norms = row_norms(results.norms, static_cast<int>(groups));
+    std::vector<double> expected_norms, change, expected_change;
     for (kernels::RowId row = 0; row < kRows; ++row) {
       const bool touched = std::find(rows.begin(), rows.end(), row) != rows.end();
       double norm = 0;
       for (std::size_t c = 0; c < width; ++c) norm += std::pow(gradient[row * width + c], 2);
-      double state = before.row_state(row);
+      double state = before.sum(row);
       if (touched) {
         expected_norms.push_back(norm);
-        norms.push_back(results.norms[distinct++]);
         state += norm * kClip * kClip / static_cast<double>(width);
       }
       ASSERT_EQ(table.last_step(row), touched ? kStep : kStep - 1) << "row " << row;
       if (shape.kind == RowOptimizerKind::kAdagradRowwise) {
-        ASSERT_NEAR(table.row_state(row), state, 1e-5 * state);
+        ASSERT_NEAR(table.sum(row), state, 1e-5 * state);
       }
       for (std::int64_t c = 0; c < shape.width; ++c) {
         oracle::AdamWElement element{before.value(row, c), 0, 0};
-        if (before.arena().layout.moments) {
+        if (before.layout().moments) {
           element.moment1 = before.moment1(row, c);
           element.moment2 = before.moment2(row, c);
         }
@@ -153,7 +153,7 @@ TEST_P(RowUpdate, MatchesFloat64AndTouchesNoOtherRow) {
           ASSERT_EQ(table.value(row, c), before.value(row, c)) << "row " << row;
           continue;
         }
-        if (before.arena().layout.moments) {
+        if (before.layout().moments) {
           element.step(kStep, g, args);
           const double loose = shape.moment_type == FloatType::kF32 ? 1e-5 : 1e-2;
           ASSERT_NEAR(table.moment1(row, c), element.moment1,
@@ -220,10 +220,9 @@ TEST_P(RowRounding, KeepsTheMeanOfManySmallSteps) {
                               .learning_rate = 1,
                               .weight_decay = decay,
                               .seed = 3};
-  backend.update_rows(
-      *stream, table.arena(), slots.data(),
-      {.grouped = lookups.grouped(), .weights = w.data(), .d_y = gradient.data(), .width = kWidth},
-      0, 1, args);
+  backend.update_rows(*stream, table.arena(), slots.data(),
+                      gradient_of(lookups.grouped(), w.data(), gradient.data(), kWidth), 0, 1,
+                      args);
   stream->synchronize();
   double sum = 0;
   std::int64_t moved = 0;

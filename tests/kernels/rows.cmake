@@ -7,6 +7,7 @@ mneme_test(row_ops_test DEVICES GUARDED
     initial_values_test.cpp
     popular_rows_test.cpp
     row_agreement_test.cpp
+    row_ranges_test.cpp
     row_norms_test.cpp
     row_records_test.cpp
     row_update_test.cpp

@@ -74,7 +74,8 @@ class ValueTableGolden : public ::testing::TestWithParam<std::string> {
     return out;
   }
 
-  // A moment of every row as dense AdamW has it at step t: records keep it as of their last step.
+  // A moment of every row as dense AdamW has it at step t: records keep it as of
+  // their last step, less their lag.
   std::vector<double> moments(const std::vector<std::byte>& records, std::size_t offset,
                               double beta, std::uint64_t t) const {
     const kernels::RecordLayout layout = layout_of(options_);
@@ -82,9 +83,11 @@ class ValueTableGolden : public ::testing::TestWithParam<std::string> {
     for (std::size_t start = 0; start < records.size(); start += layout.record_bytes()) {
       std::uint32_t last_step = 0;
       std::memcpy(&last_step, &records[start], sizeof(last_step));
-      std::vector<float> moment(layout.width);
-      std::memcpy(moment.data(), &records[start + offset], layout.moment_bytes());
-      const double decay = std::pow(beta, static_cast<double>(t - last_step));
+      std::uint32_t lag = 0;
+      std::memcpy(&lag, &records[start + 2 * sizeof(lag)], sizeof(lag));
+      std::vector<float> moment(layout.parts[0].columns.count);
+      std::memcpy(moment.data(), &records[start + offset], layout.parts[0].moment_bytes());
+      const double decay = std::pow(beta, static_cast<double>(t - last_step + lag));
       for (const float m : moment) out.push_back(m * decay);
     }
     return out;

@@ -19,8 +19,8 @@ inline constexpr std::uint32_t kWidth = 6;
 inline StoreOptions small_store(std::uint64_t rows) {
   StoreOptions options;
   options.rows = rows;
-  options.layout.width = kWidth;
-  options.initial_standard_deviation = 0.5f;
+  options.layout = kernels::RecordLayout::of({.columns = kernels::ColumnRange::all(kWidth)});
+  options.initial_standard_deviation[0] = 0.5f;
   options.seed = 11;
   options.paths = {"/run/rows/table-0.rows"};
   options.tiers.device_bytes = 1 << 20;
@@ -44,7 +44,8 @@ class StoreRun {
   }
 
   // One training step on a random set of rows: every row's values become value * 0.5 + f(row,
-  // step), its moments count uses. Sets larger than the device tier go in chunks.
+  // step), its moments count uses, of
+  // each part. Sets larger than the device tier go in chunks.
   void step(std::uint64_t step, std::size_t most_rows) {
     store_.begin_step(step);
     std::set<kernels::RowId> chosen;
@@ -100,16 +101,22 @@ class StoreRun {
 
   static void update_record(const kernels::RecordLayout& layout, std::byte* record,
                             kernels::RowId row, std::uint64_t step) {
-    auto* values = reinterpret_cast<float*>(record + layout.value_offset());
-    auto* moment1 = reinterpret_cast<float*>(record + layout.moment1_offset());
-    auto* moment2 = reinterpret_cast<float*>(record + layout.moment2_offset());
-    for (std::uint32_t c = 0; c < kWidth; ++c) {
-      values[c] = values[c] * 0.5f + float(row + 1) * 0.25f + float(step) + float(c);
-      moment1[c] += 1.0f;
-      moment2[c] = moment2[c] * 2.0f + float(row);
+    auto* head = reinterpret_cast<std::uint32_t*>(record);
+    head[0] = static_cast<std::uint32_t>(step);
+    if (layout.has_moments()) head[2] = static_cast<std::uint32_t>(step % 3);
+    for (int part = 0; part < layout.part_count; ++part) {
+      auto* values = reinterpret_cast<float*>(record + layout.value_offset(part));
+      auto* moment1 = reinterpret_cast<float*>(record + layout.moment1_offset(part));
+      auto* moment2 = reinterpret_cast<float*>(record + layout.moment2_offset(part));
+      for (std::uint32_t c = 0; c < layout.parts[part].columns.count; ++c) {
+        values[c] = values[c] * 0.5f + float(row + 1) * 0.25f + float(step) + float(c);
+        if (!layout.parts[part].moments) continue;
+        moment1[c] += 1.0f;
+        moment2[c] = moment2[c] * 2.0f + float(row);
+      }
+      auto* sum = reinterpret_cast<float*>(record) + (part == 0 ? 1 : 3);
+      if (layout.parts[part].sum) *sum += float(step);
     }
-    const auto last_step = static_cast<std::uint32_t>(step);
-    std::memcpy(record, &last_step, sizeof last_step);
   }
 
   kernels::Backend& backend_;

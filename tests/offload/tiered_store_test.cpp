@@ -43,10 +43,10 @@ class TieredStoreTest : public ::testing::Test {
     return run.all_records();
   }
 
-  std::vector<std::byte> reference() {
+  std::vector<std::byte> reference() { return reference(small_store(kRows)); }
+  std::vector<std::byte> reference(const StoreOptions& options) {
     io::SimulatedDisk disk({.record_log = false});
     Entry counters;
-    StoreOptions options = small_store(kRows);
     auto records = run(options, disk, &counters);
     EXPECT_EQ(counters.disk_rows_written() + counters[Field::kDeviceToHostRows], 0u)
         << "the reference keeps all rows on the device";
@@ -75,6 +75,24 @@ TEST_F(TieredStoreTest, AnyBudgetGivesTheSameRecords) {
                     counters[Field::kFoundOnDisk] + counters[Field::kFoundUntouched]);
     }
   }
+}
+
+// u and v of one machine of two: the second half of the columns, with moments and with a sum.
+TEST_F(TieredStoreTest, RowsOfTwoPartsAndSomeOfTheirColumnsGoThroughEveryTier) {
+  StoreOptions options = small_store(kRows);
+  options.layout.part_count = 2;
+  options.layout.parts[0] = {.columns = {32, 32, 64}};
+  options.layout.parts[1] = {.columns = {32, 32, 64}, .moments = false, .sum = true};
+  options.initial_standard_deviation[1] = 0.25f;
+  options.tiers.device_bytes = 8 << 20;
+  const auto expected = reference(options);
+  options.tiers.device_bytes = bytes_for_slots(options, 13);
+  options.tiers.host_bytes = 16 * ((options.layout.record_bytes() + 63) / 64 * 64);
+  io::SimulatedDisk disk({.record_log = false});
+  Entry counters;
+  EXPECT_EQ(run(options, disk, &counters), expected);
+  EXPECT_GT(counters.disk_rows_read(), 0u);
+  EXPECT_GT(counters[Field::kHostToDeviceRows], 0u);
 }
 
 TEST_F(TieredStoreTest, EveryPolicyGivesTheSameRecords) {
@@ -220,7 +238,7 @@ TEST_F(TieredStoreTest, AFlushWritesOnlyWhatChanged) {
 
 TEST_F(TieredStoreTest, AHugeUntouchedTableCostsNothing) {
   StoreOptions options = small_store(8192ull * 8192ull);
-  options.layout.width = 2048;
+  options.layout = kernels::RecordLayout::of({.columns = kernels::ColumnRange::all(2048)});
   options.paths = {"/run/rows/huge.rows"};
   io::SimulatedDisk disk;
   // On the device the table takes 4 bytes a row.

@@ -79,9 +79,8 @@ class ForwardingBackend : public kernels::Backend {
                       double* out) override {
     inner_.sum_of_squares(stream, x, count, out);
   }
-  void clip_scale(kernels::Stream& stream, const double* square_sum, float limit,
-                  float* scale) override {
-    inner_.clip_scale(stream, square_sum, limit, scale);
+  void clip_scale(kernels::Stream& stream, const kernels::ClipScaleArgs& args) override {
+    inner_.clip_scale(stream, args);
   }
   void product_keys(kernels::Stream& stream, const kernels::ProductKeyArgs& args) override {
     inner_.product_keys(stream, args);
@@ -140,9 +139,9 @@ class ForwardingBackend : public kernels::Backend {
                  const kernels::SlotId* to, std::int64_t count) override {
     inner_.copy_rows(stream, source, from, target, to, count);
   }
-  void read_values(kernels::Stream& stream, const kernels::RowArena& arena,
+  void read_values(kernels::Stream& stream, const kernels::RowArena& arena, int part,
                    const kernels::SlotId* slots, std::int64_t count, float* out) override {
-    inner_.read_values(stream, arena, slots, count, out);
+    inner_.read_values(stream, arena, part, slots, count, out);
   }
   void reset_slots(kernels::Stream& stream, const kernels::SlotTable& table) override {
     inner_.reset_slots(stream, table);

@@ -125,7 +125,8 @@ TEST_F(BadInput, DataThatMayNotBeReadIsRefused) {
 
 TEST_F(BadInput, ABudgetOfNothingSaysHowMuchIsNeeded) {
   expect_set_refused("tiers.device_bytes=0", {"tiers.device_bytes"});
-  const std::uint64_t least = offload::minimum_device_bytes({.width = 16});
+  const std::uint64_t least = offload::minimum_device_bytes(
+      kernels::RecordLayout::of({.columns = kernels::ColumnRange::all(16)}));
   expect_set_refused("tiers.device_bytes=100", {"tiers.device_bytes", std::to_string(least)});
 }
 

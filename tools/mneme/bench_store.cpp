@@ -42,11 +42,10 @@ constexpr std::int64_t kLeases = 16;
 // The widest row with two moments whose slot on disk has `slot_bytes`.
 kernels::RecordLayout layout_of(std::uint32_t slot_bytes) {
   constexpr std::uint32_t kFloatsOfAPart = 8;  // parts of a record start at multiples of 32 bytes
-  kernels::RecordLayout layout;
-  const std::uint32_t header =
-      io::RecordFile::kPayloadOffset + static_cast<std::uint32_t>(layout.value_offset());
-  layout.width = (slot_bytes - header) / 3 / 4 / kFloatsOfAPart * kFloatsOfAPart;
-  return layout;
+  constexpr std::uint32_t kHeader = io::RecordFile::kPayloadOffset +
+                                    static_cast<std::uint32_t>(kernels::RecordLayout::kHeadBytes);
+  const std::uint32_t width = (slot_bytes - kHeader) / 3 / 4 / kFloatsOfAPart * kFloatsOfAPart;
+  return kernels::RecordLayout::of({.columns = kernels::ColumnRange::all(width)});
 }
 
 offload::StoreOptions store_options(const BenchDiskOptions& options, std::int64_t lease_rows,
@@ -54,7 +53,7 @@ offload::StoreOptions store_options(const BenchDiskOptions& options, std::int64_
   offload::StoreOptions store;
   store.rows = options.file_bytes / options.record_bytes;
   store.layout = layout_of(options.record_bytes);
-  store.initial_standard_deviation = 1;
+  store.initial_standard_deviation[0] = 1;
   store.seed = options.seed;
   store.paths = {path};
   // Room for a lease or two, which later ones evict; nothing in host memory.
@@ -256,7 +255,7 @@ Measurement measure(const BenchDiskOptions& options, io::Disk& disk, const std::
 
 int run_bench_store(const BenchDiskOptions& options) {
   const std::uint64_t rows = options.file_bytes / options.record_bytes;
-  if (rows < 16 || layout_of(options.record_bytes).width == 0) {
+  if (rows < 16 || layout_of(options.record_bytes).value_bytes() == 0) {
     io::fail("--file-bytes {} holds {} records of {} bytes; there must be at least 16",
              options.file_bytes, rows, options.record_bytes);
   }

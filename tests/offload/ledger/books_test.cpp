@@ -34,7 +34,7 @@ class BooksTest : public ::testing::Test {
  protected:
   static StoreOptions options(std::uint64_t device_slots, std::uint64_t host_slots) {
     StoreOptions options = testing::small_store(kRows);
-    options.layout.width = 10;
+    options.layout = kernels::RecordLayout::of({.columns = kernels::ColumnRange::all(10)});
     options.tiers.device_bytes = bytes_for_slots(options, device_slots);
     options.tiers.host_bytes = host_slots * ((options.layout.record_bytes() + 63) / 64 * 64);
     return options;

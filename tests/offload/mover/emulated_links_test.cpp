@@ -60,7 +60,7 @@ class HostLink : public EmulatedLinks {
 
   static MoverOptions options() {
     MoverOptions options;
-    options.layout.width = 6;
+    options.layout = kernels::RecordLayout::of({.columns = kernels::ColumnRange::all(6)});
     options.device_slots = 4 * kRows;
     options.evaluation_slots = 8;
     options.host_slots = 4 * kRows;

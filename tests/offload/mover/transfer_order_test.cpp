@@ -36,11 +36,11 @@ struct Marks {
 class TransferOrderTest : public ::testing::Test {
  protected:
   TransferOrderTest() : transfers_(backend_, {.transfer_rows = kTransferRows}) {
-    arena_.layout.width = 2;
-    arena_.layout.moments = false;
+    arena_.layout =
+        kernels::RecordLayout::of({.columns = kernels::ColumnRange::all(2), .moments = false});
     values_ = backend_.allocate(kDeviceSlots * arena_.layout.value_bytes(), MemoryKind::kDevice);
     last_step_ = backend_.allocate(kDeviceSlots * sizeof(std::uint32_t), MemoryKind::kDevice);
-    arena_.values = values_.as<void>();
+    arena_.parts[0].values = values_.as<void>();
     arena_.last_step = last_step_.as<std::uint32_t>();
     host_ = make_records(host_memory_, kHostSlots);
     scratch_ = make_records(scratch_memory_, kDeviceSlots);
