@@ -13,7 +13,8 @@ StepGradient::StepGradient(kernels::Backend& backend, const RowGradientShape& sh
                          .token_order = false}),
       rows_(backend, shape.tokens * shape.lookups_per_token),
       weights_(backend, shape.tokens * shape.lookups_per_token),
-      d_y_(backend, shape.tokens * shape.width) {}
+      type_(backend.compute_type()),
+      d_y_(backend, shape.tokens * shape.width, type_) {}
 
 void StepGradient::clear() {
   tokens_ = 0;
@@ -30,8 +31,16 @@ void StepGradient::keep(kernels::Stream& stream, const LookupSet& set, const flo
                  kernels::DeviceArray<kernels::RowId>::bytes(set.lookups()));
   backend_->copy(stream, weights_.data() + first, weights,
                  kernels::DeviceArray<float>::bytes(set.lookups()));
-  backend_->copy(stream, d_y_.data() + tokens_ * shape_.width, d_y,
-                 kernels::DeviceArray<float>::bytes(set.tokens() * shape_.width));
+  const std::int64_t count = set.tokens() * shape_.width;
+  auto* const target =
+      static_cast<std::byte*>(d_y_.data()) +
+      static_cast<std::size_t>(tokens_ * shape_.width) * kernels::float_type_bytes(type_);
+  if (type_ == kernels::FloatType::kF32) {
+    backend_->copy(stream, target, d_y, kernels::DeviceArray<float>::bytes(count));
+  } else {
+    backend_->convert(stream,
+                      {.source = d_y, .target = target, .target_type = type_, .count = count});
+  }
   tokens_ += set.tokens();
 }
 
@@ -45,6 +54,7 @@ kernels::RowGradient StepGradient::gradient() const {
   gradient.parts[0] = {
       .factors = weights_.data(),
       .vectors = d_y_.data(),
+      .type = type_,
       .columns = kernels::ColumnRange::all(static_cast<std::uint32_t>(shape_.width))};
   return gradient;
 }
@@ -53,21 +63,25 @@ std::vector<float> StepGradient::dense(kernels::Stream& stream, std::uint64_t ro
   const std::int64_t lookups = tokens_ * shape_.lookups_per_token;
   const auto host_rows = kernels::pinned_array<kernels::RowId>(*backend_, lookups);
   const auto host_weights = kernels::pinned_array<float>(*backend_, lookups);
-  const auto host_d_y = kernels::pinned_array<float>(*backend_, tokens_ * shape_.width);
+  const std::int64_t numbers = tokens_ * shape_.width;
+  const kernels::DeviceArray<float> d_y(*backend_, numbers);
+  const auto host_d_y = kernels::pinned_array<float>(*backend_, numbers);
   backend_->copy(stream, host_rows.data(), rows_.data(),
                  kernels::DeviceArray<kernels::RowId>::bytes(lookups));
   backend_->copy(stream, host_weights.data(), weights_.data(),
                  kernels::DeviceArray<float>::bytes(lookups));
-  backend_->copy(stream, host_d_y.data(), d_y_.data(),
-                 kernels::DeviceArray<float>::bytes(host_d_y.count()));
+  backend_->convert(
+      stream,
+      {.source = d_y_.data(), .target = d_y.data(), .source_type = type_, .count = numbers});
+  backend_->copy(stream, host_d_y.data(), d_y.data(), kernels::DeviceArray<float>::bytes(numbers));
   stream.synchronize();
   const auto width = static_cast<std::size_t>(shape_.width);
   std::vector<double> sums(rows * width);
   for (std::int64_t lookup = 0; lookup < lookups; ++lookup) {
-    const float* d_y = host_d_y.data() + lookup / shape_.lookups_per_token * shape_.width;
+    const float* vector = host_d_y.data() + lookup / shape_.lookups_per_token * shape_.width;
     double* sum = sums.data() + host_rows.data()[lookup] * width;
     const double weight = host_weights.data()[lookup];
-    for (std::size_t column = 0; column < width; ++column) sum[column] += weight * d_y[column];
+    for (std::size_t column = 0; column < width; ++column) sum[column] += weight * vector[column];
   }
   return {sums.begin(), sums.end()};
 }

@@ -1,7 +1,7 @@
 // The factored row gradient of one step: for each call (a layer in a micro-batch) the rows it
-// looked up, their weights, and the gradient of its output. Row r's gradient is the sum of
-// weight * d_y over all lookups of r, calls in the order they were kept, as if their tokens had
-// been concatenated. Its size is tokens x width, never rows x width.
+// looked up, their weights, and the gradient of its output in the backend's compute type. Row r's
+// gradient is the sum of weight * d_y over all lookups of r, calls in the order they were kept, as
+// if their tokens had been concatenated. Its size is tokens x width, never rows x width.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +27,7 @@ class StepGradient {
 
   // Forgets what was kept.
   void clear();
-  // Copies one call's part. weights: [set.lookups()], d_y: [set.tokens(), width].
+  // Copies one call's part. weights: [set.lookups()], d_y: [set.tokens(), width], float32.
   void keep(kernels::Stream& stream, const LookupSet& set, const float* weights, const float* d_y);
   // Queues the grouping of all that was kept. REQUIRES: tokens() > 0.
   void group(kernels::Stream& stream);
@@ -46,7 +46,8 @@ class StepGradient {
   LookupSet lookups_;
   kernels::DeviceArray<kernels::RowId> rows_;  // [tokens * lookups_per_token]
   kernels::DeviceArray<float> weights_;        // [tokens * lookups_per_token]
-  kernels::DeviceArray<float> d_y_;            // [tokens, width]
+  kernels::FloatType type_;                    // of d_y_
+  kernels::FloatArray d_y_;                    // [tokens, width]
   std::int64_t tokens_ = 0;
 };
 
