@@ -21,6 +21,7 @@
 #include "tools/mneme/commands.h"
 #include "tools/mneme/interrupt.h"
 #include "tools/mneme/popularity.h"
+#include "tools/mneme/random_copy.h"
 #include "tools/mneme/scratch_folder.h"
 
 namespace mneme::tools {
@@ -59,6 +60,30 @@ class RowSource {
 struct StepTimes {
   double forward_ms = 0, backward_ms = 0, update_ms = 0, total_ms = 0;
   double distinct_rows = 0;
+  double copy_gb_per_s = 0;  // of a random copy right after the step
+};
+
+// The least bytes that a step moves for one of its rows, all of them resident.
+struct LeastBytes {
+  double forward = 0, backward = 0, update = 0;
+
+  LeastBytes(const kernels::RecordLayout& layout, kernels::RowOptimizerKind kind)
+      : backward(static_cast<double>(layout.value_bytes())) {
+    const double moments = 2 * static_cast<double>(layout.parts[0].moment_bytes());
+    const bool catches_up = kind == kernels::RowOptimizerKind::kAdamW;
+    forward = catches_up ? 2 * backward + moments : backward;
+    update = 2 * (backward + moments);
+  }
+  double all() const { return forward + backward + update; }
+  std::string formula(kernels::RowOptimizerKind kind) const {
+    return fmt::format(
+        "least bytes a row: {:.0f} forward ({}) + {:.0f} backward (value read) + {:.0f} update "
+        "(value and moments read and written)",
+        forward,
+        kind == kernels::RowOptimizerKind::kAdamW ? "value and moments read, value written"
+                                                  : "value read",
+        backward, update);
+  }
 };
 
 double median(const std::vector<StepTimes>& steps, double StepTimes::*member) {
@@ -135,6 +160,8 @@ int run_bench_rows(const BenchRowsOptions& options) {
   backend->copy(*stream, weights.data(), host_weights.data(), DeviceArray<float>::bytes(lookups));
   backend->copy(*stream, d_y.data(), host_d_y.data(), DeviceArray<float>::bytes(values));
   const auto set = table.make_lookup_set();
+  RandomCopy copy(*backend, *stream,
+                  source.distinct() * table.store().options().layout.value_bytes(), options.seed);
   std::vector<StepTimes> steps;
   offload::Entry books;
   // First every row once, so that what is measured is the rows' steady state and not their first
@@ -177,16 +204,16 @@ int run_bench_rows(const BenchRowsOptions& options) {
     phase.reach(static_cast<std::uint64_t>(t));
     const offload::Entry moved = table.store().take_books().total();
     if (t <= unmeasured) continue;
+    times.copy_gb_per_s = copy.measure();
     steps.push_back(times);
     books += moved;
   }
 
   const double total_ms = median(steps, &StepTimes::total_ms);
   const double distinct = median(steps, &StepTimes::distinct_rows);
-  const double record = static_cast<double>(table.store().options().layout.record_bytes());
-  // Least traffic: values read twice, records read and written once by the update.
-  const double value = static_cast<double>(table.store().options().layout.value_bytes());
-  const double least_bytes = distinct * (2 * value + 2 * record);
+  const LeastBytes least(table.store().options().layout, options.optimizer);
+  const double gb_per_s = distinct * least.all() / total_ms / 1e6;
+  const double copy_gb_per_s = median(steps, &StepTimes::copy_gb_per_s);
   const auto share_of = [&](offload::Field found) {
     return static_cast<double>(books[found]) /
            std::max<double>(1.0, static_cast<double>(books[offload::Field::kRowsLeased]));
@@ -207,7 +234,9 @@ int run_bench_rows(const BenchRowsOptions& options) {
                                            {"forward_ms", median(steps, &StepTimes::forward_ms)},
                                            {"backward_ms", median(steps, &StepTimes::backward_ms)},
                                            {"update_ms", median(steps, &StepTimes::update_ms)},
-                                           {"least_gb_per_s", least_bytes / total_ms / 1e6},
+                                           {"least_bytes_per_row", least.all()},
+                                           {"least_gb_per_s", gb_per_s},
+                                           {"random_copy_gb_per_s", copy_gb_per_s},
                                            {"device_share", from_device},
                                            {"host_share", from_host},
                                            {"disk_share", from_disk}};
@@ -217,12 +246,16 @@ int run_bench_rows(const BenchRowsOptions& options) {
   fmt::print("{} rows x {}, {} tokens x {} rows, {}, on {}\n", options.rows, options.width,
              options.tokens, options.rows_per_token, io::name_of(options.optimizer),
              engine::describe(*backend));
-  fmt::print("{:>10} {:>10} {:>10} {:>10} {:>14} {:>8} {:>8} {:>8} {:>8}\n", "step ms", "forward",
-             "backward", "update", "distinct rows", "GB/s", "device", "host", "disk");
+  fmt::print("{}\nrandom copy of rows of 1 KiB: {:.2f} GB/s\n", least.formula(options.optimizer),
+             copy_gb_per_s);
+  fmt::print("{:>10} {:>10} {:>10} {:>10} {:>14} {:>8} {:>8} {:>8} {:>8} {:>8}\n", "step ms",
+             "forward", "backward", "update", "distinct rows", "GB/s", "of copy", "device", "host",
+             "disk");
   fmt::print(
-      "{:>10.2f} {:>10.2f} {:>10.2f} {:>10.2f} {:>14.0f} {:>8.2f} {:>7.1f}% {:>7.1f}% {:>7.1f}%\n",
+      "{:>10.2f} {:>10.2f} {:>10.2f} {:>10.2f} {:>14.0f} {:>8.2f} {:>7.1f}% {:>7.1f}% {:>7.1f}% "
+      "{:>7.1f}%\n",
       total_ms, median(steps, &StepTimes::forward_ms), median(steps, &StepTimes::backward_ms),
-      median(steps, &StepTimes::update_ms), distinct, least_bytes / total_ms / 1e6,
+      median(steps, &StepTimes::update_ms), distinct, gb_per_s, 100 * gb_per_s / copy_gb_per_s,
       100 * from_device, 100 * from_host, 100 * from_disk);
   return 0;
 }
