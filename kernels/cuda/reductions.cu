@@ -49,11 +49,19 @@ __global__ void __launch_bounds__(kTotalThreads)
   if (threadIdx.x == 0) *out = sum;
 }
 
-__global__ void clip_scale_kernel(ClipScaleArgs args) {
-  double sums[kMostClipGroups] = {};
-  for (std::int64_t chunk = 0; chunk < args.chunks; ++chunk) {
-    for (int g = 0; g < args.groups; ++g) sums[g] += args.square_sums[chunk * args.groups + g];
+// One warp: a thread a group.
+__global__ void __launch_bounds__(kWarp) clip_scale_kernel(ClipScaleArgs args) {
+  __shared__ double sums[kMostClipGroups];
+  const auto group = static_cast<int>(threadIdx.x);
+  if (group < args.groups) {
+    double sum = 0;
+    for (std::int64_t chunk = 0; chunk < args.chunks; ++chunk) {
+      sum += args.square_sums[chunk * args.groups + group];
+    }
+    sums[group] = sum;
   }
+  __syncthreads();
+  if (group != 0) return;
   const double total = tree_sum(sums, args.groups);
   if (args.total != nullptr) *args.total = total;
   *args.scale = clip_factor(total, args.limit);
@@ -93,7 +101,7 @@ void CudaBackend::sum_of_squares(Stream& stream, const float* x, std::int64_t co
 void CudaBackend::clip_scale(Stream& stream, const ClipScaleArgs& args) {
   CHECK(args.chunks >= 1 && args.groups >= 1 && args.groups <= kMostClipGroups);
   Operation operation(stream, "clip_scale");
-  operation.launch({1, 1}, clip_scale_kernel, args);
+  operation.launch({1, kWarp}, clip_scale_kernel, args);
 }
 
 }  // namespace mneme::kernels::cuda

@@ -7,7 +7,6 @@ LOCAL_MEMORY = {
     (r"::turn_table_kernel$", (80, 90, 100)):
         "sin and cos of large angles: the digits of their reduction, an array that few angles touch",
     (r"::attention_kernel<128>$", (80,)): _FEW,
-    (r"::update_rows_kernel<mneme::kernels::Bf16, mneme::kernels::Bf16, true>$", (80,)): _FEW,
     (r"::product_keys_kernel<1, (true|false)>$", (90,)): _FEW,
     (r"::column_sums_kernel<mneme::kernels::Bf16>$", (100,)): _FEW,
     (r"::dot_tokens_kernel<mneme::kernels::Bf16, false>$", (100,)): _FEW,
