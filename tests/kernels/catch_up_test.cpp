@@ -146,6 +146,56 @@ TEST_P(CatchUp, MakesTouchedRowsEqualToDenseAdamW) {
   }
 }
 
+// How often a row is read between two gradients does not matter: its moments have the same bits,
+// and its values are those of one catch-up, to a rounding for each.
+TEST_P(CatchUp, ReadingARowOftenChangesNoBitOfItsMoments) {
+  const Case& shape = GetParam();
+  // Each reading rounds the values anew.
+  const double rounding = shape.value_type == kernels::FloatType::kF32 ? 0x1p-24 : 0x1p-8;
+  for (const TestBackend& test : backends_under_test()) {
+    SCOPED_TRACE(test.name);
+    kernels::Backend& backend = shared_backend(test);
+    constexpr std::uint32_t kRows = 8;
+    constexpr std::uint64_t kAgain = 60;
+    constexpr std::int64_t kWidth = 70;
+    const auto train = [&](const std::vector<std::uint64_t>& read) {
+      DenseTraining training(
+          backend, kRows,
+          {.width = kWidth, .value_type = shape.value_type, .moment_type = shape.moment_type},
+          {.beta1 = shape.beta1,
+           .beta2 = shape.beta2,
+           .epsilon = shape.epsilon,
+           .weight_decay = shape.weight_decay,
+           .learning_rate = warm_up_and_decay});
+      const std::vector<kernels::RowId> rows = {0, 2, 3, 7};
+      const auto gradient = [&](std::uint32_t seed) {
+        return random_floats(std::ssize(rows) * kWidth, seed, shape.gradient_scale);
+      };
+      for (std::uint64_t t = 1; t <= 3; ++t) {
+        training.step(t, rows, gradient(static_cast<std::uint32_t>(t)));
+      }
+      for (const std::uint64_t t : read) training.catch_up_all(t);
+      training.step(kAgain, rows, gradient(9));
+      std::vector<float> moments;
+      std::vector<double> values;
+      for (const kernels::RowId row : rows) {
+        EXPECT_EQ(training.table().moment_lag(row), 0u);
+        for (std::int64_t c = 0; c < kWidth; ++c) {
+          moments.push_back(training.table().moment1(row, c));
+          moments.push_back(training.table().moment2(row, c));
+          values.push_back(training.table().value(row, c));
+        }
+      }
+      return std::pair{moments, values};
+    };
+    const auto [moments, values] = train({});
+    const std::vector<std::uint64_t> read = {4, 5, 9, 10, 30, 58};
+    const auto [read_moments, read_values] = train(read);
+    EXPECT_TRUE(read_moments == moments);
+    EXPECT_LE(relative_error(read_values, values), static_cast<double>(read.size()) * rounding);
+  }
+}
+
 std::vector<Case> cases() {
   using kernels::FloatType;
   return {{.name = "defaults"},
