@@ -14,7 +14,7 @@ StepGradient::StepGradient(kernels::Backend& backend, const RowGradientShape& sh
       rows_(backend, shape.tokens * shape.lookups_per_token),
       weights_(backend, shape.tokens * shape.lookups_per_token),
       type_(backend.compute_type()),
-      d_y_(backend, shape.tokens * shape.width, type_) {}
+      d_y_(backend, shape.tokens * std::int64_t{shape.columns.count}, type_) {}
 
 void StepGradient::clear() {
   tokens_ = 0;
@@ -31,10 +31,10 @@ void StepGradient::keep(kernels::Stream& stream, const LookupSet& set, const flo
                  kernels::DeviceArray<kernels::RowId>::bytes(set.lookups()));
   backend_->copy(stream, weights_.data() + first, weights,
                  kernels::DeviceArray<float>::bytes(set.lookups()));
-  const std::int64_t count = set.tokens() * shape_.width;
+  const std::int64_t count = set.tokens() * width();
   auto* const target =
       static_cast<std::byte*>(d_y_.data()) +
-      static_cast<std::size_t>(tokens_ * shape_.width) * kernels::float_type_bytes(type_);
+      static_cast<std::size_t>(tokens_ * width()) * kernels::float_type_bytes(type_);
   if (type_ == kernels::FloatType::kF32) {
     backend_->copy(stream, target, d_y, kernels::DeviceArray<float>::bytes(count));
   } else {
@@ -52,10 +52,7 @@ kernels::RowGradient StepGradient::gradient() const {
   kernels::RowGradient gradient;
   gradient.grouped = lookups_.grouped();
   gradient.parts[0] = {
-      .factors = weights_.data(),
-      .vectors = d_y_.data(),
-      .type = type_,
-      .columns = kernels::ColumnRange::all(static_cast<std::uint32_t>(shape_.width))};
+      .factors = weights_.data(), .vectors = d_y_.data(), .type = type_, .columns = shape_.columns};
   return gradient;
 }
 
@@ -63,7 +60,7 @@ std::vector<float> StepGradient::dense(kernels::Stream& stream, std::uint64_t ro
   const std::int64_t lookups = tokens_ * shape_.lookups_per_token;
   const auto host_rows = kernels::pinned_array<kernels::RowId>(*backend_, lookups);
   const auto host_weights = kernels::pinned_array<float>(*backend_, lookups);
-  const std::int64_t numbers = tokens_ * shape_.width;
+  const std::int64_t numbers = tokens_ * width();
   const kernels::DeviceArray<float> d_y(*backend_, numbers);
   const auto host_d_y = kernels::pinned_array<float>(*backend_, numbers);
   backend_->copy(stream, host_rows.data(), rows_.data(),
@@ -75,13 +72,13 @@ std::vector<float> StepGradient::dense(kernels::Stream& stream, std::uint64_t ro
       {.source = d_y_.data(), .target = d_y.data(), .source_type = type_, .count = numbers});
   backend_->copy(stream, host_d_y.data(), d_y.data(), kernels::DeviceArray<float>::bytes(numbers));
   stream.synchronize();
-  const auto width = static_cast<std::size_t>(shape_.width);
-  std::vector<double> sums(rows * width);
+  const auto columns = static_cast<std::size_t>(width());
+  std::vector<double> sums(rows * columns);
   for (std::int64_t lookup = 0; lookup < lookups; ++lookup) {
-    const float* vector = host_d_y.data() + lookup / shape_.lookups_per_token * shape_.width;
-    double* sum = sums.data() + host_rows.data()[lookup] * width;
+    const float* vector = host_d_y.data() + lookup / shape_.lookups_per_token * width();
+    double* sum = sums.data() + host_rows.data()[lookup] * columns;
     const double weight = host_weights.data()[lookup];
-    for (std::size_t column = 0; column < width; ++column) sum[column] += weight * vector[column];
+    for (std::size_t column = 0; column < columns; ++column) sum[column] += weight * vector[column];
   }
   return {sums.begin(), sums.end()};
 }

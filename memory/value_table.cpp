@@ -25,6 +25,22 @@ const ValueTableOptions& checked_table(const ValueTableOptions& options) {
   if (options.width < 1 || options.width > (1 << 20)) {
     io::fail("value table: width is {}; it must be between 1 and {}", options.width, 1 << 20);
   }
+  const kernels::ColumnRange columns = columns_of(options);
+  if (!columns.is_valid() || columns.total != options.width) {
+    io::fail(
+        "value table: columns {} to {} of {} are no range of a row of {} columns: it must be 1, 2, "
+        "4 "
+        "or 8 of its column groups",
+        columns.first, columns.first + columns.count, columns.total, options.width);
+  }
+  if (!columns.is_all() && (options.optimizer.clip_norm > 0 ||
+                            options.optimizer.kind == kernels::RowOptimizerKind::kAdagradRowwise)) {
+    io::fail(
+        "value table: it holds {} of {} columns, but clipping and adagrad-rowwise need the norms "
+        "of "
+        "whole rows",
+        columns.count, columns.total);
+  }
   if (options.gradient_calls_per_step < 1) {
     io::fail("value table: {} gradient calls a step; there must be at least 1",
              options.gradient_calls_per_step);
@@ -40,10 +56,16 @@ std::uint64_t rounding_seed(const ValueTableOptions& options) {
 
 }  // namespace
 
+kernels::ColumnRange columns_of(const ValueTableOptions& options) {
+  return options.columns.total == 0
+             ? kernels::ColumnRange::all(static_cast<std::uint32_t>(options.width))
+             : options.columns;
+}
+
 offload::StoreOptions store_options(const ValueTableOptions& options) {
   return {.table = options.table,
           .rows = options.rows,
-          .layout = record_layout(options.optimizer.kind, options.width, options.value_type,
+          .layout = record_layout(options.optimizer.kind, columns_of(options), options.value_type,
                                   options.moment_type),
           .initial_standard_deviation = {static_cast<float>(
               1 / std::sqrt(static_cast<double>(options.width)))},
@@ -64,7 +86,7 @@ class ValueTable::Implementation {
         catch_up_(backend, options.optimizer, rounding_seed(options)),
         gradient_(backend, {.tokens = options.tokens_per_call * options.gradient_calls_per_step,
                             .lookups_per_token = options.lookups_per_token,
-                            .width = options.width,
+                            .columns = columns_of(options),
                             .table_rows = options.rows}),
         exchange_(backend, store_),
         norm_chunks_(chunks(options)),
@@ -112,7 +134,8 @@ class ValueTable::Implementation {
   }
 
   void gather(kernels::Stream& stream, LookupSet& set, const float* weights, float* y) {
-    backend_.zero(stream, y, kernels::DeviceArray<float>::bytes(set.tokens() * options_.width));
+    const std::int64_t numbers = set.tokens() * std::int64_t{columns_of(options_).count};
+    backend_.zero(stream, y, kernels::DeviceArray<float>::bytes(numbers));
     for_each_chunk(stream, set, offload::Pass::kForward,
                    [&](offload::Lease& lease, std::int64_t first) {
                      backend_.gather_rows(stream, lease.arena(),

@@ -48,6 +48,11 @@ struct ValueTableOptions {
   std::uint32_t table = 0;  // number of the table; initial values depend on it
   std::uint64_t rows = 0;   // K = n^2
   std::int64_t width = 0;   // d_v
+  // The columns of each row that this table holds, computes and stores; none: all of them. y, d_y
+  // and values in and out have these columns only, and what dot() gives are this range's sums. A
+  // table of some columns cannot know the norm of a whole row: clip_norm must be 0, and the
+  // optimiser not adagrad-rowwise.
+  kernels::ColumnRange columns;
   kernels::FloatType value_type = kernels::FloatType::kF32;
   kernels::FloatType moment_type = kernels::FloatType::kF32;
   std::uint64_t seed = 0;
@@ -64,7 +69,9 @@ struct ValueTableOptions {
   std::int64_t gradient_calls_per_step = 0;  // layers * micro-batches
 };
 
-// The options of the store that a table with these options has.
+// The columns of each row that a table with these options holds.
+kernels::ColumnRange columns_of(const ValueTableOptions& options);
+// The options of the store that it has.
 offload::StoreOptions store_options(const ValueTableOptions& options);
 
 // The look-ups of one layer in one micro-batch, grouped by row (lookup_set.h).
@@ -103,9 +110,9 @@ class ValueTable {
   void group(kernels::Stream& stream, const kernels::RowId* rows, std::int64_t tokens,
              LookupSet& set);
   // y[t] = sum over the look-ups of token t of weight * value. weights: device, [tokens,
-  // lookups_per_token]; y: device, [tokens, width], overwritten.
+  // lookups_per_token]; y: device, [tokens, columns], overwritten.
   void gather(kernels::Stream& stream, LookupSet& set, const float* weights, float* y);
-  // d_weights of a look-up of token t = <d_y[t], value>. d_y: device, [tokens, width]; d_weights:
+  // d_weights of a look-up of token t = <d_y[t], value>. d_y: device, [tokens, columns]; d_weights:
   // device, [tokens, lookups_per_token], overwritten.
   void dot(kernels::Stream& stream, LookupSet& set, const float* d_y, float* d_weights);
   // Adds one call to the factored gradient of the step: rows, weights and d_y are copied. REQUIRES:
@@ -121,7 +128,7 @@ class ValueTable {
   TableStep finish_step(kernels::Stream& stream);
 
   // Values of rows as they are after `completed_step`, untouched rows included. rows: distinct,
-  // ascending. out: [rows.size(), width], float32. No row changes. In a read-only table records
+  // ascending. out: [rows.size(), columns], float32. No row changes. In a read-only table records
   // come in the order of the files: the more rows in one call, the faster. between: called now and
   // then; what it throws ends the call.
   void read_values(std::uint64_t completed_step, std::span<const kernels::RowId> rows,
@@ -130,10 +137,11 @@ class ValueTable {
   void read_values(std::uint64_t completed_step, kernels::RowId first, std::int64_t count,
                    std::span<float> out);
   // Sets the values of rows, with zero moments and current for `step`. rows: distinct, ascending;
-  // values: [rows.size(), width].
+  // values: [rows.size(), columns].
   void write_values(std::span<const kernels::RowId> rows, std::span<const float> values,
                     std::uint64_t step);
-  // For tests of small tables: the row gradient of the step so far as a dense array [rows, width].
+  // For tests of small tables: the row gradient of the step so far as a dense array [rows,
+  // columns].
   std::vector<float> dense_gradient(kernels::Stream& stream);
 
  private:

@@ -36,8 +36,7 @@ inline memory::ValueTableOptions table_options(std::uint64_t rows, std::int64_t 
 }
 
 inline kernels::RecordLayout layout_of(const memory::ValueTableOptions& options) {
-  return memory::record_layout(options.optimizer.kind, options.width, options.value_type,
-                               options.moment_type);
+  return memory::store_options(options).layout;
 }
 
 inline offload::TierOptions tiers_of(Budget budget, const memory::ValueTableOptions& options) {
@@ -66,7 +65,8 @@ class TableRun {
   memory::ValueTable& table() { return *table_; }
   offload::TieredStore& store() { return table_->store(); }
   std::uint64_t row_count() const { return table_->options().rows; }
-  std::int64_t width() const { return table_->options().width; }
+  // Of the columns that the table holds.
+  std::int64_t width() const { return memory::columns_of(table_->options()).count; }
 
   // Sets every value. values: [rows, width].
   template <typename Number>
