@@ -18,14 +18,10 @@ using QuarterLanes = float __attribute__((vector_size(16)));
 using QuarterIndices = std::int32_t __attribute__((vector_size(16)));
 
 MNEME_INLINE void fold_lanes(const Lanes& x, QuarterLanes& out) {
-  HalfLanes low, high;
-  std::memcpy(&low, &x, 32);
-  std::memcpy(&high, reinterpret_cast<const char*>(&x) + 32, 32);
-  const HalfLanes half = low + high;
-  QuarterLanes a, b;
-  std::memcpy(&a, &half, 16);
-  std::memcpy(&b, reinterpret_cast<const char*>(&half) + 16, 16);
-  out = a + b;
+  const HalfLanes half = __builtin_shufflevector(x, x, 0, 1, 2, 3, 4, 5, 6, 7) +
+                         __builtin_shufflevector(x, x, 8, 9, 10, 11, 12, 13, 14, 15);
+  out = __builtin_shufflevector(half, half, 0, 1, 2, 3) +
+        __builtin_shufflevector(half, half, 4, 5, 6, 7);
 }
 // (x0 + x2) + (x1 + x3) of four vectors.
 MNEME_INLINE void fold_quarters(const QuarterLanes* x, QuarterLanes& out) {
@@ -96,19 +92,23 @@ MNEME_INLINE void sum_groups(const ColumnRange& columns, const Terms& terms,
   }
 }
 
-// Products of a float32 vector with a row.
+// Products of a float32 vector with a row. The same columns of a row to come are asked for on the
+// way.
 template <typename Value>
 struct DotTerms {
   const float* x;
   const Value* row;
+  const Value* coming;
 
   MNEME_INLINE void add(std::int64_t column, Lanes& lanes) const {
+    __builtin_prefetch(coming + column, 0, 3);
     Lanes a, v;
     load_lanes(x + column, a);
     load_lanes(row + column, v);
     lanes += a * v;
   }
   MNEME_INLINE void add_half(std::int64_t column, Lanes& lanes) const {
+    __builtin_prefetch(coming + column, 0, 3);
     Lanes a, v;
     load_half_lanes(x + column, a);
     load_half_lanes(row + column, v);

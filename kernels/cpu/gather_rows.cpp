@@ -9,8 +9,8 @@
 namespace mneme::kernels::cpu {
 namespace {
 
-// Rows whose lines are asked for before the row in hand is summed.
-constexpr int kGatheredRowsAhead = 24;
+// How many rows early a row is asked for; the first ones all at once.
+constexpr int kGatheredRowsAhead = 4;
 
 template <int kWide, typename Value>
 void gather_token(const ArenaPart& part, const GatherArgs& args, std::int64_t token) {
@@ -23,6 +23,9 @@ void gather_token(const ArenaPart& part, const GatherArgs& args, std::int64_t to
     for (std::int64_t i = 0; i < count; ++i, ++next) {
       const SlotId slot = args.slots[args.grouped.unique_index[*next] - args.first];
       batch.rows[i] = row_of<const Value>(part.arrays.values, slot, width);
+      if (i < kGatheredRowsAhead) {
+        prefetch_bytes(batch.rows[i], width * std::int64_t{sizeof(Value)});
+      }
       batch.weights[i] = args.weights[*next];
     }
     batch.count = count;

@@ -10,12 +10,14 @@
 namespace mneme::kernels::cpu {
 namespace {
 
-constexpr int kDottedRowsAhead = 24;
+// How many rows early a row is asked for; the first ones all at once.
+constexpr int kDottedRowsAhead = 8;
 
 template <typename Value>
-MNEME_INLINE float dot_row(const float* x, const Value* row, const ColumnRange& columns) {
+MNEME_INLINE float dot_row(const float* x, const Value* row, const Value* coming,
+                           const ColumnRange& columns) {
   float sums[kMostGroups];
-  sum_groups(columns, DotTerms<Value>{x, row}, sums);
+  sum_groups(columns, DotTerms<Value>{x, row, coming}, sums);
   return tree_sum(sums, static_cast<int>(columns.groups()));
 }
 
@@ -23,10 +25,9 @@ MNEME_INLINE float dot_row(const float* x, const Value* row, const ColumnRange& 
 template <typename Value>
 MNEME_INLINE void dot_batch(const WeightedRows<Value>& batch, const std::uint32_t* lookups,
                             const float* d_y, const ColumnRange& columns, float* d_weights) {
-  const auto row_bytes = columns.count * static_cast<std::int64_t>(sizeof(Value));
   for (std::int64_t i = 0; i < batch.count; ++i) {
-    prefetch_bytes(batch.rows[std::min(i + kDottedRowsAhead, batch.count - 1)], row_bytes);
-    d_weights[lookups[i]] = dot_row(d_y, batch.rows[i], columns);
+    const Value* coming = batch.rows[std::min(i + kDottedRowsAhead, batch.count - 1)];
+    d_weights[lookups[i]] = dot_row(d_y, batch.rows[i], coming, columns);
   }
 }
 
@@ -43,6 +44,7 @@ void dot_token(const ArenaPart& part, const LookupDotArgs& args, std::int64_t to
     for (std::int64_t i = 0; i < batch.count; ++i) {
       const SlotId slot = args.slots[args.grouped.unique_index[next[i]] - args.first];
       batch.rows[i] = row_of<const Value>(part.arrays.values, slot, width);
+      if (i < kDottedRowsAhead) prefetch_bytes(batch.rows[i], width * std::int64_t{sizeof(Value)});
     }
     vectorised([&batch, next, d_y, columns, d_weights]()
                    MNEME_VECTORISE { dot_batch(batch, next, d_y, columns, d_weights); });
@@ -62,7 +64,7 @@ void dot_rows(const ArenaPart& part, const LookupDotArgs& args, std::int64_t beg
       for (std::uint32_t at = args.grouped.offsets[args.first + i]; at < last; ++at) {
         const std::uint32_t lookup = args.grouped.order[at];
         const float* d_y = args.d_y + lookup / args.grouped.lookups_per_token * width;
-        args.d_weights[lookup] = dot_row(d_y, row, columns);
+        args.d_weights[lookup] = dot_row(d_y, row, row, columns);
       }
     }
   });
