@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "engine/metrics.h"
+#include "offload/tiered_store.h"
 
 namespace mneme::tools {
 
