@@ -43,11 +43,13 @@ MNEME_INLINE void add_weighted_lanes(const WeightedRows<Row>& batch, std::int64_
   }
 }
 
+// Written as that of the lanes is, so that a build fuses both or neither: which columns come this
+// way depends on the range.
 template <typename Row>
 MNEME_INLINE float add_weighted_scalar(const WeightedRows<Row>& batch, std::int64_t column,
                                        float sum) {
   for (std::int64_t i = 0; i < batch.count; ++i) {
-    sum = fused_multiply_add(batch.weights[i], load_scalar(batch.rows[i] + column), sum);
+    sum += batch.weights[i] * load_scalar(batch.rows[i] + column);
   }
   return sum;
 }
