@@ -23,11 +23,11 @@ inline constexpr int kMaxRowParts = 2;
 
 // Neighbouring columns [first, first + count) of vectors of `total` columns.
 //
-// Sums over a vector's columns are sums of groups (docs/SPEC.md, "Ranks"): 8 groups of total / 8
-// columns where 64 divides total, else one. Each group is summed in an order that depends on its
-// width alone, then the groups as a tree of neighbours. A range is 1, 2, 4 or 8 of the groups,
-// beginning at a multiple of their number, so that its sum is a subtree of that tree: ranges' sums,
-// added up as the tree goes on, have the bits of the sum over all columns.
+// Sums over a vector's columns are sums of groups (docs/SPEC.md, "Sums over columns"): 8 groups of
+// total / 8 columns where 64 divides total, else one. Each group is summed in an order that depends
+// on its width alone, then the groups as a tree of neighbours. A range is 1, 2, 4 or 8 of the
+// groups, beginning at a multiple of their number, so that its sum is a subtree of that tree:
+// ranges' sums, added up as the tree goes on, have the bits of the sum over all columns.
 struct ColumnRange {
   std::uint32_t first = 0, count = 0, total = 0;
 
@@ -103,7 +103,7 @@ struct RecordLayout {
 
 // The column that random numbers of a part's first column are drawn for: initial values and
 // rounding are functions of it, so that neither the split into ranges nor the other part matters.
-// A multiple of 4 beyond the part's own base.
+// Each part has columns of its own; of a valid range it is a multiple of 4.
 inline constexpr std::uint32_t kPartRandomColumns = std::uint32_t{1} << 24;
 constexpr std::uint32_t random_column(int part, const PartLayout& layout) {
   return static_cast<std::uint32_t>(part) * kPartRandomColumns + layout.columns.first;

@@ -29,16 +29,14 @@ const ValueTableOptions& checked_table(const ValueTableOptions& options) {
   if (!columns.is_valid() || columns.total != options.width) {
     io::fail(
         "value table: columns {} to {} of {} are no range of a row of {} columns: it must be 1, 2, "
-        "4 "
-        "or 8 of its column groups",
+        "4 or 8 of its column groups",
         columns.first, columns.first + columns.count, columns.total, options.width);
   }
   if (!columns.is_all() && (options.optimizer.clip_norm > 0 ||
                             options.optimizer.kind == kernels::RowOptimizerKind::kAdagradRowwise)) {
     io::fail(
         "value table: it holds {} of {} columns, but clipping and adagrad-rowwise need the norms "
-        "of "
-        "whole rows",
+        "of whole rows",
         columns.count, columns.total);
   }
   if (options.gradient_calls_per_step < 1) {
