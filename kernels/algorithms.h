@@ -54,6 +54,48 @@ struct WriteGroup {
   }
 };
 
+// Puts the rows of the word that rows[i] lies in into a set of marks, where i is the first of them.
+struct MarkWord {
+  std::uint32_t* words;
+  const RowId* rows;
+  std::int64_t count;
+  std::uint8_t* is_new;
+  MNEME_HOST_DEVICE void operator()(std::int64_t i) const {
+    const RowId word = rows[i] / 32;
+    if (i > 0 && rows[i - 1] / 32 == word) return;
+    std::uint32_t bits = words[word];
+    for (; i < count && rows[i] / 32 == word; ++i) {
+      const std::uint32_t bit = std::uint32_t{1} << rows[i] % 32;
+      is_new[i] = (bits & bit) == 0 ? 1 : 0;
+      bits |= bit;
+    }
+    words[word] = bits;
+  }
+};
+
+struct BitsOfWord {
+  const std::uint32_t* words;
+  MNEME_HOST_DEVICE std::uint32_t operator()(std::int64_t word) const {
+    return bit_count(words[word]);
+  }
+};
+
+// Writes the rows that are marked in a word.
+struct ListWord {
+  const std::uint32_t* words;
+  const std::uint32_t* ends;  // the number of marks up to and with a word
+  std::int64_t count;
+  RowId* rows;
+  std::uint64_t* number;
+  MNEME_HOST_DEVICE void operator()(std::int64_t word) const {
+    std::uint32_t bits = words[word], at = ends[word] - bit_count(bits);
+    for (std::uint32_t row = static_cast<std::uint32_t>(word) * 32; bits != 0; ++row, bits >>= 1) {
+      if ((bits & 1) != 0) rows[at++] = row;
+    }
+    if (word == count - 1) *number = ends[word];
+  }
+};
+
 }  // namespace internal
 
 // Stable ascending sort of keys, values along with them. Both: [count], in place.
@@ -96,6 +138,28 @@ void group_sorted(const Policy& policy, const GroupedLookups& grouped, const Row
       policy, begin, end,
       internal::WriteGroup{sorted_rows, run, grouped.order, grouped.unique_rows, grouped.offsets,
                            grouped.unique_index, grouped.lookups, grouped.count});
+}
+
+// RowOps::mark_rows.
+template <typename Policy>
+void mark_rows(const Policy& policy, const RowMarks& marks, const RowId* rows, std::int64_t count,
+               std::uint8_t* is_new) {
+  const thrust::counting_iterator<std::int64_t> begin(0);
+  thrust::for_each(policy, begin, begin + count,
+                   internal::MarkWord{marks.words, rows, count, is_new});
+}
+
+// RowOps::list_marked_rows. ends: [marks.word_count()], scratch. REQUIRES at least one row.
+template <typename Policy>
+void list_marked_rows(const Policy& policy, const RowMarks& marks, RowId* rows,
+                      std::uint64_t* number, std::uint32_t* ends) {
+  const thrust::counting_iterator<std::int64_t> begin(0);
+  const std::int64_t count = marks.word_count();
+  thrust::transform_inclusive_scan(policy, begin, begin + count, ends,
+                                   internal::BitsOfWord{marks.words},
+                                   thrust::plus<std::uint32_t>());
+  thrust::for_each(policy, begin, begin + count,
+                   internal::ListWord{marks.words, ends, count, rows, number});
 }
 
 }  // namespace mneme::kernels::algorithms

@@ -21,6 +21,16 @@ inline void check_gradient(const RowGradient& gradient) {
   for (int i = 0; i < gradient.part_count; ++i) CHECK(gradient.parts[i].columns.is_valid());
 }
 
+inline void check_accumulate(const RowArena& arena, const AccumulateArgs& args) {
+  check_gradient(args.gradient);
+  CHECK(arena.is_complete() && args.gradient.part_count == arena.layout.part_count);
+  CHECK(args.first >= 0 && args.count >= 0 && args.is_first != nullptr);
+  for (int i = 0; i < arena.layout.part_count; ++i) {
+    const PartLayout& part = arena.layout.parts[i];
+    CHECK(part.gradient && args.gradient.parts[i].columns == part.columns);
+  }
+}
+
 inline void check_update(const RowArena& arena, const RowGradient& gradient,
                          const RowUpdateArgs& args) {
   check_gradient(gradient);

@@ -2,13 +2,16 @@
 // arrays by slot (device).
 //
 //   row     one or more parts, and the step that it is current for
-//   part    a vector of values, each element with its two moments where the optimiser has them, and
-//           one sum for the whole vector where the optimiser has that. A memory layer's rows have
-//           one part; PEER's have two, u and v
+//   part    a vector of values, each element with its two moments where the optimiser has them and
+//           with its gradient where a step adds that up row by row (row_ops.h,
+//           accumulate_gradient), and one sum for the whole vector where the optimiser has that. A
+//           memory layer's rows have one part; PEER's have two, u and v
 //   range   the columns of a part that a record holds: all of them, or those of one rank
 //
 // A record: 32 bytes of head (last step u32, sum of part 0 f32, lag of the moments u32, sum of part
-// 1 f32, zeros), then for each part value, moment1, moment2, each at a multiple of 32 bytes.
+// 1 f32, zeros), then for each part value, moment1, moment2, gradient, each at a multiple of 32
+// bytes. A gradient means something while a step runs only: what a checkpoint has of it is left
+// over.
 #pragma once
 
 #include <cstddef>
@@ -50,12 +53,16 @@ struct PartLayout {
   FloatType moment_type = FloatType::kF32;
   bool moments = true;  // adamw, adamw-lazy
   bool sum = false;     // adagrad-rowwise: the accumulator
+  bool gradient = false;
 
   constexpr std::size_t value_bytes() const {
     return std::size_t{columns.count} * float_type_bytes(value_type);
   }
   constexpr std::size_t moment_bytes() const {
     return moments ? std::size_t{columns.count} * float_type_bytes(moment_type) : 0;
+  }
+  constexpr std::size_t gradient_bytes() const {
+    return gradient ? std::size_t{columns.count} * sizeof(float) : 0;
   }
   bool operator==(const PartLayout&) const = default;
 };
@@ -71,7 +78,8 @@ struct RecordLayout {
   constexpr std::size_t value_offset(int part = 0) const {
     std::size_t offset = kHeadBytes;
     for (int i = 0; i < part; ++i) {
-      offset += align32(parts[i].value_bytes()) + 2 * align32(parts[i].moment_bytes());
+      offset += align32(parts[i].value_bytes()) + 2 * align32(parts[i].moment_bytes()) +
+                align32(parts[i].gradient_bytes());
     }
     return offset;
   }
@@ -80,6 +88,9 @@ struct RecordLayout {
   }
   constexpr std::size_t moment2_offset(int part = 0) const {
     return moment1_offset(part) + align32(parts[part].moment_bytes());
+  }
+  constexpr std::size_t gradient_offset(int part = 0) const {
+    return moment2_offset(part) + align32(parts[part].moment_bytes());
   }
   constexpr std::size_t record_bytes() const { return value_offset(part_count); }
   // Of all parts.
@@ -112,10 +123,11 @@ constexpr std::uint32_t random_column(int part, const PartLayout& layout) {
 // The arrays of one part, by slot; row `slot` starts at element slot * columns.count. Null: the
 // layout has none.
 struct PartArrays {
-  void* values = nullptr;   // [slots, columns] of value_type
-  void* moment1 = nullptr;  // [slots, columns] of moment_type
-  void* moment2 = nullptr;  // [slots, columns] of moment_type
-  float* sums = nullptr;    // [slots]
+  void* values = nullptr;     // [slots, columns] of value_type
+  void* moment1 = nullptr;    // [slots, columns] of moment_type
+  void* moment2 = nullptr;    // [slots, columns] of moment_type
+  float* gradient = nullptr;  // [slots, columns]
+  float* sums = nullptr;      // [slots]
 };
 
 // Rows as structure of arrays, by slot.
@@ -134,6 +146,7 @@ struct RowArena {
     for (int i = 0; complete && i < layout.part_count; ++i) {
       const PartLayout& part = layout.parts[i];
       complete = parts[i].values != nullptr && (!part.sum || parts[i].sums != nullptr) &&
+                 (!part.gradient || parts[i].gradient != nullptr) &&
                  (!part.moments || (parts[i].moment1 != nullptr && parts[i].moment2 != nullptr));
     }
     return complete;
@@ -159,8 +172,9 @@ struct RowArray {
   std::uint32_t bytes = 0, offset = 0;
 };
 // All of them, in the order of a record.
+inline constexpr int kMaxRowArrays = 4 * kMaxRowParts;
 struct RowArrays {
-  RowArray arrays[3 * kMaxRowParts];
+  RowArray arrays[kMaxRowArrays];
   int count = 0;
 };
 inline RowArrays row_arrays(const RowArena& arena) {
@@ -172,9 +186,13 @@ inline RowArrays row_arrays(const RowArena& arena) {
   for (int i = 0; i < arena.layout.part_count; ++i) {
     const PartLayout& layout = arena.layout.parts[i];
     add(arena.parts[i].values, layout.value_bytes(), arena.layout.value_offset(i));
-    if (!layout.moments) continue;
-    add(arena.parts[i].moment1, layout.moment_bytes(), arena.layout.moment1_offset(i));
-    add(arena.parts[i].moment2, layout.moment_bytes(), arena.layout.moment2_offset(i));
+    if (layout.moments) {
+      add(arena.parts[i].moment1, layout.moment_bytes(), arena.layout.moment1_offset(i));
+      add(arena.parts[i].moment2, layout.moment_bytes(), arena.layout.moment2_offset(i));
+    }
+    if (layout.gradient) {
+      add(arena.parts[i].gradient, layout.gradient_bytes(), arena.layout.gradient_offset(i));
+    }
   }
   return all;
 }

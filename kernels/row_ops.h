@@ -71,8 +71,12 @@ struct LookupDotArgs {
 
 // The gradient of one part of the rows in factored form: row i's gradient is the sum over its
 // lookups of factor * vector of the lookup's token.
+//
+// Gradients that stand in the rows (accumulate_gradient) are given in the same form, as one lookup
+// for each row: lookups_per_token is 1, lookups and tokens are the arena's slots, order is the list
+// of the rows' slots, offsets count 0, 1, 2, ..., and the vectors are the arena's gradient array.
 struct GradientPart {
-  const float* factors = nullptr;  // [lookups]
+  const float* factors = nullptr;  // [lookups]; null: 1
   const void* vectors = nullptr;   // [tokens, columns.count] of `type`
   FloatType type = FloatType::kF32;
   ColumnRange columns;
@@ -87,6 +91,24 @@ struct RowGradient {
     std::uint32_t all = 0;
     for (int i = 0; i < part_count; ++i) all += parts[i].columns.groups();
     return static_cast<int>(all);
+  }
+};
+
+// Adds the gradients of a chunk of the rows to those that stand in the rows. The sums go on lookup
+// by lookup, so that they have the bits of a sum over all lookups at once.
+struct AccumulateArgs {
+  RowGradient gradient;
+  const SlotId* slots = nullptr;           // [count]
+  const std::uint8_t* is_first = nullptr;  // [count]: 1 where what stands in the row counts as 0
+  std::int64_t first = 0, count = 0;
+};
+
+// A set of rows of a table as bits, in device memory: row r is bit r % 32 of word r / 32.
+struct RowMarks {
+  std::uint32_t* words = nullptr;  // [word_count()]
+  std::uint64_t table_rows = 0;
+  constexpr std::int64_t word_count() const {
+    return static_cast<std::int64_t>((table_rows + 31) / 32);
   }
 };
 
@@ -156,6 +178,16 @@ class RowOps {
   // count, over column group g of the range; the groups of part 1 follow those of part 0.
   virtual void row_gradient_norms(Stream& stream, const RowGradient& gradient, std::int64_t first,
                                   std::int64_t count, float* square_norms) = 0;
+  // To the gradient arrays of the arena, all parts.
+  virtual void accumulate_gradient(Stream& stream, const RowArena& arena,
+                                   const AccumulateArgs& args) = 0;
+  // Puts rows into the set. rows: [count], distinct, ascending. is_new: [count], 1 for those that
+  // were not in it, else 0.
+  virtual void mark_rows(Stream& stream, const RowMarks& marks, const RowId* rows,
+                         std::int64_t count, std::uint8_t* is_new) = 0;
+  // The rows of the set, ascending. rows: as many as there are; number: [1], pinned host.
+  virtual void list_marked_rows(Stream& stream, const RowMarks& marks, RowId* rows,
+                                std::uint64_t* number) = 0;
   // Optimiser step in place on the resident rows [first, first + count), all parts. Moments that
   // are behind are decayed first.
   virtual void update_rows(Stream& stream, const RowArena& arena, const SlotId* slots,

@@ -25,6 +25,14 @@ MNEME_HOST_DEVICE std::uint32_t float_bits(float x) {
   return std::bit_cast<std::uint32_t>(x);
 #endif
 }
+MNEME_HOST_DEVICE std::uint32_t bit_count(std::uint32_t bits) {
+#if defined(__CUDA_ARCH__)
+  return static_cast<std::uint32_t>(__popc(bits));
+#else
+  return static_cast<std::uint32_t>(std::popcount(bits));
+#endif
+}
+
 MNEME_HOST_DEVICE float bits_float(std::uint32_t bits) {
 #if defined(__CUDA_ARCH__)
   return __uint_as_float(bits);

@@ -23,8 +23,10 @@ io::RecordFileShape rows_file_shape(const StoreOptions& options) {
     id = mixed(
         id, {part.columns.count, layout.record_bytes(), static_cast<std::uint64_t>(part.value_type),
              static_cast<std::uint64_t>(part.moment_type), part.moments, part.sum});
-    // Of a part with all columns its identity says no more: those of version 1 stay valid.
+    // Of a part with all columns and no gradient its identity says no more: those of version 1 stay
+    // valid.
     if (!part.columns.is_all()) id = mixed(id, {part.columns.first, part.columns.total});
+    if (part.gradient) id = mixed(id, {part.gradient});
   }
   return {static_cast<std::uint32_t>(layout.record_bytes()), id};
 }

@@ -65,6 +65,12 @@ class CpuBackend final : public Backend {
   void lookup_dot(Stream& stream, const RowArena& arena, const LookupDotArgs& args) override;
   void row_gradient_norms(Stream& stream, const RowGradient& gradient, std::int64_t first,
                           std::int64_t count, float* square_norms) override;
+  void accumulate_gradient(Stream& stream, const RowArena& arena,
+                           const AccumulateArgs& args) override;
+  void mark_rows(Stream& stream, const RowMarks& marks, const RowId* rows, std::int64_t count,
+                 std::uint8_t* is_new) override;
+  void list_marked_rows(Stream& stream, const RowMarks& marks, RowId* rows,
+                        std::uint64_t* number) override;
   void update_rows(Stream& stream, const RowArena& arena, const SlotId* slots,
                    const RowGradient& gradient, std::int64_t first, std::int64_t count,
                    const RowUpdateArgs& args) override;

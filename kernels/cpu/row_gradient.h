@@ -1,6 +1,6 @@
 // The gradient of one part of one distinct row from its factored form: the sum of factor * vector
-// over the row's lookups in ascending order. row_gradient_norms and update_rows both take it from
-// here, so that the norm is that of the gradient that is applied.
+// over the row's lookups in ascending order. accumulate_gradient, row_gradient_norms and
+// update_rows all take it from here, so that the norm is that of the gradient that is applied.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +24,31 @@ const Vector* token_vector(const GroupedLookups& grouped, const GradientPart& pa
          lookup / grouped.lookups_per_token * std::int64_t{part.columns.count};
 }
 
-// buffer: [columns], used where a sum is needed. row: index among the distinct rows.
+inline float factor_of(const GradientPart& part, std::uint32_t lookup) {
+  return part.factors != nullptr ? part.factors[lookup] : 1.0f;
+}
+
+// sums: [columns]; the terms of a row's lookups are added to it one by one. row: index among the
+// distinct rows.
+template <int kWide, typename Vector>
+void add_gradient_row(const GroupedLookups& grouped, const GradientPart& part, std::int64_t row,
+                      float* sums) {
+  const std::uint32_t begin = grouped.offsets[row], end = grouped.offsets[row + 1];
+  const std::int64_t width = part.columns.count;
+  WeightedRows<Vector> batch;
+  for (std::uint32_t at = begin; at < end;) {
+    batch.count = std::min<std::int64_t>(batch.kCapacity, end - at);
+    for (std::int64_t i = 0; i < batch.count; ++i, ++at) {
+      const std::uint32_t lookup = grouped.order[at];
+      batch.rows[i] = token_vector<Vector>(grouped, part, lookup);
+      batch.weights[i] = factor_of(part, lookup);
+    }
+    vectorised([&batch, width, sums]()
+                   MNEME_VECTORISE { add_weighted_rows<kWide, 2>(batch, width, sums); });
+  }
+}
+
+// buffer: [columns], used where a sum is needed.
 template <int kWide, typename Vector>
 GradientRow gradient_row(const GroupedLookups& grouped, const GradientPart& part, std::int64_t row,
                          float* buffer) {
@@ -32,22 +56,11 @@ GradientRow gradient_row(const GroupedLookups& grouped, const GradientPart& part
   if constexpr (std::is_same_v<Vector, float>) {
     if (end - begin == 1) {
       const std::uint32_t lookup = grouped.order[begin];
-      return {token_vector<float>(grouped, part, lookup), part.factors[lookup]};
+      return {token_vector<float>(grouped, part, lookup), factor_of(part, lookup)};
     }
   }
-  const std::int64_t width = part.columns.count;
-  std::fill(buffer, buffer + width, 0.0f);
-  WeightedRows<Vector> batch;
-  for (std::uint32_t at = begin; at < end;) {
-    batch.count = std::min<std::int64_t>(batch.kCapacity, end - at);
-    for (std::int64_t i = 0; i < batch.count; ++i, ++at) {
-      const std::uint32_t lookup = grouped.order[at];
-      batch.rows[i] = token_vector<Vector>(grouped, part, lookup);
-      batch.weights[i] = part.factors[lookup];
-    }
-    vectorised([&batch, width, buffer]()
-                   MNEME_VECTORISE { add_weighted_rows<kWide, 2>(batch, width, buffer); });
-  }
+  std::fill(buffer, buffer + part.columns.count, 0.0f);
+  add_gradient_row<kWide, Vector>(grouped, part, row, buffer);
   return {buffer, 1.0f};
 }
 

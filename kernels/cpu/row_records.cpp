@@ -95,6 +95,10 @@ void generate(const RowArena& arena, const RowId* rows, const SlotId* slots, std
         std::memset(bytes_of(part.arrays.moment1, slots[i], moment_bytes), 0, moment_bytes);
         std::memset(bytes_of(part.arrays.moment2, slots[i], moment_bytes), 0, moment_bytes);
       }
+      if (part.layout.gradient) {
+        const std::size_t bytes = part.layout.gradient_bytes();
+        std::memset(bytes_of(part.arrays.gradient, slots[i], bytes), 0, bytes);
+      }
       if (part.layout.sum) part.arrays.sums[slots[i]] = 0;
     }
   }

@@ -227,7 +227,7 @@ void update_batch(const PartUpdate& part, const std::uint32_t* order, std::int64
     const std::uint32_t lookup = grouped.order[grouped.offsets[update.first + order[at]]];
     vectors[at] = token_vector<Vector>(grouped, part.gradient, lookup);
     const SlotId slot = update.slots[order[at]];
-    __builtin_prefetch(&part.gradient.factors[lookup]);
+    if (part.gradient.factors != nullptr) __builtin_prefetch(&part.gradient.factors[lookup]);
     __builtin_prefetch(&grouped.unique_rows[update.first + order[at]]);
     __builtin_prefetch(&update.arena.last_step[slot], 1);
     if (update.arena.moment_lag != nullptr) __builtin_prefetch(&update.arena.moment_lag[slot], 1);

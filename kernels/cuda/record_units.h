@@ -33,7 +33,7 @@ __device__ __forceinline__ uint4* unit_at(const RowBytes& arena, SlotId slot,
                                           std::uint32_t offset) {
   RowArray array = arena.rows.arrays[0];
 #pragma unroll
-  for (int i = 1; i < 3 * kMaxRowParts; ++i) {
+  for (int i = 1; i < kMaxRowArrays; ++i) {
     if (i < arena.rows.count && offset >= arena.rows.arrays[i].offset) array = arena.rows.arrays[i];
   }
   const bool outside = offset < array.offset || offset - array.offset >= array.bytes;

@@ -24,18 +24,19 @@ struct PopularSearch {
 
 struct Positions {
   std::uint32_t begin, end;
+  std::int64_t row;  // of the chunk
 };
 
 // The popular row of the chunk whose lookups start in [kPopular * i, kPopular * (i + 1)), if there
 // is one: it is the row at position kPopular * (i + 1). Empty otherwise.
 __device__ Positions popular_row(const PopularSearch& search, const std::uint32_t* order,
                                  std::int64_t i) {
-  if (i >= search.candidates) return {0, 0};
+  if (i >= search.candidates) return {0, 0, 0};
   const std::int64_t row = search.unique_index[order[(i + 1) * kPopular]];
-  if (row < search.first || row >= search.first + search.count) return {0, 0};
+  if (row < search.first || row >= search.first + search.count) return {0, 0, 0};
   const std::uint32_t begin = search.offsets[row], end = search.offsets[row + 1];
-  if (begin / kPopular != i || end - begin <= kPopular) return {0, 0};
-  return {begin, end};
+  if (begin / kPopular != i || end - begin <= kPopular) return {0, 0, 0};
+  return {begin, end, row - search.first};
 }
 
 // sum plus the column's terms, one after the other, many of them read ahead.
@@ -65,7 +66,8 @@ __device__ __forceinline__ float add_column(const GradientTerm* terms, std::uint
 // Columns blockIdx.y * kSumThreads + threadIdx.x of every gridDim.x-th candidate.
 template <typename Vector>
 __global__ void __launch_bounds__(kSumThreads, kSumBlocks)
-    popular_sums_kernel(GradientLookups lookups, PopularSearch search, float* sums) {
+    popular_sums_kernel(GradientLookups lookups, PopularSearch search, StandingGradient standing,
+                        float* sums) {
   __shared__ Positions rows[kCandidates];
   __shared__ GradientTerm terms[kSumWindow];
   const std::int64_t column = std::int64_t{blockIdx.y} * kSumThreads + threadIdx.x;
@@ -77,6 +79,10 @@ __global__ void __launch_bounds__(kSumThreads, kSumBlocks)
   for (int i = 0; i < kCandidates; ++i) {
     const Positions row = rows[i];
     float sum = 0;
+    if (row.begin < row.end && column < lookups.width && standing.gradient != nullptr &&
+        standing.is_first[row.row] == 0) {
+      sum = row_at(standing.gradient, standing.slots[row.row], lookups.width * 4)[column];
+    }
     for (std::uint32_t at = row.begin; at < row.end;) {
       const std::uint32_t n = min(kSumWindow, row.end - at);
       __syncthreads();
@@ -96,19 +102,19 @@ __global__ void __launch_bounds__(kSumThreads, kSumBlocks)
   }
 }
 
-// Null when there are too few lookups for a popular row.
+// Null when there are too few lookups for a popular row, or one for each row.
 const float* sum_popular_rows(Operation& operation, const GradientLookups& lookups,
-                              const GroupedLookups& grouped, std::int64_t first,
-                              std::int64_t count) {
+                              const GroupedLookups& grouped, std::int64_t first, std::int64_t count,
+                              const StandingGradient& standing) {
   const std::int64_t candidates = (grouped.lookups - 1) / kPopular;
-  if (candidates <= 0) return nullptr;
+  if (candidates <= 0 || grouped.unique_index == nullptr) return nullptr;
   auto* sums = operation.take<float>(candidates * lookups.width);
   Grid grid{blocks_for(candidates, kCandidates), kSumThreads};
   grid.blocks_y = blocks_for(lookups.width, kSumThreads);
   with_float_type(lookups.type, [&](auto type) {
     operation.launch(grid, popular_sums_kernel<decltype(type)>, lookups,
                      PopularSearch{grouped.offsets, grouped.unique_index, first, count, candidates},
-                     sums);
+                     standing, sums);
   });
   return sums;
 }
@@ -300,7 +306,8 @@ __global__ void __launch_bounds__(kMaxRowThreads, kWhole ? kResidentBlocks : 1)
 }  // namespace
 
 GradientLookups prepare_gradient(Operation& operation, const RowGradient& gradient, int part,
-                                 std::int64_t first, std::int64_t count) {
+                                 std::int64_t first, std::int64_t count,
+                                 const StandingGradient& standing) {
   const GroupedLookups& grouped = gradient.grouped;
   CHECK(part >= 0 && part < gradient.part_count && gradient.part_count <= kMaxRowParts);
   const GradientPart& of = gradient.parts[part];
@@ -318,7 +325,7 @@ GradientLookups prepare_gradient(Operation& operation, const RowGradient& gradie
                           of.type,
                           of.columns};
   if (count > 0) {
-    lookups.popular_sums = sum_popular_rows(operation, lookups, grouped, first, count);
+    lookups.popular_sums = sum_popular_rows(operation, lookups, grouped, first, count, standing);
   }
   return lookups;
 }

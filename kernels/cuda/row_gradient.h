@@ -1,7 +1,7 @@
 // The gradient of one part of a row as kernels work it out: the sum of factor * vector over the
 // row's lookups in ascending order, one fused multiply-add after the other for each column.
-// row_gradient_norms and update_rows both take it from here, so that the norm is that of the
-// gradient that is applied, to rounding.
+// accumulate_gradient, row_gradient_norms and update_rows all take it from here, so that the norm
+// is that of the gradient that is applied, to rounding.
 //
 // A block sums one row at a time (row_columns.h). Rows with more than kPopular lookups would hold
 // their block up, so sum_popular_rows() adds those up first, a column a thread, into a buffer that
@@ -17,11 +17,19 @@ namespace mneme::kernels::cuda {
 
 inline constexpr std::uint32_t kPopular = 1024;
 
+// What a chunk's rows have been given before their lookups are added up: the gradient array of an
+// arena. A parameter of kernels.
+struct StandingGradient {
+  float* gradient;  // [slots, width]; null: nothing
+  const SlotId* slots;
+  const std::uint8_t* is_first;  // 1 where what stands there counts as 0
+};
+
 // A parameter of kernels.
 struct GradientLookups {
   const std::uint32_t* offsets;  // [count + 1], of the chunk's rows
   const std::uint32_t* order;    // [lookups]
-  const float* factors;          // [lookups]
+  const float* factors;          // [lookups]; null: 1
   const void* vectors;           // [tokens, width] of `type`
   // [lookups / kPopular, width]: the sum of a row whose lookups start at position p of `order` is
   // at p / kPopular, where there is no other. Null when no row can be popular.
@@ -33,9 +41,11 @@ struct GradientLookups {
   ColumnRange columns;
 };
 
-// Checks the arguments, queues the sums of the chunk's popular rows and says where everything is.
+// Checks the arguments, queues the sums of the chunk's popular rows, with what stands in the rows
+// already, and says where everything is.
 GradientLookups prepare_gradient(Operation& operation, const RowGradient& gradient, int part,
-                                 std::int64_t first, std::int64_t count);
+                                 std::int64_t first, std::int64_t count,
+                                 const StandingGradient& standing = {});
 
 // square_norms[g * count + i] = squared norm of row i's gradient over column group g of the range,
 // up to rounding: a row with one look-up takes its factor squared times its token's norm. The bits
@@ -57,7 +67,8 @@ struct __align__(8) GradientTerm {
 __device__ __forceinline__ GradientTerm gradient_term(const GradientLookups& lookups,
                                                       std::uint32_t position) {
   const std::uint32_t lookup = lookups.order[position];
-  return {lookup / lookups.lookups_per_token, lookups.factors[lookup]};
+  return {lookup / lookups.lookups_per_token,
+          lookups.factors != nullptr ? lookups.factors[lookup] : 1.0f};
 }
 
 // The lookups of a block's rows in shared memory, a window of them at a time: what leads to a
@@ -133,16 +144,12 @@ __device__ __forceinline__ void add_window(const GradientLookups& lookups,
   }
 }
 
-// The gradient of a row whose lookups are [begin, end), in the thread's quads of a tile; columns
-// outside the range give 0. Every thread of the block calls it with the same row.
+// Adds the terms of a row whose lookups are [begin, end) to the thread's quads of a tile; a popular
+// row's sum takes their place. Every thread of the block calls it with the same row.
 template <int kInFlight, typename Vector, bool kWhole, typename Span>
-__device__ __forceinline__ void sum_gradient(const GradientLookups& lookups, LookupWindow& window,
+__device__ __forceinline__ void add_gradient(const GradientLookups& lookups, LookupWindow& window,
                                              std::uint32_t begin, std::uint32_t end,
                                              const Span& span, std::int64_t tile, Quads& sum) {
-#pragma unroll
-  for (int k = 0; k < kQuads; ++k) {
-    for (int c = 0; c < kQuad; ++c) sum[k][c] = 0;
-  }
   if (end - begin > kPopular) {
     const float* sums = row_at(lookups.popular_sums, begin / kPopular, lookups.width * 4);
 #pragma unroll
@@ -158,6 +165,18 @@ __device__ __forceinline__ void sum_gradient(const GradientLookups& lookups, Loo
     add_window<kInFlight, Vector, kWhole>(lookups, window.terms + offset, n, span, tile, sum);
     at += n;
   }
+}
+
+// The gradient of that row; columns outside the range give 0.
+template <int kInFlight, typename Vector, bool kWhole, typename Span>
+__device__ __forceinline__ void sum_gradient(const GradientLookups& lookups, LookupWindow& window,
+                                             std::uint32_t begin, std::uint32_t end,
+                                             const Span& span, std::int64_t tile, Quads& sum) {
+#pragma unroll
+  for (int k = 0; k < kQuads; ++k) {
+    for (int c = 0; c < kQuad; ++c) sum[k][c] = 0;
+  }
+  add_gradient<kInFlight, Vector, kWhole>(lookups, window, begin, end, span, tile, sum);
 }
 
 #endif

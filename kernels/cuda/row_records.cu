@@ -92,15 +92,15 @@ __global__ void __launch_bounds__(kThreads, kResidentBlocks)
   }
 }
 
-// Zeros in a part's moments, and in the heads.
+// Zeros in the arrays whose bit is set, and in the heads.
 __global__ void __launch_bounds__(kThreads, kResidentBlocks)
     clear_rows_kernel(const __grid_constant__ RowBytes arena, const SlotId* slots,
-                      std::int64_t count, std::uint32_t moment_arrays) {
+                      std::int64_t count, std::uint32_t arrays) {
   const int lane = lane_index();
   for (std::int64_t i = first_row(); i < count; i += row_step()) {
     const SlotId slot = slots[i];
     for (int a = 0; a < arena.rows.count; ++a) {
-      if ((moment_arrays >> a & 1u) == 0) continue;
+      if ((arrays >> a & 1u) == 0) continue;
       const RowArray& array = arena.rows.arrays[a];
       zero_bytes(row_of(array, slot), array.bytes, lane);
     }
@@ -217,14 +217,11 @@ void CudaBackend::generate_rows(Stream& stream, const RowArena& arena, const Row
   const RowBytes bytes = row_bytes(arena);
   CHECK(count >= 0);
   Operation operation(stream, "generate_rows");
-  std::uint32_t moment_arrays = 0;
+  std::uint32_t zeroed = ~0u;  // all arrays but those of values
   for (int i = 0, array = 0; i < arena.layout.part_count; ++i) {
     const ArenaPart part(arena, i);
-    ++array;
-    if (part.layout.moments) {
-      moment_arrays |= 3u << array;
-      array += 2;
-    }
+    zeroed &= ~(1u << array);
+    array += 1 + 2 * part.layout.moments + part.layout.gradient;
     const bool whole = part.width() % kQuad == 0 && is_aligned(part.arrays.values, 16);
     with_float_type(part.layout.value_type, [&](auto type) {
       using Value = decltype(type);
@@ -235,7 +232,7 @@ void CudaBackend::generate_rows(Stream& stream, const RowArena& arena, const Row
       });
     });
   }
-  operation.launch(row_grid(count), clear_rows_kernel, bytes, slots, count, moment_arrays);
+  operation.launch(row_grid(count), clear_rows_kernel, bytes, slots, count, zeroed);
 }
 
 void CudaBackend::unpack_records(Stream& stream, const RowArena& arena, const HostRecords& records,

@@ -1,6 +1,7 @@
 # The CUDA backend's sources, for nvcc (here) and for the emulator that tests them on machines
 # without a GPU (tests/cuda_emulator).
 set(MNEME_CUDA_SOURCES
+  accumulate_gradient.cu
   adamw.cu
   add.cu
   attention.cu
@@ -34,6 +35,7 @@ set(MNEME_CUDA_SOURCES
   residency.cu
   rotary.cu
   row_gradient.cu
+  row_marks.cu
   row_records.cu
   scalar_gate.cu
   scratch_guards.cu

@@ -14,6 +14,7 @@ void for_each_array(kernels::RowArena& arena, const Visit& visit) {
       visit(part.moment1, layout.moment_bytes());
       visit(part.moment2, layout.moment_bytes());
     }
+    if (layout.gradient) visit(part.gradient, layout.gradient_bytes());
     if (layout.sum) visit(part.sums, sizeof(*part.sums));
   }
   visit(arena.last_step, sizeof(*arena.last_step));

@@ -1,5 +1,5 @@
-// Rows in device memory as structure of arrays by slot: values, moments and sums of each part, last
-// step, lag of the moments. A gather of values touches nothing else.
+// Rows in device memory as structure of arrays by slot: values, moments, gradients and sums of each
+// part, last step, lag of the moments. A gather of values touches nothing else.
 #pragma once
 
 #include <cstdint>

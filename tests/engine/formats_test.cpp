@@ -151,7 +151,8 @@ TEST(Formats, ARecordHoldsStepValueAndMomentsAtTheseBytes) {
   const kernels::Buffer record = pinned(128);
   kernels::RowArena arena;
   arena.layout = layout_of_width(3);
-  arena.parts[0] = {values.as<void>(), first.as<void>(), second.as<void>()};
+  arena.parts[0] = {
+      .values = values.as<void>(), .moment1 = first.as<void>(), .moment2 = second.as<void>()};
   arena.last_step = steps.as<std::uint32_t>();
   arena.moment_lag = lags.as<std::uint32_t>();
   // Slot 1, so that slot 0 would show as zeros.
@@ -186,8 +187,8 @@ TEST(Formats, ARecordOfTwoPartsHoldsThemOneBehindTheOtherAndTheirSumsInItsHead) 
                            .value_type = kernels::FloatType::kBF16,
                            .moments = false,
                            .sum = true};
-  arena.parts[0] = {first.as<void>(), nullptr, nullptr, sums.as<float>()};
-  arena.parts[1] = {second.as<void>(), nullptr, nullptr, sums.as<float>() + 2};
+  arena.parts[0] = {.values = first.as<void>(), .sums = sums.as<float>()};
+  arena.parts[1] = {.values = second.as<void>(), .sums = sums.as<float>() + 2};
   arena.last_step = steps.as<std::uint32_t>();
   // Slot 1, so that slot 0 would show as zeros.
   slots.as<kernels::SlotId>()[0] = 1;
@@ -205,6 +206,21 @@ TEST(Formats, ARecordOfTwoPartsHoldsThemOneBehindTheOtherAndTheirSumsInItsHead) 
   backend.pack_records(*stream, arena, records, nullptr, slots.as<kernels::SlotId>(), 1);
   stream->synchronize();
   EXPECT_EQ(hex({record.as<std::byte>(), 96}), kRecordOfTwo);
+
+  // A gradient stands behind its part's values and moments.
+  const kernels::Buffer gradient = pinned(64), larger = pinned(128);
+  arena.layout.parts[0].gradient = true;
+  arena.parts[0].gradient = gradient.as<float>();
+  const float slope[2] = {0.5f, 3};
+  std::memcpy(gradient.as<float>() + 2, slope, sizeof slope);
+  ASSERT_EQ(arena.layout.record_bytes(), 128u);
+  backend.pack_records(*stream, arena,
+                       kernels::HostRecords::in_one_piece(larger.as<std::byte>(), larger.bytes()),
+                       nullptr, slots.as<kernels::SlotId>(), 1);
+  stream->synchronize();
+  std::string expected = kRecordOfTwo;
+  expected.insert(2 * 64, "0000003f00004040" + zeros(24));
+  EXPECT_EQ(hex({larger.as<std::byte>(), 128}), expected);
 }
 
 TEST(Formats, ARowsFileHasAHeaderBlockAndSealedSlotsOfTheseBytes) {
@@ -293,6 +309,9 @@ TEST(Formats, ARowsFileBelongsToTheTableOfThisIdentity) {
   options.layout = layout_of_width(3);
   EXPECT_EQ(offload::rows_file_shape(options).table_id, 0x1c9569d04cffeb68u);
   EXPECT_EQ(offload::rows_file_shape(options).payload_bytes, 128u);
+  options.layout.parts[0].gradient = true;
+  EXPECT_EQ(offload::rows_file_shape(options).table_id, 0xdd6a57908d6fef7cu);
+  EXPECT_EQ(offload::rows_file_shape(options).payload_bytes, 160u);
 
   // Of two parts, with all columns and with the second half of them.
   for (const bool half : {false, true}) {

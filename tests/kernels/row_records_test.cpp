@@ -19,6 +19,7 @@ struct Case {
   std::uint32_t width;
   FloatType value_type, moment_type;
   bool moments, sum;
+  bool gradient = false;
 };
 
 class RowRecords : public ::testing::TestWithParam<Case> {
@@ -29,7 +30,8 @@ class RowRecords : public ::testing::TestWithParam<Case> {
                    .value_type = c.value_type,
                    .moment_type = c.moment_type,
                    .moments = c.moments,
-                   .sum = c.sum}
+                   .sum = c.sum,
+                   .gradient = c.gradient}
         .layout();
   }
 };
@@ -41,6 +43,8 @@ std::vector<Case> cases() {
     all.push_back({width, FloatType::kBF16, FloatType::kBF16, true, true});
     all.push_back({width, FloatType::kBF16, FloatType::kF32, true, false});
     all.push_back({width, FloatType::kF32, FloatType::kF32, false, true});
+    all.push_back({width, FloatType::kF32, FloatType::kF32, true, false, true});
+    all.push_back({width, FloatType::kBF16, FloatType::kF32, false, true, true});
   }
   return all;
 }
@@ -79,6 +83,7 @@ class Records {
         scribble(layout_.value_offset(part), layout_.parts[part].value_bytes());
         scribble(layout_.moment1_offset(part), layout_.parts[part].moment_bytes());
         scribble(layout_.moment2_offset(part), layout_.parts[part].moment_bytes());
+        scribble(layout_.gradient_offset(part), layout_.parts[part].gradient_bytes());
       }
     }
   }
@@ -210,6 +215,9 @@ TEST_P(RowRecords, StartAsAPureFunctionOfSeedTableAndRow) {
       std::vector<kernels::SlotId> slot_list;
       for (const auto row : rows) {
         table.last_step(row) = 9;
+        for (std::int64_t c = 0; layout().parts[0].gradient && c < table.width(); ++c) {
+          table.gradient(row, c) = 5;
+        }
         slot_list.push_back(table.slot_of(row));
       }
       const Pinned<kernels::RowId> row_ids(backend, rows);
@@ -221,6 +229,9 @@ TEST_P(RowRecords, StartAsAPureFunctionOfSeedTableAndRow) {
         for (std::int64_t c = 0; layout().has_moments() && c < table.width(); ++c) {
           EXPECT_EQ(table.moment1(row, c), 0.0f);
           EXPECT_EQ(table.moment2(row, c), 0.0f);
+        }
+        for (std::int64_t c = 0; layout().parts[0].gradient && c < table.width(); ++c) {
+          EXPECT_EQ(table.gradient(row, c), 0.0f);
         }
       }
       return table.bytes();
@@ -237,12 +248,12 @@ TEST_P(RowRecords, StartAsAPureFunctionOfSeedTableAndRow) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Layouts, RowRecords, ::testing::ValuesIn(cases()), [](const auto& test) {
-  return fmt::format("w{}_{}{}{}", test.param.width,
+  return fmt::format("w{}_{}{}{}{}", test.param.width,
                      test.param.value_type == FloatType::kF32 ? "f32" : "bf16",
                      !test.param.moments                         ? ""
                      : test.param.moment_type == FloatType::kF32 ? "_f32_moments"
                                                                  : "_bf16_moments",
-                     test.param.sum ? "_sum" : "");
+                     test.param.sum ? "_sum" : "", test.param.gradient ? "_gradient" : "");
 });
 
 }  // namespace

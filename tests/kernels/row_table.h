@@ -20,13 +20,15 @@ struct OnePart {
   kernels::FloatType moment_type = kernels::FloatType::kF32;
   bool moments = true;
   bool sum = false;
+  bool gradient = false;
 
   kernels::RecordLayout layout() const {
     return kernels::RecordLayout::of({.columns = kernels::ColumnRange::all(width),
                                       .value_type = value_type,
                                       .moment_type = moment_type,
                                       .moments = moments,
-                                      .sum = sum});
+                                      .sum = sum,
+                                      .gradient = gradient});
   }
 };
 
@@ -43,10 +45,13 @@ class RowTable {
     arena_.moment_lag = moment_lag_.data();
     for (int i = 0; i < layout.part_count; ++i) {
       const kernels::PartLayout& part = layout.parts[i];
-      arena_.parts[i] = {array(backend, part.value_bytes()),
-                         part.moments ? array(backend, part.moment_bytes()) : nullptr,
-                         part.moments ? array(backend, part.moment_bytes()) : nullptr,
-                         static_cast<float*>(array(backend, sizeof(float)))};
+      arena_.parts[i] = {
+          .values = array(backend, part.value_bytes()),
+          .moment1 = part.moments ? array(backend, part.moment_bytes()) : nullptr,
+          .moment2 = part.moments ? array(backend, part.moment_bytes()) : nullptr,
+          .gradient =
+              part.gradient ? static_cast<float*>(array(backend, part.gradient_bytes())) : nullptr,
+          .sums = static_cast<float*>(array(backend, sizeof(float)))};
     }
   }
 
@@ -64,6 +69,9 @@ class RowTable {
   std::uint32_t& last_step(kernels::RowId row) const { return last_step_[slot_of(row)]; }
   std::uint32_t& moment_lag(kernels::RowId row) const { return moment_lag_[slot_of(row)]; }
 
+  float& gradient(kernels::RowId row, std::int64_t column, int part = 0) const {
+    return arena_.parts[part].gradient[at(row, column, part)];
+  }
   float value(kernels::RowId row, std::int64_t column, int part = 0) const {
     return get(arena_.parts[part].values, layout(part).value_type, at(row, column, part));
   }

@@ -1,12 +1,14 @@
 # Tests and benchmark of the key, row and residency operations.
 mneme_test(row_ops_test DEVICES GUARDED
   SOURCES
+    accumulate_gradient_test.cpp
     gather_dot_test.cpp
     catch_up_test.cpp
     group_lookups_test.cpp
     initial_values_test.cpp
     popular_rows_test.cpp
     row_agreement_test.cpp
+    row_marks_test.cpp
     row_ranges_test.cpp
     row_norms_test.cpp
     row_records_test.cpp

@@ -108,6 +108,18 @@ class ForwardingBackend : public kernels::Backend {
                           std::int64_t first, std::int64_t count, float* square_norms) override {
     inner_.row_gradient_norms(stream, gradient, first, count, square_norms);
   }
+  void accumulate_gradient(kernels::Stream& stream, const kernels::RowArena& arena,
+                           const kernels::AccumulateArgs& args) override {
+    inner_.accumulate_gradient(stream, arena, args);
+  }
+  void mark_rows(kernels::Stream& stream, const kernels::RowMarks& marks,
+                 const kernels::RowId* rows, std::int64_t count, std::uint8_t* is_new) override {
+    inner_.mark_rows(stream, marks, rows, count, is_new);
+  }
+  void list_marked_rows(kernels::Stream& stream, const kernels::RowMarks& marks,
+                        kernels::RowId* rows, std::uint64_t* number) override {
+    inner_.list_marked_rows(stream, marks, rows, number);
+  }
   void update_rows(kernels::Stream& stream, const kernels::RowArena& arena,
                    const kernels::SlotId* slots, const kernels::RowGradient& gradient,
                    std::int64_t first, std::int64_t count,
