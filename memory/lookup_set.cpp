@@ -52,10 +52,10 @@ void LookupSet::group(kernels::Stream& stream, const kernels::RowId* rows, std::
   stream.record(*rows_ready_);
 }
 
-std::int64_t LookupSet::distinct_rows() const {
-  if (!rows_ready_->reached()) rows_ready_->synchronize();
-  const auto count = static_cast<std::int64_t>(*count_.data());
-  CHECK(count >= 1 && count <= grouped_.lookups);
+std::int64_t DistinctRows::count() const {
+  if (!ready->reached()) ready->synchronize();
+  const auto count = static_cast<std::int64_t>(*number);
+  CHECK(count >= 1 && count <= most);
   return count;
 }
 

@@ -22,6 +22,19 @@ struct LookupSetShape {
   std::int32_t layer = -1;             // that the look-ups are of; -1: of no layer alone
 };
 
+// Distinct rows, ascending, in device memory, of which only the device may know how many there are.
+struct DistinctRows {
+  const kernels::RowId* rows = nullptr;
+  std::int64_t most = 0;
+  // Recorded behind what fills them: from then on the store can plan a lease of them.
+  kernels::Event* ready = nullptr;
+  const std::uint64_t* number = nullptr;  // [1], pinned host, once `ready` is reached
+  std::int32_t layer = -1;                // that they are booked to
+
+  // Waits for it.
+  std::int64_t count() const;
+};
+
 class LookupSet {
  public:
   // Throws Error when the lookups of one set cannot be counted in 32 bits.
@@ -31,17 +44,13 @@ class LookupSet {
   // while the set is in use. The number of distinct rows is known on the device only.
   void group(kernels::Stream& stream, const kernels::RowId* rows, std::int64_t tokens);
 
-  // Recorded behind the grouping: from then on the store can plan a lease of the distinct rows.
-  kernels::Event& rows_ready() const { return *rows_ready_; }
-
   const kernels::GroupedLookups& grouped() const { return grouped_; }
   std::int64_t tokens() const { return tokens_; }
-  std::int32_t layer() const { return shape_.layer; }
   std::int64_t lookups() const { return grouped_.lookups; }
-  // [1], pinned host: the number of distinct rows, once rows_ready() is reached.
-  const std::uint64_t* distinct_rows_at() const { return count_.data(); }
-  // The same; waits for the grouping.
-  std::int64_t distinct_rows() const;
+  // Of the last grouping.
+  DistinctRows rows() const {
+    return {grouped_.unique_rows, grouped_.lookups, rows_ready_.get(), count_.data(), shape_.layer};
+  }
 
  private:
   kernels::Backend* backend_;

@@ -16,6 +16,13 @@ StepGradient::StepGradient(kernels::Backend& backend, const RowGradientShape& sh
       type_(backend.compute_type()),
       d_y_(backend, shape.tokens * std::int64_t{shape.columns.count}, type_) {}
 
+std::uint64_t StepGradient::bytes_per_token(std::int64_t lookups_per_token, std::int64_t columns) {
+  // Row, weight, distinct row, offset, order and index among the distinct rows; twice a sorted key.
+  constexpr std::uint64_t kOfLookup = 6 * 4 + 2 * 4;
+  return static_cast<std::uint64_t>(lookups_per_token) * kOfLookup +
+         static_cast<std::uint64_t>(columns) * sizeof(float);
+}
+
 void StepGradient::clear() {
   tokens_ = 0;
 }

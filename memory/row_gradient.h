@@ -1,7 +1,8 @@
-// The factored row gradient of one step: for each call (a layer in a micro-batch) the rows it
-// looked up, their weights, and the gradient of its output in the backend's compute type. Row r's
-// gradient is the sum of weight * d_y over all lookups of r, calls in the order they were kept, as
-// if their tokens had been concatenated. Its size is tokens x columns, never rows x columns.
+// The factored row gradient of one step, or of some of its calls: for each call (a layer in a
+// micro-batch) the rows it looked up, their weights, and the gradient of its output in the
+// backend's compute type. Row r's gradient is the sum of weight * d_y over all lookups of r, calls
+// in the order they were kept, as if their tokens had been concatenated. Its size is tokens x
+// columns, never rows x columns.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +15,7 @@
 namespace mneme::memory {
 
 struct RowGradientShape {
-  std::int64_t tokens = 0;  // the most tokens of one step: calls * tokens of a call
+  std::int64_t tokens = 0;  // the most that are kept: calls * tokens of a call
   std::int64_t lookups_per_token = 0;
   kernels::ColumnRange columns;  // of d_y
   std::uint64_t table_rows = 0;  // rows are below this
@@ -24,6 +25,8 @@ class StepGradient {
  public:
   // Allocates every buffer; memory costs nothing until the first step fills it.
   StepGradient(kernels::Backend& backend, const RowGradientShape& shape);
+  // Of the buffers for a token, and of what grouping takes beside them, with d_y in float32.
+  static std::uint64_t bytes_per_token(std::int64_t lookups_per_token, std::int64_t columns);
 
   // Forgets what was kept.
   void clear();
@@ -33,8 +36,10 @@ class StepGradient {
   void group(kernels::Stream& stream);
 
   std::int64_t tokens() const { return tokens_; }
-  std::int64_t distinct_rows() const { return lookups_.distinct_rows(); }
-  const LookupSet& lookups() const { return lookups_; }
+  // Whether so many more tokens could not be kept.
+  bool is_full_for(std::int64_t tokens) const { return tokens_ + tokens > shape_.tokens; }
+  // After group().
+  DistinctRows rows() const { return lookups_.rows(); }
   // What the row operations take. After group().
   kernels::RowGradient gradient() const;
   // The gradient as a dense [rows, columns] array, summed in double. For tests: small tables.

@@ -12,19 +12,22 @@ bool has_moments(kernels::RowOptimizerKind kind) {
 }
 
 kernels::RecordLayout record_layout(kernels::RowOptimizerKind kind, std::int64_t width,
-                                    kernels::FloatType value_type, kernels::FloatType moment_type) {
+                                    kernels::FloatType value_type, kernels::FloatType moment_type,
+                                    bool gradient) {
   return record_layout(kind, kernels::ColumnRange::all(static_cast<std::uint32_t>(width)),
-                       value_type, moment_type);
+                       value_type, moment_type, gradient);
 }
 
 kernels::RecordLayout record_layout(kernels::RowOptimizerKind kind,
                                     const kernels::ColumnRange& columns,
-                                    kernels::FloatType value_type, kernels::FloatType moment_type) {
+                                    kernels::FloatType value_type, kernels::FloatType moment_type,
+                                    bool gradient) {
   return kernels::RecordLayout::of({.columns = columns,
                                     .value_type = value_type,
                                     .moment_type = moment_type,
                                     .moments = has_moments(kind),
-                                    .sum = kind == kernels::RowOptimizerKind::kAdagradRowwise});
+                                    .sum = kind == kernels::RowOptimizerKind::kAdagradRowwise,
+                                    .gradient = gradient});
 }
 
 std::optional<OptionProblem> find_problem(const RowOptimizerOptions& options) {

@@ -8,6 +8,8 @@
 //   factored gradient   the gradient of row r is the sum of weight * d_y over the look-ups of r. It
 //                       is kept as (rows, weights, d_y): tokens * width numbers, where the gradient
 //                       itself would have rows * width
+//   accumulated         with more tokens in a step than there is room for, what is kept is added up
+//                       in the rows, now and then: they have an array for it, in every tier
 //
 // A training step t:
 //
@@ -17,6 +19,7 @@
 //                                 gather()         y = sum of weight * value
 //     for each layer, backward    dot()            gradients of the weights
 //                                 keep_gradient()  copy (rows, weights, d_y)
+//     make_gradient_room()        where another micro-batch would not fit: add it up in the rows
 //   check_disk_room()             optional: fail before anything has changed
 //   finish_step()                 clip, then update every row that a look-up of the step read
 //
@@ -39,7 +42,11 @@
 
 #include "io/disk.h"
 #include "kernels/backend.h"
+#include "memory/lookup_set.h"
+#include "memory/record_exchange.h"
+#include "memory/row_leases.h"
 #include "memory/row_optimizer.h"
+#include "memory/row_update.h"
 #include "offload/tiered_store.h"
 
 namespace mneme::memory {
@@ -67,6 +74,10 @@ struct ValueTableOptions {
   std::int64_t tokens_per_call = 0;          // the most tokens of one micro-batch
   std::int64_t lookups_per_token = 0;        // heads * knn; the same for all layers of a table
   std::int64_t gradient_calls_per_step = 0;  // layers * micro-batches
+  // Of which so many are kept at once; 0 for all. Fewer than all take rows with gradient arrays,
+  // which are part of their records.
+  std::int64_t gradient_calls_kept = 0;
+  bool accumulates_gradient = false;
 };
 
 // The columns of each row that a table with these options holds.
@@ -74,27 +85,15 @@ kernels::ColumnRange columns_of(const ValueTableOptions& options);
 // The options of the store that it has.
 offload::StoreOptions store_options(const ValueTableOptions& options);
 
-// The look-ups of one layer in one micro-batch, grouped by row (lookup_set.h).
-class LookupSet;
-
-// What finish_step() did.
-struct TableStep {
-  std::int64_t distinct_rows = 0;  // updated
-  // Of all rows together, before clipping; 0 when clipping is off. Where it is not finite, the
-  // step's gradient counted as zero.
-  double gradient_norm = 0;
-};
-
 class ValueTable {
  public:
   // Allocates the buffers and opens the store. On the CPU backend memory that no step has used yet
   // costs nothing. Throws Error when an option is out of range or a tier's budget too small.
   // Backend and disk must outlive the table.
   ValueTable(kernels::Backend& backend, io::Disk& disk, const ValueTableOptions& options);
-  ~ValueTable();
 
-  const ValueTableOptions& options() const;
-  offload::TieredStore& store();
+  const ValueTableOptions& options() const { return options_; }
+  offload::TieredStore& store() { return store_; }
 
   // Steps count from 1. Until finish_step(), values are those after step - 1.
   void begin_step(std::uint64_t step);
@@ -119,8 +118,13 @@ class ValueTable {
   // begin_step() came last, not begin_evaluation().
   void keep_gradient(kernels::Stream& stream, const LookupSet& set, const float* weights,
                      const float* d_y);
+  // Where `calls` more would not fit, adds up what is kept in the rows: with the sums, in the
+  // order, that finish_step() would work out. Throws as check_disk_room() does, and may be called
+  // again then.
+  void make_gradient_room(kernels::Stream& stream, std::int64_t calls);
   // Throws offload::DiskBudgetError when the rows file has no room for the rows that finish_step()
-  // would change (TieredStore::require_disk_room). Nothing has changed then.
+  // would change (TieredStore::require_disk_room). No value has changed then, and it may be called
+  // again.
   void check_disk_room(kernels::Stream& stream);
   // The optimiser's step: norm of the row gradient, clipping, update of the step's distinct rows.
   // The update is queued on the stream and not waited for. A mean over micro-batches is the
@@ -140,13 +144,17 @@ class ValueTable {
   // values: [rows.size(), columns].
   void write_values(std::span<const kernels::RowId> rows, std::span<const float> values,
                     std::uint64_t step);
-  // For tests of small tables: the row gradient of the step so far as a dense array [rows,
-  // columns].
+  // For tests of small tables: the row gradient that is kept in factored form, as a dense array
+  // [rows, columns].
   std::vector<float> dense_gradient(kernels::Stream& stream);
 
  private:
-  class Implementation;
-  std::unique_ptr<Implementation> implementation_;
+  kernels::Backend& backend_;
+  ValueTableOptions options_;
+  offload::TieredStore store_;
+  RowLeases leases_;
+  RowUpdate update_;
+  RecordExchange exchange_;
 };
 
 }  // namespace mneme::memory

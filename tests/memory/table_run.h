@@ -56,7 +56,9 @@ class TableRun {
            kernels::Backend& backend = test_backend())
       : backend_(backend), disk_({.record_log = false}) {
     options.tokens_per_call = static_cast<std::int64_t>(std::max<std::size_t>(1, most_rows));
+    const std::uint64_t disk_bytes = options.tiers.disk_bytes;
     options.tiers = tiers_of(budget, options);
+    options.tiers.disk_bytes = disk_bytes;
     table_ = std::make_unique<memory::ValueTable>(backend_, disk_, options);
     lookups_ = table_->make_lookup_set();
     stream_ = backend_.create_stream();
@@ -82,19 +84,23 @@ class TableRun {
   memory::TableStep step(std::uint64_t t, const std::vector<kernels::RowId>& rows,
                          const std::vector<Number>& gradients) {
     table_->begin_step(t);
-    if (!rows.empty()) {
-      const Uploaded<kernels::RowId> device_rows(backend_, *stream_, rows);
-      const Uploaded<float> ones(backend_, *stream_, std::vector<float>(rows.size(), 1.0f));
-      const Uploaded<float> d_y(backend_, *stream_, gradients);
-      const Uploaded<float> y(backend_, gradients.size());
-      table_->group(*stream_, device_rows.data(), static_cast<std::int64_t>(rows.size()),
-                    *lookups_);
-      table_->gather(*stream_, *lookups_, ones.data(), y.data());
-      table_->keep_gradient(*stream_, *lookups_, ones.data(), d_y.data());
-      read_ = y.read(*stream_);
-    }
+    if (!rows.empty()) micro_batch(rows, gradients);
     return table_->finish_step(*stream_);
   }
+  // The part of it that comes before finish_step(), for one micro-batch.
+  template <typename Number>
+  void micro_batch(const std::vector<kernels::RowId>& rows, const std::vector<Number>& gradients) {
+    const Uploaded<kernels::RowId> device_rows(backend_, *stream_, rows);
+    const Uploaded<float> ones(backend_, *stream_, std::vector<float>(rows.size(), 1.0f));
+    const Uploaded<float> d_y(backend_, *stream_, gradients);
+    const Uploaded<float> y(backend_, gradients.size());
+    table_->make_gradient_room(*stream_, 1);
+    table_->group(*stream_, device_rows.data(), static_cast<std::int64_t>(rows.size()), *lookups_);
+    table_->gather(*stream_, *lookups_, ones.data(), y.data());
+    table_->keep_gradient(*stream_, *lookups_, ones.data(), d_y.data());
+    read_ = y.read(*stream_);
+  }
+  kernels::Stream& stream() { return *stream_; }
   // Values of the last step's rows as its forward read them.
   const std::vector<float>& read() const { return read_; }
 
