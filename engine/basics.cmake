@@ -12,6 +12,7 @@ target_sources(mneme_engine PRIVATE
   metrics.cpp
   step_line.cpp
   prompt.cpp
+  row_gradient_choice.cpp
   schedule.cpp
   token_source.cpp)
 target_link_libraries(mneme_engine PRIVATE PkgConfig::TOMLPLUSPLUS nlohmann_json::nlohmann_json)

@@ -6,7 +6,7 @@
 #include "engine/config_file.h"
 #include "engine/config_keys.h"
 #include "engine/config_reader.h"
-#include "memory/row_optimizer.h"
+#include "engine/row_gradient_choice.h"
 
 namespace mneme::engine {
 
@@ -15,6 +15,7 @@ namespace {
 Config parse_over(Config config, std::string_view text, const std::string& name,
                   std::span<const std::string> overrides) {
   const KeyPlaces places = read_keys(config_keys(config), text, name, overrides);
+  choose_row_gradient(config);
   apply_tier_shares(config);
   check_relations(config, places);
   return config;
@@ -31,6 +32,7 @@ Config parse_recorded_config(std::string_view text, const std::string& name,
                              std::span<const std::string> overrides) {
   Config before;
   before.data.validation_split = ValidationSplit::kTail;
+  before.memory.row_gradient = RowGradientKind::kFactored;
   return parse_over(std::move(before), text, name, overrides);
 }
 
@@ -40,10 +42,7 @@ Config load_config(const std::string& path, std::span<const std::string> overrid
 
 void apply_tier_shares(Config& config) {
   if (!config.has_memory()) return;
-  const std::uint64_t record_bytes =
-      memory::record_layout(config.memory.optimizer.kind, config.value_width(),
-                            config.memory.value_type, config.memory.moment_type)
-          .record_bytes();
+  const std::uint64_t record_bytes = row_layout(config).record_bytes();
   const auto apply = [&](const std::optional<double>& percent, std::uint64_t& bytes) {
     if (!percent) return;
     const double rows = std::round(static_cast<double>(config.table_rows()) * *percent / 100);

@@ -52,6 +52,15 @@ constexpr auto enum_names(ScheduleKind) {
                                                     {"constant", ScheduleKind::kConstant}});
 }
 
+// Where the gradient of a step's rows is kept until the rows are updated.
+enum class RowGradientKind { kAuto, kFactored, kAccumulated };
+constexpr auto enum_names(RowGradientKind) {
+  return std::to_array<io::EnumName<RowGradientKind>>(
+      {{"auto", RowGradientKind::kAuto},
+       {"factored", RowGradientKind::kFactored},
+       {"accumulated", RowGradientKind::kAccumulated}});
+}
+
 struct RunConfig {
   std::string directory = "runs/run";
   std::uint64_t seed = 1;
@@ -107,6 +116,7 @@ struct MemoryConfig {
   memory::QueryKeyNorm query_key_norm = memory::QueryKeyNorm::kNone;
   kernels::FloatType value_type = kernels::FloatType::kF32;
   kernels::FloatType moment_type = kernels::FloatType::kF32;
+  RowGradientKind row_gradient = RowGradientKind::kAuto;  // one of the others once it was read
   MemoryOptimizerConfig optimizer;
 };
 
@@ -132,6 +142,8 @@ struct TrainConfig {
   std::int64_t batch = 8;          // sequences of one micro-batch
   std::int64_t sequence = 128;     // tokens of one sequence
   std::int64_t micro_batches = 1;  // micro-batches whose gradients make one step
+  // Device memory for the factored gradient of the micro-batches that are kept at once.
+  std::uint64_t row_gradient_bytes = std::uint64_t{1} << 30;
   std::int64_t warmup_steps = 20;
   ScheduleKind schedule = ScheduleKind::kCosine;
   double min_ratio = 0.01;  // last learning rate over the highest one

@@ -4,6 +4,7 @@
 
 #include "engine/config_keys.h"
 #include "engine/prompt.h"
+#include "engine/row_gradient_choice.h"
 #include "engine/run_options.h"
 #include "io/error.h"
 #include "kernels/catch_up_table.h"
@@ -55,9 +56,7 @@ void check_model(const ModelConfig& model, const KeyPlaces& places) {
 
 void check_device_tier(const Config& config, const KeyPlaces& places) {
   const std::uint64_t bytes = config.tiers.store.device_bytes;
-  const std::uint64_t least = offload::minimum_device_bytes(
-      memory::record_layout(config.memory.optimizer.kind, config.value_width(),
-                            config.memory.value_type, config.memory.moment_type));
+  const std::uint64_t least = offload::minimum_device_bytes(row_layout(config));
   if (bytes == 0) {
     reject(places, {"tiers.device_bytes"},
            "a memory needs a device tier; give it a budget such as \"64MiB\", at least {} bytes",
@@ -136,10 +135,10 @@ void check_train(const Config& config, const KeyPlaces& places) {
            tokens, rows, memory::kMostLookups);
   }
   const auto blocks = static_cast<std::int64_t>(memory.blocks.size());
-  if (train.micro_batches > memory::kMostLookups / (tokens * rows) / blocks) {
+  if (kept_micro_batches(config) > memory::kMostLookups / (tokens * rows) / blocks) {
     reject(places, {"train.micro_batches", "train.batch", "train.sequence", "memory.blocks"},
            "a step of {} micro-batches, {} memory layers and {} tokens with {} rows each is beyond "
-           "{} look-ups; use fewer tokens a step",
+           "{} look-ups; use fewer tokens a step, or memory.row_gradient = \"accumulated\"",
            train.micro_batches, blocks, tokens, rows, memory::kMostLookups);
   }
 }

@@ -116,6 +116,13 @@ void add_memory(MemoryConfig& memory, std::vector<Key>& keys) {
       {"memory.value_type", choice(memory.value_type), "Type in which values are stored."});
   keys.push_back({"memory.moment_type", choice(memory.moment_type),
                   "Type in which a row's optimiser moments are stored."});
+  keys.push_back(
+      {"memory.row_gradient", choice(memory.row_gradient),
+       "Where a step's gradient of the rows waits for its end. factored: as look-ups and gradients "
+       "of outputs, which grow with the tokens of a step; accumulated: added up in the rows, whose "
+       "records take four bytes more for each column; auto: accumulated if "
+       "train.row_gradient_bytes does not hold a step, and device and host memory hold the whole "
+       "table."});
 }
 
 void add_memory_optimizer(MemoryOptimizerConfig& optimizer, std::vector<Key>& keys) {
@@ -187,6 +194,10 @@ void add_train(TrainConfig& train, std::vector<Key>& keys) {
   keys.push_back({"train.sequence", integer(train.sequence, 1, 1 << 20), "Tokens of a sequence."});
   keys.push_back({"train.micro_batches", integer(train.micro_batches, 1, 1 << 20),
                   "Micro-batches whose gradients are added up for one step."});
+  keys.push_back({"train.row_gradient_bytes", BytesValue{&train.row_gradient_bytes},
+                  "Device memory for the row gradient in factored form, beside the tiers' budgets, "
+                  "at least for one micro-batch. With memory.row_gradient = \"accumulated\" it is "
+                  "added up in the rows whenever this is full."});
   keys.push_back({"train.warmup_steps", integer(train.warmup_steps, 0),
                   "Steps over which the learning rates rise linearly."});
   keys.push_back(

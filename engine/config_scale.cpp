@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
+#include "engine/row_gradient_choice.h"
 #include "io/check.h"
-#include "memory/row_optimizer.h"
 
 namespace mneme::engine {
 namespace {
@@ -29,9 +29,7 @@ void scale_model(ModelConfig& model, std::int64_t scale) {
 void scale_tiers(Config& config, std::uint64_t scale) {
   const std::uint64_t volume = scale * scale * scale;
   offload::TierOptions& store = config.tiers.store;
-  const std::uint64_t least = offload::minimum_device_bytes(
-      memory::record_layout(config.memory.optimizer.kind, config.value_width(),
-                            config.memory.value_type, config.memory.moment_type));
+  const std::uint64_t least = offload::minimum_device_bytes(row_layout(config));
   store.device_bytes = std::max(least, store.device_bytes / volume);
   store.host_bytes /= volume;
   if (store.disk_bytes > 0) {

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "engine/config_keys.h"
+#include "engine/row_gradient_choice.h"
 #include "io/utf8.h"
 
 namespace mneme::engine {
@@ -162,6 +163,7 @@ std::string text_override(const std::string& key, const std::string& text) {
 
 std::string to_toml(const Config& config) {
   Config copy = config;  // the table of keys binds to fields that it could change
+  choose_row_gradient(copy);
   const std::vector<Key> keys = config_keys(copy);
   std::string out;
   for (const ConfigSection& section : config_sections()) {

@@ -5,6 +5,7 @@
 
 #include "engine/model_options.h"
 #include "engine/parameters.h"
+#include "engine/row_gradient_choice.h"
 #include "engine/run_options.h"
 
 namespace mneme::engine {
@@ -54,6 +55,8 @@ TableCosts table_costs(const Config& config) {
       config.memory.blocks.size() * static_cast<std::uint64_t>(options.lookups_per_token);
   table.gather_bytes_per_token = table.lookups_per_token * store.layout.value_bytes();
   table.tiers = offload::tier_sizes(store);
+  table.gradient_bytes = factored_gradient_bytes(config, kept_micro_batches(config));
+  table.accumulates_gradient = options.accumulates_gradient;
   const std::uint64_t room = std::uint64_t{table.tiers.training} + table.tiers.host;
   table.rows_beyond_memory = table.rows - std::min(room, table.rows);
   return table;

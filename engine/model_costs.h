@@ -43,6 +43,9 @@ struct TableCosts {
   std::uint64_t lookups_per_token = 0;       // rows read for a token, all layers
   std::uint64_t gather_bytes_per_token = 0;  // of their values, forward; once more backward
   offload::TierSizes tiers;
+  // Device memory of the row gradient in factored form, beside the tiers, at most.
+  std::uint64_t gradient_bytes = 0;
+  bool accumulates_gradient = false;     // in the rows, which are larger then
   std::uint64_t rows_beyond_memory = 0;  // that neither device nor host have room for
 };
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "engine/config_keys.h"
+#include "engine/row_gradient_choice.h"
 #include "engine/schedule.h"
 #include "io/check.h"
 #include "io/error.h"
@@ -43,6 +44,7 @@ bool must_match_to_train(const std::string& key) {
 template <typename Wanted>
 std::map<std::string, std::string> keys_of(const Config& config, const Wanted& wanted) {
   Config copy = config;  // the table of keys binds to fields that it could change
+  choose_row_gradient(copy);
   std::map<std::string, std::string> values;
   for (const Key& key : config_keys(copy)) {
     if (wanted(key.name)) values[key.name] = format_value(key.value);

@@ -1,5 +1,6 @@
 #include "engine/run_options.h"
 
+#include "engine/row_gradient_choice.h"
 #include "engine/run_files.h"
 #include "engine/schedule.h"
 #include "offload/store_options.h"
@@ -55,8 +56,10 @@ memory::ValueTableOptions value_table_options(const Config& config, std::uint64_
   if (config.saves_behind_training()) options.save_bytes = config.checkpoint.copy_bytes;
   options.tokens_per_call = config.tokens_per_micro_batch();
   options.lookups_per_token = config.memory.heads * config.memory.knn;
-  options.gradient_calls_per_step =
-      static_cast<std::int64_t>(config.memory.blocks.size()) * config.train.micro_batches;
+  const auto layers = static_cast<std::int64_t>(config.memory.blocks.size());
+  options.gradient_calls_per_step = layers * config.train.micro_batches;
+  options.gradient_calls_kept = layers * kept_micro_batches(config);
+  options.accumulates_gradient = accumulates_row_gradient(config);
   return options;
 }
 

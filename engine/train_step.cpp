@@ -29,7 +29,8 @@ void take_out_stalls(const offload::Books& books, StepTimes& times) {
 }  // namespace
 
 TrainStep::Marks::Marks(kernels::Backend& backend)
-    : begin(backend.create_event()),
+    : start(backend.create_event()),
+      begin(backend.create_event()),
       forward_done(backend.create_event()),
       backward_done(backend.create_event()) {}
 
@@ -40,19 +41,30 @@ TrainStep::TrainStep(Run& run, bool will_be_saved)
   }
 }
 
-double TrainStep::check_disk_room() {
+// Runs what may find the disk too full, once more where a checkpoint under way can change that.
+template <typename Work>
+double TrainStep::with_disk_room(const Work& work) {
   double waited_ms = 0;
   try {
-    run_.table()->check_disk_room(run_.stream());
+    work();
   } catch (const offload::DiskBudgetError&) {
     if (!run_.checkpoints().is_saving()) throw;
     // What it replaces is free once it is committed.
     const auto start = Clock::now();
     run_.checkpoints().finish();
     waited_ms = io::elapsed_ms(start);
-    run_.table()->check_disk_room(run_.stream());
+    work();
   }
   return waited_ms;
+}
+
+double TrainStep::make_gradient_room() {
+  const auto layers = static_cast<std::int64_t>(run_.config().memory.blocks.size());
+  return with_disk_room([&] { run_.table()->make_gradient_room(run_.stream(), layers); });
+}
+
+double TrainStep::check_disk_room() {
+  return with_disk_room([&] { run_.table()->check_disk_room(run_.stream()); });
 }
 
 double TrainStep::await_checkpoint() {
@@ -81,6 +93,8 @@ StepMetrics TrainStep::take(std::uint64_t t, const NextBatch& next_batch) {
     next_batch(micro, batch_);
     metrics.times.data_ms += io::elapsed_ms(data_start);
     Marks& marks = marks_[std::size_t(micro)];
+    stream.record(*marks.start);
+    if (table != nullptr) metrics.times.checkpoint_ms += make_gradient_room();
     stream.record(*marks.begin);
     run_.model().forward_backward(stream,
                                   {.tokens = batch_.tokens,
@@ -113,9 +127,9 @@ StepMetrics TrainStep::take(std::uint64_t t, const NextBatch& next_batch) {
     metrics.times.forward_ms += 1e3 * marks.forward_done->seconds_since(*marks.begin);
     metrics.times.backward_ms += 1e3 * marks.backward_done->seconds_since(*marks.forward_done);
   }
-  metrics.times.update_ms =
-      std::max(0.0, 1e3 * update_done_->seconds_since(*marks_.back().backward_done) -
-                        metrics.times.checkpoint_ms);
+  double update_s = update_done_->seconds_since(*marks_.back().backward_done);
+  for (const Marks& marks : marks_) update_s += marks.begin->seconds_since(*marks.start);
+  metrics.times.update_ms = std::max(0.0, 1e3 * update_s - metrics.times.checkpoint_ms);
   if (table != nullptr) take_out_stalls(table->store().books(), metrics.times);
   metrics.times.step_ms = io::elapsed_ms(start);
   metrics.tokens_per_s = 1e3 * double(config.tokens_per_step()) / metrics.times.step_ms;

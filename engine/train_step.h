@@ -37,15 +37,20 @@ class TrainStep {
   bool is_updating() const { return updating_; }
 
  private:
-  // Both return the milliseconds that they waited for a checkpoint under way: until the step's
+  // These return the milliseconds that they waited for a checkpoint under way: until the step's
   // result can be saved, too, and until it has read the parameters.
+  double make_gradient_room();
   double check_disk_room();
+  template <typename Work>
+  double with_disk_room(const Work& work);
   double await_checkpoint();
 
   // Device-time marks of one micro-batch.
   struct Marks {
     explicit Marks(kernels::Backend& backend);
-    std::unique_ptr<kernels::Event> begin, forward_done, backward_done;
+    // Before there is room for its row gradient, and after.
+    std::unique_ptr<kernels::Event> start, begin;
+    std::unique_ptr<kernels::Event> forward_done, backward_done;
   };
 
   Run& run_;

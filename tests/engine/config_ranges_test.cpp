@@ -237,10 +237,13 @@ TEST(ConfigRanges, WithoutAMemoryItsKeysAreLeftUnused) {
 
 TEST(ConfigRanges, SizesThatNoStepCanHaveAreRefusedByTheirKey) {
   const Words memory = {"memory.kind=memory", "memory.blocks=[0, 1]"};
-  EXPECT_EQ(error_of({memory[0], memory[1], "train.micro_batches=1048576"}),
+  EXPECT_EQ(error_of({memory[0], memory[1], "train.micro_batches=1048576",
+                      "memory.row_gradient=factored"}),
             "--set train.micro_batches=1048576: train.micro_batches: a step of 1048576 "
             "micro-batches, 2 memory layers and 1024 tokens with 128 rows each is beyond "
-            "4294967294 look-ups; use fewer tokens a step");
+            "4294967294 look-ups; use fewer tokens a step, or memory.row_gradient = "
+            "\"accumulated\"");
+  EXPECT_EQ(error_of({memory[0], memory[1], "train.micro_batches=1048576"}), "");
   EXPECT_EQ(error_of({memory[0], memory[1], "tiers.device_bytes=100"}).substr(0, 105),
             "--set tiers.device_bytes=100: tiers.device_bytes: a device tier of 100 bytes is too "
             "small: rows of width ");

@@ -8,6 +8,7 @@ mneme_test(trainer_test DEVICES
     trainer_disks_test.cpp
     trainer_ends_test.cpp
     trainer_extension_test.cpp
+    trainer_gradient_test.cpp
     trainer_resume_test.cpp
     trainer_tiering_test.cpp
     trainer_validation_test.cpp

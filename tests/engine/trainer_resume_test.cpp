@@ -157,6 +157,8 @@ TEST_F(TrainerResume, ACheckpointOfAnotherConfigurationIsRefusedByKey) {
   const std::vector<std::pair<std::string, std::function<void(Config&)>>> changes = {
       {"model.feed_forward_hidden", [](Config& c) { c.model.feed_forward_hidden = 32; }},
       {"memory.half_keys", [](Config& c) { c.memory.half_keys = 17; }},
+      {"memory.row_gradient",
+       [](Config& c) { c.memory.row_gradient = RowGradientKind::kAccumulated; }},
       {"memory.optimizer.beta2", [](Config& c) { c.memory.optimizer.beta2 = 0.9; }},
       {"optimizer.beta1", [](Config& c) { c.optimizer.beta1 = 0.5; }},
       {"train.micro_batches", [](Config& c) { c.train.micro_batches = 1; }},

@@ -73,6 +73,9 @@ std::string memory_text(const ModelCosts& costs) {
   if (table.rows == 0) return text;
   text += line("value table", bytes_text(table.bytes),
                fmt::format("records of {} bytes; untouched rows take none", table.record_bytes));
+  text += line("row gradient", bytes_text(table.gradient_bytes),
+               table.accumulates_gradient ? "at most, then it is added up in the rows"
+                                          : "at most, of a step");
   const auto share = [&](std::uint64_t rows) {
     return fmt::format("{:.3g}% of the rows",
                        100 * static_cast<double>(rows) / static_cast<double>(table.rows));
@@ -143,6 +146,8 @@ nlohmann::ordered_json costs_json(const std::string& path, const ModelCosts& cos
             {"value_width", table.width},
             {"record_bytes", table.record_bytes},
             {"device_slot_bytes", table.device_slot_bytes},
+            {"gradient_bytes", table.gradient_bytes},
+            {"accumulates_gradient", table.accumulates_gradient},
             {"device_rows", table.tiers.training},
             {"evaluation_rows", table.tiers.evaluation},
             {"host_rows", table.tiers.host},
