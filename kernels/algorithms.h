@@ -1,8 +1,8 @@
-// Sort, group and scan, written once over a Thrust execution policy: thrust::tbb::par on the CPU
+// Group and scan, written once over a Thrust execution policy: thrust::tbb::par on the CPU
 // (kernels/cpu/thrust_policy.h), thrust::cuda::par_nosync on the GPU
 // (kernels/cuda/thrust_policy.h). Include the policy first. Nothing here hands a value back to the
 // host, so that a GPU only queues it. Integers only, so that no result depends on the number of
-// threads.
+// threads. Sorting is each backend's own (radix_sort.h).
 #pragma once
 
 #include <thrust/for_each.h>
@@ -10,7 +10,6 @@
 #include <thrust/iterator/counting_iterator.h>
 #include <thrust/scan.h>
 #include <thrust/sequence.h>
-#include <thrust/sort.h>
 #include <thrust/transform_scan.h>
 
 #include <cstdint>
@@ -97,12 +96,6 @@ struct ListWord {
 };
 
 }  // namespace internal
-
-// Stable ascending sort of keys, values along with them. Both: [count], in place.
-template <typename Policy, typename Key, typename Value>
-void sort_pairs(const Policy& policy, Key* keys, Value* values, std::int64_t count) {
-  thrust::stable_sort_by_key(policy, keys, keys + count, values);
-}
 
 // out: the values 0, 1, 2, ...
 template <typename Policy>

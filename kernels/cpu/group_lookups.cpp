@@ -1,11 +1,12 @@
 // Operation group_lookups of the CPU backend: sort the lookups by row, find the distinct rows, and
 // order each token's lookups likewise.
 #include <algorithm>
-#include <cstring>
+#include <bit>
 
 #include "io/check.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/parallel.h"
+#include "kernels/cpu/radix_sort.h"
 #include "kernels/cpu/thrust_policy.h"
 
 namespace mneme::kernels::cpu {
@@ -36,9 +37,8 @@ void group(const GroupedLookups& grouped, Scratch& scratch) {
   }
   RowId* keys = scratch.take<RowId>(count);
   std::uint32_t* run = scratch.take<std::uint32_t>(count);
-  std::memcpy(keys, grouped.rows, static_cast<std::size_t>(count) * sizeof(RowId));
-  algorithms::count_up(kPolicy, grouped.order, count);
-  algorithms::sort_pairs(kPolicy, keys, grouped.order, count);
+  sort_keys(grouped.rows, count, std::bit_width(grouped.table_rows - 1), keys, grouped.order,
+            scratch);
   algorithms::group_sorted(kPolicy, grouped, keys, run);
 
   if (grouped.token_order == nullptr) return;

@@ -5,6 +5,7 @@
 #pragma once
 
 #if defined(MNEME_CUDA_EMULATED)
+#include <thrust/sort.h>
 #include <thrust/system/tbb/execution_policy.h>
 #else
 #include <cub/device/device_radix_sort.cuh>

@@ -4,8 +4,8 @@
 //
 //   with_policy(
 //       operation,
-//       [](const auto& policy, auto... what) { algorithms::sort_pairs(policy, what...); },
-//       keys, values, count);
+//       [](const auto& policy, auto... what) { algorithms::running_sums(policy, what...); },
+//       values, count);
 //
 // As with a kernel, arguments are copied and have to be good on the device later. So the body
 // captures nothing.

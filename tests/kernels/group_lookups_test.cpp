@@ -71,5 +71,34 @@ TEST(GroupLookupsKeys, SortsRowIdsOfTheWholeRange) {
   }
 }
 
+// Keys are sorted digit by digit, and long lists in parts: at every number of digits, of tables
+// whose rows just fit and just do not.
+TEST(GroupLookupsKeys, SortsManyRowsOfATableOfAnySize) {
+  for (const TestBackend& test : backends_under_test()) {
+    SCOPED_TRACE(test.name);
+    kernels::Backend& backend = shared_backend(test);
+    const auto stream = backend.create_stream();
+    for (const std::uint64_t table_rows :
+         {std::uint64_t{1}, std::uint64_t{2}, std::uint64_t{2048}, std::uint64_t{2049},
+          std::uint64_t{1} << 22, (std::uint64_t{1} << 22) + 1, std::uint64_t{1} << 32}) {
+      SCOPED_TRACE(table_rows);
+      std::mt19937_64 random(table_rows);
+      std::vector<kernels::RowId> rows(70'001);
+      for (kernels::RowId& row : rows) row = static_cast<kernels::RowId>(random() % table_rows);
+      rows[12'345] = static_cast<kernels::RowId>(table_rows - 1);
+      const TestLookups lookups(backend, *stream, rows, 1, false, table_rows);
+      std::vector<std::uint32_t> order(rows.size());
+      std::iota(order.begin(), order.end(), 0u);
+      std::stable_sort(order.begin(), order.end(),
+                       [&](auto a, auto b) { return rows[a] < rows[b]; });
+      EXPECT_TRUE(std::equal(order.begin(), order.end(), lookups.grouped().order));
+      std::sort(rows.begin(), rows.end());
+      rows.erase(std::unique(rows.begin(), rows.end()), rows.end());
+      ASSERT_EQ(static_cast<std::size_t>(lookups.distinct()), rows.size());
+      EXPECT_TRUE(std::equal(rows.begin(), rows.end(), lookups.grouped().unique_rows));
+    }
+  }
+}
+
 }  // namespace
 }  // namespace mneme::testing

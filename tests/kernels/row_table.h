@@ -165,7 +165,7 @@ class TestLookups {
  public:
   TestLookups(kernels::Backend& backend, kernels::Stream& stream,
               const std::vector<kernels::RowId>& rows, std::int64_t lookups_per_token,
-              bool token_order = true)
+              bool token_order = true, std::uint64_t table_rows = std::uint64_t{1} << 32)
       : rows_(backend, rows),
         unique_rows_(backend, lookups()),
         offsets_(backend, lookups() + 1),
@@ -176,6 +176,7 @@ class TestLookups {
     grouped_ = {.rows = rows_.data(),
                 .lookups = lookups(),
                 .lookups_per_token = lookups_per_token,
+                .table_rows = table_rows,
                 .unique_rows = unique_rows_.data(),
                 .offsets = offsets_.data(),
                 .order = order_.data(),
