@@ -145,7 +145,7 @@ void Checkpointer::start(std::uint64_t step, const RunRecord& run) {
   save->stream = backend_.create_stream();
   for (offload::TieredStore* store : stores_) {
     save->entry.rows.push_back(row_places(*store));
-    store->begin_checkpoint();
+    store->begin_checkpoint(save->step);
   }
   try {
     save->thread = std::thread([this, &save = *save] { write_files(save); });

@@ -70,6 +70,8 @@ struct RunConfig {
   std::uint64_t arena_bytes = 0;  // of device memory, all of it; 0: what is free
   kernels::FloatType compute_type = kernels::FloatType::kBF16;  // on a CUDA device
   std::int64_t transfer_multiprocessors = 16;                   // of the CUDA device
+  bool trace = false;                                           // of what the store is asked for
+  bool trace_tokens = false;                                    // with the batches' tokens
 };
 
 struct DataConfig {

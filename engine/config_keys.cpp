@@ -48,6 +48,11 @@ void add_run(RunConfig& run, std::vector<Key>& keys) {
       {"run.transfer_multiprocessors", integer(run.transfer_multiprocessors, 1, 1024),
        "The most multiprocessors of a CUDA device that rows on their way from host memory "
        "take, and as many for rows on their way back."});
+  keys.push_back({"run.trace", FlagValue{&run.trace},
+                  "Whether training writes down which rows it asks for, in the folder trace of the "
+                  "run: for `mneme trace`. A run that goes on continues its trace."});
+  keys.push_back({"run.trace_tokens", FlagValue{&run.trace_tokens},
+                  "Whether a trace holds the tokens of the batches, too."});
 }
 
 void add_data(DataConfig& data, std::vector<Key>& keys) {

@@ -16,6 +16,7 @@
 #include "io/record_file.h"
 #include "io/safetensors.h"
 #include "offload/disk/rows_file.h"
+#include "offload/trace/trace_file.h"
 
 namespace mneme::engine {
 namespace {
@@ -95,7 +96,7 @@ std::optional<UnfinishedRun> run_of_config(io::Disk& disk, const std::string& ru
   const std::string text = text_of(disk, path);
   const std::optional<std::uint64_t> id = run_of_config_text(text);
   if (!id) refuse(path);
-  return UnfinishedRun{*id, parse_config(text, path)};
+  return UnfinishedRun{*id, parse_recorded_config(text, path)};
 }
 
 // Whether a file has records of the run, of the given one of its rows files.
@@ -140,6 +141,26 @@ std::string rows_path(const std::string& run_directory, std::uint32_t table) {
   return fmt::format("{}/table-{}.rows", rows_directory(run_directory), table);
 }
 
+std::string trace_directory(const std::string& run_directory) {
+  return run_directory + "/trace";
+}
+std::string trace_path(const std::string& run_directory, std::uint32_t table, std::uint64_t steps) {
+  return fmt::format("{}/table-{}-{:010}.trace", trace_directory(run_directory), table, steps);
+}
+
+std::vector<std::string> trace_paths(const io::Disk& disk, const std::string& run_directory,
+                                     std::uint32_t table) {
+  std::vector<std::string> paths;
+  const std::string directory = trace_directory(run_directory);
+  if (!disk.is_directory(directory)) return paths;
+  for (const std::string& name : disk.list(directory)) {
+    if (is_trace_name(name) && name.starts_with(fmt::format("table-{}-", table))) {
+      paths.push_back(directory + "/" + name);
+    }
+  }
+  return paths;
+}
+
 std::vector<std::string> rows_paths(const Config& config, std::uint64_t run_id,
                                     std::uint32_t table) {
   std::vector<std::string> paths;
@@ -164,6 +185,12 @@ bool is_rows_name(std::string_view name) {
   if (name == kProbeName) return true;
   std::string_view whole = without_aside(name);
   return take_prefix(whole, "table-") && take_digits(whole, 1) && whole == ".rows";
+}
+
+// table-TABLE-STEP.trace
+bool is_trace_name(std::string_view name) {
+  return take_prefix(name, "table-") && take_digits(name, 1) && take_prefix(name, "-") &&
+         take_digits(name, 10) && name == ".trace";
 }
 
 bool is_own_checkpoint_file(io::Disk& disk, const std::string& directory, const std::string& name,
@@ -214,7 +241,7 @@ std::optional<UnfinishedRun> unfinished_run(io::Disk& disk, const std::string& r
   if (!disk.exists(path) || disk.is_directory(path)) return {};
   const std::string text = text_of(disk, path);
   const std::optional<std::uint64_t> id = run_of_config_text(text);
-  return id ? std::optional(UnfinishedRun{*id, parse_config(text, path)}) : std::nullopt;
+  return id ? std::optional(UnfinishedRun{*id, parse_recorded_config(text, path)}) : std::nullopt;
 }
 
 void check_new_run_directory(io::Disk& disk, const std::string& run_directory) {
@@ -237,12 +264,19 @@ void check_new_run_directory(io::Disk& disk, const std::string& run_directory) {
     if (!unfinished || !is_rows_name(name) || disk.is_directory(path)) return false;
     return is_aside(name) || has_rows_of(disk, path, *unfinished, 0, 1);
   });
+  const std::string traces = trace_directory(run_directory);
+  check_entries(disk, traces, [&](const std::string& name) {
+    const std::string path = traces + "/" + name;
+    return unfinished && is_trace_name(name) && !disk.is_directory(path) &&
+           offload::is_trace_of(disk, path, unfinished->id);
+  });
 }
 
 void remove_unfinished_run(io::Disk& disk, const std::string& run_directory) {
   if (const auto run = unfinished_run(disk, run_directory)) remove_rows_on_disks(disk, *run);
   for (const std::string& directory :
-       {checkpoints_directory(run_directory), rows_directory(run_directory)}) {
+       {checkpoints_directory(run_directory), rows_directory(run_directory),
+        trace_directory(run_directory)}) {
     if (!disk.exists(directory)) continue;
     for (const std::string& name : disk.list(directory)) {
       if (name != "LOCK") disk.remove(directory + "/" + name);

@@ -18,6 +18,12 @@ std::string metrics_path(const std::string& run_directory);
 std::string checkpoints_directory(const std::string& run_directory);
 std::string rows_directory(const std::string& run_directory);
 std::string rows_path(const std::string& run_directory, std::uint32_t table);
+std::string trace_directory(const std::string& run_directory);
+// Of a trace that begins after `steps` steps.
+std::string trace_path(const std::string& run_directory, std::uint32_t table, std::uint64_t steps);
+// All traces of a table in a run directory, by the steps that they begin after.
+std::vector<std::string> trace_paths(const io::Disk& disk, const std::string& run_directory,
+                                     std::uint32_t table);
 // All rows files of a table: in tiers.disk_paths, where they have the run's id in their names, or
 // else in the run directory.
 std::vector<std::string> rows_paths(const Config& config, std::uint64_t run_id,
@@ -27,9 +33,10 @@ std::vector<std::string> rows_paths(const Config& config, std::uint64_t run_id,
 std::string probe_path(const std::string& directory);
 
 // Whether a name in checkpoints_directory is one that a checkpoint gives to its files, whole or
-// aside; likewise in rows_directory.
+// aside; likewise in rows_directory and trace_directory.
 bool is_checkpoint_name(std::string_view name);
 bool is_rows_name(std::string_view name);
+bool is_trace_name(std::string_view name);
 
 // Whether a file of such a name in checkpoints_directory has what a checkpoint of run `run_id`
 // writes; files aside, which may be torn, are known by their names alone.

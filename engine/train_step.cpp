@@ -75,6 +75,14 @@ double TrainStep::await_checkpoint() {
   return io::elapsed_ms(start);
 }
 
+void TrainStep::trace_tokens(std::int64_t micro) {
+  offload::TraceWriter* const trace = run_.table()->store().trace();
+  if (trace == nullptr) return;
+  trace->add({.kind = offload::TraceKind::kTokens,
+              .number = static_cast<std::uint64_t>(micro),
+              .list = {batch_.tokens.begin(), batch_.tokens.end()}});
+}
+
 StepMetrics TrainStep::take(std::uint64_t t, const NextBatch& next_batch) {
   const Config& config = run_.config();
   const auto start = Clock::now();
@@ -91,6 +99,7 @@ StepMetrics TrainStep::take(std::uint64_t t, const NextBatch& next_batch) {
   for (std::int64_t micro = 0; micro < config.train.micro_batches; ++micro) {
     const auto data_start = Clock::now();
     next_batch(micro, batch_);
+    if (table != nullptr && config.run.trace_tokens) trace_tokens(micro);
     metrics.times.data_ms += io::elapsed_ms(data_start);
     Marks& marks = marks_[std::size_t(micro)];
     stream.record(*marks.start);

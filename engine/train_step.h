@@ -44,6 +44,7 @@ class TrainStep {
   template <typename Work>
   double with_disk_room(const Work& work);
   double await_checkpoint();
+  void trace_tokens(std::int64_t micro);
 
   // Device-time marks of one micro-batch.
   struct Marks {

@@ -128,6 +128,18 @@ class Training {
     claim_.begin(record_.id, record_.config);
     metrics_.emplace(disk_, metrics_path(config_.run.directory), MetricsMark{}, 0);
     saves_->prepare();
+    start_trace();
+  }
+
+  // Beginning with the trace that knows the checkpoint that the run goes on from, if there is one.
+  void start_trace() {
+    if (!config_.run.trace || run_->table() == nullptr) return;
+    const std::string& directory = config_.run.directory;
+    disk_.make_directories(trace_directory(directory));
+    const std::uint32_t table = run_->table()->options().table;
+    std::vector<std::string> paths = trace_paths(disk_, directory, table);
+    paths.push_back(trace_path(directory, table, completed_));
+    run_->table()->store().start_trace(disk_, paths, completed_);
   }
 
   // Reads as much of the data as tells whether it fits the configuration.
@@ -181,6 +193,7 @@ class Training {
     write_config_file(directory);
     metrics_.emplace(disk_, metrics_path(path), from.metrics, completed_);
     saves_->prepare();
+    start_trace();
     note(fmt::format("{}: going on after step {} of {}", path, completed_, config_.train.steps));
   }
 

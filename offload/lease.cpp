@@ -64,6 +64,7 @@ const kernels::SlotId* Lease::slots() const {
 
 void Lease::mark_dirty() {
   store_->planner_.mark_dirty(*planned_);
+  store_->trace_lease_event(TraceKind::kMarkDirty, *planned_);
 }
 
 const kernels::RowArena& TieredStore::arena(const PlannedLease& lease) const {
@@ -132,6 +133,7 @@ Lease TieredStore::take_lease(kernels::Stream& compute, const LeaseRequest& requ
     }
     looked_up_ = {};
     PlannedLease& planned = make_resident(request, host);
+    trace_lease(request, planned);
     Lease lease(*this, planned, compute);
     catch_up_rows(backend_, planner_.stream(), lease.arena(), request.rows, lease.slots(),
                   lease.count(), currency);
@@ -289,6 +291,7 @@ void TieredStore::release(PlannedLease& lease, kernels::Stream& compute) {
   } catch (...) {
     failure = std::current_exception();
   }
+  trace_lease_event(TraceKind::kEndLease, lease);
   planner_.end_lease(lease);
   if (failure) std::rethrow_exception(failure);
 }
@@ -305,6 +308,7 @@ void TieredStore::end(PlannedLease& lease, kernels::Stream& compute) noexcept {
 void TieredStore::hint(const Hint& hint) {
   guarded([&] {
     CHECK(hint.tier == Place::kHost || hint.tier == Place::kDevice);
+    trace_hint(hint);
     const auto start = Clock::now();
     looked_up_ = {};
     ledger_.open({Cause::kPrefetch, hint.layer});

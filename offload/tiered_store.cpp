@@ -94,6 +94,7 @@ TieredStore::~TieredStore() {
 
 void TieredStore::begin_step(std::uint64_t step) {
   guarded([&] {
+    trace_step(step);
     planner_.begin_step(step);
     hints_.collect();
   });
@@ -103,9 +104,10 @@ void TieredStore::prepare_checkpoints() {
   guarded([&] { disk_.prepare_saves(); });
 }
 
-void TieredStore::begin_checkpoint() {
+void TieredStore::begin_checkpoint(std::uint64_t epoch) {
   guarded([&] {
     CHECK(leases_ == 0, "a checkpoint while rows are leased");
+    if (trace_) trace_->add_checkpoint(epoch);
     const auto start = Clock::now();
     looked_up_ = {};
     ledger_.open(kCheckpointAccount);
@@ -145,6 +147,12 @@ TableDelta TieredStore::flush() {
 
 void TieredStore::commit_checkpoint(std::uint64_t epoch) {
   guarded([&] { disk_.commit(epoch); });
+  trace_number(TraceKind::kCommit, epoch);
+}
+
+void TieredStore::release_checkpoint(std::uint64_t epoch) {
+  disk_.release(epoch);
+  trace_number(TraceKind::kRelease, epoch);
 }
 
 void TieredStore::restore(std::span<const CheckpointTable> kept, std::size_t current) {

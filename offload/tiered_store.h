@@ -57,7 +57,9 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -80,6 +82,7 @@
 #include "offload/snapshot.h"
 #include "offload/store_options.h"
 #include "offload/tier_sizes.h"
+#include "offload/trace/trace_writer.h"
 #include "offload/write_back.h"
 
 namespace mneme::offload {
@@ -265,19 +268,28 @@ class TieredStore {
   // first checkpoint would otherwise wait for. REQUIRES, of begin_checkpoint(): no lease is live;
   // an earlier one is committed, or given up.
   void prepare_checkpoints();
-  void begin_checkpoint();
+  // epoch: that it is to be committed under, for the trace.
+  void begin_checkpoint(std::uint64_t epoch = 0);
   bool checkpoint_is_written();
   void write_checkpoint();
   void sync_checkpoint() { disk_.sync(); }
   TableChanges checkpoint_changes() { return disk_.changes(); }
   void commit_checkpoint(std::uint64_t epoch);
-  void release_checkpoint(std::uint64_t epoch) { disk_.release(epoch); }
+  void release_checkpoint(std::uint64_t epoch);
   // Up to checkpoint_changes(), in one call.
   TableDelta flush();
   // Continues from a checkpoint: opens the rows file, where rows are as kept[current] says. kept:
   // the tables of all kept checkpoints, oldest first; none of their disk slots is overwritten
   // before its checkpoint is released. REQUIRES: nothing was acquired yet.
   void restore(std::span<const CheckpointTable> kept, std::size_t current);
+
+  // Writes what the store is asked for into a trace (trace/), from now on. Of the traces `paths`
+  // the first one that knows the checkpoint `epoch`, whose state restore() has brought, is cut off
+  // there and continued; without one, the last path becomes a new trace. REQUIRES: no lease is
+  // live. Throws Error.
+  void start_trace(io::Disk& disk, const std::vector<std::string>& paths, std::uint64_t epoch);
+  // Null: nothing is traced.
+  TraceWriter* trace() { return trace_ ? &*trace_ : nullptr; }
 
   // The books (ledger/books.h): what has happened since the last take_books(), and all that was
   // taken. The first two wait for the plan's stream, because the device keeps some of the counts.
@@ -337,6 +349,13 @@ class TieredStore {
   // Ascending, from the device.
   std::vector<kernels::RowId> copy_rows(const kernels::RowId* rows, std::int64_t count);
 
+  // trace.cpp: into the trace, where there is one.
+  void trace_step(std::uint64_t step);
+  void trace_lease(const LeaseRequest& request, const PlannedLease& planned);
+  void trace_lease_event(TraceKind kind, const PlannedLease& planned);
+  void trace_hint(const Hint& hint);
+  void trace_number(TraceKind kind, std::uint64_t number);
+
   void book_found(const Found& found);
   void book_hint(const PlannedHint& planned);
   void book_records(Field rows, std::int64_t count);
@@ -383,6 +402,10 @@ class TieredStore {
   Counted counted_ = Counted::kNo;
   std::unique_ptr<kernels::Event> books_ready_;
   std::string failure_;
+
+  std::optional<TraceWriter> trace_;
+  std::uint64_t traced_leases_ = 0;
+  std::map<const PlannedLease*, std::uint64_t> lease_numbers_;  // of live ones
 };
 
 }  // namespace mneme::offload

@@ -19,6 +19,7 @@
 #include "io/record_file.h"
 #include "kernels/backend.h"
 #include "offload/store_options.h"
+#include "offload/trace/trace_file.h"
 #include "tests/simulated_disk/simulated_disk.h"
 
 #include "tests/support/error_of.h"
@@ -53,6 +54,14 @@ const std::string kFileHeader1 =
 const std::string kSlotHeader1 =
     "4d4e454d52454344050000000000000001000000000000000300000001000000"
     "80000000000000002228111af472612300000000000000000000000000000000";
+// Of table 2 of run 77; its checkpoint is of step 300.
+const std::string kTraceHeader =
+    "4d4e454d45545243010000000200000088130000000000004d00000000000000"
+    "0900000000000000000000000000000000000000000000002506cd84ba1abe7d";
+const std::string kTraceEvents =
+    "010000f7042ace02a0180180808080048080010080f4f6905d0003000002ac020a0100038401020303010005"
+    "01000008030004be0100a6a104008eada8f30e04010501030201000001010680808008040000010003140d0a"
+    "07ac0208ac0209c801";
 // Two parts without moments, current for step 9: two float32 values with the sum 1.5, three
 // bfloat16 values with the sum -4.
 const std::string kRecordOfTwo =
@@ -325,6 +334,70 @@ TEST(Formats, ARowsFileBelongsToTheTableOfThisIdentity) {
               half ? 0x4d5149bb93c68668u : 0x43bdbcc1e34b969fu);
     EXPECT_EQ(offload::rows_file_shape(options).payload_bytes, half ? 480u : 928u);
   }
+}
+
+TEST(Formats, ATraceHasTheseEventsAndFrames) {
+  using offload::TraceEvent;
+  using offload::TraceKind;
+  const std::vector<std::uint32_t> rows = {3, 4, 9, 200, 201, 70000, 70001, 4000000000};
+  TraceEvent start{.kind = TraceKind::kStart};
+  start.tiers = {.device_slots = 631,
+                 .evaluation_slots = 42,
+                 .host_slots = 334,
+                 .record_bytes = 3104,
+                 .disks = 1,
+                 .disk_bytes = 1 << 30,
+                 .transfer_rows = 16384,
+                 .host_link = 0,
+                 .disk_link = 25'000'000'000,
+                 .device_policy = kernels::ReplacementKind::kLru,
+                 .host_policy = kernels::ReplacementKind::kSieve};
+  const std::vector<TraceEvent> events = {
+      start,
+      {.kind = TraceKind::kStep, .number = 300},
+      {.kind = TraceKind::kTokens, .number = 1, .list = {65, 66, 64}},
+      {.kind = TraceKind::kLease,
+       .number = 1,
+       .account = {offload::Cause::kTraining, 4, offload::Pass::kForward},
+       .list = rows},
+      {.kind = TraceKind::kMarkDirty, .number = 1},
+      {.kind = TraceKind::kEndLease, .number = 1},
+      {.kind = TraceKind::kLease,
+       .number = 2,
+       .account = {offload::Cause::kEvaluation, offload::kNoLayer, offload::Pass::kNone},
+       .read_only = true,
+       .list = rows},
+      {.kind = TraceKind::kHint,
+       .number = 16 << 20,
+       .account = {offload::Cause::kPrefetch, offload::kNoLayer, offload::Pass::kNone},
+       .to_device = true,
+       .list = {9, 2, 7}},
+      {.kind = TraceKind::kCheckpoint, .number = 300},
+      {.kind = TraceKind::kCommit, .number = 300},
+      {.kind = TraceKind::kRelease, .number = 200}};
+  offload::TraceLists lists;
+  std::vector<std::byte> bytes;
+  for (const TraceEvent& event : events) encode(event, lists, bytes);
+  EXPECT_EQ(hex(bytes), kTraceEvents);
+
+  io::SimulatedDisk disk({.record_log = false});
+  {
+    offload::TraceFile file(disk, "/trace", {.table = 2, .rows = 5000, .run_id = 77, .seed = 9}, 0);
+    file.append(bytes, 300);
+  }
+  const std::vector<std::byte> file = disk.read_file("/trace", 1 << 20);
+  EXPECT_EQ(hex(std::span(file).first(64)), kTraceHeader);
+  const std::span<const std::byte> frame = std::span(file).subspan(64);
+  EXPECT_EQ(hex(frame.first(8)), "4d4e465201000000");
+  EXPECT_EQ(hex(frame.subspan(12, 12)), "610000002c01000000000000");
+  std::uint32_t packed = 0;
+  std::uint64_t packed_sum = 0, head_sum = 0;
+  std::memcpy(&packed, frame.data() + 8, 4);
+  std::memcpy(&packed_sum, frame.data() + 24, 8);
+  std::memcpy(&head_sum, frame.data() + 32, 8);
+  EXPECT_EQ(frame.size(), 40 + packed);
+  EXPECT_EQ(packed_sum, io::checksum64(frame.subspan(40)));
+  EXPECT_EQ(head_sum, io::checksum64(frame.first(32)));
 }
 
 TEST(Formats, ARowTableFileHasTheseBytes) {

@@ -11,6 +11,7 @@ mneme_test(trainer_test DEVICES
     trainer_gradient_test.cpp
     trainer_resume_test.cpp
     trainer_tiering_test.cpp
+    trainer_trace_test.cpp
     trainer_validation_test.cpp
   LIBRARIES mneme_engine nlohmann_json::nlohmann_json)
 if(TARGET mneme_cuda_emulated)

@@ -65,6 +65,13 @@ TEST(Arguments, EveryCommandFillsItsOptions) {
   EXPECT_EQ(exported.output, "a.safetensors");
   EXPECT_TRUE(exported.untouched);
   EXPECT_EQ(parsed<CompletionOptions>({"completion", "zsh"}).shell, Shell::kZsh);
+  EXPECT_TRUE(parsed<TraceInfoOptions>({"trace", "info", "runs/a", "--json"}).json);
+  const auto references = parsed<TraceExportOptions>(
+      {"trace", "export", "a.trace", "-o", "a.bin", "--format", "oracleGeneral", "--all"});
+  EXPECT_EQ(references.path, "a.trace");
+  EXPECT_EQ(references.format, TraceFormat::kOracleGeneral);
+  EXPECT_TRUE(references.all);
+  EXPECT_FALSE(references.forward_only);
   const auto rows =
       parsed<BenchRowsOptions>({"bench", "rows", "--device-bytes", "3MiB", "--skew", "0.5"});
   EXPECT_EQ(rows.device_bytes, 3u << 20);
@@ -193,6 +200,9 @@ TEST(Arguments, EveryHelpPageHasAnExample) {
                                              {"verify"},
                                              {"inspect"},
                                              {"export"},
+                                             {"trace"},
+                                             {"trace", "info"},
+                                             {"trace", "export"},
                                              {"completion"},
                                              {"bench"},
                                              {"bench", "rows"},

@@ -1,6 +1,6 @@
 # Tests that run the built program as people do, and as power cuts do.
 if(TARGET mneme)
-  foreach(name advice bad_input damage inspect_config limits output python_page run_access
+  foreach(name advice bad_input damage inspect_config limits output python_page run_access trace
                start)
     mneme_test(tools_${name}_test SOURCES ${name}_test.cpp
                LIBRARIES mneme_engine nlohmann_json::nlohmann_json)

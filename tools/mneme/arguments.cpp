@@ -289,6 +289,7 @@ Grammar::Grammar() {
   });
   add_runs();
   add_checkpoints();
+  add_trace_commands(app_, command_);
   add_bench_commands(app_, command_);
   add_completion();
 }

@@ -71,6 +71,26 @@ struct ExportOptions {
   bool untouched = false;  // write the whole table, rows that nothing has touched generated
 };
 
+struct TraceInfoOptions {
+  std::string path;  // of a trace, or of a run with one
+  bool json = false;
+};
+
+enum class TraceFormat { kCsv, kOracleGeneral };
+
+constexpr auto enum_names(TraceFormat) {
+  return std::to_array<io::EnumName<TraceFormat>>(
+      {{"csv", TraceFormat::kCsv}, {"oracleGeneral", TraceFormat::kOracleGeneral}});
+}
+
+struct TraceExportOptions {
+  std::string path;
+  std::string output;
+  TraceFormat format = TraceFormat::kCsv;
+  bool all = false;           // leases of evaluations, too
+  bool forward_only = false;  // of forward passes alone
+};
+
 enum class Shell { kBash, kZsh };
 
 constexpr auto enum_names(Shell) {
@@ -138,8 +158,8 @@ struct BenchModelOptions {
 
 using Command =
     std::variant<TrainOptions, ConfigHelpOptions, ResumeOptions, EvalOptions, GenerateOptions,
-                 VerifyOptions, InspectOptions, ExportOptions, CompletionOptions, BenchRowsOptions,
-                 BenchDiskOptions, BenchModelOptions>;
+                 VerifyOptions, InspectOptions, ExportOptions, TraceInfoOptions, TraceExportOptions,
+                 CompletionOptions, BenchRowsOptions, BenchDiskOptions, BenchModelOptions>;
 
 int run_train(const TrainOptions& options);
 int run_config_help(const ConfigHelpOptions& options);
@@ -151,6 +171,8 @@ int run_inspect(const InspectOptions& options);         // a run
 int run_inspect_config(const InspectOptions& options);  // a configuration
 int run_inspect_path(const InspectOptions& options);    // whichever the path is
 int run_export(const ExportOptions& options);
+int run_trace_info(const TraceInfoOptions& options);
+int run_trace_export(const TraceExportOptions& options);
 int run_completion(const CompletionOptions& options);
 int run_bench_rows(const BenchRowsOptions& options);
 int run_bench_disk(const BenchDiskOptions& options);

@@ -1,0 +1,78 @@
+// What the store is asked for, as events of its trace.
+#include "offload/tiered_store.h"
+
+namespace mneme::offload {
+
+void TieredStore::start_trace(io::Disk& disk, const std::vector<std::string>& paths,
+                              std::uint64_t epoch) {
+  guarded([&] {
+    CHECK(leases_ == 0, "a trace begins while rows are leased");
+    const TraceHeader header{.table = options_.table,
+                             .rows = options_.rows,
+                             .run_id = options_.run_id,
+                             .seed = options_.seed};
+    std::optional<std::uint64_t> keep;
+    std::string path = paths.back();
+    for (std::size_t i = 0; epoch > 0 && !keep && i < paths.size(); ++i) {
+      keep = trace_bytes_until(disk, paths[i], header, epoch);
+      if (keep) path = paths[i];
+    }
+    trace_.emplace(backend_, disk, path, header, keep.value_or(0));
+    traced_leases_ = 0;
+    const TierOptions& tiers = options_.tiers;
+    TraceEvent start{.kind = TraceKind::kStart, .number = epoch};
+    start.continues = keep.has_value();
+    start.tiers = {
+        .device_slots = sizes_.training,
+        .evaluation_slots = sizes_.evaluation,
+        .host_slots = sizes_.host,
+        .record_bytes = mover_.record_bytes(),
+        .disks = options_.paths.size(),
+        .disk_bytes = tiers.disk_bytes,
+        .transfer_rows = static_cast<std::uint64_t>(Mover::transfer_rows(options_.layout)),
+        .host_link = static_cast<std::uint64_t>(tiers.host_link_bytes_per_second),
+        .disk_link = static_cast<std::uint64_t>(tiers.disk_link_bytes_per_second),
+        .device_policy = tiers.device_policy,
+        .host_policy = tiers.host_policy};
+    if (!keep) start.list = planner_.touched_rows();
+    trace_->add(std::move(start));
+  });
+}
+
+void TieredStore::trace_step(std::uint64_t step) {
+  trace_number(TraceKind::kStep, step);
+}
+
+void TieredStore::trace_number(TraceKind kind, std::uint64_t number) {
+  if (trace_) trace_->add({.kind = kind, .number = number});
+}
+
+// The plan's stream has looked the rows up: they are in place.
+void TieredStore::trace_lease(const LeaseRequest& request, const PlannedLease& planned) {
+  if (!trace_) return;
+  lease_numbers_[&planned] = ++traced_leases_;
+  trace_->add({.kind = TraceKind::kLease,
+               .number = traced_leases_,
+               .account = request.account,
+               .read_only = request.mode == LeaseMode::kReadOnly},
+              planner_.stream(), request.rows, request.count);
+}
+
+void TieredStore::trace_lease_event(TraceKind kind, const PlannedLease& planned) {
+  if (!trace_) return;
+  const auto found = lease_numbers_.find(&planned);
+  if (found == lease_numbers_.end()) return;
+  trace_->add({.kind = kind, .number = found->second});
+  if (kind == TraceKind::kEndLease) lease_numbers_.erase(found);
+}
+
+void TieredStore::trace_hint(const Hint& hint) {
+  if (!trace_) return;
+  trace_->add({.kind = TraceKind::kHint,
+               .number = hint.byte_budget,
+               .account = {Cause::kPrefetch, hint.layer},
+               .to_device = hint.tier == kernels::Place::kDevice,
+               .list = {hint.rows.begin(), hint.rows.end()}});
+}
+
+}  // namespace mneme::offload

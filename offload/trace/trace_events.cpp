@@ -1,0 +1,204 @@
+#include "offload/trace/trace_events.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "io/check.h"
+#include "io/error.h"
+
+namespace mneme::offload {
+namespace {
+
+constexpr std::uint32_t kMostListed = std::numeric_limits<std::uint32_t>::max();
+
+void put(std::vector<std::byte>& out, std::uint64_t number) {
+  while (number >= 0x80) {
+    out.push_back(static_cast<std::byte>(number | 0x80));
+    number >>= 7;
+  }
+  out.push_back(static_cast<std::byte>(number));
+}
+
+std::uint64_t take(std::span<const std::byte>& bytes) {
+  std::uint64_t number = 0;
+  for (int shift = 0; shift < 64; shift += 7) {
+    if (bytes.empty()) io::fail("it ends within a number");
+    const auto byte = static_cast<std::uint64_t>(bytes.front());
+    bytes = bytes.subspan(1);
+    if (shift == 63 && byte > 1) break;
+    number |= (byte & 0x7f) << shift;
+    if (byte < 0x80) return number;
+  }
+  io::fail("a number is beyond 64 bits");
+}
+
+std::uint64_t take_below(std::span<const std::byte>& bytes, std::uint64_t limit, const char* what) {
+  const std::uint64_t number = take(bytes);
+  if (number >= limit) io::fail("{} is {}, and must be below {}", what, number, limit);
+  return number;
+}
+
+bool take_flag(std::span<const std::byte>& bytes, const char* what) {
+  return take_below(bytes, 2, what) != 0;
+}
+
+template <typename Enum>
+Enum take_named(std::span<const std::byte>& bytes, const char* what) {
+  const auto value = static_cast<Enum>(take_below(bytes, 256, what));
+  for (const auto& name : enum_names(Enum{})) {
+    if (name.value == value) return value;
+  }
+  io::fail("{} is {}, which there is none of", what, static_cast<int>(value));
+}
+
+// Neighbours are near each other, in lists that ascend and in tokens of a text alike.
+std::uint64_t zigzag(std::int64_t difference) {
+  return static_cast<std::uint64_t>(difference) << 1 ^ static_cast<std::uint64_t>(difference >> 63);
+}
+std::int64_t unzigzag(std::uint64_t number) {
+  return static_cast<std::int64_t>(number >> 1) ^ -static_cast<std::int64_t>(number & 1);
+}
+
+bool ascends(TraceKind kind) {
+  return kind == TraceKind::kLease || kind == TraceKind::kStart;
+}
+bool has_list(TraceKind kind) {
+  return ascends(kind) || kind == TraceKind::kHint || kind == TraceKind::kTokens;
+}
+
+// 0 and the list, or the place of an earlier one, from 1 on.
+void put_list(const TraceEvent& event, TraceLists& lists, std::vector<std::byte>& out) {
+  const std::size_t place = lists.find(event.list);
+  if (place < TraceLists::kKept) {
+    put(out, place + 1);
+    return;
+  }
+  put(out, 0);
+  put(out, event.list.size());
+  std::int64_t before = -1;
+  for (const std::uint32_t x : event.list) {
+    const std::int64_t difference = std::int64_t{x} - before;
+    put(out, ascends(event.kind) ? static_cast<std::uint64_t>(difference - 1) : zigzag(difference));
+    before = x;
+  }
+  lists.add(event.list);
+}
+
+std::vector<std::uint32_t> take_list(TraceKind kind, std::span<const std::byte>& bytes,
+                                     TraceLists& lists) {
+  const std::uint64_t place = take_below(bytes, lists.size() + 1, "a repeated list");
+  if (place > 0) return lists.at(static_cast<std::size_t>(place - 1));
+  const std::uint64_t count = take(bytes);
+  if (count > bytes.size()) io::fail("a list of {} is longer than what is left", count);
+  std::vector<std::uint32_t> list;
+  list.reserve(static_cast<std::size_t>(count));
+  std::int64_t before = -1;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    const std::uint64_t number = take(bytes);
+    const std::int64_t difference =
+        ascends(kind) ? static_cast<std::int64_t>(number) + 1 : unzigzag(number);
+    if (number > std::uint64_t{1} << 34 || before + difference < 0 ||
+        before + difference > std::int64_t{kMostListed}) {
+      io::fail("an entry of a list is beyond 32 bits");
+    }
+    before += difference;
+    list.push_back(static_cast<std::uint32_t>(before));
+  }
+  lists.add(list);
+  return list;
+}
+
+void put_account(const Account& account, std::vector<std::byte>& out) {
+  put(out, static_cast<std::uint64_t>(account.cause));
+  put(out, static_cast<std::uint64_t>(account.layer + 1));
+  put(out, static_cast<std::uint64_t>(account.pass));
+}
+Account take_account(std::span<const std::byte>& bytes) {
+  Account account;
+  account.cause = take_named<Cause>(bytes, "the cause");
+  account.layer = static_cast<std::int32_t>(take_below(bytes, 1 << 16, "the layer")) - 1;
+  account.pass = take_named<Pass>(bytes, "the pass");
+  return account;
+}
+
+template <typename Tiers, typename Visit>
+void for_each_number(Tiers& tiers, const Visit& visit) {
+  for (auto* number : {&tiers.device_slots, &tiers.evaluation_slots, &tiers.host_slots,
+                       &tiers.record_bytes, &tiers.disks, &tiers.disk_bytes, &tiers.transfer_rows,
+                       &tiers.host_link, &tiers.disk_link}) {
+    visit(*number);
+  }
+}
+
+}  // namespace
+
+std::size_t TraceLists::find(std::span<const std::uint32_t> list) const {
+  if (list.size() < kFewest) return kKept;
+  for (std::size_t i = 0; i < lists_.size(); ++i) {
+    if (std::ranges::equal(lists_[i], list)) return i;
+  }
+  return kKept;
+}
+
+void TraceLists::add(std::span<const std::uint32_t> list) {
+  if (list.size() < kFewest) return;
+  std::vector<std::uint32_t> copy;
+  if (lists_.size() == kKept) {
+    copy = std::move(lists_.back());
+    lists_.pop_back();
+  }
+  copy.assign(list.begin(), list.end());
+  lists_.push_front(std::move(copy));
+}
+
+void encode(const TraceEvent& event, TraceLists& lists, std::vector<std::byte>& out) {
+  out.push_back(static_cast<std::byte>(event.kind));
+  put(out, event.number);
+  switch (event.kind) {
+    case TraceKind::kStart:
+      put(out, event.continues ? 1 : 0);
+      for_each_number(event.tiers, [&](std::uint64_t number) { put(out, number); });
+      put(out, static_cast<std::uint64_t>(event.tiers.device_policy));
+      put(out, static_cast<std::uint64_t>(event.tiers.host_policy));
+      break;
+    case TraceKind::kLease:
+      put_account(event.account, out);
+      put(out, event.read_only ? 1 : 0);
+      break;
+    case TraceKind::kHint:
+      put_account(event.account, out);
+      put(out, event.to_device ? 1 : 0);
+      break;
+    default:
+      break;
+  }
+  if (has_list(event.kind)) put_list(event, lists, out);
+}
+
+TraceEvent decode(std::span<const std::byte>& bytes, TraceLists& lists) {
+  TraceEvent event;
+  event.kind = take_named<TraceKind>(bytes, "the kind of an event");
+  event.number = take(bytes);
+  switch (event.kind) {
+    case TraceKind::kStart:
+      event.continues = take_flag(bytes, "whether the trace continues");
+      for_each_number(event.tiers, [&](std::uint64_t& number) { number = take(bytes); });
+      event.tiers.device_policy = take_named<kernels::ReplacementKind>(bytes, "the device policy");
+      event.tiers.host_policy = take_named<kernels::ReplacementKind>(bytes, "the host policy");
+      break;
+    case TraceKind::kLease:
+      event.account = take_account(bytes);
+      event.read_only = take_flag(bytes, "the mode of a lease");
+      break;
+    case TraceKind::kHint:
+      event.account = take_account(bytes);
+      event.to_device = take_flag(bytes, "the tier of a hint");
+      break;
+    default:
+      break;
+  }
+  if (has_list(event.kind)) event.list = take_list(event.kind, bytes, lists);
+  return event;
+}
+
+}  // namespace mneme::offload

@@ -1,0 +1,150 @@
+// Traces of whole runs: they hold what the books count, change no result, and go on where the run
+// does.
+#include <gtest/gtest.h>
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "engine/run_files.h"
+#include "offload/trace/trace_summary.h"
+#include "tests/engine/tiny_run.h"
+
+namespace mneme::engine {
+namespace {
+
+using offload::TraceEvent;
+using offload::TraceKind;
+using testing::TinyRun;
+
+class TrainerTrace : public ::testing::Test {
+ protected:
+  Config traced(const std::string& name) const {
+    Config config = run_.tiered(name);
+    config.run.trace = true;
+    config.tiers.prefetch = offload::PrefetchKind::kOracleNextStep;
+    config.evaluation.every = 3;
+    config.checkpoint.every = 2;
+    return config;
+  }
+  static TrainerOptions resumed(std::optional<std::uint64_t> step = {}) {
+    TrainerOptions options;
+    options.resume = true;
+    options.step = step;
+    return options;
+  }
+  std::vector<std::string> paths(const Config& config) {
+    return trace_paths(run_.disk(), config.run.directory, 0);
+  }
+  std::vector<TraceEvent> events(const std::string& path) {
+    offload::TraceReader reader(run_.disk(), path);
+    std::vector<TraceEvent> events;
+    for (TraceEvent event; reader.next(event);) events.push_back(event);
+    EXPECT_FALSE(reader.is_cut());
+    return events;
+  }
+  // What was asked for in steps, without what depends on how often a run was stopped.
+  std::vector<TraceEvent> asked(const Config& config) {
+    std::vector<TraceEvent> kept;
+    for (TraceEvent& event : events(paths(config).back())) {
+      const bool is_lease = event.kind == TraceKind::kLease;
+      if (is_lease && event.account.cause != offload::Cause::kTraining) continue;
+      if (!is_lease && event.kind != TraceKind::kStep && event.kind != TraceKind::kHint) continue;
+      if (is_lease) event.number = 0;
+      kept.push_back(std::move(event));
+    }
+    return kept;
+  }
+
+  TinyRun run_;
+};
+
+TEST_F(TrainerTrace, HoldsWhatTheBooksCountAndChangesNothing) {
+  const Config config = traced("run");
+  offload::Books books;
+  TrainerOptions options;
+  options.on_step = [&](const StepMetrics& metrics) { books += metrics.books; };
+  run_.train(config, options);
+  ASSERT_EQ(paths(config).size(), 1u);
+  offload::TraceReader reader(run_.disk(), paths(config)[0]);
+  const offload::TraceSummary summary = offload::summarise(reader);
+  EXPECT_EQ(summary.steps, std::uint64_t{TinyRun::kSteps});
+  std::map<offload::Account, offload::TraceSummary::Count> leases;
+  std::uint64_t hinted = 0;
+  for (const auto& [account, entry] : books.entries()) {
+    if (entry[offload::Field::kLeases] > 0) {
+      leases[account] = {entry[offload::Field::kLeases], entry[offload::Field::kRowsLeased]};
+    }
+    hinted += entry[offload::Field::kHinted];
+  }
+  // The last line of metrics is written before the last evaluation is over.
+  for (const auto& [account, count] : leases) {
+    if (account.cause == offload::Cause::kEvaluation) continue;
+    const auto found = summary.leases.find(account);
+    ASSERT_NE(found, summary.leases.end());
+    EXPECT_EQ(found->second.events, count.events);
+    EXPECT_EQ(found->second.rows, count.rows);
+  }
+  EXPECT_GT(hinted, 0u);
+  EXPECT_EQ(summary.all_hints().rows, hinted);
+
+  Config plain = traced("plain");
+  plain.run.trace = false;
+  run_.train(plain);
+  expect_same(run_.outcome(config), run_.outcome(plain));
+  EXPECT_FALSE(run_.disk().exists(trace_directory(plain.run.directory)));
+}
+
+TEST_F(TrainerTrace, GoesOnWhereTheRunDoes) {
+  const Config whole = traced("whole");
+  run_.train(whole);
+  const std::vector<TraceEvent> expected = asked(whole);
+  // Stopped and saved; then resumed from an earlier checkpoint, whose future is cut off.
+  const Config config = traced("run");
+  run_.train_until(config, 3);
+  run_.train_until(config, 5, resumed());
+  run_.train_until(config, 6, resumed(5));
+  run_.train(config, resumed(5));
+  EXPECT_EQ(asked(config), expected);
+  ASSERT_EQ(paths(config).size(), 1u);
+  std::vector<std::uint64_t> starts;
+  for (const TraceEvent& event : events(paths(config)[0])) {
+    if (event.kind != TraceKind::kStart) continue;
+    EXPECT_EQ(event.continues, event.number > 0);
+    EXPECT_TRUE(event.list.empty());
+    starts.push_back(event.number);
+  }
+  EXPECT_EQ(starts, (std::vector<std::uint64_t>{0, 3, 5}));
+}
+
+// A run that was not traced from its beginning starts with the rows that it has on disk.
+TEST_F(TrainerTrace, MayBeginLater) {
+  Config config = traced("run");
+  config.run.trace = false;
+  run_.train_until(config, 4);
+  config.run.trace = true;
+  run_.train(config, resumed());
+  ASSERT_EQ(paths(config), std::vector{trace_path(config.run.directory, 0, 4)});
+  const std::vector<TraceEvent> all = events(paths(config)[0]);
+  ASSERT_EQ(all.front().kind, TraceKind::kStart);
+  EXPECT_EQ(all.front().number, 4u);
+  EXPECT_FALSE(all.front().continues);
+  EXPECT_GT(all.front().list.size(), 20u);
+}
+
+TEST_F(TrainerTrace, HoldsTheTokensOfTheBatchesWhereItIsAskedTo) {
+  Config config = traced("run");
+  config.run.trace_tokens = true;
+  run_.train(config);
+  std::size_t batches = 0;
+  for (const TraceEvent& event : events(paths(config)[0])) {
+    if (event.kind != TraceKind::kTokens) continue;
+    EXPECT_EQ(event.list.size(), 12u);
+    EXPECT_EQ(event.number, batches++ % 2);
+    for (const std::uint32_t token : event.list) EXPECT_LT(token, 256u);
+  }
+  EXPECT_EQ(batches, 2u * TinyRun::kSteps);
+}
+
+}  // namespace
+}  // namespace mneme::engine
