@@ -133,7 +133,6 @@ Lease TieredStore::take_lease(kernels::Stream& compute, const LeaseRequest& requ
     }
     looked_up_ = {};
     PlannedLease& planned = make_resident(request, host);
-    trace_lease(request, planned);
     Lease lease(*this, planned, compute);
     catch_up_rows(backend_, planner_.stream(), lease.arena(), request.rows, lease.slots(),
                   lease.count(), currency);
@@ -151,12 +150,14 @@ PlannedLease& TieredStore::make_resident(const LeaseRequest& request, StallClock
   const Found& found = planner_.found();
   stalls_.planned(planner_.stream());
   CHECK(found.count == request.count);
+  trace_lease(request);
   book_report();
   book_found(found);
   wait_for_hints(found, host);
   save_before(request, host);
   host.missing = found.missing() > 0;
   PlannedLease& lease = planner_.begin_lease();
+  if (trace_) lease_numbers_[&lease] = traced_leases_;
   ++leases_;
   try {
     if (request.mode == LeaseMode::kReadOnly) {
@@ -308,7 +309,6 @@ void TieredStore::end(PlannedLease& lease, kernels::Stream& compute) noexcept {
 void TieredStore::hint(const Hint& hint) {
   guarded([&] {
     CHECK(hint.tier == Place::kHost || hint.tier == Place::kDevice);
-    trace_hint(hint);
     const auto start = Clock::now();
     looked_up_ = {};
     ledger_.open({Cause::kPrefetch, hint.layer});
@@ -316,6 +316,7 @@ void TieredStore::hint(const Hint& hint) {
     StallClock::HostTime host;
     snapshot_.write_some();
     host.save_us = io::elapsed_us(start);
+    trace_hint(hint);
     if (sizes_.host == 0) {
       ledger_.book(Field::kHintsDropped, hint.rows.size());  // nowhere to put them, or to take from
     } else if (hint.tier == Place::kHost) {

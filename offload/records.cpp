@@ -21,6 +21,16 @@ namespace {
 
 constexpr Account kExchangeAccount{Cause::kExchange, kNoLayer};
 
+// What is leased meanwhile is copied in or out, for the trace.
+class MovesRecords {
+ public:
+  explicit MovesRecords(bool& flag) : flag_(flag) { flag_ = true; }
+  ~MovesRecords() { flag_ = false; }
+
+ private:
+  bool& flag_;
+};
+
 }  // namespace
 
 kernels::HostRecords TieredStore::scratch_records() const {
@@ -31,6 +41,7 @@ void TieredStore::write_records(std::span<const RowId> rows,
                                 std::span<const std::byte* const> records) {
   CHECK(rows.size() == records.size());
   guarded([&] {
+    const MovesRecords moves(moves_records_);
     const auto start = Clock::now();
     for (std::size_t first = 0; first < rows.size();) {
       const auto count = static_cast<std::size_t>(
@@ -69,6 +80,7 @@ void TieredStore::write_batch(std::span<const RowId> rows,
 
 void TieredStore::read_records(RowId first, std::int64_t count, std::byte* out) {
   guarded([&] {
+    const MovesRecords moves(moves_records_);
     const auto start = Clock::now();
     for (std::int64_t done = 0; done < count;) {
       const std::int64_t batch =

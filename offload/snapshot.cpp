@@ -127,6 +127,7 @@ void Snapshot::write_next(std::int64_t most) {
 Planner::Unsaved Snapshot::take_next(std::int64_t most) {
   std::vector<RowId> batch;
   most = std::min(most, planner_.most_taken());
+  if (tell_) tell_(most);
   for (; next_ < rows_.size() && std::ssize(batch) < most; ++next_) {
     if (disk_.is_unsaved(rows_[next_])) batch.push_back(rows_[next_]);
   }

@@ -18,8 +18,10 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "kernels/device_array.h"
@@ -38,6 +40,8 @@ class Snapshot {
   // Waits for what is queued.
   ~Snapshot();
 
+  // Called with the most rows that are taken next, of those that no lease has asked for.
+  void on_take(std::function<void(std::int64_t most)> tell) { tell_ = std::move(tell); }
   // REQUIRES: no lease is live. Waits for the plan.
   void begin();
   // Whether records are still to be written.
@@ -88,7 +92,8 @@ class Snapshot {
   std::uint64_t copying_rows_ = 0;
   std::vector<std::unique_ptr<Copies>> spare_;
   double copied_per_second_ = 0;  // rows, of late
-  std::uint64_t booked_us_ = 0;   // of the disk's save_us
+  std::function<void(std::int64_t most)> tell_;
+  std::uint64_t booked_us_ = 0;  // of the disk's save_us
 };
 
 }  // namespace mneme::offload

@@ -10,16 +10,14 @@
 namespace mneme::offload {
 namespace {
 
-std::uint64_t slot_bytes(const kernels::RecordLayout& layout, bool keeps_uses) {
+std::uint64_t device_bytes_of_slot(const kernels::RecordLayout& layout, bool keeps_uses) {
   constexpr std::uint64_t kMissingEntry = sizeof(std::uint32_t);
   return Mover::device_slot_bytes(layout) + TierSlots::bytes_per_slot(keeps_uses) + kMissingEntry;
 }
 
-std::uint32_t host_slots(const StoreOptions& options) {
+std::uint32_t host_slots(const SlotBytes& bytes, std::uint64_t rows, const TierOptions& tiers) {
   // More slots than rows are of no use.
-  const std::uint64_t slots =
-      std::min({options.tiers.host_bytes / Mover::host_slot_bytes(options.layout), options.rows,
-                TierSlots::kMost});
+  const std::uint64_t slots = std::min({tiers.host_bytes / bytes.host, rows, TierSlots::kMost});
   return slots < kMinimumHostSlots ? 0 : static_cast<std::uint32_t>(slots);
 }
 
@@ -27,30 +25,42 @@ std::uint32_t host_slots(const StoreOptions& options) {
 
 std::uint64_t device_slot_bytes(const StoreOptions& options) {
   const TierOptions& tiers = options.tiers;
-  return slot_bytes(options.layout, use_counts(tiers.device_policy, tiers.host_policy).keeps_uses);
+  return device_bytes_of_slot(options.layout,
+                              use_counts(tiers.device_policy, tiers.host_policy).keeps_uses);
+}
+
+SlotBytes slot_bytes(const StoreOptions& options) {
+  return {device_slot_bytes(options), Mover::host_slot_bytes(options.layout)};
 }
 
 TierSizes tier_sizes(const StoreOptions& options) {
   const TierOptions& tiers = options.tiers;
-  const std::uint64_t slot = device_slot_bytes(options);
-  const std::uint64_t minimum = 2 * kMinimumDeviceSlots * slot;
+  const std::uint64_t minimum = 2 * kMinimumDeviceSlots * device_slot_bytes(options);
   if (tiers.device_bytes < minimum) {
     io::fail("tiers.device_bytes = {} is too small: rows of width {} need at least {} bytes",
              tiers.device_bytes, options.layout.parts[0].columns.count, minimum);
   }
-  const std::uint64_t all = tiers.device_bytes / slot;
+  return tier_sizes(slot_bytes(options), options.rows, tiers);
+}
+
+TierSizes tier_sizes(const SlotBytes& bytes, std::uint64_t rows, const TierOptions& tiers) {
+  const std::uint64_t all = tiers.device_bytes / bytes.device;
+  if (all < 2 * kMinimumDeviceSlots) {
+    io::fail("a device tier of {} bytes is too small: {} slots need at least {} bytes",
+             tiers.device_bytes, 2 * kMinimumDeviceSlots, 2 * kMinimumDeviceSlots * bytes.device);
+  }
   const auto evaluation = static_cast<std::uint64_t>(
       std::clamp<double>(static_cast<double>(all) * tiers.evaluation_share, kMinimumDeviceSlots,
                          static_cast<double>(all - kMinimumDeviceSlots)));
   // More slots than rows are of no use.
-  const std::uint64_t most = std::max<std::uint64_t>(options.rows, kMinimumDeviceSlots);
+  const std::uint64_t most = std::max<std::uint64_t>(rows, kMinimumDeviceSlots);
   return {static_cast<std::uint32_t>(std::min({all - evaluation, most, TierSlots::kMost})),
           static_cast<std::uint32_t>(std::min({evaluation, most, TierSlots::kMost})),
-          host_slots(options)};
+          host_slots(bytes, rows, tiers)};
 }
 
 std::uint64_t minimum_device_bytes(const kernels::RecordLayout& layout) {
-  return 2 * kMinimumDeviceSlots * slot_bytes(layout, false);
+  return 2 * kMinimumDeviceSlots * device_bytes_of_slot(layout, false);
 }
 
 std::uint64_t device_bytes_for(const StoreOptions& options, std::uint64_t rows) {
@@ -66,7 +76,8 @@ std::uint64_t device_tier_bytes(const StoreOptions& options) {
 }
 
 std::uint64_t host_tier_bytes(const StoreOptions& options) {
-  return host_slots(options) * Mover::host_slot_bytes(options.layout);
+  return host_slots(slot_bytes(options), options.rows, options.tiers) *
+         Mover::host_slot_bytes(options.layout);
 }
 
 std::uint64_t save_buffer_bytes(const StoreOptions& options) {

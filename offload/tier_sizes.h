@@ -28,6 +28,15 @@ struct TierSizes {
 // Throws Error when the device's budget is below the minimum: how many bytes are needed.
 TierSizes tier_sizes(const StoreOptions& options);
 
+// What a slot takes of a tier's budget.
+struct SlotBytes {
+  std::uint64_t device = 0, host = 0;
+};
+SlotBytes slot_bytes(const StoreOptions& options);
+// The same from these alone: for tiers of another run. Of `tiers` it looks at the budgets and at
+// evaluation_share.
+TierSizes tier_sizes(const SlotBytes& bytes, std::uint64_t rows, const TierOptions& tiers);
+
 // Bytes of device_bytes that one slot takes.
 std::uint64_t device_slot_bytes(const StoreOptions& options);
 // The smallest device_bytes.

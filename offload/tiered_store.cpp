@@ -107,6 +107,7 @@ void TieredStore::prepare_checkpoints() {
 void TieredStore::begin_checkpoint(std::uint64_t epoch) {
   guarded([&] {
     CHECK(leases_ == 0, "a checkpoint while rows are leased");
+    trace_slot_bytes();
     if (trace_) trace_->add_checkpoint(epoch);
     const auto start = Clock::now();
     looked_up_ = {};

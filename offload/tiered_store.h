@@ -351,7 +351,8 @@ class TieredStore {
 
   // trace.cpp: into the trace, where there is one.
   void trace_step(std::uint64_t step);
-  void trace_lease(const LeaseRequest& request, const PlannedLease& planned);
+  void trace_slot_bytes();
+  void trace_lease(const LeaseRequest& request);
   void trace_lease_event(TraceKind kind, const PlannedLease& planned);
   void trace_hint(const Hint& hint);
   void trace_number(TraceKind kind, std::uint64_t number);
@@ -404,7 +405,8 @@ class TieredStore {
   std::string failure_;
 
   std::optional<TraceWriter> trace_;
-  std::uint64_t traced_leases_ = 0;
+  std::uint64_t traced_leases_ = 0, traced_slot_bytes_ = 0;
+  bool moves_records_ = false;  // what is leased is copied in or out
   std::map<const PlannedLease*, std::uint64_t> lease_numbers_;  // of live ones
 };
 

@@ -1,4 +1,6 @@
 // What the store is asked for, as events of its trace.
+#include <cmath>
+
 #include "offload/tiered_store.h"
 
 namespace mneme::offload {
@@ -27,6 +29,10 @@ void TieredStore::start_trace(io::Disk& disk, const std::vector<std::string>& pa
         .evaluation_slots = sizes_.evaluation,
         .host_slots = sizes_.host,
         .record_bytes = mover_.record_bytes(),
+        .device_slot_bytes = slot_bytes(options_).device,
+        .host_slot_bytes = slot_bytes(options_).host,
+        .evaluation_millionths =
+            static_cast<std::uint64_t>(std::llround(1e6 * tiers.evaluation_share)),
         .disks = options_.paths.size(),
         .disk_bytes = tiers.disk_bytes,
         .transfer_rows = static_cast<std::uint64_t>(Mover::transfer_rows(options_.layout)),
@@ -36,11 +42,24 @@ void TieredStore::start_trace(io::Disk& disk, const std::vector<std::string>& pa
         .host_policy = tiers.host_policy};
     if (!keep) start.list = planner_.touched_rows();
     trace_->add(std::move(start));
+    traced_slot_bytes_ = 0;
+    snapshot_.on_take([this](std::int64_t most) {
+      trace_number(TraceKind::kSave, static_cast<std::uint64_t>(most));
+    });
   });
 }
 
 void TieredStore::trace_step(std::uint64_t step) {
+  trace_slot_bytes();
   trace_number(TraceKind::kStep, step);
+}
+
+// Known once the rows files are made.
+void TieredStore::trace_slot_bytes() {
+  const std::uint64_t bytes = disk_.slot_bytes();
+  if (!trace_ || bytes == traced_slot_bytes_) return;
+  traced_slot_bytes_ = bytes;
+  trace_number(TraceKind::kDiskSlot, bytes);
 }
 
 void TieredStore::trace_number(TraceKind kind, std::uint64_t number) {
@@ -48,13 +67,13 @@ void TieredStore::trace_number(TraceKind kind, std::uint64_t number) {
 }
 
 // The plan's stream has looked the rows up: they are in place.
-void TieredStore::trace_lease(const LeaseRequest& request, const PlannedLease& planned) {
+void TieredStore::trace_lease(const LeaseRequest& request) {
   if (!trace_) return;
-  lease_numbers_[&planned] = ++traced_leases_;
   trace_->add({.kind = TraceKind::kLease,
-               .number = traced_leases_,
+               .number = ++traced_leases_,
                .account = request.account,
-               .read_only = request.mode == LeaseMode::kReadOnly},
+               .read_only = request.mode == LeaseMode::kReadOnly,
+               .moves_records = moves_records_},
               planner_.stream(), request.rows, request.count);
 }
 

@@ -124,8 +124,9 @@ Account take_account(std::span<const std::byte>& bytes) {
 template <typename Tiers, typename Visit>
 void for_each_number(Tiers& tiers, const Visit& visit) {
   for (auto* number : {&tiers.device_slots, &tiers.evaluation_slots, &tiers.host_slots,
-                       &tiers.record_bytes, &tiers.disks, &tiers.disk_bytes, &tiers.transfer_rows,
-                       &tiers.host_link, &tiers.disk_link}) {
+                       &tiers.record_bytes, &tiers.device_slot_bytes, &tiers.host_slot_bytes,
+                       &tiers.evaluation_millionths, &tiers.disks, &tiers.disk_bytes,
+                       &tiers.transfer_rows, &tiers.host_link, &tiers.disk_link}) {
     visit(*number);
   }
 }
@@ -163,7 +164,7 @@ void encode(const TraceEvent& event, TraceLists& lists, std::vector<std::byte>& 
       break;
     case TraceKind::kLease:
       put_account(event.account, out);
-      put(out, event.read_only ? 1 : 0);
+      put(out, (event.read_only ? 1 : 0) + (event.moves_records ? 2 : 0));
       break;
     case TraceKind::kHint:
       put_account(event.account, out);
@@ -186,10 +187,13 @@ TraceEvent decode(std::span<const std::byte>& bytes, TraceLists& lists) {
       event.tiers.device_policy = take_named<kernels::ReplacementKind>(bytes, "the device policy");
       event.tiers.host_policy = take_named<kernels::ReplacementKind>(bytes, "the host policy");
       break;
-    case TraceKind::kLease:
+    case TraceKind::kLease: {
       event.account = take_account(bytes);
-      event.read_only = take_flag(bytes, "the mode of a lease");
+      const std::uint64_t mode = take_below(bytes, 4, "the mode of a lease");
+      event.read_only = (mode & 1) != 0;
+      event.moves_records = (mode & 2) != 0;
       break;
+    }
     case TraceKind::kHint:
       event.account = take_account(bytes);
       event.to_device = take_flag(bytes, "the tier of a hint");

@@ -29,6 +29,8 @@ enum class TraceKind : std::uint8_t {
   kCommit,      // commit_checkpoint
   kRelease,     // release_checkpoint
   kTokens,      // of a micro-batch of the running step
+  kSave,        // rows of the checkpoint under way are taken, that no lease asks for
+  kDiskSlot,    // it is known from now on how large a slot of the rows files is
 };
 constexpr auto enum_names(TraceKind) {
   return std::to_array<io::EnumName<TraceKind>>({{"start", TraceKind::kStart},
@@ -40,13 +42,18 @@ constexpr auto enum_names(TraceKind) {
                                                  {"checkpoint", TraceKind::kCheckpoint},
                                                  {"commit", TraceKind::kCommit},
                                                  {"release", TraceKind::kRelease},
-                                                 {"tokens", TraceKind::kTokens}});
+                                                 {"tokens", TraceKind::kTokens},
+                                                 {"save", TraceKind::kSave},
+                                                 {"disk-slot", TraceKind::kDiskSlot}});
 }
 
 // The tiers of a process. Sizes in slots, speeds in bytes a second (0: not emulated).
 struct TraceTiers {
   std::uint64_t device_slots = 0, evaluation_slots = 0, host_slots = 0;
-  std::uint64_t record_bytes = 0;   // in memory
+  std::uint64_t record_bytes = 0;  // in memory
+  // What a slot takes of a tier's budget, and the millionths of the device's that are set aside for
+  // read-only leases.
+  std::uint64_t device_slot_bytes = 0, host_slot_bytes = 0, evaluation_millionths = 0;
   std::uint64_t disks = 0;          // rows files; 0: no row can go to disk
   std::uint64_t disk_bytes = 0;     // limit of the rows files; 0 for none
   std::uint64_t transfer_rows = 0;  // of one transfer
@@ -60,11 +67,12 @@ struct TraceEvent {
   TraceKind kind = TraceKind::kStep;
   // Of kStart and kCheckpoint: the steps that were complete; kStep: the step; kLease, kMarkDirty,
   // kEndLease: the lease, counted from 1 since kStart; kCommit, kRelease: the epoch; kTokens: the
-  // micro-batch; kHint: the most bytes of records.
+  // micro-batch; kHint: the most bytes of records; kSave: the most rows; kDiskSlot: bytes.
   std::uint64_t number = 0;
-  Account account = {};    // kLease, kHint
-  bool read_only = false;  // kLease
-  bool to_device = false;  // kHint: else to the host tier
+  Account account = {};        // kLease, kHint
+  bool read_only = false;      // kLease
+  bool moves_records = false;  // kLease: records are copied in, or out where it is read-only
+  bool to_device = false;      // kHint: else to the host tier
   // kStart: whether the rows were where this trace's checkpoint after `number` steps had left them,
   // all on disk. Else those on disk are the list.
   bool continues = false;

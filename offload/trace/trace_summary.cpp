@@ -62,6 +62,8 @@ TraceSummary summarise(TraceReader& reader, const std::function<void()>& between
       case TraceKind::kEndLease:
       case TraceKind::kCommit:
       case TraceKind::kRelease:
+      case TraceKind::kSave:
+      case TraceKind::kDiskSlot:
         break;
     }
   }

@@ -59,9 +59,9 @@ const std::string kTraceHeader =
     "4d4e454d45545243010000000200000088130000000000004d00000000000000"
     "0900000000000000000000000000000000000000000000002506cd84ba1abe7d";
 const std::string kTraceEvents =
-    "010000f7042ace02a0180180808080048080010080f4f6905d0003000002ac020a0100038401020303010005"
-    "01000008030004be0100a6a104008eada8f30e04010501030201000001010680808008040000010003140d0a"
-    "07ac0208ac0209c801";
+    "010000f7042ace02a018d018c018a4e8030180808080048080010080f4f6905d0003000002ac020a01000384"
+    "0102030301000501000008030004be0100a6a104008eada8f30e040105010302010000010106808080080400"
+    "00010003140d0a07ac0208ac0209c8010b80200c8020030305000003000107";
 // Two parts without moments, current for step 9: two float32 values with the sum 1.5, three
 // bfloat16 values with the sum -4.
 const std::string kRecordOfTwo =
@@ -345,6 +345,9 @@ TEST(Formats, ATraceHasTheseEventsAndFrames) {
                  .evaluation_slots = 42,
                  .host_slots = 334,
                  .record_bytes = 3104,
+                 .device_slot_bytes = 3152,
+                 .host_slot_bytes = 3136,
+                 .evaluation_millionths = 62500,
                  .disks = 1,
                  .disk_bytes = 1 << 30,
                  .transfer_rows = 16384,
@@ -374,7 +377,15 @@ TEST(Formats, ATraceHasTheseEventsAndFrames) {
        .list = {9, 2, 7}},
       {.kind = TraceKind::kCheckpoint, .number = 300},
       {.kind = TraceKind::kCommit, .number = 300},
-      {.kind = TraceKind::kRelease, .number = 200}};
+      {.kind = TraceKind::kRelease, .number = 200},
+      {.kind = TraceKind::kSave, .number = 4096},
+      {.kind = TraceKind::kDiskSlot, .number = 4096},
+      {.kind = TraceKind::kLease,
+       .number = 3,
+       .account = {offload::Cause::kExchange, offload::kNoLayer, offload::Pass::kNone},
+       .read_only = true,
+       .moves_records = true,
+       .list = {7}}};
   offload::TraceLists lists;
   std::vector<std::byte> bytes;
   for (const TraceEvent& event : events) encode(event, lists, bytes);
@@ -389,7 +400,7 @@ TEST(Formats, ATraceHasTheseEventsAndFrames) {
   EXPECT_EQ(hex(std::span(file).first(64)), kTraceHeader);
   const std::span<const std::byte> frame = std::span(file).subspan(64);
   EXPECT_EQ(hex(frame.first(8)), "4d4e465201000000");
-  EXPECT_EQ(hex(frame.subspan(12, 12)), "610000002c01000000000000");
+  EXPECT_EQ(hex(frame.subspan(12, 12)), "770000002c01000000000000");
   std::uint32_t packed = 0;
   std::uint64_t packed_sum = 0, head_sum = 0;
   std::memcpy(&packed, frame.data() + 8, 4);

@@ -24,7 +24,7 @@ inline std::vector<std::uint32_t> random_list(std::mt19937_64& random, bool asce
 
 inline TraceEvent random_event(std::mt19937_64& random) {
   TraceEvent event;
-  event.kind = static_cast<TraceKind>(1 + random() % 10);
+  event.kind = static_cast<TraceKind>(1 + random() % 12);
   event.number = random() >> random() % 64;
   const auto account = [&] {
     return Account{static_cast<Cause>(random() % 6), static_cast<std::int32_t>(random() % 40) - 1,
@@ -37,6 +37,9 @@ inline TraceEvent random_event(std::mt19937_64& random) {
                      .evaluation_slots = random() >> 50,
                      .host_slots = random(),
                      .record_bytes = random() % 5000,
+                     .device_slot_bytes = random() % 6000,
+                     .host_slot_bytes = random() % 6000,
+                     .evaluation_millionths = random() % 1000000,
                      .disks = random() % 3,
                      .disk_bytes = random(),
                      .transfer_rows = 16384,
@@ -49,6 +52,7 @@ inline TraceEvent random_event(std::mt19937_64& random) {
     case TraceKind::kLease:
       event.account = account();
       event.read_only = random() % 2 == 0;
+      event.moves_records = random() % 4 == 0;
       event.list = random_list(random, true);
       break;
     case TraceKind::kHint:

@@ -1,0 +1,342 @@
+#include "offload/replay/replay_store.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "io/check.h"
+#include "io/error.h"
+
+namespace mneme::offload {
+
+using kernels::RowId;
+
+ReplayStore::ReplayStore(kernels::Backend& backend, const TraceHeader& header,
+                         const std::optional<TraceTiers>& tiers)
+    : backend_(backend),
+      header_(header),
+      given_(tiers),
+      on_disk_(header.rows),
+      unsaved_(header.rows) {}
+
+ReplayStore::~ReplayStore() = default;
+
+void ReplayStore::apply(const TraceEvent& event) {
+  if (event.kind != TraceKind::kStart && !planner_) io::fail("a trace begins with a start");
+  switch (event.kind) {
+    case TraceKind::kStart:
+      return start(event);
+    case TraceKind::kStep:
+      return planner().begin_step(event.number);
+    case TraceKind::kLease:
+      return lease(event);
+    case TraceKind::kMarkDirty:
+    case TraceKind::kEndLease: {
+      const auto found = leases_.find(event.number);
+      if (found == leases_.end()) io::fail("lease {} is not live", event.number);
+      if (event.kind == TraceKind::kMarkDirty) {
+        planner().mark_dirty(*found->second);
+      } else {
+        planner().end_lease(*found->second);
+      }
+      if (event.kind == TraceKind::kEndLease) leases_.erase(found);
+      return;
+    }
+    case TraceKind::kHint:
+      return hint(event);
+    case TraceKind::kCheckpoint:
+      return begin_checkpoint();
+    case TraceKind::kSave:
+      return save_next(static_cast<std::int64_t>(event.number));
+    case TraceKind::kDiskSlot:
+      disk_slot_bytes_ = event.number;
+      return;
+    case TraceKind::kCommit:
+    case TraceKind::kRelease:
+    case TraceKind::kTokens:
+      return;
+  }
+}
+
+// The tiers are empty, and all that has a record is on disk.
+void ReplayStore::start(const TraceEvent& event) {
+  if (planner_) {
+    planner().settle();
+    book_report();
+  }
+  if (!event.continues) {
+    std::fill(on_disk_.begin(), on_disk_.end(), false);
+    for (const RowId row : event.list) {
+      if (row >= header_.rows) io::fail("row {} of a table of {}", row, header_.rows);
+      on_disk_[row] = true;
+    }
+  } else {
+    for (const RowId row : save_rows_) on_disk_[row] = true;
+  }
+  std::fill(unsaved_.begin(), unsaved_.end(), false);
+  unsaved_rows_ = 0;
+  save_rows_.clear();
+  leases_.clear();
+  leaving_ = 0;
+  booked_report_ = {};
+  binding_account_ = {};
+  tiers_ = given_.value_or(event.tiers);
+  if (tiers_.device_slots == 0 || tiers_.device_slots > TierSlots::kMost ||
+      tiers_.host_slots > TierSlots::kMost || tiers_.evaluation_slots > TierSlots::kMost) {
+    io::fail("tiers of {} device slots, {} for evaluation and {} host slots", tiers_.device_slots,
+             tiers_.evaluation_slots, tiers_.host_slots);
+  }
+  planner_.reset();
+  planner_ = std::make_unique<Planner>(
+      backend_,
+      PlannerOptions{.rows = header_.rows,
+                     .device_slots = static_cast<std::uint32_t>(tiers_.device_slots),
+                     .evaluation_slots = static_cast<std::uint32_t>(tiers_.evaluation_slots),
+                     .host_slots = static_cast<std::uint32_t>(tiers_.host_slots),
+                     .has_disk = tiers_.disks > 0,
+                     .transfer_rows = static_cast<std::int64_t>(tiers_.transfer_rows),
+                     .device_policy = tiers_.device_policy,
+                     .host_policy = tiers_.host_policy,
+                     .seed = header_.seed});
+  std::vector<RowId> rows;
+  for (std::size_t row = 0; row < on_disk_.size(); ++row) {
+    if (on_disk_[row]) rows.push_back(static_cast<RowId>(row));
+  }
+  planner().place_on_disk(rows);
+}
+
+const RowId* ReplayStore::listed(const std::uint32_t* rows, std::int64_t count) {
+  current_rows_ = 1 - current_rows_;
+  kernels::DeviceArray<RowId>& list = rows_[current_rows_];
+  if (list.count() < count) {
+    list = kernels::pinned_array<RowId>(backend_, std::max<std::int64_t>(count, 4096));
+  }
+  std::copy_n(rows, count, list.data());
+  return list.data();
+}
+
+void ReplayStore::lease(const TraceEvent& event) {
+  const auto count = static_cast<std::int64_t>(event.list.size());
+  if (count > 0 && event.list.back() >= header_.rows) {
+    io::fail("row {} of a table of {}", event.list.back(), header_.rows);
+  }
+  if (leases_.contains(event.number)) io::fail("lease {} is live already", event.number);
+  const std::int64_t capacity =
+      planner().capacity(event.read_only ? PlanMode::kReadOnly : PlanMode::kTrain);
+  PlannedLease& planned =
+      count <= capacity ? take_lease(event, 0, count) : take_in_parts(event, capacity);
+  leases_.emplace(event.number, &planned);
+}
+
+// Tiers that are smaller than the run's: in parts, as a value table takes them
+// (memory/row_leases.h).
+PlannedLease& ReplayStore::take_in_parts(const TraceEvent& event, std::int64_t capacity) {
+  const auto count = static_cast<std::int64_t>(event.list.size());
+  const std::int64_t part = event.read_only ? capacity : capacity / 2;
+  if (part < 1) io::fail("lease {} finds no free slot in these tiers", event.number);
+  PlannedLease* before = nullptr;
+  for (std::int64_t first = 0; first < count; first += part) {
+    if (event.read_only && before != nullptr) planner().end_lease(*std::exchange(before, nullptr));
+    PlannedLease& planned = take_lease(event, first, std::min(part, count - first));
+    if (before != nullptr) planner().end_lease(*before);
+    before = &planned;
+    // The last part becomes dirty with the lease.
+    if (event.account.pass == Pass::kUpdate && first + part < count) planner().mark_dirty(planned);
+  }
+  return *before;
+}
+
+PlannedLease& ReplayStore::take_lease(const TraceEvent& event, std::int64_t first,
+                                      std::int64_t count) {
+  const std::uint32_t* const rows = event.list.data() + first;
+  const Account& account = event.account;
+  references_ += static_cast<std::uint64_t>(count);
+  planner().look_up({.rows = listed(rows, count), .count = count},
+                    event.read_only ? PlanMode::kReadOnly : PlanMode::kTrain);
+  const Found& found = planner().found();
+  ledger_.open(account);
+  book_report();
+  book_found(found);
+  if (!event.read_only && unsaved_rows_ > 0) save_leased(rows, count);
+  PlannedLease& planned = planner().begin_lease();
+  if (event.read_only) {
+    ledger_.book_move(Field::kDeviceCopyRows, static_cast<std::uint64_t>(found.on_device),
+                      static_cast<std::uint64_t>(found.on_device) * tiers_.record_bytes);
+  } else {
+    binding_account_ = account;
+  }
+  Round round;
+  while (planner().next_round(round)) {
+    planner().plan(round);
+    bring_round(round);
+  }
+  planner().finish_lease();
+  if (event.moves_records) {
+    ledger_.book_move(event.read_only ? Field::kRecordsOutRows : Field::kRecordsInRows,
+                      static_cast<std::uint64_t>(count),
+                      static_cast<std::uint64_t>(count) * tiers_.record_bytes);
+  }
+  return planned;
+}
+
+void ReplayStore::bring_round(Round& round) {
+  const auto book = [this](Field field, std::int64_t rows) {
+    const auto moved = static_cast<std::uint64_t>(rows);
+    ledger_.book_move(field, moved, moved * tiers_.record_bytes);
+  };
+  if (round.victims > 0) {
+    ledger_.book(Field::kDeviceVictims, static_cast<std::uint64_t>(round.victims));
+    leaving_ += static_cast<std::uint64_t>(round.exchange.leaving);
+  }
+  write_host_victims(round.host_victims);
+  write_device_victims(round.device_victims);
+  book(Field::kHostToDeviceRows, round.exchange.arriving);
+  book(Field::kGeneratedRows, round.untouched);
+  ledger_.book(Field::kDiskToDeviceRows, static_cast<std::uint64_t>(round.on_disk));
+  write_host_victims(planner().end_round(nullptr, nullptr));
+}
+
+void ReplayStore::hint(const TraceEvent& event) {
+  for (const RowId row : event.list) {
+    if (row >= header_.rows) io::fail("row {} of a table of {}", row, header_.rows);
+  }
+  ledger_.open(event.account);
+  ledger_.book(Field::kHinted, event.list.size());
+  if (tiers_.host_slots == 0) {
+    ledger_.book(Field::kHintsDropped, event.list.size());
+    return;
+  }
+  const auto most =
+      static_cast<std::int64_t>(event.number / std::max<std::uint64_t>(1, tiers_.record_bytes));
+  const PlannedHint planned = event.to_device ? planner().plan_hint_to_device(event.list, most)
+                                              : planner().plan_hint_to_host(event.list, most);
+  ledger_.book(Field::kHintsPresent, planned.present);
+  ledger_.book(Field::kHintsDropped, planned.dropped);
+  ledger_.book(Field::kHintsPlanned, planned.rows.size());
+  book_report();
+  if (!event.to_device) {
+    write_host_victims(planned.host_victims);
+    ledger_.book(Field::kDiskToHostRows, planned.rows.size());
+    return;
+  }
+  if (planned.rows.empty()) return;
+  binding_account_ = ledger_.account();
+  Round round;
+  while (planner().next_round(round)) {
+    planner().plan(round);
+    bring_round(round);
+  }
+  planner().finish_lease();
+}
+
+void ReplayStore::begin_checkpoint() {
+  ledger_.open(kCheckpointAccount);
+  save_rows_ = planner().begin_save();
+  next_save_ = 0;
+  std::fill(unsaved_.begin(), unsaved_.end(), false);
+  for (const RowId row : save_rows_) unsaved_[row] = true;
+  unsaved_rows_ = save_rows_.size();
+}
+
+void ReplayStore::save_next(std::int64_t most) {
+  std::vector<RowId> batch;
+  most = std::min(most, planner().most_taken());
+  for (; next_save_ < save_rows_.size() && std::ssize(batch) < most; ++next_save_) {
+    if (unsaved_[save_rows_[next_save_]]) batch.push_back(save_rows_[next_save_]);
+  }
+  if (!batch.empty()) take_unsaved(batch.data(), std::ssize(batch));
+}
+
+void ReplayStore::save_leased(const std::uint32_t* rows, std::int64_t count) {
+  const std::int64_t most = planner().most_taken();
+  for (std::int64_t first = 0; first < count; first += most) {
+    take_unsaved(rows + first, std::min(most, count - first));
+  }
+}
+
+void ReplayStore::take_unsaved(const RowId* rows, std::int64_t count) {
+  const Account account = ledger_.account();
+  const Planner::Unsaved taken =
+      planner().take_unsaved(rows, count, kernels::MemoryKind::kPinnedHost);
+  ledger_.open(kCheckpointAccount);
+  write(Field::kDeviceToDiskRows, taken.device_rows);
+  write(Field::kHostToDiskRows, taken.host_rows);
+  ledger_.open(account);
+}
+
+void ReplayStore::write(Field move, std::span<const RowId> rows) {
+  ledger_.book(move, rows.size());
+  for (const RowId row : rows) {
+    on_disk_[row] = true;
+    if (!unsaved_[row]) continue;
+    unsaved_[row] = false;
+    --unsaved_rows_;
+  }
+}
+
+void ReplayStore::write_host_victims(const Victims& victims) {
+  std::vector<RowId> dirty;
+  std::uint64_t wasted = 0;
+  for (std::size_t i = 0; i < victims.slots.size(); ++i) {
+    wasted += (victims.state[i] & kernels::kPrefetched) != 0 ? 1 : 0;
+    if ((victims.state[i] & kernels::kDirty) != 0) dirty.push_back(victims.rows[i]);
+  }
+  write(Field::kHostToDiskRows, dirty);
+  ledger_.book(Field::kHostVictims, victims.slots.size());
+  ledger_.book(Field::kDropped, victims.slots.size() - dirty.size());
+  ledger_.book(Field::kHintsWasted, wasted);
+}
+
+void ReplayStore::write_device_victims(const Victims& victims) {
+  std::vector<RowId> dirty;
+  for (std::size_t i = 0; i < victims.slots.size(); ++i) {
+    if ((victims.state[i] & kernels::kDirty) != 0) dirty.push_back(victims.rows[i]);
+  }
+  write(Field::kDeviceToDiskRows, dirty);
+  ledger_.book(Field::kDropped, victims.slots.size() - dirty.size());
+}
+
+void ReplayStore::book_found(const Found& found) {
+  const auto book = [this](Field field, std::int64_t count) {
+    ledger_.book(field, static_cast<std::uint64_t>(count));
+  };
+  book(Field::kLeases, 1);
+  book(Field::kRowsLeased, found.count);
+  book(Field::kFoundOnDevice, found.on_device);
+  book(Field::kFoundInHost, found.in_host);
+  book(Field::kFoundOnDisk, found.on_disk);
+  book(Field::kFoundUntouched, found.untouched);
+}
+
+// As TieredStore::book_report().
+void ReplayStore::book_report() {
+  const kernels::LookupReport now = planner().report();
+  const kernels::LookupReport before = std::exchange(booked_report_, now);
+  const std::uint64_t dropped = now.device.dropped - before.device.dropped;
+  const std::uint64_t moved = std::exchange(leaving_, 0) - dropped;
+  ledger_.book(binding_account_, Field::kDeviceToHostRows, moved);
+  ledger_.book(binding_account_, Field::kDeviceToHostBytes, moved * tiers_.record_bytes);
+  ledger_.book(binding_account_, Field::kDropped, dropped);
+  ledger_.book(binding_account_, Field::kHintsWasted,
+               now.device.prefetch_wasted - before.device.prefetch_wasted);
+  ledger_.book(binding_account_, Field::kHintsUsed,
+               now.host.prefetch_used - before.host.prefetch_used);
+  ledger_.book(Field::kHintsUsed, now.device.prefetch_used - before.device.prefetch_used);
+}
+
+Books ReplayStore::books() {
+  if (planner_) {
+    planner().settle();
+    book_report();
+  }
+  ledger_.take();
+  Books books = ledger_.all();
+  for (const auto& [account, entry] : books.entries()) {
+    for (const Field move : {Field::kDiskToDeviceRows, Field::kDeviceToDiskRows,
+                             Field::kHostToDiskRows, Field::kDiskToHostRows}) {
+      books[account][Ledger::bytes_of(move)] = entry[move] * disk_slot_bytes_;
+    }
+  }
+  return books;
+}
+
+}  // namespace mneme::offload

@@ -1,0 +1,83 @@
+// A store without records: it asks the planner for what a trace asks for, as TieredStore does, and
+// books what would move. With the tiers of a run it gives every count of the run's books; with
+// others it says what they would have been. Nothing is copied, read or written.
+//
+// What it does not know is time: hints are never late, and a hinted row whose read the disk had not
+// begun when it lost its slot counts as read.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "kernels/backend.h"
+#include "kernels/device_array.h"
+#include "offload/ledger/ledger.h"
+#include "offload/planner/planner.h"
+#include "offload/trace/trace_events.h"
+#include "offload/trace/trace_file.h"
+
+namespace mneme::offload {
+
+class ReplayStore {
+ public:
+  // tiers: instead of those of the trace; none: those that each process of the trace had. The
+  // backend, of one thread and without a device, must outlive it.
+  ReplayStore(kernels::Backend& backend, const TraceHeader& header,
+              const std::optional<TraceTiers>& tiers = {});
+  ~ReplayStore();
+
+  // In the order of the trace. Throws Error for an event that no run gives, and where a lease does
+  // not fit the tiers.
+  void apply(const TraceEvent& event);
+  // Of all so far; times are 0. Waits for nothing.
+  Books books();
+  std::uint64_t references() const { return references_; }
+
+ private:
+  void start(const TraceEvent& event);
+  void lease(const TraceEvent& event);
+  PlannedLease& take_lease(const TraceEvent& event, std::int64_t first, std::int64_t count);
+  PlannedLease& take_in_parts(const TraceEvent& event, std::int64_t capacity);
+  void bring_round(Round& round);
+  void hint(const TraceEvent& event);
+  void begin_checkpoint();
+  void save_next(std::int64_t most);
+  void save_leased(const std::uint32_t* rows, std::int64_t count);
+  void take_unsaved(const kernels::RowId* rows, std::int64_t count);
+  void write(Field move, std::span<const kernels::RowId> rows);
+  void write_host_victims(const Victims& victims);
+  void write_device_victims(const Victims& victims);
+  void book_found(const Found& found);
+  void book_report();
+  const kernels::RowId* listed(const std::uint32_t* rows, std::int64_t count);
+  Planner& planner() { return *planner_; }
+
+  kernels::Backend& backend_;
+  TraceHeader header_;
+  std::optional<TraceTiers> given_;
+  TraceTiers tiers_;
+  std::unique_ptr<Planner> planner_;
+  Ledger ledger_;
+  std::uint64_t disk_slot_bytes_ = 0, references_ = 0;
+
+  std::unordered_map<std::uint64_t, PlannedLease*> leases_;  // live ones, by their numbers
+  // Pinned host, of two leases in turns: the plan's stream may still read those of the last one.
+  kernels::DeviceArray<kernels::RowId> rows_[2];
+  int current_rows_ = 0;
+
+  Account binding_account_;
+  std::uint64_t leaving_ = 0;
+  kernels::LookupReport booked_report_;
+
+  // By row: whether it has a record on disk, and whether the checkpoint under way still has to
+  // write it.
+  std::vector<bool> on_disk_, unsaved_;
+  std::vector<kernels::RowId> save_rows_;  // of the checkpoint, as the planner gave them
+  std::size_t next_save_ = 0;
+  std::uint64_t unsaved_rows_ = 0;
+};
+
+}  // namespace mneme::offload
