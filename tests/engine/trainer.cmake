@@ -13,7 +13,7 @@ mneme_test(trainer_test DEVICES
     trainer_tiering_test.cpp
     trainer_trace_test.cpp
     trainer_validation_test.cpp
-  LIBRARIES mneme_engine nlohmann_json::nlohmann_json)
+  LIBRARIES mneme_engine mneme_replay nlohmann_json::nlohmann_json)
 if(TARGET mneme_cuda_emulated)
   mneme_test(step_counts_test SOURCES step_counts_test.cpp
              LIBRARIES mneme_engine mneme_cuda_emulated mneme_cuda_emulator)

@@ -1,5 +1,6 @@
 // Traces of whole runs: they hold what the books count, change no result, and go on where the run
 // does.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <map>
@@ -7,6 +8,7 @@
 #include <vector>
 
 #include "engine/run_files.h"
+#include "offload/replay/replay_store.h"
 #include "offload/trace/trace_summary.h"
 #include "tests/engine/tiny_run.h"
 
@@ -115,6 +117,48 @@ TEST_F(TrainerTrace, GoesOnWhereTheRunDoes) {
     starts.push_back(event.number);
   }
   EXPECT_EQ(starts, (std::vector<std::uint64_t>{0, 3, 5}));
+}
+
+// Without a run: the planner alone gives what the run has booked.
+TEST_F(TrainerTrace, ReplayedItGivesTheCountsOfTheRun) {
+  for (const std::uint64_t host_slots : {48u, 0u}) {
+    for (const bool behind : {false, true}) {
+      SCOPED_TRACE(::testing::Message() << host_slots << " host slots, behind training " << behind);
+      Config config = traced(fmt::format("run-{}-{}", host_slots, behind));
+      config.tiers.store.host_bytes = TinyRun::host_bytes(host_slots);
+      config.tiers.store.host_policy = kernels::ReplacementKind::kSieve;
+      config.checkpoint.background = behind;
+      config.memory.row_gradient =
+          behind ? RowGradientKind::kAccumulated : RowGradientKind::kFactored;
+      config.train.row_gradient_bytes = 0;
+      offload::Books books;
+      TrainerOptions options;
+      options.on_step = [&](const StepMetrics& metrics) { books += metrics.books; };
+      run_.train(config, options);
+      const auto backend = kernels::make_cpu_backend({.threads = 1});
+      offload::TraceReader reader(run_.disk(), paths(config)[0]);
+      offload::ReplayStore replay(*backend, reader.header());
+      for (TraceEvent event; reader.next(event);) replay.apply(event);
+      offload::Books replayed = replay.books();
+      // The lines of metrics end before the last evaluation and the last checkpoint.
+      std::size_t compared = 0;
+      for (const auto& [account, entry] : books.entries()) {
+        if (account.cause != offload::Cause::kTraining) continue;
+        for (const offload::FieldInfo& field : offload::kFields) {
+          if (field.unit == "microseconds" || field.field == offload::Field::kHintsLate ||
+              field.field == offload::Field::kDiskRetries ||
+              // A record that is still on its way to the disk is taken from there.
+              field.field == offload::Field::kDiskToDeviceBytes) {
+            continue;
+          }
+          EXPECT_EQ(replayed[account][field.field], entry[field.field])
+              << field.name << ", layer " << account.layer << ", " << io::name_of(account.pass);
+          compared += entry[field.field] > 0 ? 1 : 0;
+        }
+      }
+      EXPECT_GT(compared, 40u);
+    }
+  }
 }
 
 // A run that was not traced from its beginning starts with the rows that it has on disk.

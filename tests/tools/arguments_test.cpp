@@ -72,6 +72,12 @@ TEST(Arguments, EveryCommandFillsItsOptions) {
   EXPECT_EQ(references.format, TraceFormat::kOracleGeneral);
   EXPECT_TRUE(references.all);
   EXPECT_FALSE(references.forward_only);
+  const auto replay = parsed<ReplayOptions>({"replay", "runs/a", "--device-bytes", "1GiB,25%",
+                                             "--device-bytes", "4096", "--policy", "lru,sieve"});
+  EXPECT_EQ(replay.device_bytes, (std::vector<std::string>{"1GiB", "25%", "4096"}));
+  EXPECT_EQ(replay.policies, (std::vector<std::string>{"lru", "sieve"}));
+  EXPECT_EQ(parsed<TraceMissesOptions>({"trace", "misses", "a", "--sizes", "5,10%"}).sizes,
+            (std::vector<std::string>{"5", "10%"}));
   const auto rows =
       parsed<BenchRowsOptions>({"bench", "rows", "--device-bytes", "3MiB", "--skew", "0.5"});
   EXPECT_EQ(rows.device_bytes, 3u << 20);
@@ -203,6 +209,8 @@ TEST(Arguments, EveryHelpPageHasAnExample) {
                                              {"trace"},
                                              {"trace", "info"},
                                              {"trace", "export"},
+                                             {"trace", "misses"},
+                                             {"replay"},
                                              {"completion"},
                                              {"bench"},
                                              {"bench", "rows"},

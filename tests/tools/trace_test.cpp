@@ -96,6 +96,66 @@ TEST_F(Trace, IsToldAndWrittenForOtherPrograms) {
   for (const auto& [row, next] : expected_at) EXPECT_EQ(next, -1) << row;
 }
 
+TEST_F(Trace, IsReplayedWithTheRunsTiersAndWithOthers) {
+  train();
+  // What the run itself has counted, by its lines of metrics.
+  std::uint64_t leased = 0, on_device = 0;
+  std::istringstream lines(content(directory() + "/metrics.jsonl"));
+  for (std::string line; std::getline(lines, line);) {
+    const nlohmann::json step = nlohmann::json::parse(line);
+    for (const nlohmann::json& account : step.at("books").at("accounts")) {
+      if (account.at("cause") != "training") continue;
+      leased += account.at("leases").value("rows", 0);
+      on_device += account.contains("found") ? account.at("found").value("device", 0) : 0;
+    }
+  }
+  const auto replayed = [&](const Words& more) {
+    Words words = {"replay", directory(), "--json"};
+    words.insert(words.end(), more.begin(), more.end());
+    const Finished finished = run(words);
+    EXPECT_EQ(finished.status, 0) << finished.error;
+    return nlohmann::json::parse(finished.output).at("replays");
+  };
+  const auto found = [](const nlohmann::json& replay, const char* field) {
+    std::uint64_t sum = 0;
+    for (const nlohmann::json& account : replay.at("accounts")) {
+      if (account.at("cause") == "training") sum += account.value(field, 0);
+    }
+    return sum;
+  };
+  const nlohmann::json own = replayed({});
+  ASSERT_EQ(own.size(), 1u);
+  EXPECT_EQ(found(own[0], "leases.rows"), leased);
+  EXPECT_EQ(found(own[0], "found.device"), on_device);
+  const nlohmann::json grid =
+      replayed({"--device-bytes", "20%,100%", "--host-bytes", "0", "--policy", "lru,sieve"});
+  ASSERT_EQ(grid.size(), 4u);
+  EXPECT_EQ(grid[1].at("device_policy"), "sieve");
+  EXPECT_LT(grid[0].at("device_slots"), grid[2].at("device_slots"));
+  EXPECT_LT(found(grid[0], "found.device"), found(grid[2], "found.device"));
+  for (const nlohmann::json& replay : grid) EXPECT_EQ(found(replay, "leases.rows"), leased);
+  const Finished table = run({"replay", trace(), "--policy", "lfu"});
+  EXPECT_EQ(table.status, 0);
+  EXPECT_NE(table.output.find("lfu"), std::string::npos) << table.output;
+  const Finished csv = run({"replay", trace(), "--csv"});
+  EXPECT_EQ(std::count(csv.output.begin(), csv.output.end(), '\n'), 2);
+
+  const Finished misses =
+      run({"trace", "misses", trace(), "--json", "--belady", "--sizes", "1,50%"});
+  ASSERT_EQ(misses.status, 0) << misses.error;
+  const nlohmann::json curve = nlohmann::json::parse(misses.output);
+  EXPECT_EQ(curve.at("references"), leased);
+  EXPECT_GE(curve.at("sizes")[0].at("lru"), curve.at("sizes")[0].at("belady"));
+  EXPECT_GT(curve.at("sizes")[0].at("lru"), curve.at("sizes")[1].at("lru"));
+  EXPECT_EQ(run({"trace", "misses", trace(), "--sample", "0.5"}).status, 0);
+
+  expect_refused({"replay", directory(), "--device-bytes", "0"}, {"too small"});
+  expect_refused({"replay", directory(), "--device-bytes", "much"}, {"--device-bytes", "much"}, 2);
+  expect_refused({"replay", directory(), "--policy", "fifo"}, {"--policy"}, 2);
+  expect_refused({"trace", "misses", directory(), "--sizes", "-3"}, {"--sizes"}, 2);
+  expect_refused({"replay", folder_}, {folder_, "run.trace=true"});
+}
+
 TEST_F(Trace, WhatIsNoneIsRefusedInOneLine) {
   train();
   const std::string whole = content(trace()), path = run_.path("other.trace");
@@ -113,6 +173,7 @@ TEST_F(Trace, WhatIsNoneIsRefusedInOneLine) {
     put(path, damaged);
     expect_refused({"trace", "info", path}, {path, "damaged in the frame from byte "});
     expect_refused({"trace", "export", path, "-o", run_.path("rows.csv")}, {path, "damaged"});
+    expect_refused({"replay", path}, {path, "damaged"});
     EXPECT_FALSE(fs::exists(run_.path("rows.csv")));
   }
   put(path, whole.substr(0, whole.size() - 5));

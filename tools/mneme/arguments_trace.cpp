@@ -1,5 +1,8 @@
-// The grammar of `mneme trace`.
+// The grammar of `mneme trace` and `mneme replay`.
 #include <memory>
+
+#include "engine/config_reader.h"
+#include "io/utf8.h"
 
 #include "tools/mneme/grammar.h"
 
@@ -41,6 +44,84 @@ void add_export(CLI::App& trace, std::optional<Command>& command) {
                 "Leases of forward passes alone: a row once for each layer that reads it");
 }
 
+// Rows, or a share of the table.
+std::string size_problem(const std::string& text) {
+  double percent = 0;
+  if (engine::parse_percent(text, 100, percent)) return {};
+  const bool is_number = !text.empty() && text.size() < 12 &&
+                         text.find_first_not_of("0123456789") == std::string::npos;
+  return is_number ? std::string()
+                   : fmt::format("expected rows, as 4096, or a share of the table, as 25%, not {}",
+                                 io::printable(text));
+}
+
+void add_misses(CLI::App& trace, std::optional<Command>& command) {
+  const auto misses = std::make_shared<TraceMissesOptions>();
+  CLI::App* app = add_command(
+      trace, command,
+      {"misses", "What caches of other sizes would have missed, reference by reference: LRU",
+       "mneme trace misses runs/quickstart --sizes 5%,10%,25% --belady"},
+      misses);
+  add_path(app, misses->path);
+  app->add_option("--sizes", misses->sizes, "Sizes of the cache: rows, or shares of the table")
+      ->capture_default_str()
+      ->type_name("ROWS")
+      ->delimiter(',')
+      ->check(size_problem);
+  app->add_option("--sample", misses->sample,
+                  "Look at this share of the rows only, chosen by a hash: an estimate, sooner")
+      ->capture_default_str()
+      ->transform(number(1e-6, 1));
+  app->add_flag("--belady", misses->belady,
+                "Besides, the fewest misses that any policy could have: Belady's");
+  app->add_flag("--forward-only", misses->forward_only,
+                "Leases of forward passes alone: a row once for each layer that reads it");
+  add_json(app, misses->json);
+  app->add_flag("--csv", misses->csv, "Print a line for each size")->excludes("--json");
+}
+
+// A list of budgets, with commas or one option each.
+void add_budgets(CLI::App* app, const char* name, std::vector<std::string>& budgets,
+                 const char* description) {
+  app->add_option(name, budgets, description)
+      ->type_name("BYTES")
+      ->delimiter(',')
+      ->check([](const std::string& text) {
+        std::uint64_t bytes = 0;
+        double percent = 0;
+        return engine::parse_bytes(text, bytes) || engine::parse_percent(text, 100, percent)
+                   ? std::string()
+                   : fmt::format(
+                         "expected bytes, as 4096 or 64MiB, or a share of the table up to "
+                         "100%, as 25%, not {}",
+                         io::printable(text));
+      });
+}
+
+void add_replay(CLI::App& parent, std::optional<Command>& command) {
+  const auto replay = std::make_shared<ReplayOptions>();
+  CLI::App* app = add_command(
+      parent, command,
+      {"replay", "What the run of a trace would have moved with other tiers and policies",
+       "mneme replay runs/quickstart --device-bytes 5%,10%,25% --policy lru,sieve"},
+      replay);
+  add_path(app, replay->path);
+  add_budgets(app, "--device-bytes", replay->device_bytes,
+              "Budgets of the device tier to try (default: the run's)");
+  add_budgets(app, "--host-bytes", replay->host_bytes,
+              "Budgets of the host tier to try (default: the run's)");
+  app->add_option("--policy", replay->policies,
+                  "Replacement policies of both tiers to try (default: the run's)")
+      ->delimiter(',')
+      ->check(CLI::IsMember(io::names_of<kernels::ReplacementKind>()));
+  app->add_option("--threads", replay->threads, "Replays at a time; 0 for as many as cores")
+      ->capture_default_str()
+      ->transform(whole_number(0, 4096));
+  add_json(app, replay->json);
+  app->add_flag("--csv", replay->csv, "Print a line of all counts for each replay")
+      ->excludes("--json");
+}
+
 }  // namespace
 
 void add_trace_commands(CLI::App& parent, std::optional<Command>& command) {
@@ -50,6 +131,8 @@ void add_trace_commands(CLI::App& parent, std::optional<Command>& command) {
   trace->footer("Example:\n  mneme trace info runs/quickstart");
   add_info(*trace, command);
   add_export(*trace, command);
+  add_misses(*trace, command);
+  add_replay(parent, command);
 }
 
 }  // namespace mneme::tools

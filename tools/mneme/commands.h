@@ -91,6 +91,26 @@ struct TraceExportOptions {
   bool forward_only = false;  // of forward passes alone
 };
 
+struct TraceMissesOptions {
+  std::string path;
+  std::vector<std::string> sizes = {"1%", "2%", "5%", "10%", "25%", "50%"};  // or rows
+  double sample = 1;                                                         // share of the rows
+  bool belady = false;
+  bool forward_only = false;
+  bool json = false;
+  bool csv = false;
+};
+
+struct ReplayOptions {
+  std::string path;  // as of mneme trace
+  // Bytes, or shares of the table such as "25%"; none: as the run had them.
+  std::vector<std::string> device_bytes, host_bytes;
+  std::vector<std::string> policies;  // of both tiers
+  std::int64_t threads = 0;           // 0 for all cores
+  bool json = false;
+  bool csv = false;
+};
+
 enum class Shell { kBash, kZsh };
 
 constexpr auto enum_names(Shell) {
@@ -159,7 +179,8 @@ struct BenchModelOptions {
 using Command =
     std::variant<TrainOptions, ConfigHelpOptions, ResumeOptions, EvalOptions, GenerateOptions,
                  VerifyOptions, InspectOptions, ExportOptions, TraceInfoOptions, TraceExportOptions,
-                 CompletionOptions, BenchRowsOptions, BenchDiskOptions, BenchModelOptions>;
+                 TraceMissesOptions, ReplayOptions, CompletionOptions, BenchRowsOptions,
+                 BenchDiskOptions, BenchModelOptions>;
 
 int run_train(const TrainOptions& options);
 int run_config_help(const ConfigHelpOptions& options);
@@ -173,6 +194,8 @@ int run_inspect_path(const InspectOptions& options);    // whichever the path is
 int run_export(const ExportOptions& options);
 int run_trace_info(const TraceInfoOptions& options);
 int run_trace_export(const TraceExportOptions& options);
+int run_trace_misses(const TraceMissesOptions& options);
+int run_replay(const ReplayOptions& options);
 int run_completion(const CompletionOptions& options);
 int run_bench_rows(const BenchRowsOptions& options);
 int run_bench_disk(const BenchDiskOptions& options);

@@ -61,7 +61,7 @@ void add_json(CLI::App* app, bool& json);
 void add_overrides(CLI::App* app, std::vector<std::string>& overrides);
 void add_bytes(CLI::App* app, const char* name, std::uint64_t& bytes, const char* description);
 
-// `mneme trace` and its commands.
+// `mneme trace` and its commands, and `mneme replay`.
 void add_trace_commands(CLI::App& parent, std::optional<Command>& command);
 // `mneme bench` and its commands.
 void add_bench_commands(CLI::App& parent, std::optional<Command>& command);

@@ -19,22 +19,13 @@
 #include "offload/trace/trace_summary.h"
 #include "tools/mneme/commands.h"
 #include "tools/mneme/interrupt.h"
+#include "tools/mneme/trace_path.h"
 
 namespace mneme::tools {
 namespace {
 
 using offload::TraceReference;
 using offload::TraceSummary;
-
-// A trace's file, or the newest one of a run's folder.
-std::string trace_of(const io::Disk& disk, const std::string& path) {
-  if (!disk.is_directory(path)) return path;
-  const std::vector<std::string> paths = engine::trace_paths(disk, path, 0);
-  if (paths.empty()) {
-    io::fail("{}: there is no trace in its folder trace; train with --set run.trace=true", path);
-  }
-  return paths.back();
-}
 
 std::string layer_text(std::int32_t layer) {
   return layer == offload::kNoLayer ? "-" : std::to_string(layer);
@@ -222,6 +213,15 @@ class Exporter {
 };
 
 }  // namespace
+
+std::string trace_of(const io::Disk& disk, const std::string& path) {
+  if (!disk.is_directory(path)) return path;
+  const std::vector<std::string> paths = engine::trace_paths(disk, path, 0);
+  if (paths.empty()) {
+    io::fail("{}: there is no trace in its folder trace; train with --set run.trace=true", path);
+  }
+  return paths.back();
+}
 
 int run_trace_info(const TraceInfoOptions& options) {
   const InterruptGuard interrupt;
