@@ -151,8 +151,8 @@ PlannedLease& TieredStore::make_resident(const LeaseRequest& request, StallClock
   stalls_.planned(planner_.stream());
   CHECK(found.count == request.count);
   trace_lease(request);
-  book_report();
-  book_found(found);
+  plan_books_.report(planner_.report());
+  plan_books_.found(found);
   wait_for_hints(found, host);
   save_before(request, host);
   host.missing = found.missing() > 0;
@@ -166,7 +166,7 @@ PlannedLease& TieredStore::make_resident(const LeaseRequest& request, StallClock
       times_.stop(std::move(span), planner_.stream(), ledger_.account(), Field::kDeviceCopyTime);
       book_records(Field::kDeviceCopyRows, found.on_device);
     } else {
-      binding_account_ = ledger_.account();
+      plan_books_.bind();
     }
     bring_missing(arena(lease), host);
     planner_.finish_lease();
@@ -277,7 +277,7 @@ void TieredStore::write_victims(const Round& round, StallClock::HostTime& host) 
   if (round.victims == 0 && round.host_victims.empty()) return;
   const auto start = Clock::now();
   ledger_.book(Field::kDeviceVictims, static_cast<std::uint64_t>(round.victims));
-  leaving_ += static_cast<std::uint64_t>(round.exchange.leaving);
+  plan_books_.leave(round.exchange.leaving);
   write_back_.write_host_victims(round.host_victims);
   write_back_.write_device_victims(round.device_victims);
   host.room_us += io::elapsed_us(start);
@@ -334,11 +334,9 @@ void TieredStore::hint(const Hint& hint) {
 }
 
 void TieredStore::book_hint(const PlannedHint& planned) {
-  ledger_.book(Field::kHintsPresent, planned.present);
-  ledger_.book(Field::kHintsDropped, planned.dropped);
-  ledger_.book(Field::kHintsPlanned, planned.rows.size());
+  plan_books_.hint(planned);
   // What has happened until now is of the account before.
-  book_report();
+  plan_books_.report(planner_.report());
 }
 
 void TieredStore::hint_to_host(const Hint& hint, StallClock::HostTime& host) {
@@ -360,7 +358,7 @@ void TieredStore::hint_to_device(const Hint& hint, StallClock::HostTime& host) {
   const PlannedHint planned = planner_.plan_hint_to_device(hint.rows, most);
   book_hint(planned);
   if (planned.rows.empty()) return;
-  binding_account_ = ledger_.account();
+  plan_books_.bind();
   wait_for_hints(planner_.found(), host);
   Round round;
   while (planner_.next_round(round)) {

@@ -74,6 +74,7 @@ TieredStore::TieredStore(kernels::Backend& backend, io::Disk& disk, const StoreO
       planner_(backend, planner_options(options, sizes_)),
       mover_(backend, mover_options(options, sizes_)),
       disk_(backend, disk_of_rows(), disk_options(options)),
+      plan_books_(ledger_, mover_.record_bytes()),
       times_(backend),
       stalls_(backend),
       hints_(mover_, disk_, ledger_),
@@ -187,18 +188,6 @@ void TieredStore::finish_transfers() {
   });
 }
 
-void TieredStore::book_found(const Found& found) {
-  const auto book = [this](Field field, std::int64_t count) {
-    ledger_.book(field, static_cast<std::uint64_t>(count));
-  };
-  book(Field::kLeases, 1);
-  book(Field::kRowsLeased, found.count);
-  book(Field::kFoundOnDevice, found.on_device);
-  book(Field::kFoundInHost, found.in_host);
-  book(Field::kFoundOnDisk, found.on_disk);
-  book(Field::kFoundUntouched, found.untouched);
-}
-
 void TieredStore::book_records(Field rows, std::int64_t count) {
   const auto moved = static_cast<std::uint64_t>(count);
   ledger_.book_move(rows, moved, moved * mover_.record_bytes());
@@ -209,25 +198,8 @@ void TieredStore::book_reading() {
   ledger_.book(Field::kDiskToDeviceTime, now - std::exchange(booked_read_us_, now));
 }
 
-void TieredStore::book_report() {
-  const kernels::LookupReport now = planner_.report();
-  const kernels::LookupReport before = std::exchange(booked_report_, now);
-  const std::uint64_t dropped = now.device.dropped - before.device.dropped;
-  const std::uint64_t moved = std::exchange(leaving_, 0) - dropped;
-  ledger_.book(binding_account_, Field::kDeviceToHostRows, moved);
-  ledger_.book(binding_account_, Field::kDeviceToHostBytes, moved * mover_.record_bytes());
-  ledger_.book(binding_account_, Field::kDropped, dropped);
-  ledger_.book(binding_account_, Field::kHintsWasted,
-               now.device.prefetch_wasted - before.device.prefetch_wasted);
-  // A report comes with each look-up and before its rows are bound, so what the host tier counts is
-  // of the lease before.
-  ledger_.book(binding_account_, Field::kHintsUsed,
-               now.host.prefetch_used - before.host.prefetch_used);
-  ledger_.book(Field::kHintsUsed, now.device.prefetch_used - before.device.prefetch_used);
-}
-
 void TieredStore::settle() {
-  book_report();
+  plan_books_.report(planner_.report());
   stalls_.collect(ledger_);
   times_.collect(ledger_);
   const std::uint64_t retries = disk_.io_retries();

@@ -78,6 +78,7 @@
 #include "offload/ledger/stream_clock.h"
 #include "offload/mover/mover.h"
 #include "offload/page_in.h"
+#include "offload/plan_books.h"
 #include "offload/planner/planner.h"
 #include "offload/snapshot.h"
 #include "offload/store_options.h"
@@ -357,13 +358,10 @@ class TieredStore {
   void trace_hint(const Hint& hint);
   void trace_number(TraceKind kind, std::uint64_t number);
 
-  void book_found(const Found& found);
   void book_hint(const PlannedHint& planned);
   void book_records(Field rows, std::int64_t count);
   // The time since the last call in which reads for leases were under way.
   void book_reading();
-  // Takes what the device has counted into the books.
-  void book_report();
   void settle();
 
   StoreOptions options_;
@@ -376,6 +374,7 @@ class TieredStore {
   Mover mover_;
   DiskEngine disk_;
   Ledger ledger_;
+  PlanBooks plan_books_;
   StreamClock times_;
   StallClock stalls_;
   HintReads hints_;
@@ -393,10 +392,6 @@ class TieredStore {
   kernels::DeviceArray<kernels::RowId> scratch_rows_;  // pinned host: their rows
   std::int64_t scratch_length_ = 0;
 
-  // What the device counts is known with a later report, and is of this account then.
-  Account binding_account_;
-  std::uint64_t leaving_ = 0;  // rows that went to the host tier, if they were not dropped
-  kernels::LookupReport booked_report_;
   std::uint64_t booked_retries_ = 0, booked_read_us_ = 0;
   // Whether the books hold all that has happened, or will once books_ready_ is reached.
   enum class Counted { kNo, kQueued, kYes };

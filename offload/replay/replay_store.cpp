@@ -60,8 +60,7 @@ void ReplayStore::apply(const TraceEvent& event) {
 // The tiers are empty, and all that has a record is on disk.
 void ReplayStore::start(const TraceEvent& event) {
   if (planner_) {
-    planner().settle();
-    book_report();
+    plan_books_->report(planner().settle());
   }
   if (!event.continues) {
     std::fill(on_disk_.begin(), on_disk_.end(), false);
@@ -76,15 +75,13 @@ void ReplayStore::start(const TraceEvent& event) {
   unsaved_rows_ = 0;
   save_rows_.clear();
   leases_.clear();
-  leaving_ = 0;
-  booked_report_ = {};
-  binding_account_ = {};
   tiers_ = given_.value_or(event.tiers);
   if (tiers_.device_slots == 0 || tiers_.device_slots > TierSlots::kMost ||
       tiers_.host_slots > TierSlots::kMost || tiers_.evaluation_slots > TierSlots::kMost) {
     io::fail("tiers of {} device slots, {} for evaluation and {} host slots", tiers_.device_slots,
              tiers_.evaluation_slots, tiers_.host_slots);
   }
+  plan_books_.emplace(ledger_, tiers_.record_bytes);
   planner_.reset();
   planner_ = std::make_unique<Planner>(
       backend_,
@@ -154,15 +151,15 @@ PlannedLease& ReplayStore::take_lease(const TraceEvent& event, std::int64_t firs
                     event.read_only ? PlanMode::kReadOnly : PlanMode::kTrain);
   const Found& found = planner().found();
   ledger_.open(account);
-  book_report();
-  book_found(found);
+  plan_books_->report(planner().report());
+  plan_books_->found(found);
   if (!event.read_only && unsaved_rows_ > 0) save_leased(rows, count);
   PlannedLease& planned = planner().begin_lease();
   if (event.read_only) {
     ledger_.book_move(Field::kDeviceCopyRows, static_cast<std::uint64_t>(found.on_device),
                       static_cast<std::uint64_t>(found.on_device) * tiers_.record_bytes);
   } else {
-    binding_account_ = account;
+    plan_books_->bind();
   }
   Round round;
   while (planner().next_round(round)) {
@@ -185,7 +182,7 @@ void ReplayStore::bring_round(Round& round) {
   };
   if (round.victims > 0) {
     ledger_.book(Field::kDeviceVictims, static_cast<std::uint64_t>(round.victims));
-    leaving_ += static_cast<std::uint64_t>(round.exchange.leaving);
+    plan_books_->leave(round.exchange.leaving);
   }
   write_host_victims(round.host_victims);
   write_device_victims(round.device_victims);
@@ -209,17 +206,15 @@ void ReplayStore::hint(const TraceEvent& event) {
       static_cast<std::int64_t>(event.number / std::max<std::uint64_t>(1, tiers_.record_bytes));
   const PlannedHint planned = event.to_device ? planner().plan_hint_to_device(event.list, most)
                                               : planner().plan_hint_to_host(event.list, most);
-  ledger_.book(Field::kHintsPresent, planned.present);
-  ledger_.book(Field::kHintsDropped, planned.dropped);
-  ledger_.book(Field::kHintsPlanned, planned.rows.size());
-  book_report();
+  plan_books_->hint(planned);
+  plan_books_->report(planner().report());
   if (!event.to_device) {
     write_host_victims(planned.host_victims);
     ledger_.book(Field::kDiskToHostRows, planned.rows.size());
     return;
   }
   if (planned.rows.empty()) return;
-  binding_account_ = ledger_.account();
+  plan_books_->bind();
   Round round;
   while (planner().next_round(round)) {
     planner().plan(round);
@@ -295,38 +290,9 @@ void ReplayStore::write_device_victims(const Victims& victims) {
   ledger_.book(Field::kDropped, victims.slots.size() - dirty.size());
 }
 
-void ReplayStore::book_found(const Found& found) {
-  const auto book = [this](Field field, std::int64_t count) {
-    ledger_.book(field, static_cast<std::uint64_t>(count));
-  };
-  book(Field::kLeases, 1);
-  book(Field::kRowsLeased, found.count);
-  book(Field::kFoundOnDevice, found.on_device);
-  book(Field::kFoundInHost, found.in_host);
-  book(Field::kFoundOnDisk, found.on_disk);
-  book(Field::kFoundUntouched, found.untouched);
-}
-
-// As TieredStore::book_report().
-void ReplayStore::book_report() {
-  const kernels::LookupReport now = planner().report();
-  const kernels::LookupReport before = std::exchange(booked_report_, now);
-  const std::uint64_t dropped = now.device.dropped - before.device.dropped;
-  const std::uint64_t moved = std::exchange(leaving_, 0) - dropped;
-  ledger_.book(binding_account_, Field::kDeviceToHostRows, moved);
-  ledger_.book(binding_account_, Field::kDeviceToHostBytes, moved * tiers_.record_bytes);
-  ledger_.book(binding_account_, Field::kDropped, dropped);
-  ledger_.book(binding_account_, Field::kHintsWasted,
-               now.device.prefetch_wasted - before.device.prefetch_wasted);
-  ledger_.book(binding_account_, Field::kHintsUsed,
-               now.host.prefetch_used - before.host.prefetch_used);
-  ledger_.book(Field::kHintsUsed, now.device.prefetch_used - before.device.prefetch_used);
-}
-
 Books ReplayStore::books() {
   if (planner_) {
-    planner().settle();
-    book_report();
+    plan_books_->report(planner().settle());
   }
   ledger_.take();
   Books books = ledger_.all();

@@ -15,6 +15,7 @@
 #include "kernels/backend.h"
 #include "kernels/device_array.h"
 #include "offload/ledger/ledger.h"
+#include "offload/plan_books.h"
 #include "offload/planner/planner.h"
 #include "offload/trace/trace_events.h"
 #include "offload/trace/trace_file.h"
@@ -50,8 +51,6 @@ class ReplayStore {
   void write(Field move, std::span<const kernels::RowId> rows);
   void write_host_victims(const Victims& victims);
   void write_device_victims(const Victims& victims);
-  void book_found(const Found& found);
-  void book_report();
   const kernels::RowId* listed(const std::uint32_t* rows, std::int64_t count);
   Planner& planner() { return *planner_; }
 
@@ -61,16 +60,13 @@ class ReplayStore {
   TraceTiers tiers_;
   std::unique_ptr<Planner> planner_;
   Ledger ledger_;
+  std::optional<PlanBooks> plan_books_;  // of the process
   std::uint64_t disk_slot_bytes_ = 0, references_ = 0;
 
   std::unordered_map<std::uint64_t, PlannedLease*> leases_;  // live ones, by their numbers
   // Pinned host, of two leases in turns: the plan's stream may still read those of the last one.
   kernels::DeviceArray<kernels::RowId> rows_[2];
   int current_rows_ = 0;
-
-  Account binding_account_;
-  std::uint64_t leaving_ = 0;
-  kernels::LookupReport booked_report_;
 
   // By row: whether it has a record on disk, and whether the checkpoint under way still has to
   // write it.
