@@ -230,7 +230,8 @@ inline std::vector<double> row_norms(const std::vector<float>& group_norms, int 
   return norms;
 }
 
-// Rows of `tokens` tokens, distinct within each token, a few of them popular.
+// Rows of `tokens` tokens, distinct within each token where the table has so many, a few of them
+// popular.
 inline std::vector<kernels::RowId> random_rows(std::int64_t tokens, std::int64_t lookups_per_token,
                                                std::uint32_t table_rows, std::uint32_t seed) {
   std::mt19937 engine(seed);
@@ -238,7 +239,11 @@ inline std::vector<kernels::RowId> random_rows(std::int64_t tokens, std::int64_t
   std::iota(all.begin(), all.end(), 0u);
   for (std::int64_t t = 0; t < tokens; ++t) {
     std::shuffle(all.begin() + (t % 2 == 0 ? 0 : 1), all.end(), engine);
-    rows.insert(rows.end(), all.begin(), all.begin() + lookups_per_token);
+    for (std::int64_t left = lookups_per_token; left > 0;) {
+      const auto some = std::min(left, std::ssize(all));
+      rows.insert(rows.end(), all.begin(), all.begin() + some);
+      left -= some;
+    }
   }
   return rows;
 }
