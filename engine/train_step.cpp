@@ -114,7 +114,8 @@ StepMetrics TrainStep::take(std::uint64_t t, const NextBatch& next_batch) {
                                   marks.forward_done.get());
     stream.record(*marks.backward_done);
   }
-  // While nothing has changed yet: the state after the step before can still be saved.
+  // While no parameter and no value has changed yet: the state after the step before can still be
+  // saved.
   if (table != nullptr && will_be_saved_) metrics.times.checkpoint_ms += check_disk_room();
   metrics.times.checkpoint_ms += await_checkpoint();
   updating_ = true;

@@ -30,7 +30,7 @@ class TrainStep {
 
   // Takes step t (1 for the first). Synchronises the stream. The metrics have no books: those of
   // the store go on until they are taken. Throws LossNotFinite, or offload::DiskBudgetError while
-  // nothing has changed yet, besides what the parts throw.
+  // no parameter and no value has changed yet, besides what the parts throw.
   StepMetrics take(std::uint64_t t, const NextBatch& next_batch);
   // Whether take() has begun to change parameters or rows and has not returned: after an error,
   // they are of no step.

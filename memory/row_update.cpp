@@ -115,7 +115,7 @@ void RowUpdate::accumulate(kernels::Stream& stream) {
 
 void RowUpdate::check_disk_room(kernels::Stream& stream) {
   if (!shape_.has_disk_budget) return;
-  if (accumulated_ && !accumulated_->is_empty()) {
+  if (is_accumulated()) {
     accumulate(stream);
     return;
   }
@@ -127,7 +127,7 @@ void RowUpdate::check_disk_room(kernels::Stream& stream) {
 
 TableStep RowUpdate::finish_step(kernels::Stream& stream) {
   TableStep result;
-  const bool accumulated = accumulated_ && !accumulated_->is_empty();
+  const bool accumulated = is_accumulated();
   if (!accumulated && kept_.tokens() == 0) return result;
   DistinctRows rows;
   if (accumulated) {
@@ -158,7 +158,7 @@ double RowUpdate::clip(kernels::Stream& stream, const DistinctRows& rows, std::i
     backend_.copy(stream, grad_scale_.data(), host_one_.data(), sizeof(float));
     return 0;
   }
-  if (accumulated_ && !accumulated_->is_empty()) {
+  if (is_accumulated()) {
     queue_accumulated_norms(stream, rows, count);
   } else {
     queue_kept_norms(stream, count);
@@ -213,7 +213,7 @@ void RowUpdate::queue_sums(kernels::Stream& stream, std::int64_t chunk, std::int
 
 void RowUpdate::update(kernels::Stream& stream, const DistinctRows& rows) {
   const kernels::RowUpdateArgs args = update_args();
-  const bool accumulated = accumulated_ && !accumulated_->is_empty();
+  const bool accumulated = is_accumulated();
   const kernels::RowGradient kept = kept_.gradient();
   leases_.for_each_chunk(
       stream, rows, offload::Pass::kUpdate, [&](offload::Lease& lease, std::int64_t first) {

@@ -58,6 +58,8 @@ class RowUpdate {
   const StepGradient& kept() const { return kept_; }
 
  private:
+  // Whether some of the step's gradient stands in the rows.
+  bool is_accumulated() const { return accumulated_ && !accumulated_->is_empty(); }
   void forget_kept();
   void group_kept(kernels::Stream& stream);
   void accumulate(kernels::Stream& stream);

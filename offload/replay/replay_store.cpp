@@ -161,18 +161,22 @@ PlannedLease& ReplayStore::take_lease(const TraceEvent& event, std::int64_t firs
   } else {
     plan_books_->bind();
   }
-  Round round;
-  while (planner().next_round(round)) {
-    planner().plan(round);
-    bring_round(round);
-  }
-  planner().finish_lease();
+  bring_missing();
   if (event.moves_records) {
     ledger_.book_move(event.read_only ? Field::kRecordsOutRows : Field::kRecordsInRows,
                       static_cast<std::uint64_t>(count),
                       static_cast<std::uint64_t>(count) * tiers_.record_bytes);
   }
   return planned;
+}
+
+void ReplayStore::bring_missing() {
+  Round round;
+  while (planner().next_round(round)) {
+    planner().plan(round);
+    bring_round(round);
+  }
+  planner().finish_lease();
 }
 
 void ReplayStore::bring_round(Round& round) {
@@ -215,12 +219,7 @@ void ReplayStore::hint(const TraceEvent& event) {
   }
   if (planned.rows.empty()) return;
   plan_books_->bind();
-  Round round;
-  while (planner().next_round(round)) {
-    planner().plan(round);
-    bring_round(round);
-  }
-  planner().finish_lease();
+  bring_missing();
 }
 
 void ReplayStore::begin_checkpoint() {

@@ -42,6 +42,7 @@ class ReplayStore {
   void lease(const TraceEvent& event);
   PlannedLease& take_lease(const TraceEvent& event, std::int64_t first, std::int64_t count);
   PlannedLease& take_in_parts(const TraceEvent& event, std::int64_t capacity);
+  void bring_missing();
   void bring_round(Round& round);
   void hint(const TraceEvent& event);
   void begin_checkpoint();

@@ -60,7 +60,11 @@ class Tokens {
   }
   const kernels::RowGradient& gradient() const { return gradient_; }
   std::int64_t distinct() const { return lookups_.distinct(); }
-  RowId row(std::int64_t i) const { return lookups_.grouped().unique_rows[i]; }
+  // The distinct rows, ascending.
+  std::vector<RowId> rows() const {
+    const RowId* const first = lookups_.grouped().unique_rows;
+    return {first, first + lookups_.distinct()};
+  }
 
  private:
   template <typename T>
@@ -146,12 +150,9 @@ class AccumulateGradient : public ::testing::TestWithParam<Case> {
     for (const std::int64_t end : ends) {
       const Tokens tokens(backend, *stream, GetParam(), rows_, begin, end - begin);
       begin = end;
-      std::vector<RowId> rows;
+      const std::vector<RowId> rows = tokens.rows();
       std::vector<std::uint8_t> first;
-      for (std::int64_t i = 0; i < tokens.distinct(); ++i) {
-        rows.push_back(tokens.row(i));
-        first.push_back(seen.insert(rows.back()).second ? 1 : 0);
-      }
+      for (const RowId row : rows) first.push_back(seen.insert(row).second ? 1 : 0);
       const Pinned<kernels::SlotId> slots(backend, slots_of(table, rows));
       const Pinned<std::uint8_t> is_first(backend, first);
       for (std::int64_t i = 0; i < tokens.distinct(); i += chunk) {
@@ -177,8 +178,7 @@ TEST_P(AccumulateGradient, UpdatesHaveTheBitsOfTheFactoredGradient) {
     kernels::Backend& backend = shared_backend(test);
     const auto stream = backend.create_stream();
     const Tokens all(backend, *stream, shape, rows_, 0, shape.tokens);
-    std::vector<RowId> rows;
-    for (std::int64_t i = 0; i < all.distinct(); ++i) rows.push_back(all.row(i));
+    const std::vector<RowId> rows = all.rows();
     for (const RowOptimizerKind kind :
          {RowOptimizerKind::kAdamW, RowOptimizerKind::kAdagradRowwise, RowOptimizerKind::kSgd}) {
       for (const FloatType type : {FloatType::kF32, FloatType::kBF16}) {
@@ -253,8 +253,7 @@ TEST_P(AccumulateGradient, NormsAreThoseOfTheFactoredGradient) {
     kernels::Backend& backend = shared_backend(test);
     const auto stream = backend.create_stream();
     const Tokens all(backend, *stream, shape, rows_, 0, shape.tokens);
-    std::vector<RowId> rows;
-    for (std::int64_t i = 0; i < all.distinct(); ++i) rows.push_back(all.row(i));
+    const std::vector<RowId> rows = all.rows();
     const RowTable table(
         backend, layout_of(shape.width, RowOptimizerKind::kSgd, FloatType::kF32, true), kRows);
     accumulate(backend, table, uneven(), 7);
