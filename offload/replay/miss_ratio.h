@@ -40,6 +40,8 @@ class StackDistances {
 
   void add(std::span<const kernels::RowId> rows);
   MissCurve curve() const;
+  // By distance, from 1: references at it, of the rows that were looked at. A first use has none.
+  std::span<const std::uint64_t> counts() const { return counts_; }
 
  private:
   void add(kernels::RowId row);

@@ -78,6 +78,7 @@ TEST(Arguments, EveryCommandFillsItsOptions) {
   EXPECT_EQ(replay.policies, (std::vector<std::string>{"lru", "sieve"}));
   EXPECT_EQ(parsed<TraceMissesOptions>({"trace", "misses", "a", "--sizes", "5,10%"}).sizes,
             (std::vector<std::string>{"5", "10%"}));
+  EXPECT_TRUE(parsed<TraceUsageOptions>({"trace", "usage", "a", "--csv"}).csv);
   const auto rows =
       parsed<BenchRowsOptions>({"bench", "rows", "--device-bytes", "3MiB", "--skew", "0.5"});
   EXPECT_EQ(rows.device_bytes, 3u << 20);
@@ -210,6 +211,7 @@ TEST(Arguments, EveryHelpPageHasAnExample) {
                                              {"trace", "info"},
                                              {"trace", "export"},
                                              {"trace", "misses"},
+                                             {"trace", "usage"},
                                              {"replay"},
                                              {"completion"},
                                              {"bench"},

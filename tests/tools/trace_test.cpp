@@ -149,6 +149,19 @@ TEST_F(Trace, IsReplayedWithTheRunsTiersAndWithOthers) {
   EXPECT_GT(curve.at("sizes")[0].at("lru"), curve.at("sizes")[1].at("lru"));
   EXPECT_EQ(run({"trace", "misses", trace(), "--sample", "0.5"}).status, 0);
 
+  const Finished usage = run({"trace", "usage", trace(), "--json"});
+  ASSERT_EQ(usage.status, 0) << usage.error;
+  const nlohmann::json used = nlohmann::json::parse(usage.output);
+  EXPECT_EQ(used.at("rows"), 256);
+  ASSERT_EQ(used.at("layers").size(), 2u);
+  EXPECT_EQ(used.at("layers")[0].at("uses").get<int>() + used.at("layers")[1].at("uses").get<int>(),
+            used.at("all").at("uses"));
+  EXPECT_EQ(used.at("all").at("steps"), 8);
+  EXPECT_GT(used.at("all").at("used_rows"), 0);
+  const Finished by_step = run({"trace", "usage", trace(), "--csv"});
+  EXPECT_EQ(std::count(by_step.output.begin(), by_step.output.end(), '\n'), 1 + 3 * 8);
+  EXPECT_NE(run({"trace", "usage", trace()}).output.find("Gini"), std::string::npos);
+
   expect_refused({"replay", directory(), "--device-bytes", "0"}, {"too small"});
   expect_refused({"replay", directory(), "--device-bytes", "much"}, {"--device-bytes", "much"}, 2);
   expect_refused({"replay", directory(), "--policy", "fifo"}, {"--policy"}, 2);

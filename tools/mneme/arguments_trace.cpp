@@ -80,6 +80,19 @@ void add_misses(CLI::App& trace, std::optional<Command>& command) {
   app->add_flag("--csv", misses->csv, "Print a line for each size")->excludes("--json");
 }
 
+void add_usage(CLI::App& trace, std::optional<Command>& command) {
+  const auto usage = std::make_shared<TraceUsageOptions>();
+  CLI::App* app =
+      add_command(trace, command,
+                  {"usage", "How rows were used in training: distinct, new, skew, reuse; by layer",
+                   "mneme trace usage runs/quickstart"},
+                  usage);
+  add_path(app, usage->path);
+  add_json(app, usage->json);
+  app->add_flag("--csv", usage->csv, "Print distinct and new rows of each step and layer")
+      ->excludes("--json");
+}
+
 // A list of budgets, with commas or one option each.
 void add_budgets(CLI::App* app, const char* name, std::vector<std::string>& budgets,
                  const char* description) {
@@ -132,6 +145,7 @@ void add_trace_commands(CLI::App& parent, std::optional<Command>& command) {
   add_info(*trace, command);
   add_export(*trace, command);
   add_misses(*trace, command);
+  add_usage(*trace, command);
   add_replay(parent, command);
 }
 

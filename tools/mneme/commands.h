@@ -101,6 +101,12 @@ struct TraceMissesOptions {
   bool csv = false;
 };
 
+struct TraceUsageOptions {
+  std::string path;
+  bool json = false;
+  bool csv = false;
+};
+
 struct ReplayOptions {
   std::string path;  // as of mneme trace
   // Bytes, or shares of the table such as "25%"; none: as the run had them.
@@ -179,7 +185,7 @@ struct BenchModelOptions {
 using Command =
     std::variant<TrainOptions, ConfigHelpOptions, ResumeOptions, EvalOptions, GenerateOptions,
                  VerifyOptions, InspectOptions, ExportOptions, TraceInfoOptions, TraceExportOptions,
-                 TraceMissesOptions, ReplayOptions, CompletionOptions, BenchRowsOptions,
+                 TraceMissesOptions, TraceUsageOptions, ReplayOptions, CompletionOptions, BenchRowsOptions,
                  BenchDiskOptions, BenchModelOptions>;
 
 int run_train(const TrainOptions& options);
@@ -195,6 +201,7 @@ int run_export(const ExportOptions& options);
 int run_trace_info(const TraceInfoOptions& options);
 int run_trace_export(const TraceExportOptions& options);
 int run_trace_misses(const TraceMissesOptions& options);
+int run_trace_usage(const TraceUsageOptions& options);
 int run_replay(const ReplayOptions& options);
 int run_completion(const CompletionOptions& options);
 int run_bench_rows(const BenchRowsOptions& options);
