@@ -14,8 +14,9 @@ namespace mneme::kernels {
 // may also have a copy on disk (kOnDisk).
 enum class Place : std::uint8_t { kUntouched, kDevice, kHost, kDisk };
 
-// Place in the upper two bits, slot of that tier below (kDevice, kHost; else 0). A row that nothing
-// has touched is 0, so that zeroed memory is a table of untouched rows.
+// Place in the upper two bits. Below: the slot of that tier (kDevice, kHost); what is known of the
+// uses of a row on disk (use_history.h), 0 for nothing. A row that nothing has touched is 0, so
+// that zeroed memory is a table of untouched rows.
 using Location = std::uint32_t;
 inline constexpr int kLocationSlotBits = 30;
 

@@ -40,8 +40,10 @@ struct SlotTable {
   std::uint8_t* state = nullptr;       // kDirty | kOnDisk | kPrefetched | kUnsaved
   std::uint32_t* last_used = nullptr;  // lease counter of the last use
   std::uint32_t* leased = nullptr;     // lease counter of the newest lease that holds the slot
-  std::uint32_t* step_used = nullptr;  // training step of the last use
-  float* frequency = nullptr;          // use count, as of last_used; decays if the calls say so
+  std::uint32_t* step_used = nullptr;  // training step of the last use; of a row with kPrefetched
+                                       // the step up to which it stays while others may go
+  float* frequency = nullptr;          // steps that used the row, older ones counting less
+                                       // (use_history.h)
   std::uint8_t* referenced = nullptr;  // clock, sieve
   std::uint8_t* occupied = nullptr;    // 1 when the slot holds a row
   std::uint32_t slots = 0;             // at most 2^29; 0: there is no such tier
@@ -49,8 +51,7 @@ struct SlotTable {
                                        // null: the queue is in the order of slots
   SlotId* free_slots = nullptr;        // [slots]: see SlotTableState
   SlotTableState* totals = nullptr;    // [1]
-  float* uses = nullptr;               // use count that never decays, for static-hot beside counts
-                                       // that do; null: not kept, and static-hot goes by frequency
+  float* uses = nullptr;               // leases that used the row, for static-hot; null: not kept
 };
 
 struct LookupReport {
@@ -91,7 +92,6 @@ struct BindMissingArgs {
   const std::uint32_t* missing = nullptr;  // [count]: a stretch of the lookup's list
   std::int64_t count = 0;
   std::uint32_t use_counter = 0;
-  float frequency_decay = 1.0f;  // per unit of use_counter passed
   // Lists for the transfers, [count] each. A null list is not wanted.
   SlotId* from = nullptr;       // host slot of a row that is in the host tier, else kNoSlot
   SlotId* to = nullptr;         // its device slot
@@ -101,8 +101,8 @@ struct BindMissingArgs {
   // The rows are brought ahead of their use: they get kPrefetched, no lease has them, and no use
   // is counted, neither of them nor of what a prefetch brought to the host tier.
   bool hint = false;
-  // Becomes their step_used: of a hint, the step up to which they are no victims while others are
-  // left.
+  // Becomes their step_used: the current step; of a hint, the next one, up to which they are no
+  // victims while others are left.
   std::uint32_t step_used = 0;
 };
 
@@ -111,13 +111,22 @@ struct MarkUsedArgs {
   std::int64_t count = 0;
   std::uint32_t use_counter = 0;
   std::uint32_t step = 0;
-  bool use = true;               // counts as a use: last_used, step_used, frequency, referenced
-  bool lease = true;             // also sets leased = use_counter
-  bool dirty = false;            // also sets kDirty
-  float frequency_decay = 1.0f;  // per unit of use_counter passed
+  // Counts as a use: last_used, step_used, frequency, referenced. REQUIRES: a lookup has used the
+  // hints of the rows.
+  bool use = true;
+  bool lease = true;   // also sets leased = use_counter
+  bool dirty = false;  // also sets kDirty
 };
 
-enum class ReplacementKind : std::uint8_t { kLru, kLfu, kClock, kSieve, kStaticHot, kRandom };
+enum class ReplacementKind : std::uint8_t {
+  kLru,
+  kLfu,
+  kClock,
+  kSieve,
+  kStaticHot,
+  kRandom,
+  kBelady,  // where next uses are known: in replays
+};
 constexpr auto enum_names(ReplacementKind) {
   return std::to_array<io::EnumName<ReplacementKind>>({{"lru", ReplacementKind::kLru},
                                                        {"lfu", ReplacementKind::kLfu},
@@ -128,28 +137,35 @@ constexpr auto enum_names(ReplacementKind) {
 }
 
 // Picks the `wanted` slots that are worth least: least recently used, with the ages of slots
-// unused for 64 leases or more told apart to one part in 32 (lru); smallest decayed use
-// count (lfu); smallest use count, `uses` if it is kept, newest first (static-hot); next
-// unreferenced from the hand on in order of slots (clock) or of insertion (sieve), clearing
-// `referenced` of what the hand passes; a random number of (seed, use_counter, slot) (random). Ties
-// by lower slot. Never a slot with leased >= first_live_lease; slots with step_used >= step only
-// when nothing else is left. Slots are unbound from their rows (which are on disk now, or untouched
-// if neither kDirty nor kOnDisk is set) and handed out as lists: first those worth less than the
-// last of them, then those worth as much, each in ascending order of slots. They do not become free
-// by that. Victims with kPrefetched are counted (prefetch_wasted).
+// unused for 64 leases or more told apart to one part in 32 (lru); fewest uses, weighted by the
+// steps since then (lfu: frequency as of now, to a sixteenth of a halving); smallest `uses`, newest
+// first (static-hot); next unreferenced from the hand on in order of slots (clock) or of insertion
+// (sieve), clearing `referenced` of what the hand passes; a random number of (seed, use_counter,
+// slot) (random); used again last (belady). Ties by lower slot. Never a slot with leased >=
+// first_live_lease. Slots with step_used >= step only when nothing else is left: the newest first
+// (lru, lfu, static-hot), since the passes of a step come by the same rows again, those in turn
+// that do not fit; prefetched ones behind all others. belady knows better. Slots are unbound from
+// their rows (which are on disk now, or untouched if neither kDirty nor kOnDisk is set) and handed
+// out as lists: first those worth less than the last of them, then those worth as much, each in
+// ascending order of slots. They do not become free by that. Victims with kPrefetched are counted
+// (prefetch_wasted).
 struct SelectVictimsArgs {
   ReplacementKind kind = ReplacementKind::kLru;
   std::int64_t wanted = 0;
   std::uint32_t use_counter = 0;
   std::uint32_t step = 0;
   std::uint32_t first_live_lease = 0;
-  float frequency_decay = 1.0f;
   std::uint64_t seed = 0;
+  // belady: when each row is used next, [table rows], in device memory, on a scale on which it is
+  // `now` at present; above all that is to come for rows that are not.
+  const std::uint32_t* next_use = nullptr;
+  std::uint32_t now = 0;
   SlotId* slots = nullptr;        // [wanted], device or pinned host
   RowId* rows = nullptr;          // [wanted], device or pinned host
   std::uint8_t* state = nullptr;  // [wanted], device or pinned host
   // Replacement data of the victims, [wanted], device or pinned host; or null: not wanted.
   std::uint32_t* last_used = nullptr;
+  std::uint32_t* step_used = nullptr;
   float* frequency = nullptr;
   float* uses = nullptr;           // not null: REQUIRES the table keeps them
   std::uint64_t* count = nullptr;  // [1], device or pinned host: how many were found
@@ -167,6 +183,7 @@ struct DemoteVictimsArgs {
   const RowId* rows = nullptr;
   const std::uint8_t* state = nullptr;
   const std::uint32_t* last_used = nullptr;
+  const std::uint32_t* step_used = nullptr;
   const float* frequency = nullptr;
   const float* uses = nullptr;  // null exactly when the host tier does not keep them
   const std::uint64_t* count = nullptr;

@@ -146,18 +146,6 @@ struct CountHostRows {
   }
 };
 
-// What the device is to know of a row that it gets from the host tier.
-MNEME_HOST_DEVICE Entry entry_from_host(const SlotTable& host, SlotId slot,
-                                        const BindMissingArgs& args) {
-  Entry entry;
-  entry.state = state_to_move(host.state[slot]);
-  entry.frequency =
-      host.frequency[slot] *
-      slot_updates::kept_share(args.frequency_decay, args.use_counter - host.last_used[slot]);
-  if (host.uses != nullptr) entry.uses = host.uses[slot];
-  return entry;
-}
-
 // Fills in what the lists for the transfers say of entry i. A move has no target yet.
 MNEME_HOST_DEVICE void list_missing(const BindMissingArgs& args, std::int64_t i,
                                     Location location) {
@@ -183,9 +171,13 @@ MNEME_HOST_DEVICE Violation bind_missing(const SlotTable& device, const SlotTabl
   if (i >= free) return {Violation::Kind::kNoFreeSlot, free, device.slots, row};
 
   Entry entry;
+  const std::uint32_t step = args.step_used - (args.hint ? 1 : 0);
+  use_history::UseHistory history = use_history::of_location(location, step);
   if (place_of(location) == Place::kHost) {
     const SlotId host_slot = slot_of(location);
-    entry = entry_from_host(host, host_slot, args);
+    history = use_history::of_slot(host, host_slot);
+    entry.state = state_to_move(host.state[host_slot]);
+    if (host.uses != nullptr) entry.uses = host.uses[host_slot];
     const Violation violation = append(host, firsts(host_rows[i]) - 1, host_slot);
     if (violation.kind != Violation::Kind::kNone) return violation;
     host.occupied[host_slot] = 0;
@@ -197,9 +189,11 @@ MNEME_HOST_DEVICE Violation bind_missing(const SlotTable& device, const SlotTabl
   entry.step_used = args.step_used;
   if (args.hint) {
     entry.state |= kPrefetched;
+    entry.frequency =
+        use_history::uses_as_of(history, use_history::counted_step(entry.state, args.step_used));
   } else {
     entry.leased = args.use_counter;
-    entry.frequency += 1;
+    entry.frequency = use_history::after_use(history, step);
     entry.uses += 1;
   }
   const SlotId slot = free_slot(device, static_cast<std::uint32_t>(i));
@@ -253,6 +247,7 @@ MNEME_HOST_DEVICE Violation demote(const SlotTable& device, const SlotTable& hos
   entry.state = state_to_move(state);
   entry.referenced = args.frequency[i] > 1 ? 1 : 0;
   entry.last_used = args.last_used[i];
+  entry.step_used = use_history::counted_step(state, args.step_used[i]);
   entry.inserted = args.use_counter;
   entry.frequency = args.frequency[i];
   if (args.uses != nullptr) entry.uses = args.uses[i];
@@ -283,6 +278,9 @@ MNEME_HOST_DEVICE Violation publish(const SlotTable& host, const PublishRowsArgs
   entry.state = kOnDisk | kPrefetched;
   entry.last_used = entry.inserted = args.use_counter;
   entry.step_used = args.step_used;
+  const std::uint32_t counted = use_history::counted_step(entry.state, args.step_used);
+  entry.frequency =
+      use_history::uses_as_of(use_history::of_location(location, args.step_used), counted);
   return bind(host, args.slots[i], entry);
 }
 

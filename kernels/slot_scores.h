@@ -6,12 +6,12 @@
 // victims only when no others are left.
 #pragma once
 
-#include <cmath>
 #include <cstdint>
 #include <limits>
 
 #include "kernels/residency_ops.h"
 #include "kernels/scalar.h"
+#include "kernels/use_history.h"
 
 namespace mneme::kernels::slot_scores {
 
@@ -25,15 +25,19 @@ inline constexpr std::uint64_t kNowhere = std::numeric_limits<std::uint64_t>::ma
 inline constexpr std::uint32_t kRandomVictims = 0x76696374;
 
 // Above all other bits of the policy's scores.
+constexpr bool is_narrow(ReplacementKind kind) {
+  return kind == ReplacementKind::kLru || kind == ReplacementKind::kLfu ||
+         kind == ReplacementKind::kBelady;
+}
 constexpr std::uint64_t used_now(ReplacementKind kind) {
-  if (kind == ReplacementKind::kLru) return kAgeClasses;
+  if (is_narrow(kind)) return kAgeClasses;
   if (kind == ReplacementKind::kRandom) return std::uint64_t{1} << 32;
   return std::uint64_t{1} << 63;
 }
 
-// Leases since a slot was used, as a class below kAgeClasses: each age below 64 has its own, older
-// ones are told apart to one part in 32. Scores of ten bits take one pass to select from, those of
-// 32 bits three.
+// Leases since a slot was used, or another distance, as a class below kAgeClasses: each age below
+// 64 has its own, older ones are told apart to one part in 32. Scores of ten bits take one pass to
+// select from, those of 32 bits three.
 MNEME_HOST_DEVICE std::uint64_t age_class(std::uint32_t age) {
   constexpr std::uint32_t kExact = 64, kFirst = (127 + 6) << 5;
   if (age < kExact) return age;
@@ -71,15 +75,14 @@ MNEME_HOST_DEVICE std::uint64_t worth(const SlotTable& table, ReplacementKind ki
     case ReplacementKind::kLru:
       return kAgeClasses - 1 - age_class(args.use_counter - table.last_used[slot]);
     case ReplacementKind::kLfu: {
-      const std::uint32_t last_used = table.last_used[slot];
-      const auto passed = static_cast<float>(args.use_counter - last_used);
-      const float frequency = table.frequency[slot] * powf(args.frequency_decay, passed);
-      return std::uint64_t{float_bits(frequency)} << 32 | last_used;
+      const use_history::UseHistory history = use_history::of_slot(table, slot);
+      return kAgeClasses - 1 -
+             age_class(use_history::shortfall(history.step, history.uses, args.step));
     }
-    case ReplacementKind::kStaticHot: {
-      const float uses = table.uses != nullptr ? table.uses[slot] : table.frequency[slot];
-      return std::uint64_t{float_bits(uses)} << 32 | ~table.last_used[slot];
-    }
+    case ReplacementKind::kBelady:
+      return kAgeClasses - 1 - age_class(args.next_use[table.row_of_slot[slot]] - args.now);
+    case ReplacementKind::kStaticHot:
+      return std::uint64_t{float_bits(table.uses[slot])} << 32 | ~table.last_used[slot];
     case ReplacementKind::kClock:
     case ReplacementKind::kSieve:
       return hand_score(table, kind, slot, hand_place);
@@ -92,12 +95,25 @@ MNEME_HOST_DEVICE std::uint64_t worth(const SlotTable& table, ReplacementKind ki
   return 0;
 }
 
+// The same among slots that the current step uses.
+MNEME_HOST_DEVICE std::uint64_t worth_in_step(const SlotTable& table, ReplacementKind kind,
+                                              const SelectVictimsArgs& args, SlotId slot,
+                                              std::uint64_t hand_place) {
+  if (has_hand(kind) || kind == ReplacementKind::kRandom) {
+    return worth(table, kind, args, slot, hand_place);
+  }
+  if ((table.state[slot] & kPrefetched) != 0) return kAgeClasses - 1;
+  return age_class(args.use_counter - table.last_used[slot]);
+}
+
 // Less than kNowhere.
 MNEME_HOST_DEVICE std::uint64_t score(const SlotTable& table, ReplacementKind kind,
                                       const SelectVictimsArgs& args, SlotId slot,
                                       std::uint64_t hand_place) {
-  return worth(table, kind, args, slot, hand_place) |
-         (table.step_used[slot] >= args.step ? used_now(kind) : 0);
+  if (kind != ReplacementKind::kBelady && table.step_used[slot] >= args.step) {
+    return worth_in_step(table, kind, args, slot, hand_place) | used_now(kind);
+  }
+  return worth(table, kind, args, slot, hand_place);
 }
 
 // ---- The hand's way from one victim selection to the next ----

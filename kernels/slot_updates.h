@@ -2,11 +2,11 @@
 // for CPU and GPU. How rows move between tiers is in slot_moves.h.
 #pragma once
 
-#include <cmath>
 #include <cstdint>
 
 #include "kernels/residency_ops.h"
 #include "kernels/scalar.h"
+#include "kernels/use_history.h"
 
 namespace mneme::kernels::slot_updates {
 
@@ -30,6 +30,7 @@ MNEME_HOST_DEVICE SlotId look_up(const SlotTable& device, const SlotTable& host,
   if (place == Place::kHost && args.host_lease != 0) host.leased[slot] = args.host_lease;
   if (place != Place::kDevice) return kNoSlot;
   if (args.use_hints && (device.state[slot] & kPrefetched) != 0) {
+    device.step_used[slot] = use_history::of_slot(device, slot).step;
     device.state[slot] = static_cast<std::uint8_t>(device.state[slot] & ~kPrefetched);
     *takes_hint = true;
   }
@@ -63,19 +64,14 @@ MNEME_HOST_DEVICE void reset(const SlotTable& table, SlotId slot) {
 // Takes a slot away from its row, which it still names. The slot does not become free.
 MNEME_HOST_DEVICE void unbind(const SlotTable& table, RowId row, SlotId slot, std::uint8_t state) {
   const bool initial = (state & (kDirty | kOnDisk)) == 0;
-  table.locations[row] = location_of(initial ? Place::kUntouched : Place::kDisk);
+  table.locations[row] = initial ? location_of(Place::kUntouched)
+                                 : use_history::on_disk(use_history::of_slot(table, slot));
   table.occupied[slot] = 0;
-}
-
-// What is left of a use count after `passed` units of the counter.
-MNEME_HOST_DEVICE float kept_share(float frequency_decay, std::uint32_t passed) {
-  return frequency_decay == 1.0f ? 1.0f : powf(frequency_decay, static_cast<float>(passed));
 }
 
 MNEME_HOST_DEVICE void count_use(const SlotTable& table, const MarkUsedArgs& args, SlotId slot) {
   const std::uint32_t passed = args.use_counter - table.last_used[slot];
-  table.frequency[slot] =
-      fused_multiply_add(table.frequency[slot], kept_share(args.frequency_decay, passed), 1.0f);
+  table.frequency[slot] = use_history::after_use(use_history::of_slot(table, slot), args.step);
   if (table.uses != nullptr) table.uses[slot] += 1;
   // The use for which a row was brought in says nothing about later uses.
   if (passed != 0) table.referenced[slot] = 1;

@@ -37,9 +37,11 @@ class RowLeases {
   // How many rows there are. Waits.
   std::int64_t count(kernels::Stream& stream, const DistinctRows& rows);
 
-  // Runs `work(lease, first)` over the rows in chunks that the device tier can hold. Each chunk's
-  // rows stay resident after its lease where the budget allows, for the next operation. The rows of
-  // a chunk come beside the caller's other work and beside the work on the chunk before.
+  // Runs `work(lease, first)` over the rows in chunks that the device tier can hold: in a backward
+  // pass from the last to the first, so that it begins with those that the forward pass left there.
+  // Each chunk's rows stay resident after its lease where the budget allows, for the next
+  // operation. The rows of a chunk come beside the caller's other work and beside the work on the
+  // chunk before.
   template <typename Work>
   void for_each_chunk(kernels::Stream& stream, const DistinctRows& rows, offload::Pass pass,
                       const Work& work) {
@@ -53,14 +55,15 @@ class RowLeases {
     const std::int64_t chunk = two ? capacity / 2 : capacity;
     CHECK(chunk >= 1);
     offload::Lease before;
-    for (std::int64_t first = 0; first < all;) {
+    const std::int64_t chunks = (all + chunk - 1) / chunk;
+    for (std::int64_t i = 0; i < chunks; ++i) {
+      const std::int64_t first = chunk * (pass == offload::Pass::kBackward ? chunks - 1 - i : i);
       chunk_request.rows = rows.rows + first;
       chunk_request.count = std::min(chunk, all - first);
       offload::Lease lease = store_.acquire(stream, chunk_request, current);
       // It ends in front of the work on these rows: the next ones come beside that.
       before = {};
       work(lease, first);
-      first += lease.count();
       if (two) before = std::move(lease);
     }
     // The catch-up tables may change only after this point of the stream.

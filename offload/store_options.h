@@ -24,8 +24,8 @@ struct TierOptions {
   std::uint64_t disk_bytes = 0;    // the largest size of the rows files; 0 for no limit
   // The share of device_bytes that is set aside for read-only leases.
   double evaluation_share = 0.0625;
-  kernels::ReplacementKind device_policy = kernels::ReplacementKind::kLru;
-  kernels::ReplacementKind host_policy = kernels::ReplacementKind::kLru;
+  kernels::ReplacementKind device_policy = kernels::ReplacementKind::kLfu;
+  kernels::ReplacementKind host_policy = kernels::ReplacementKind::kLfu;
   std::uint32_t io_depth = 32;  // disk transfers under way at once
   io::IoEngine io_engine = io::IoEngine::kAuto;
   bool direct_io = true;  // O_DIRECT: past the page cache

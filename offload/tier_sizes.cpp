@@ -5,7 +5,6 @@
 #include "io/error.h"
 #include "offload/mover/mover.h"
 #include "offload/planner/tier_slots.h"
-#include "offload/planner/use_counts.h"
 
 namespace mneme::offload {
 namespace {
@@ -25,12 +24,19 @@ std::uint32_t host_slots(const SlotBytes& bytes, std::uint64_t rows, const TierO
 
 std::uint64_t device_slot_bytes(const StoreOptions& options) {
   const TierOptions& tiers = options.tiers;
-  return device_bytes_of_slot(options.layout,
-                              use_counts(tiers.device_policy, tiers.host_policy).keeps_uses);
+  return device_bytes_of_slot(options.layout, keeps_uses(tiers.device_policy, tiers.host_policy));
 }
 
 SlotBytes slot_bytes(const StoreOptions& options) {
   return {device_slot_bytes(options), Mover::host_slot_bytes(options.layout)};
+}
+
+SlotBytes slot_bytes_with(const TierOptions& policies, const SlotBytes& bytes,
+                          const TierOptions& had) {
+  const auto table_bytes = [](const TierOptions& tiers) {
+    return TierSlots::bytes_per_slot(keeps_uses(tiers.device_policy, tiers.host_policy));
+  };
+  return {bytes.device - table_bytes(had) + table_bytes(policies), bytes.host};
 }
 
 TierSizes tier_sizes(const StoreOptions& options) {

@@ -33,7 +33,10 @@ struct SlotBytes {
   std::uint64_t device = 0, host = 0;
 };
 SlotBytes slot_bytes(const StoreOptions& options);
-// The same from these alone: for tiers of another run. Of `tiers` it looks at the budgets and at
+// Those of the same records with other policies: of both it looks at the policies.
+SlotBytes slot_bytes_with(const TierOptions& policies, const SlotBytes& bytes,
+                          const TierOptions& had);
+// Tier sizes from these alone: for tiers of another run. Of `tiers` it looks at the budgets and at
 // evaluation_share.
 TierSizes tier_sizes(const SlotBytes& bytes, std::uint64_t rows, const TierOptions& tiers);
 

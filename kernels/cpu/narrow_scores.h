@@ -1,6 +1,6 @@
-// The victims of lru on the CPU. Its scores have eleven bits, so that a histogram of them fits into
-// the first-level cache: one pass over the slots computes and counts them, one pass over the scores
-// (two bytes a slot) lists the victims.
+// The victims of lru, lfu and belady on the CPU. Their scores have eleven bits, so that a histogram
+// of them fits into the first-level cache: one pass over the slots computes and counts them, one
+// pass over the scores (two bytes a slot) lists the victims.
 #pragma once
 
 #include <immintrin.h>
@@ -30,21 +30,35 @@ inline std::uint32_t age_class(std::uint32_t age) {
   return age < kExact ? age : coarse;
 }
 
-inline void score(const SlotTable& table, const SelectVictimsArgs& args, std::int64_t begin,
-                  std::int64_t end, std::uint16_t* scores) {
+template <ReplacementKind kKind>
+void score(const SlotTable& table, const SelectVictimsArgs& args, std::int64_t begin,
+           std::int64_t end, std::uint16_t* scores) {
   constexpr auto kOldest = static_cast<std::uint32_t>(slot_scores::kAgeClasses - 1);
-  constexpr auto kUsedNow =
-      static_cast<std::uint32_t>(slot_scores::used_now(ReplacementKind::kLru));
+  constexpr auto kUsedNow = static_cast<std::uint32_t>(slot_scores::used_now(kKind));
   const std::uint8_t* const occupied = table.occupied;
   const std::uint32_t* const leased = table.leased;
   const std::uint32_t* const last_used = table.last_used;
   const std::uint32_t* const step_used = table.step_used;
+  const std::uint8_t* const state = table.state;
+  const float* const frequency = table.frequency;
   const std::uint32_t now = args.use_counter, step = args.step, live = args.first_live_lease;
   for (std::int64_t slot = begin; slot < end; ++slot) {
-    const std::uint32_t worth = kOldest - age_class(now - last_used[slot]);
-    const std::uint32_t used_now = step_used[slot] >= step ? kUsedNow : 0;
     const bool stays = (occupied[slot] == 0) | (leased[slot] >= live);
-    scores[slot] = static_cast<std::uint16_t>(stays ? kStays : worth | used_now);
+    std::uint32_t worth = 0;
+    if constexpr (kKind == ReplacementKind::kBelady) {
+      const RowId row = stays ? 0 : table.row_of_slot[slot];
+      worth = kOldest - age_class(args.next_use[row] - args.now);
+    } else {
+      const std::uint32_t age = age_class(now - last_used[slot]);
+      std::uint32_t distance = age;
+      if constexpr (kKind == ReplacementKind::kLfu) {
+        const std::uint32_t counted = use_history::counted_step(state[slot], step_used[slot]);
+        distance = age_class(use_history::shortfall(counted, frequency[slot], step));
+      }
+      const std::uint32_t in_step = (state[slot] & kPrefetched) != 0 ? kOldest : age;
+      worth = step_used[slot] >= step ? in_step | kUsedNow : kOldest - distance;
+    }
+    scores[slot] = static_cast<std::uint16_t>(stays ? kStays : worth);
   }
 }
 
@@ -86,7 +100,8 @@ struct Victims {
 };
 
 // The up to `wanted` slots of the lowest scores.
-inline Victims select(const SlotTable& table, const SelectVictimsArgs& args, Scratch& scratch) {
+template <ReplacementKind kKind>
+Victims select(const SlotTable& table, const SelectVictimsArgs& args, Scratch& scratch) {
   constexpr std::int64_t kBlock = 1024;
   const std::int64_t slots = table.slots;
   const std::int64_t chunk =
@@ -100,7 +115,7 @@ inline Victims select(const SlotTable& table, const SelectVictimsArgs& args, Scr
     const std::int64_t end = std::min(slots, (index + 1) * chunk);
     for (std::int64_t at = index * chunk; at < end; at += kBlock) {
       const std::int64_t block_end = std::min(end, at + kBlock);
-      score(table, args, at, block_end, scores);
+      score<kKind>(table, args, at, block_end, scores);
       count_scores(scores, at, block_end, mine);
     }
     for (std::int64_t i = kCounts; i < kTables * kCounts; ++i) mine[i % kCounts] += mine[i];

@@ -118,6 +118,7 @@ void unbind(const SlotTable& table, const SelectVictimsArgs& args, const SlotId*
     args.rows[i] = row;
     args.state[i] = table.state[slot];
     if (args.last_used != nullptr) args.last_used[i] = table.last_used[slot];
+    if (args.step_used != nullptr) args.step_used[i] = table.step_used[slot];
     if (args.frequency != nullptr) args.frequency[i] = table.frequency[slot];
     if (args.uses != nullptr) args.uses[i] = table.uses[slot];
     wasted += (table.state[slot] & kPrefetched) != 0 ? 1 : 0;
@@ -137,10 +138,22 @@ void unbind(const SlotTable& table, const SelectVictimsArgs& args, const SlotId*
   *args.count = static_cast<std::uint64_t>(count);
 }
 
+narrow_scores::Victims narrow_victims(const SlotTable& table, const SelectVictimsArgs& args,
+                                      Scratch& scratch) {
+  switch (args.kind) {
+    case ReplacementKind::kLfu:
+      return narrow_scores::select<ReplacementKind::kLfu>(table, args, scratch);
+    case ReplacementKind::kBelady:
+      return narrow_scores::select<ReplacementKind::kBelady>(table, args, scratch);
+    default:
+      return narrow_scores::select<ReplacementKind::kLru>(table, args, scratch);
+  }
+}
+
 void select(const SlotTable& table, const SelectVictimsArgs& args, Scratch& scratch) {
   *args.count = 0;
-  if (args.kind == ReplacementKind::kLru) {
-    const narrow_scores::Victims victims = narrow_scores::select(table, args, scratch);
+  if (slot_scores::is_narrow(args.kind)) {
+    const narrow_scores::Victims victims = narrow_victims(table, args, scratch);
     unbind(table, args, victims.slots, victims.count);
     return;
   }
@@ -179,7 +192,9 @@ void CpuBackend::select_victims(Stream& stream, const SlotTable& table,
   CHECK(table.slots >= 1 && slot_updates::is_table(table));
   CHECK(args.wanted >= 0 && args.slots != nullptr && args.rows != nullptr &&
         args.state != nullptr && args.count != nullptr);
-  CHECK(args.uses == nullptr || table.uses != nullptr);
+  CHECK((args.uses == nullptr && args.kind != ReplacementKind::kStaticHot) ||
+        table.uses != nullptr);
+  CHECK(args.kind != ReplacementKind::kBelady || args.next_use != nullptr);
   CHECK(args.hand != nullptr || !slot_scores::has_hand(args.kind));
   on(stream).enqueue([=](Scratch& scratch) { select(table, args, scratch); });
 }

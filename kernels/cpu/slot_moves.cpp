@@ -79,8 +79,8 @@ void CpuBackend::demote_victims(Stream& stream, const SlotTable& device, const S
   CHECK(args.most >= 0);
   if (args.most == 0) return;
   CHECK(args.slots != nullptr && args.rows != nullptr && args.state != nullptr &&
-        args.last_used != nullptr && args.frequency != nullptr && args.count != nullptr &&
-        args.from != nullptr && args.to != nullptr);
+        args.last_used != nullptr && args.step_used != nullptr && args.frequency != nullptr &&
+        args.count != nullptr && args.from != nullptr && args.to != nullptr);
   CHECK((args.uses != nullptr) == (host.uses != nullptr));
   on(stream).enqueue([=](Scratch& scratch) { demote(device, host, args, scratch); });
 }

@@ -33,6 +33,10 @@ struct Scores {
     const auto slot = static_cast<SlotId>(i);
     const bool occupied = table.occupied[slot] != 0;
     const bool leased = table.leased[slot] >= args.first_live_lease;
+    if constexpr (kKind == ReplacementKind::kBelady) {
+      // The row of a free slot may be any number.
+      if (!occupied) return kNoScore;
+    }
     const std::uint64_t score = slot_scores::score(table, kKind, args, slot, hand_place);
     return occupied & !leased ? score : kNoScore;
   }
@@ -45,13 +49,14 @@ std::uint64_t varying_bits(const SlotTable& table, ReplacementKind kind) {
   const std::uint64_t hand = used_now | slot_scores::kReferenced | slot_scores::kWrapped;
   switch (kind) {
     case ReplacementKind::kLru:
+    case ReplacementKind::kLfu:
+    case ReplacementKind::kBelady:
     case ReplacementKind::kRandom:
       return used_now | (used_now - 1);
     case ReplacementKind::kClock:
       return hand | kSlot;
     case ReplacementKind::kSieve:
       return table.inserted != nullptr ? ~std::uint64_t{0} : hand | kSlot;
-    case ReplacementKind::kLfu:
     case ReplacementKind::kStaticHot:
       break;
   }
@@ -90,6 +95,7 @@ __global__ void unbind_kernel(SlotTable table, SelectVictimsArgs args,
   const std::uint8_t state = table.state[slot];
   args.state[i] = state;
   if (args.last_used != nullptr) args.last_used[i] = table.last_used[slot];
+  if (args.step_used != nullptr) args.step_used[i] = table.step_used[slot];
   if (args.frequency != nullptr) args.frequency[i] = table.frequency[slot];
   if (args.uses != nullptr) args.uses[i] = table.uses[slot];
   slot_updates::unbind(table, row, slot, state);
@@ -152,7 +158,9 @@ void CudaBackend::select_victims(Stream& stream, const SlotTable& table,
   CHECK(table.slots >= 1 && slot_updates::is_table(table));
   CHECK(args.wanted >= 0 && args.slots != nullptr && args.rows != nullptr &&
         args.state != nullptr && args.count != nullptr);
-  CHECK(args.uses == nullptr || table.uses != nullptr);
+  CHECK((args.uses == nullptr && args.kind != ReplacementKind::kStaticHot) ||
+        table.uses != nullptr);
+  CHECK(args.kind != ReplacementKind::kBelady || args.next_use != nullptr);
   CHECK(args.hand != nullptr || !slot_scores::has_hand(args.kind));
   Operation operation(stream, "select_victims");
   switch (args.kind) {
@@ -168,6 +176,8 @@ void CudaBackend::select_victims(Stream& stream, const SlotTable& table,
       return select<ReplacementKind::kStaticHot>(operation, table, args);
     case ReplacementKind::kRandom:
       return select<ReplacementKind::kRandom>(operation, table, args);
+    case ReplacementKind::kBelady:
+      return select<ReplacementKind::kBelady>(operation, table, args);
   }
 }
 

@@ -113,8 +113,8 @@ void CudaBackend::demote_victims(Stream& stream, const SlotTable& device, const 
   CHECK(args.most >= 0);
   if (args.most == 0) return;
   CHECK(args.slots != nullptr && args.rows != nullptr && args.state != nullptr &&
-        args.last_used != nullptr && args.frequency != nullptr && args.count != nullptr &&
-        args.from != nullptr && args.to != nullptr);
+        args.last_used != nullptr && args.step_used != nullptr && args.frequency != nullptr &&
+        args.count != nullptr && args.from != nullptr && args.to != nullptr);
   CHECK((args.uses != nullptr) == (host.uses != nullptr));
   Operation operation(stream, "demote_victims");
   const std::uint64_t* const kept = sums_of(operation, slot_moves::CountVictims{args}, args.most);

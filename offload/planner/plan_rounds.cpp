@@ -67,7 +67,7 @@ Victims Planner::take_host_victims(std::int64_t wanted) {
                           .state = victim_state_.data(),
                           .count = victim_count_.data()};
   wanted = std::min(wanted, victim_slots_.count());
-  host_.select_victims(wanted, {plan_number(), step_}, look_ups_, lists);
+  host_.select_victims(wanted, {plan_number(), step_, next_use_now_}, look_ups_, lists);
   stream_->synchronize();
   const std::uint64_t count = victim_count_[0];
   host_.release(victim_slots_.data(), victim_count_.data(), static_cast<std::int64_t>(count));
@@ -121,7 +121,6 @@ void Planner::bind(Round& round) {
                          .missing = missing_.data() + round.first,
                          .count = round.rows(),
                          .use_counter = use_counter_,
-                         .frequency_decay = device_.frequency_decay(),
                          .from = list.exchange.arriving_from,
                          .to = list.exchange.arriving_to,
                          .bound_rows = list.rows,
@@ -145,6 +144,7 @@ void Planner::demote(Round& round) {
                            .rows = list.victims.rows,
                            .state = list.victims.state,
                            .last_used = list.victims.last_used,
+                           .step_used = list.victims.step_used,
                            .frequency = list.victims.frequency,
                            .uses = list.victims.uses,
                            .count = list.victims.count,

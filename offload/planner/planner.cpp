@@ -21,7 +21,7 @@ constexpr std::int64_t kUsualLeases = 2;
 // The lengths of a planner's lists.
 struct Lengths {
   std::int64_t lease = 0, round = 0, host_victims = 0, listed = 0;
-  UseCounts counts;
+  bool keeps_uses = false;
   RoundListsShape shape;
 };
 
@@ -32,8 +32,8 @@ Lengths lengths_of(const PlannerOptions& options) {
   lengths.host_victims =
       std::min<std::int64_t>(options.host_slots, std::max(lengths.round, kMostListed));
   lengths.listed = kMostListed;
-  lengths.counts = use_counts(options.device_policy, options.host_policy);
-  lengths.shape = {lengths.round, options.host_slots > 0, lengths.counts.keeps_uses};
+  lengths.keeps_uses = keeps_uses(options.device_policy, options.host_policy);
+  lengths.shape = {lengths.round, options.host_slots > 0, lengths.keeps_uses};
   return lengths;
 }
 
@@ -45,7 +45,7 @@ PlannerMemory planner_memory(const PlannerOptions& options) {
   const Lengths lengths = lengths_of(options);
   const auto lease = static_cast<std::uint64_t>(lengths.lease);
   const auto tier = [&](std::uint32_t slots) {
-    return slots == 0 ? 0 : TierSlots::bytes(slots, lengths.counts.keeps_uses) + kHandBytes;
+    return slots == 0 ? 0 : TierSlots::bytes(slots, lengths.keeps_uses) + kHandBytes;
   };
   PlannerMemory memory;
   memory.device_bytes = options.rows * sizeof(kernels::Location) + tier(options.device_slots) +
@@ -77,15 +77,17 @@ Planner::Planner(kernels::Backend& backend, const PlannerOptions& options)
                .locations = residency_.locations(),
                .slots = options.device_slots,
                .policy = options.device_policy,
-               .counts = lengths_of(options).counts,
-               .seed = options.seed}),
+               .keeps_uses = lengths_of(options).keeps_uses,
+               .seed = options.seed,
+               .next_use = options.next_use}),
       host_(backend, *stream_,
             {.place = Place::kHost,
              .locations = residency_.locations(),
              .slots = options.host_slots,
              .policy = options.host_policy,
-             .counts = lengths_of(options).counts,
-             .seed = options.seed}),
+             .keeps_uses = lengths_of(options).keeps_uses,
+             .seed = options.seed,
+             .next_use = options.next_use}),
       free_device_(options.device_slots),
       free_host_(options.host_slots) {
   CHECK(options.device_slots > 0);

@@ -53,6 +53,9 @@ struct PlannerOptions {
   kernels::ReplacementKind device_policy = kernels::ReplacementKind::kLru;
   kernels::ReplacementKind host_policy = kernels::ReplacementKind::kLru;
   std::uint64_t seed = 0;  // of random replacement
+  // Replays: when each row is used next, [rows], in device memory, which their owner keeps up, on
+  // the scale of set_next_use_now(). Replacement is Belady's then, whatever the policies say.
+  const std::uint32_t* next_use = nullptr;
 };
 
 // What a planner allocates; its constructor takes exactly this.
@@ -135,6 +138,7 @@ class Planner {
   kernels::Stream& stream() { return *stream_; }
 
   void begin_step(std::uint64_t step) { step_ = static_cast<std::uint32_t>(step); }
+  void set_next_use_now(std::uint32_t now) { next_use_now_ = now; }
   // The most rows that a lease can have now, beside the leases that are live.
   std::int64_t capacity(PlanMode mode) const;
 
@@ -213,7 +217,7 @@ class Planner {
  private:
   bool has_host() const { return host_.slots() > 0; }
   RoundLists& lists() { return lists_[current_list_]; }
-  PlanTime now() const { return {use_counter_, step_}; }
+  PlanTime now() const { return {use_counter_, step_, next_use_now_}; }
   bool is_read_only() const { return mode_ == PlanMode::kReadOnly; }
   // The number of the lease under way, or of the next one.
   std::uint32_t plan_number() const;
@@ -241,6 +245,7 @@ class Planner {
   Residency residency_;
   SlotTier device_, host_;
   std::uint32_t step_ = 0;
+  std::uint32_t next_use_now_ = 0;
   std::uint32_t use_counter_ = 0;  // leases that train, so far
   std::uint32_t look_ups_ = 0;     // so far; protects what the last one found in the host tier
 

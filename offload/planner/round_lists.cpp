@@ -42,6 +42,7 @@ void lay_out(const RoundListsShape& shape, Pieces& device, Pieces& pinned, Array
   victims.take(arrays.victims.rows, shape.rows);
   if (shape.has_host_tier) {
     device.take(arrays.victims.last_used, shape.rows);
+    device.take(arrays.victims.step_used, shape.rows);
     device.take(arrays.victims.frequency, shape.rows);
     if (shape.keeps_uses) device.take(arrays.victims.uses, shape.rows);
   }

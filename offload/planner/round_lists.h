@@ -16,7 +16,7 @@ namespace mneme::offload {
 struct RoundListsShape {
   std::int64_t rows = 0;  // the most of one round
   bool has_host_tier = false;
-  bool keeps_uses = false;  // of UseCounts
+  bool keeps_uses = false;  // of the slots
 };
 
 struct RoundLists {

@@ -7,28 +7,30 @@ SlotTier::SlotTier(kernels::Backend& backend, kernels::Stream& stream,
     : backend_(backend),
       stream_(stream),
       options_(options),
-      slots_(backend, stream, options.place, options.locations, options.slots,
-             options.counts.keeps_uses),
+      slots_(backend, stream, options.place, options.locations, options.slots, options.keeps_uses),
       hand_(backend, options.slots > 0 ? 1 : 0) {}
 
 void SlotTier::select_victims(std::int64_t wanted, const PlanTime& now,
                               std::uint32_t first_live_lease, const VictimLists& lists) {
-  backend_.select_victims(stream_, slots_.table(),
-                          {.kind = options_.policy,
-                           .wanted = wanted,
-                           .use_counter = now.lease,
-                           .step = now.step,
-                           .first_live_lease = first_live_lease,
-                           .frequency_decay = frequency_decay(),
-                           .seed = options_.seed,
-                           .slots = lists.slots,
-                           .rows = lists.rows,
-                           .state = lists.state,
-                           .last_used = lists.last_used,
-                           .frequency = lists.frequency,
-                           .uses = lists.uses,
-                           .count = lists.count,
-                           .hand = hand_.data()});
+  backend_.select_victims(
+      stream_, slots_.table(),
+      {.kind = options_.next_use != nullptr ? kernels::ReplacementKind::kBelady : options_.policy,
+       .wanted = wanted,
+       .use_counter = now.lease,
+       .step = now.step,
+       .first_live_lease = first_live_lease,
+       .seed = options_.seed,
+       .next_use = options_.next_use,
+       .now = now.next_use,
+       .slots = lists.slots,
+       .rows = lists.rows,
+       .state = lists.state,
+       .last_used = lists.last_used,
+       .step_used = lists.step_used,
+       .frequency = lists.frequency,
+       .uses = lists.uses,
+       .count = lists.count,
+       .hand = hand_.data()});
 }
 
 void SlotTier::mark_leased(const kernels::SlotId* slots, std::int64_t count, std::uint32_t lease) {
@@ -38,11 +40,7 @@ void SlotTier::mark_leased(const kernels::SlotId* slots, std::int64_t count, std
 
 void SlotTier::mark_used(const kernels::SlotId* slots, std::int64_t count, const PlanTime& now) {
   backend_.mark_used(stream_, slots_.table(),
-                     {.slots = slots,
-                      .count = count,
-                      .use_counter = now.lease,
-                      .step = now.step,
-                      .frequency_decay = frequency_decay()});
+                     {.slots = slots, .count = count, .use_counter = now.lease, .step = now.step});
 }
 
 void SlotTier::mark_dirty(const kernels::SlotId* slots, std::int64_t count) {

@@ -7,7 +7,6 @@
 #include "kernels/backend.h"
 #include "kernels/device_array.h"
 #include "offload/planner/tier_slots.h"
-#include "offload/planner/use_counts.h"
 
 namespace mneme::offload {
 
@@ -16,8 +15,9 @@ struct SlotTierOptions {
   kernels::Location* locations = nullptr;          // device, [table rows]
   std::uint32_t slots = 0;                         // 0: there is no such tier
   kernels::ReplacementKind policy = kernels::ReplacementKind::kLru;
-  UseCounts counts;
+  bool keeps_uses = false;
   std::uint64_t seed = 0;
+  const std::uint32_t* next_use = nullptr;  // of SelectVictimsArgs: replacement is Belady's
 };
 
 // The lists that a choice of victims fills; device or pinned host memory.
@@ -26,6 +26,7 @@ struct VictimLists {
   kernels::RowId* rows = nullptr;
   std::uint8_t* state = nullptr;
   std::uint32_t* last_used = nullptr;  // or null
+  std::uint32_t* step_used = nullptr;  // or null
   float* frequency = nullptr;          // or null
   float* uses = nullptr;               // or null
   std::uint64_t* count = nullptr;      // [1]
@@ -35,6 +36,7 @@ struct VictimLists {
 struct PlanTime {
   std::uint32_t lease = 0;  // leases so far, the running one included
   std::uint32_t step = 0;
+  std::uint32_t next_use = 0;  // `now` of SelectVictimsArgs
 };
 
 class SlotTier {
@@ -43,7 +45,6 @@ class SlotTier {
 
   std::uint32_t slots() const { return slots_.count(); }
   const kernels::SlotTable& table() const { return slots_.table(); }
-  float frequency_decay() const { return options_.counts.decay; }
 
   // All of them are queued on the stream.
   // Takes up to `wanted` slots, worth least, from their rows: none that a lease from

@@ -8,9 +8,17 @@
 
 namespace mneme::offload {
 
+// Whether the slots of a table count uses that never lose weight (SlotTable::uses). A row takes its
+// counts along between the tiers, so that both have them or none.
+inline bool keeps_uses(kernels::ReplacementKind device_policy,
+                       kernels::ReplacementKind host_policy) {
+  constexpr auto kStaticHot = kernels::ReplacementKind::kStaticHot;
+  return device_policy == kStaticHot || host_policy == kStaticHot;
+}
+
 class TierSlots {
  public:
-  // Device memory that one slot takes here, whichever tier it belongs to. keeps_uses: of UseCounts.
+  // Device memory that one slot takes here, whichever tier it belongs to.
   static std::uint64_t bytes_per_slot(bool keeps_uses);
   // Device memory of a tier's slots, all of it.
   static std::uint64_t bytes(std::uint32_t slots, bool keeps_uses);

@@ -11,12 +11,16 @@ namespace mneme::offload {
 using kernels::RowId;
 
 ReplayStore::ReplayStore(kernels::Backend& backend, const TraceHeader& header,
-                         const std::optional<TraceTiers>& tiers)
+                         const ReplayStoreOptions& options)
     : backend_(backend),
       header_(header),
-      given_(tiers),
+      options_(options),
       on_disk_(header.rows),
-      unsaved_(header.rows) {}
+      unsaved_(header.rows) {
+  if (options.future == nullptr) return;
+  next_use_ = {backend, static_cast<std::int64_t>(header.rows)};
+  std::fill_n(next_use_.data(), header.rows, NextUses::kNever);
+}
 
 ReplayStore::~ReplayStore() = default;
 
@@ -26,6 +30,7 @@ void ReplayStore::apply(const TraceEvent& event) {
     case TraceKind::kStart:
       return start(event);
     case TraceKind::kStep:
+      if (clock_) clock_->begin_step();
       return planner().begin_step(event.number);
     case TraceKind::kLease:
       return lease(event);
@@ -75,7 +80,7 @@ void ReplayStore::start(const TraceEvent& event) {
   unsaved_rows_ = 0;
   save_rows_.clear();
   leases_.clear();
-  tiers_ = given_.value_or(event.tiers);
+  tiers_ = options_.tiers.value_or(event.tiers);
   if (tiers_.device_slots == 0 || tiers_.device_slots > TierSlots::kMost ||
       tiers_.host_slots > TierSlots::kMost || tiers_.evaluation_slots > TierSlots::kMost) {
     io::fail("tiers of {} device slots, {} for evaluation and {} host slots", tiers_.device_slots,
@@ -93,7 +98,12 @@ void ReplayStore::start(const TraceEvent& event) {
                      .transfer_rows = static_cast<std::int64_t>(tiers_.transfer_rows),
                      .device_policy = tiers_.device_policy,
                      .host_policy = tiers_.host_policy,
-                     .seed = header_.seed});
+                     .seed = header_.seed,
+                     .next_use = options_.future != nullptr ? next_use_.data() : nullptr});
+  if (options_.speeds && !clock_) {
+    const std::uint64_t write_room = 2 * tiers_.transfer_rows * tiers_.record_bytes;
+    clock_.emplace(*options_.speeds, header_.rows, static_cast<double>(write_room));
+  }
   std::vector<RowId> rows;
   for (std::size_t row = 0; row < on_disk_.size(); ++row) {
     if (on_disk_[row]) rows.push_back(static_cast<RowId>(row));
@@ -120,39 +130,61 @@ void ReplayStore::lease(const TraceEvent& event) {
   const std::int64_t capacity =
       planner().capacity(event.read_only ? PlanMode::kReadOnly : PlanMode::kTrain);
   PlannedLease& planned =
-      count <= capacity ? take_lease(event, 0, count) : take_in_parts(event, capacity);
+      count <= capacity ? take_lease(event, 0, count, 0, 1) : take_in_parts(event, capacity);
   leases_.emplace(event.number, &planned);
+  if (!event.read_only) next_row_ += event.list.size();
 }
 
-// Tiers that are smaller than the run's: in parts, as a value table takes them
-// (memory/row_leases.h).
+// When the rows of the running lease come again. The planner's stream has nothing to do.
+void ReplayStore::look_ahead(const TraceEvent& lease, std::int64_t first, std::int64_t count) {
+  const std::uint64_t from = next_row_ + static_cast<std::uint64_t>(first);
+  if (from + static_cast<std::uint64_t>(count) > options_.future->size()) {
+    io::fail("the trace goes on behind the future that is known of it");
+  }
+  const std::uint32_t* const next = options_.future->from(from);
+  for (std::int64_t i = 0; i < count; ++i) {
+    next_use_[lease.list[static_cast<std::size_t>(first + i)]] = next[i];
+  }
+  planner().set_next_use_now(static_cast<std::uint32_t>(next_row_));
+}
+
+// Tiers that are smaller than the run's: in parts, as a value table takes them, those of a backward
+// pass from the last to the first (memory/row_leases.h).
 PlannedLease& ReplayStore::take_in_parts(const TraceEvent& event, std::int64_t capacity) {
   const auto count = static_cast<std::int64_t>(event.list.size());
   const std::int64_t part = event.read_only ? capacity : capacity / 2;
   if (part < 1) io::fail("lease {} finds no free slot in these tiers", event.number);
   PlannedLease* before = nullptr;
-  for (std::int64_t first = 0; first < count; first += part) {
+  const std::int64_t parts = (count + part - 1) / part;
+  for (std::int64_t i = 0; i < parts; ++i) {
+    const std::int64_t first = part * (event.account.pass == Pass::kBackward ? parts - 1 - i : i);
     if (event.read_only && before != nullptr) planner().end_lease(*std::exchange(before, nullptr));
-    PlannedLease& planned = take_lease(event, first, std::min(part, count - first));
+    PlannedLease& planned = take_lease(event, first, std::min(part, count - first), i, parts);
     if (before != nullptr) planner().end_lease(*before);
     before = &planned;
     // The last part becomes dirty with the lease.
-    if (event.account.pass == Pass::kUpdate && first + part < count) planner().mark_dirty(planned);
+    if (event.account.pass == Pass::kUpdate && i + 1 < parts) planner().mark_dirty(planned);
   }
   return *before;
 }
 
 PlannedLease& ReplayStore::take_lease(const TraceEvent& event, std::int64_t first,
-                                      std::int64_t count) {
+                                      std::int64_t count, std::int64_t part, std::int64_t parts) {
   const std::uint32_t* const rows = event.list.data() + first;
   const Account& account = event.account;
   references_ += static_cast<std::uint64_t>(count);
   planner().look_up({.rows = listed(rows, count), .count = count},
                     event.read_only ? PlanMode::kReadOnly : PlanMode::kTrain);
   const Found& found = planner().found();
+  if (options_.future != nullptr && !event.read_only) look_ahead(event, first, count);
   ledger_.open(account);
   plan_books_->report(planner().report());
   plan_books_->found(found);
+  if (clock_) {
+    clock_->begin_lease(part > 0);
+    const std::uint64_t late = clock_->take_hinted({found.hinted.begin(), found.hinted.end()});
+    if (late > 0) ledger_.book(Field::kHintsLate, late);
+  }
   if (!event.read_only && unsaved_rows_ > 0) save_leased(rows, count);
   PlannedLease& planned = planner().begin_lease();
   if (event.read_only) {
@@ -167,7 +199,19 @@ PlannedLease& ReplayStore::take_lease(const TraceEvent& event, std::int64_t firs
                       static_cast<std::uint64_t>(count),
                       static_cast<std::uint64_t>(count) * tiers_.record_bytes);
   }
+  if (clock_) end_clocked_lease(parts);
   return planned;
+}
+
+void ReplayStore::end_clocked_lease(std::int64_t parts) {
+  const ReplayClock::Waits waits = clock_->end_lease(parts);
+  const auto book = [this](Field field, double seconds) {
+    ledger_.book(field, static_cast<std::uint64_t>(1e6 * seconds + 0.5));
+  };
+  book(Field::kStallHost, waits.host);
+  book(Field::kStallDisk, waits.disk);
+  book(Field::kStallWriteBack, waits.write_back);
+  book(Field::kStallHint, waits.hint);
 }
 
 void ReplayStore::bring_missing() {
@@ -193,6 +237,13 @@ void ReplayStore::bring_round(Round& round) {
   book(Field::kHostToDeviceRows, round.exchange.arriving);
   book(Field::kGeneratedRows, round.untouched);
   ledger_.book(Field::kDiskToDeviceRows, static_cast<std::uint64_t>(round.on_disk));
+  if (clock_) {
+    const auto record = static_cast<double>(tiers_.record_bytes);
+    clock_->leave(record * static_cast<double>(round.victims));
+    clock_->arrive(record * static_cast<double>(round.exchange.arriving));
+    clock_->read(static_cast<double>(disk_slot_bytes_) * static_cast<double>(round.on_disk),
+                 record * static_cast<double>(round.on_disk));
+  }
   write_host_victims(planner().end_round(nullptr, nullptr));
 }
 
@@ -215,11 +266,23 @@ void ReplayStore::hint(const TraceEvent& event) {
   if (!event.to_device) {
     write_host_victims(planned.host_victims);
     ledger_.book(Field::kDiskToHostRows, planned.rows.size());
+    if (clock_) {
+      for (const RowId row : planned.rows) {
+        clock_->fetch(row, static_cast<double>(disk_slot_bytes_));
+      }
+    }
     return;
   }
   if (planned.rows.empty()) return;
   plan_books_->bind();
+  if (clock_) {
+    clock_->begin_hint();
+    const std::span<const RowId> hinted = planner().found().hinted;
+    const std::uint64_t late = clock_->take_hinted({hinted.begin(), hinted.end()});
+    if (late > 0) ledger_.book(Field::kHintsLate, late);
+  }
   bring_missing();
+  if (clock_) clock_->end_hint();
 }
 
 void ReplayStore::begin_checkpoint() {
@@ -259,6 +322,9 @@ void ReplayStore::take_unsaved(const RowId* rows, std::int64_t count) {
 
 void ReplayStore::write(Field move, std::span<const RowId> rows) {
   ledger_.book(move, rows.size());
+  if (clock_) {
+    clock_->write(static_cast<double>(disk_slot_bytes_) * static_cast<double>(rows.size()));
+  }
   for (const RowId row : rows) {
     on_disk_[row] = true;
     if (!unsaved_[row]) continue;
@@ -271,7 +337,9 @@ void ReplayStore::write_host_victims(const Victims& victims) {
   std::vector<RowId> dirty;
   std::uint64_t wasted = 0;
   for (std::size_t i = 0; i < victims.slots.size(); ++i) {
-    wasted += (victims.state[i] & kernels::kPrefetched) != 0 ? 1 : 0;
+    const bool is_wasted = (victims.state[i] & kernels::kPrefetched) != 0;
+    wasted += is_wasted ? 1 : 0;
+    if (is_wasted && clock_) clock_->forget(victims.rows[i]);
     if ((victims.state[i] & kernels::kDirty) != 0) dirty.push_back(victims.rows[i]);
   }
   write(Field::kHostToDiskRows, dirty);

@@ -2,8 +2,9 @@
 // books what would move. With the tiers of a run it gives every count of the run's books; with
 // others it says what they would have been. Nothing is copied, read or written.
 //
-// What it does not know is time: hints are never late, and a hinted row whose read the disk had not
-// begun when it lost its slot counts as read.
+// Told how fast links and computation are, it books what leases would wait for, too, and which
+// hints would be late (replay_clock.h). A hinted row whose read the disk had not begun when it lost
+// its slot counts as read.
 #pragma once
 
 #include <cstdint>
@@ -17,30 +18,46 @@
 #include "offload/ledger/ledger.h"
 #include "offload/plan_books.h"
 #include "offload/planner/planner.h"
+#include "offload/replay/next_uses.h"
+#include "offload/replay/replay_clock.h"
 #include "offload/trace/trace_events.h"
 #include "offload/trace/trace_file.h"
 
 namespace mneme::offload {
 
+struct ReplayStoreOptions {
+  // Instead of those of the trace; none: those that each process of the trace had.
+  std::optional<TraceTiers> tiers = {};
+  // Of this trace: replacement is Belady's. Must outlive the store.
+  const NextUses* future = nullptr;
+  std::optional<ReplaySpeeds> speeds = {};  // none: no times
+};
+
 class ReplayStore {
  public:
-  // tiers: instead of those of the trace; none: those that each process of the trace had. The
-  // backend, of one thread and without a device, must outlive it.
+  // The backend, of one thread and without a device, must outlive it.
   ReplayStore(kernels::Backend& backend, const TraceHeader& header,
-              const std::optional<TraceTiers>& tiers = {});
+              const ReplayStoreOptions& options = {});
   ~ReplayStore();
 
   // In the order of the trace. Throws Error for an event that no run gives, and where a lease does
   // not fit the tiers.
   void apply(const TraceEvent& event);
-  // Of all so far; times are 0. Waits for nothing.
+  // Of all so far; of times those that leases waited for are known, with speeds. Waits for nothing.
   Books books();
   std::uint64_t references() const { return references_; }
+  // With speeds: seconds of all steps, and how many of them were computation.
+  double seconds() const { return clock_ ? clock_->seconds() : 0; }
+  double computed_seconds() const { return clock_ ? clock_->computed() : 0; }
 
  private:
   void start(const TraceEvent& event);
   void lease(const TraceEvent& event);
-  PlannedLease& take_lease(const TraceEvent& event, std::int64_t first, std::int64_t count);
+  // part: of `parts`, in the order in which they are taken.
+  PlannedLease& take_lease(const TraceEvent& event, std::int64_t first, std::int64_t count,
+                           std::int64_t part, std::int64_t parts);
+  void end_clocked_lease(std::int64_t parts);
+  void look_ahead(const TraceEvent& lease, std::int64_t first, std::int64_t count);
   PlannedLease& take_in_parts(const TraceEvent& event, std::int64_t capacity);
   void bring_missing();
   void bring_round(Round& round);
@@ -57,11 +74,14 @@ class ReplayStore {
 
   kernels::Backend& backend_;
   TraceHeader header_;
-  std::optional<TraceTiers> given_;
+  ReplayStoreOptions options_;
+  kernels::DeviceArray<std::uint32_t> next_use_;  // [rows], with a future
+  std::uint64_t next_row_ = 0;                    // in the numbers of NextUses
   TraceTiers tiers_;
   std::unique_ptr<Planner> planner_;
   Ledger ledger_;
   std::optional<PlanBooks> plan_books_;  // of the process
+  std::optional<ReplayClock> clock_;
   std::uint64_t disk_slot_bytes_ = 0, references_ = 0;
 
   std::unordered_map<std::uint64_t, PlannedLease*> leases_;  // live ones, by their numbers

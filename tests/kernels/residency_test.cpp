@@ -6,6 +6,7 @@
 #include <random>
 #include <set>
 
+#include "kernels/use_history.h"
 #include "tests/kernels/test_tiers.h"
 #include "tests/support/test_backend.h"
 
@@ -29,11 +30,12 @@ class Plan {
   TestTiers& tiers() { return tiers_; }
 
   // Binds rows to the next free slots, in the order given.
-  std::vector<SlotId> bind(const std::vector<RowId>& rows, std::uint32_t counter) {
+  std::vector<SlotId> bind(const std::vector<RowId>& rows, std::uint32_t counter,
+                           std::uint32_t step = 0) {
     std::vector<std::uint32_t> all(rows.size());
     std::iota(all.begin(), all.end(), 0u);
     const std::vector<SlotId> nowhere(rows.size(), kNoSlot);
-    return tiers_.bind(rows, nowhere, all, {.use_counter = counter}).slots;
+    return tiers_.bind(rows, nowhere, all, {.use_counter = counter, .step_used = step}).slots;
   }
   void mark(const std::vector<SlotId>& slots, const kernels::MarkUsedArgs& args) {
     tiers_.mark(table(), slots, args);
@@ -89,8 +91,9 @@ TEST_P(Residency, VictimsAreUnboundAndKeepWhatTheirStateSays) {
   EXPECT_EQ(victims.rows, (std::vector<RowId>{12, 13, 11}));
   EXPECT_EQ(victims.state, (std::vector<std::uint8_t>{0, kernels::kOnDisk, kernels::kDirty}));
   const kernels::Location on_disk = location_of(kernels::Place::kDisk);
+  const kernels::Location used = kernels::use_history::on_disk({1, plan.table().frequency[1]});
   EXPECT_EQ(plan.tiers().locate({10, 11, 12, 13}),
-            (std::vector<kernels::Location>{location_of(kernels::Place::kDevice, 0), on_disk,
+            (std::vector<kernels::Location>{location_of(kernels::Place::kDevice, 0), used,
                                             location_of(kernels::Place::kUntouched), on_disk}));
   EXPECT_EQ(plan.table().occupied[1], 0);
   EXPECT_EQ(plan.table().totals->free, 0u) << "victims are not free yet";
@@ -103,7 +106,7 @@ TEST_P(Residency, LeasedSlotsStayAndSlotsOfThisStepGoLast) {
        {ReplacementKind::kLru, ReplacementKind::kLfu, ReplacementKind::kClock,
         ReplacementKind::kSieve, ReplacementKind::kStaticHot, ReplacementKind::kRandom}) {
     SCOPED_TRACE(static_cast<int>(kind));
-    Plan plan(backend, 100, 6);
+    Plan plan(backend, 100, 6, {.uses = true});
     plan.bind({0, 1, 2, 3, 4, 5}, 1);
     plan.mark({0, 1}, {.use_counter = 7, .step = 3, .lease = true});   // leased
     plan.mark({2, 3}, {.use_counter = 6, .step = 3, .lease = false});  // of this step
@@ -125,30 +128,85 @@ TEST_P(Residency, LeasedSlotsStayAndSlotsOfThisStepGoLast) {
 
 TEST_P(Residency, LfuForgetsAndStaticHotDoesNot) {
   kernels::Backend& backend = shared_backend(GetParam());
-  const auto worst = [&](ReplacementKind kind, float decay, bool keeps_uses = false) {
-    Plan plan(backend, 10, 2, {.uses = keeps_uses});
+  // Slot 0 is used five steps from step 1 on, slot 1 two steps, the second of them `later`.
+  const auto worst = [&](ReplacementKind kind, std::uint32_t later) {
+    Plan plan(backend, 10, 2, {.uses = true});
     plan.bind({1, 2}, 0);
-    for (std::uint32_t use = 1; use <= 5; ++use) {
-      plan.mark({0}, {.use_counter = use, .lease = false, .frequency_decay = decay});
+    for (std::uint32_t step = 1; step <= 5; ++step) {
+      plan.mark({0}, {.use_counter = step, .step = step, .lease = false});
     }
-    for (std::uint32_t use = 50; use <= 51; ++use) {
-      plan.mark({1}, {.use_counter = use, .lease = false, .frequency_decay = decay});
+    for (const std::uint32_t step : {later - 1, later}) {
+      plan.mark({1}, {.use_counter = step, .step = step, .lease = false});
     }
     return plan
         .select({.kind = kind,
                  .wanted = 1,
-                 .use_counter = 52,
-                 .step = 1,
-                 .first_live_lease = 100,
-                 .frequency_decay = decay})
+                 .use_counter = later + 1,
+                 .step = later + 1,
+                 .first_live_lease = 10'000})
         .slots.at(0);
   };
-  EXPECT_EQ(worst(ReplacementKind::kLfu, 0.9f), 0u);
-  EXPECT_EQ(worst(ReplacementKind::kLfu, 1.0f), 1u);
-  EXPECT_EQ(worst(ReplacementKind::kStaticHot, 1.0f), 1u);
-  // Beside counts that decay it has its own.
-  EXPECT_EQ(worst(ReplacementKind::kLfu, 0.9f, true), 0u);
-  EXPECT_EQ(worst(ReplacementKind::kStaticHot, 0.9f, true), 1u);
+  EXPECT_EQ(worst(ReplacementKind::kLfu, 7), 1u);
+  EXPECT_EQ(worst(ReplacementKind::kLfu, 7 + 2 * kernels::use_history::kHalfLife), 0u);
+  EXPECT_EQ(worst(ReplacementKind::kStaticHot, 7), 1u);
+  EXPECT_EQ(worst(ReplacementKind::kStaticHot, 7 + 2 * kernels::use_history::kHalfLife), 1u);
+}
+
+// Forward, backward and update of a step are one use.
+TEST_P(Residency, LfuCountsAStepOnce) {
+  kernels::Backend& backend = shared_backend(GetParam());
+  Plan plan(backend, 10, 2);
+  plan.bind({1, 2}, 0);
+  std::uint32_t lease = 1;
+  for (int pass = 0; pass < 9; ++pass) {
+    plan.mark({0}, {.use_counter = ++lease, .step = 3, .lease = false});
+  }
+  for (std::uint32_t step = 2; step <= 3; ++step) {
+    plan.mark({1}, {.use_counter = ++lease, .step = step, .lease = false});
+  }
+  // Both came in step 0.
+  const auto kept = kernels::use_history::kept_share;
+  EXPECT_EQ(plan.table().frequency[0], 1 + kept(3));
+  EXPECT_EQ(plan.table().frequency[1], 1 + kept(1) * (1 + kept(2)));
+}
+
+// The rows of a step that does not fit come by in turns: those that were used last are needed last.
+TEST_P(Residency, OfTheRowsOfAStepTheNewestGoFirst) {
+  kernels::Backend& backend = shared_backend(GetParam());
+  for (const auto kind :
+       {ReplacementKind::kLru, ReplacementKind::kLfu, ReplacementKind::kStaticHot}) {
+    SCOPED_TRACE(static_cast<int>(kind));
+    Plan plan(backend, 100, 5, {.uses = true});
+    plan.bind({0, 1, 2, 3, 4}, 1);
+    for (std::uint32_t slot = 0; slot < 4; ++slot) {
+      plan.mark({slot}, {.use_counter = 2 + slot, .step = 3, .lease = false});
+    }
+    // One was brought for the next step: it stays longest.
+    plan.table().state[4] = kernels::kPrefetched;
+    plan.table().step_used[4] = 4;
+    const auto next = [&] {
+      return plan
+          .select({.kind = kind, .wanted = 1, .use_counter = 6, .step = 3, .first_live_lease = 100})
+          .slots.at(0);
+    };
+    for (const SlotId slot : {3u, 2u, 1u, 0u, 4u}) EXPECT_EQ(next(), slot);
+  }
+}
+
+TEST_P(Residency, BeladyKeepsWhatIsUsedSoonest) {
+  kernels::Backend& backend = shared_backend(GetParam());
+  Plan plan(backend, 8, 4);
+  plan.bind({1, 3, 5, 7}, 1);
+  const Pinned<std::uint32_t> next_use(backend,
+                                       std::vector<std::uint32_t>{0, 30, 0, 25, 0, ~0u, 0, 40});
+  const auto victims = plan.tiers().select(plan.table(), {.kind = ReplacementKind::kBelady,
+                                                          .wanted = 3,
+                                                          .use_counter = 2,
+                                                          .step = 0,
+                                                          .first_live_lease = 100,
+                                                          .next_use = next_use.data(),
+                                                          .now = 20});
+  EXPECT_EQ(std::set<RowId>(victims.rows.begin(), victims.rows.end()), (std::set<RowId>{1, 5, 7}));
 }
 
 TEST_P(Residency, ClockGivesReferencedSlotsASecondChance) {
@@ -221,7 +279,9 @@ TEST_P(Residency, LruAndRandomOfManySlotsMatchAFullSort) {
   const kernels::SlotTable& table = plan.table();
   std::stable_sort(expected.begin(), expected.end(), [&](SlotId a, SlotId b) {
     const auto key = [&](SlotId s) {
-      return std::pair{table.step_used[s] >= 3, table.last_used[s]};
+      const bool in_step = table.step_used[s] >= 3;
+      const auto used = std::int64_t{table.last_used[s]};
+      return std::pair{in_step, in_step ? -used : used};
     };
     return key(a) < key(b);
   });

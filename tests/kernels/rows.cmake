@@ -18,6 +18,7 @@ mneme_test(residency_ops_test DEVICES GUARDED
   SOURCES
     lookup_slots_test.cpp
     residency_test.cpp
+    use_history_test.cpp
     select_victims_test.cpp
     slot_moves_test.cpp
     step_plan_test.cpp

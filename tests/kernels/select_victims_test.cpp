@@ -18,11 +18,13 @@ using kernels::RowId;
 using kernels::SlotId;
 
 constexpr std::uint32_t kNow = 1'000'000;  // the use counter, about
+constexpr std::uint32_t kSteps = 5000;     // the step, about
 
 // A device tier all of whose slots are bound: slot s to row s * 3.
 struct Slots {
   Slots(kernels::Backend& backend, std::uint32_t slots, bool inserted_order)
-      : tiers(backend, slots * 3, slots, 0, {.inserted = inserted_order}), table(tiers.device()) {
+      : tiers(backend, slots * 3, slots, 0, {.inserted = inserted_order, .uses = true}),
+        table(tiers.device()) {
     std::mt19937 engine(slots);
     for (SlotId s = 0; s < slots; ++s) bind(s, engine, kNow);
   }
@@ -30,11 +32,12 @@ struct Slots {
     table.row_of_slot[s] = s * 3;
     table.locations[s * 3] = location_of(kernels::Place::kDevice, s);
     table.occupied[s] = 1;
-    table.state[s] = engine() % 4;
+    table.state[s] = engine() % 8;
     table.last_used[s] = now - engine() % (engine() % 2 == 0 ? 40 : 5000);
     table.leased[s] = engine() % 8 == 0 ? now : 0;
-    table.step_used[s] = engine() % 4;
-    table.frequency[s] = 1.0f + static_cast<float>(engine() % 16) * 0.25f;
+    table.step_used[s] = kSteps + engine() % 4 - engine() % (engine() % 2 == 0 ? 40 : 4000);
+    table.frequency[s] = static_cast<float>(engine() % 64) * 0.375f;
+    table.uses[s] = static_cast<float>(engine() % 16);
     table.referenced[s] = engine() % 2;
     const std::uint32_t inserted = engine() % 60;
     if (table.inserted != nullptr) table.inserted[s] = inserted;
@@ -111,15 +114,20 @@ TEST_P(SelectVictims, AreTheLowestScoresOfEveryRound) {
     const Pinned<std::uint64_t> count(backend, 1);
     const Pinned<std::uint32_t> hand(backend, 1, shape.slots / 2);
     std::mt19937 engine(7);
+    const Pinned<std::uint32_t> next_use(backend, shape.slots * 3);
+    for (std::int64_t row = 0; row < shape.slots * 3; ++row) {
+      next_use[row] = engine() % 5 == 0 ? 0xffffffffu : 1000 + engine() % 100'000;
+    }
     for (std::uint32_t round = 0; round < 4; ++round) {
       SCOPED_TRACE(round);
       const kernels::SelectVictimsArgs args{.kind = kind,
                                             .wanted = shape.wanted,
                                             .use_counter = kNow + 1 + round,
-                                            .step = round,
+                                            .step = kSteps + round,
                                             .first_live_lease = kNow,
-                                            .frequency_decay = 0.5f,
                                             .seed = 0x123456789abcu,
+                                            .next_use = next_use.data(),
+                                            .now = 1000,
                                             .slots = slots.data(),
                                             .rows = rows.data(),
                                             .state = states.data(),
@@ -137,9 +145,10 @@ TEST_P(SelectVictims, AreTheLowestScoresOfEveryRound) {
         ASSERT_EQ(rows[at], slot * 3);
         ASSERT_EQ(states[at], state.table.state[slot]);
         ASSERT_EQ(state.table.occupied[slot], 0);
-        const kernels::Place place =
-            states[at] == 0 ? kernels::Place::kUntouched : kernels::Place::kDisk;
-        ASSERT_EQ(state.table.locations[slot * 3], location_of(place));
+        const kernels::Place place = (states[at] & (kernels::kDirty | kernels::kOnDisk)) == 0
+                                         ? kernels::Place::kUntouched
+                                         : kernels::Place::kDisk;
+        ASSERT_EQ(kernels::place_of(state.table.locations[slot * 3]), place);
       }
       EXPECT_TRUE(state.referenced() == expected.referenced);
       EXPECT_EQ(hand[0], expected.hand);
@@ -168,7 +177,8 @@ INSTANTIATE_TEST_SUITE_P(
                                          Shape{2500, 700}, Shape{9000, 20000}),
                        ::testing::Values(ReplacementKind::kLru, ReplacementKind::kLfu,
                                          ReplacementKind::kClock, ReplacementKind::kSieve,
-                                         ReplacementKind::kStaticHot, ReplacementKind::kRandom),
+                                         ReplacementKind::kStaticHot, ReplacementKind::kRandom,
+                                         ReplacementKind::kBelady),
                        ::testing::Bool()));
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include <numeric>
 
+#include "kernels/use_history.h"
 #include "tests/kernels/test_tiers.h"
 #include "tests/support/test_backend.h"
 
@@ -17,6 +18,7 @@ using kernels::kUnsaved;
 using kernels::Place;
 using kernels::RowId;
 using kernels::SlotId;
+using kernels::use_history::kHalfLife;
 
 class SlotMoves : public ::testing::TestWithParam<TestBackend> {};
 
@@ -37,21 +39,21 @@ TEST_P(SlotMoves, BoundRowsTakeTheNextFreeSlotsAndWhatTheHostKnew) {
   TestTiers tiers(shared_backend(GetParam()), 20, 6, 4);
   tiers.place_on_disk({7, 8, 9});
   tiers.publish({8, 9}, tiers.take(tiers.host(), 2), 10, 3);
-  tiers.host().frequency[1] = 8;  // of row 9, as of counter 10
+  tiers.host().frequency[1] = 8;  // of row 9, as of step 1: a hint's, to be used in step 3
   tiers.host().state[1] = kDirty | kOnDisk | kPrefetched | kUnsaved;
   tiers.host().state[0] = kOnDisk;
   const std::vector<RowId> rows{2, 7, 8, 9};
   const auto looked = tiers.lookup(rows);
   ASSERT_EQ(looked.missing, (std::vector<std::uint32_t>{2, 3, 0, 1}));
   const auto bound = tiers.bind(rows, looked.slots, looked.missing,
-                                {.use_counter = 12, .frequency_decay = 0.5f, .step_used = 4});
+                                {.use_counter = 12, .step_used = 1 + kHalfLife});
   EXPECT_EQ(bound.slots, (std::vector<SlotId>{2, 3, 0, 1}));
   EXPECT_EQ(bound.from, (std::vector<SlotId>{0, 1, kNoSlot, kNoSlot}));
   EXPECT_EQ(bound.to, (std::vector<SlotId>{0, 1, 2, 3}));
   EXPECT_EQ(bound.rows, (std::vector<RowId>{8, 9, 2, 7}));
 
   const kernels::SlotTable& device = tiers.device();
-  EXPECT_EQ(device.frequency[1], 2.0f + 1);
+  EXPECT_EQ(device.frequency[1], 4.0f + 1);
   EXPECT_EQ(device.frequency[2], 1.0f);
   EXPECT_EQ(device.state[1], kDirty | kOnDisk | kUnsaved);
   EXPECT_EQ(device.state[2], 0);
@@ -60,7 +62,7 @@ TEST_P(SlotMoves, BoundRowsTakeTheNextFreeSlotsAndWhatTheHostKnew) {
     EXPECT_EQ(device.last_used[slot], 12u);
     EXPECT_EQ(device.inserted[slot], 12u);
     EXPECT_EQ(device.leased[slot], 12u);
-    EXPECT_EQ(device.step_used[slot], 4u);
+    EXPECT_EQ(device.step_used[slot], 1 + kHalfLife);
     EXPECT_EQ(device.referenced[slot], 0);
   }
   EXPECT_EQ(tiers.device_tier().free_queue(), (std::vector<SlotId>{4, 5}));
@@ -89,15 +91,18 @@ TEST_P(SlotMoves, CopyingLeavesEverythingWhereItIs) {
 TEST_P(SlotMoves, DemotedVictimsKeepTheirDataAndCleanOnesAreDropped) {
   TestTiers tiers(shared_backend(GetParam()), 20, 4, 3);
   tiers.place_on_disk({5});
-  tiers.bring({1, 2, 3, 5}, 1);
-  tiers.mark(tiers.device(), {0}, {.use_counter = 1, .step = 4, .lease = false});
-  tiers.mark(tiers.device(), {0}, {.use_counter = 2, .step = 4, .lease = false, .dirty = true});
+  tiers.bring({1, 2, 3, 5}, 1, 2);
+  tiers.mark(tiers.device(), {0}, {.use_counter = 1, .step = 2, .lease = false});
+  tiers.mark(tiers.device(), {0},
+             {.use_counter = 2, .step = 2 + kHalfLife, .lease = false, .dirty = true});
   tiers.device().last_used[3] = 3;
-  const auto victims = tiers.select(
-      tiers.device(), {.wanted = 4, .use_counter = 4, .step = 5, .first_live_lease = 100});
+  const auto victims =
+      tiers.select(tiers.device(),
+                   {.wanted = 4, .use_counter = 4, .step = 3 + kHalfLife, .first_live_lease = 100});
   ASSERT_EQ(victims.slots, (std::vector<SlotId>{0, 1, 2, 3}));
   EXPECT_EQ(victims.last_used, (std::vector<std::uint32_t>{2, 1, 1, 3}));
-  EXPECT_EQ(victims.frequency, (std::vector<float>{3, 1, 1, 1}));
+  EXPECT_EQ(victims.frequency, (std::vector<float>{1.5f, 1, 1, 1}));
+  EXPECT_EQ(victims.step_used, (std::vector<std::uint32_t>{2 + kHalfLife, 2, 2, 2}));
   tiers.release(tiers.device(), victims.slots);
   tiers.bring({10, 11, 12}, 5);
   const auto demoted = tiers.demote(victims, 6, 2);
@@ -111,12 +116,13 @@ TEST_P(SlotMoves, DemotedVictimsKeepTheirDataAndCleanOnesAreDropped) {
   EXPECT_EQ(host.state[0], kDirty);
   EXPECT_EQ(host.state[1], kOnDisk);
   EXPECT_EQ(host.last_used[0], 2u);
-  EXPECT_EQ(host.frequency[0], 3.0f);
+  EXPECT_EQ(host.frequency[0], 1.5f);
   EXPECT_EQ(host.frequency[1], 1.0f);
   EXPECT_EQ(host.referenced[0], 1);
   EXPECT_EQ(host.referenced[1], 0);
   EXPECT_EQ(host.inserted[0], 6u);
-  EXPECT_EQ(host.leased[0] + host.step_used[0], 0u);
+  EXPECT_EQ(host.leased[0], 0u);
+  EXPECT_EQ(host.step_used[0], 2 + kHalfLife);
   EXPECT_EQ(tiers.device().totals->dropped, 2u);
   EXPECT_EQ(tiers.device_tier().free_queue(), (std::vector<SlotId>{3}));
   EXPECT_EQ(tiers.device().row_of_slot[0], 10u);

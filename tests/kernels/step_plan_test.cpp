@@ -34,10 +34,10 @@ class Rounds {
 
   void play_round() {
     ++counter_;
-    step_ = counter_ / 2;
+    step_ = 1 + counter_ / 2;
     const std::vector<RowId> rows = draw_rows();
     const bool protect = !chance(4);
-    TestTiers::Looked looked = look_up(rows, protect ? counter_ : 0, !chance(4));
+    TestTiers::Looked looked = look_up(rows, protect ? counter_ : 0, true);
     expect_equal(tiers_, model_);
     if (chance(5)) copy_only(rows, looked);
     mark(looked.slots, {.use = false});
@@ -112,7 +112,6 @@ class Rounds {
   void mark(const std::vector<SlotId>& slots, kernels::MarkUsedArgs args) {
     args.use_counter = counter_;
     args.step = step_;
-    args.frequency_decay = kDecay;
     tiers_.mark(tiers_.device(), slots, args);
     model_.mark(Place::kDevice, slots, args);
   }
@@ -126,7 +125,7 @@ class Rounds {
     EXPECT_EQ(victims.rows, expected.rows);
     EXPECT_EQ(victims.state, expected.state);
     EXPECT_EQ(victims.last_used, expected.last_used);
-    EXPECT_EQ(victims.frequency, expected.frequency);
+    EXPECT_EQ(victims.step_used, expected.step_used);
     if (table(place).uses != nullptr) {
       EXPECT_EQ(victims.uses, expected.uses);
     }
@@ -168,8 +167,7 @@ class Rounds {
     std::vector<SlotId> slots = looked.slots;
     for (const std::vector<std::uint32_t>& stretch :
          {std::vector(looked.missing.begin(), middle), std::vector(middle, looked.missing.end())}) {
-      slots = bind(rows, slots, stretch,
-                   {.use_counter = counter_, .frequency_decay = kDecay, .step_used = step_});
+      slots = bind(rows, slots, stretch, {.use_counter = counter_, .step_used = step_});
     }
     for (const SlotId slot : slots) EXPECT_LT(slot, kDeviceSlots);
     return slots;
@@ -230,12 +228,10 @@ class Rounds {
     TestTiers::Looked looked = look_up(rows, 0, false);
     const std::size_t most = std::min(looked.missing.size(), model_.device().free.size());
     looked.missing.resize(random_() % (most + 1));
-    bind(
-        rows, looked.slots, looked.missing,
-        {.use_counter = counter_, .frequency_decay = kDecay, .hint = true, .step_used = step_ + 1});
+    bind(rows, looked.slots, looked.missing,
+         {.use_counter = counter_, .hint = true, .step_used = step_ + 1});
   }
 
-  static constexpr float kDecay = 0.5f;
   std::mt19937 random_;
   TestTiers tiers_;
   TierModel model_;

@@ -110,9 +110,11 @@ TestTiers::Bound TestTiers::bind(const std::vector<RowId>& rows, const std::vect
   return {slot_list.values(), from.values(), to.values(), bound_rows.values()};
 }
 
-std::vector<SlotId> TestTiers::bring(const std::vector<RowId>& rows, std::uint32_t use_counter) {
+std::vector<SlotId> TestTiers::bring(const std::vector<RowId>& rows, std::uint32_t use_counter,
+                                     std::uint32_t step) {
   const Looked looked = lookup(rows);
-  return bind(rows, looked.slots, looked.missing, {.use_counter = use_counter}).slots;
+  return bind(rows, looked.slots, looked.missing, {.use_counter = use_counter, .step_used = step})
+      .slots;
 }
 
 void TestTiers::mark(const SlotTable& table, const std::vector<SlotId>& slots,
@@ -147,7 +149,7 @@ TestTiers::Victims TestTiers::select(const SlotTable& table, kernels::SelectVict
   const Pinned<SlotId> slots(backend_, args.wanted);
   const Pinned<RowId> rows(backend_, args.wanted);
   const Pinned<std::uint8_t> state(backend_, args.wanted);
-  const Pinned<std::uint32_t> last_used(backend_, args.wanted);
+  const Pinned<std::uint32_t> last_used(backend_, args.wanted), step_used(backend_, args.wanted);
   const Pinned<float> frequency(backend_, args.wanted), uses(backend_, args.wanted);
   const Pinned<std::uint64_t> count(backend_, 1, 99u);
   const Pinned<std::uint32_t> hand_now(backend_, 1, hand != nullptr ? *hand : 0);
@@ -155,6 +157,7 @@ TestTiers::Victims TestTiers::select(const SlotTable& table, kernels::SelectVict
   args.rows = rows.data();
   args.state = state.data();
   args.last_used = last_used.data();
+  args.step_used = step_used.data();
   args.frequency = frequency.data();
   if (table.uses != nullptr) args.uses = uses.data();
   args.count = count.data();
@@ -166,6 +169,7 @@ TestTiers::Victims TestTiers::select(const SlotTable& table, kernels::SelectVict
           first_of(rows, count[0]),
           first_of(state, count[0]),
           first_of(last_used, count[0]),
+          first_of(step_used, count[0]),
           first_of(frequency, count[0]),
           table.uses != nullptr ? first_of(uses, count[0]) : std::vector<float>{}};
 }
@@ -181,6 +185,7 @@ TestTiers::Demoted TestTiers::demote(const Victims& victims, std::uint32_t use_c
   const Pinned<RowId> rows(backend_, padded(victims.rows, RowId{12345}));
   const Pinned<std::uint8_t> state(backend_, padded(victims.state, kernels::kDirty));
   const Pinned<std::uint32_t> last_used(backend_, padded(victims.last_used, 12345u));
+  const Pinned<std::uint32_t> step_used(backend_, padded(victims.step_used, 12345u));
   const Pinned<float> frequency(backend_, padded(victims.frequency, 12345.0f));
   const Pinned<float> uses(backend_, padded(victims.uses, 12345.0f));
   const Pinned<std::uint64_t> count(backend_, 1, victims.slots.size());
@@ -191,6 +196,7 @@ TestTiers::Demoted TestTiers::demote(const Victims& victims, std::uint32_t use_c
                            .rows = rows.data(),
                            .state = state.data(),
                            .last_used = last_used.data(),
+                           .step_used = step_used.data(),
                            .frequency = frequency.data(),
                            .uses = host().uses != nullptr ? uses.data() : nullptr,
                            .count = count.data(),

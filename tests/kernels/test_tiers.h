@@ -76,7 +76,7 @@ class TestTiers {
              const std::vector<std::uint32_t>& missing, kernels::BindMissingArgs args);
   // Looks the rows up and binds those that are missing. The slots of all, in the end.
   std::vector<kernels::SlotId> bring(const std::vector<kernels::RowId>& rows,
-                                     std::uint32_t use_counter);
+                                     std::uint32_t use_counter, std::uint32_t step = 0);
 
   void mark(const kernels::SlotTable& table, const std::vector<kernels::SlotId>& slots,
             kernels::MarkUsedArgs args);
@@ -88,7 +88,7 @@ class TestTiers {
     std::vector<kernels::SlotId> slots;
     std::vector<kernels::RowId> rows;
     std::vector<std::uint8_t> state;
-    std::vector<std::uint32_t> last_used;
+    std::vector<std::uint32_t> last_used, step_used;
     std::vector<float> frequency;
     std::vector<float> uses = {};  // where the tables keep them
   };

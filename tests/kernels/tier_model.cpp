@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cmath>
 #include <numeric>
 #include <utility>
 
@@ -21,6 +20,10 @@ using kernels::slot_of;
 using kernels::SlotId;
 
 namespace {
+
+// Relative precision of a count that was in the location of a row on disk: a few times without a
+// use in between, or in the first steps, before which no use can be dated back.
+constexpr float kOfLocation = 0.3f;
 
 std::uint8_t bits(int state) {
   return static_cast<std::uint8_t>(state);
@@ -62,9 +65,10 @@ TestTiers::Looked TierModel::lookup(const std::vector<RowId>& rows, std::uint32_
     const Location location = locations_[rows[i]];
     looked.slots.push_back(place_of(location) == Place::kDevice ? slot_of(location) : kNoSlot);
     if (place_of(location) == Place::kDevice && use_hints) {
-      std::uint8_t& state = device_.entries.at(slot_of(location)).state;
-      if ((state & kPrefetched) != 0) ++device_.prefetch_used;
-      state = bits(state & ~kPrefetched);
+      Entry& entry = device_.entries.at(slot_of(location));
+      if ((entry.state & kPrefetched) != 0) ++device_.prefetch_used;
+      entry.state = bits(entry.state & ~kPrefetched);
+      entry.stays_until = 0;
     }
     if (place_of(location) == Place::kHost) {
       looked.missing.push_back(i);
@@ -104,23 +108,21 @@ TestTiers::Bound TierModel::bind(const std::vector<RowId>& rows, const std::vect
     if (in_host) {
       const Entry& old = host_.entries.at(slot_of(location));
       entry.state = bits(old.state & ~kPrefetched);
-      entry.frequency =
-          old.frequency *
-          std::pow(args.frequency_decay, static_cast<float>(args.use_counter - old.last_used));
+      entry.history = old.history;
       entry.uses = old.uses;
       if ((old.state & kPrefetched) != 0 && !args.hint) ++host_.prefetch_used;
       host_.entries.erase(slot_of(location));
       host_.free.push_back(slot_of(location));
     } else if (place_of(location) == Place::kDisk) {
       entry.state = kOnDisk;
+      entry.history = history_[row];
     }
-    entry.step_used = args.step_used;
     if (args.hint) {
       entry.state |= kPrefetched;
+      hint(entry, args.step_used);
     } else {
       entry.leased = args.use_counter;
-      entry.frequency += 1;
-      entry.uses += 1;
+      use(entry, args.step_used);
     }
     const SlotId slot = take_first(device_.free);
     bound.slots[index] = slot;
@@ -136,13 +138,9 @@ void TierModel::mark(Place place, const std::vector<SlotId>& slots,
     if (slot == kNoSlot) continue;
     Entry& entry = tier(place).entries.at(slot);
     if (args.use) {
-      const std::uint32_t passed = args.use_counter - entry.last_used;
-      entry.frequency =
-          entry.frequency * std::pow(args.frequency_decay, static_cast<float>(passed)) + 1;
-      entry.uses += 1;
-      if (passed > 0) entry.referenced = 1;
+      if (entry.last_used != args.use_counter) entry.referenced = 1;
       entry.last_used = args.use_counter;
-      entry.step_used = args.step;
+      use(entry, args.step);
     }
     if (args.lease) entry.leased = args.use_counter;
     if (args.dirty) entry.state |= kDirty;
@@ -171,13 +169,17 @@ std::vector<kernels::Location> TierModel::take_unsaved(const std::vector<RowId>&
 }
 
 TestTiers::Victims TierModel::select(Place place, const kernels::SelectVictimsArgs& args) {
-  // Oldest first, those of the current step behind all others.
-  using Worth = std::pair<bool, std::int64_t>;
+  // Oldest first; behind all others those of the current step, newest first, and last the hinted.
+  using Worth = std::pair<int, std::int64_t>;
   std::vector<std::pair<Worth, SlotId>> all;
   for (const auto& [slot, entry] : tier(place).entries) {
     if (entry.leased >= args.first_live_lease) continue;
     const std::uint32_t age = rounded_age(args.use_counter - entry.last_used);
-    all.emplace_back(Worth{entry.step_used >= args.step, -std::int64_t{age}}, slot);
+    const bool in_step = entry.step_used() >= args.step, hinted = entry.stays_until > 0;
+    all.emplace_back(in_step && hinted ? Worth{2, 0}
+                     : in_step         ? Worth{1, age}
+                                       : Worth{0, -std::int64_t{age}},
+                     slot);
   }
   std::sort(all.begin(), all.end());
   all.resize(std::min(all.size(), static_cast<std::size_t>(args.wanted)));
@@ -195,10 +197,12 @@ TestTiers::Victims TierModel::select(Place place, const kernels::SelectVictimsAr
     victims.rows.push_back(entry.row);
     victims.state.push_back(entry.state);
     victims.last_used.push_back(entry.last_used);
-    victims.frequency.push_back(entry.frequency);
+    victims.step_used.push_back(entry.step_used());
+    victims.frequency.push_back(entry.history.uses);
     victims.uses.push_back(entry.uses);
     const bool initial = (entry.state & (kDirty | kOnDisk)) == 0;
     locations_[entry.row] = location_of(initial ? Place::kUntouched : Place::kDisk);
+    if (!initial) history_[entry.row] = entry.history;
     tier(place).entries.erase(slot);
   }
   return victims;
@@ -220,7 +224,7 @@ TestTiers::Demoted TierModel::demote(const TestTiers::Victims& victims, std::uin
                                         .referenced = bits(victims.frequency[i] > 1 ? 1 : 0),
                                         .last_used = victims.last_used[i],
                                         .inserted = use_counter,
-                                        .frequency = victims.frequency[i],
+                                        .history = history_[victims.rows[i]],
                                         .uses = victims.uses.empty() ? 0 : victims.uses[i]};
     locations_[victims.rows[i]] = location_of(Place::kHost, demoted.to.back());
   }
@@ -248,9 +252,24 @@ void TierModel::publish(const std::vector<RowId>& rows, const std::vector<SlotId
     host_.entries[slots[i]] = {.row = rows[i],
                                .state = bits(kOnDisk | kPrefetched),
                                .last_used = use_counter,
-                               .step_used = step_used,
-                               .inserted = use_counter};
+                               .inserted = use_counter,
+                               .history = history_[rows[i]]};
+    hint(host_.entries[slots[i]], step_used);
   }
+}
+
+void TierModel::use(Entry& entry, std::uint32_t step) {
+  entry.history.uses = kernels::use_history::after_use(entry.history, step);
+  entry.history.step = std::max(entry.history.step, step);
+  entry.stays_until = 0;
+  entry.uses += 1;
+}
+
+// Protected up to the step; counted as of two steps before.
+void TierModel::hint(Entry& entry, std::uint32_t step) {
+  const std::uint32_t counted = step - std::min(step, 2u);
+  entry.history = {counted, kernels::use_history::uses_as_of(entry.history, counted)};
+  entry.stays_until = step;
 }
 
 void TierModel::place_on_disk(const std::vector<RowId>& rows) {
@@ -282,8 +301,9 @@ void expect_equal(const TestTier& tier, const TierModel::Tier& model) {
     EXPECT_EQ(table.state[slot], entry->second.state);
     EXPECT_EQ(table.last_used[slot], entry->second.last_used);
     EXPECT_EQ(table.leased[slot], entry->second.leased);
-    EXPECT_EQ(table.step_used[slot], entry->second.step_used);
-    EXPECT_EQ(table.frequency[slot], entry->second.frequency);
+    EXPECT_EQ(table.step_used[slot], entry->second.step_used());
+    EXPECT_NEAR(table.frequency[slot], entry->second.history.uses,
+                kOfLocation * entry->second.history.uses);
     EXPECT_EQ(table.referenced[slot], entry->second.referenced);
     if (table.uses != nullptr) {
       EXPECT_EQ(table.uses[slot], entry->second.uses);
@@ -300,7 +320,12 @@ void expect_equal(TestTiers& tiers, const TierModel& model) {
   std::vector<RowId> rows(tiers.locations().size());
   std::iota(rows.begin(), rows.end(), 0u);
   const std::vector<Location> located = tiers.locate(rows);
-  for (const RowId row : rows) ASSERT_EQ(located[row], model.locate(row)) << "row " << row;
+  for (const RowId row : rows) {
+    // What the location of a row on disk says of its uses shows when it comes back.
+    const bool on_disk = place_of(model.locate(row)) == Place::kDisk;
+    ASSERT_EQ(on_disk ? location_of(place_of(located[row])) : located[row], model.locate(row))
+        << "row " << row;
+  }
   {
     SCOPED_TRACE("device");
     expect_equal(tiers.device_tier(), model.device());

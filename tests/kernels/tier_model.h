@@ -1,22 +1,28 @@
 // What the operations of the step plan do to two tiers, in plain C++: one row after the other, in
-// ordinary containers. Replacement is lru.
+// ordinary containers. Replacement is lru. How counts of uses lose weight is use_history_test.cpp's
+// matter.
 #pragma once
 
 #include <deque>
 #include <map>
 #include <vector>
 
+#include "kernels/use_history.h"
 #include "tests/kernels/test_tiers.h"
 
 namespace mneme::testing {
 
 class TierModel {
  public:
+  using History = kernels::use_history::UseHistory;
   struct Entry {
     kernels::RowId row = 0;
     std::uint8_t state = 0, referenced = 0;
-    std::uint32_t last_used = 0, leased = 0, step_used = 0, inserted = 0;
-    float frequency = 0, uses = 0;
+    std::uint32_t last_used = 0, leased = 0, inserted = 0;
+    std::uint32_t stays_until = 0;  // a hint's: the step up to which it is not a victim
+    History history = {};
+    float uses = 0;
+    std::uint32_t step_used() const { return stays_until > 0 ? stays_until : history.step; }
   };
   struct Tier {
     std::map<kernels::SlotId, Entry> entries;
@@ -51,9 +57,12 @@ class TierModel {
   std::vector<std::pair<kernels::SlotId, kernels::RowId>> dirty(kernels::Place place) const;
 
  private:
+  static void use(Entry& entry, std::uint32_t step);
+  static void hint(Entry& entry, std::uint32_t step);
   Tier& tier(kernels::Place place) { return place == kernels::Place::kDevice ? device_ : host_; }
 
   std::vector<kernels::Location> locations_;
+  std::map<kernels::RowId, History> history_;  // of rows on disk
   Tier device_, host_;
 };
 

@@ -123,10 +123,25 @@ void add_replay(CLI::App& parent, std::optional<Command>& command) {
               "Budgets of the device tier to try (default: the run's)");
   add_budgets(app, "--host-bytes", replay->host_bytes,
               "Budgets of the host tier to try (default: the run's)");
-  app->add_option("--policy", replay->policies,
-                  "Replacement policies of both tiers to try (default: the run's)")
+  std::vector<std::string> policies = io::names_of<kernels::ReplacementKind>();
+  policies.emplace_back(kBelady);
+  app->add_option(
+         "--policy", replay->policies,
+         "Replacement policies of both tiers to try (default: the run's). belady knows what "
+         "comes, and misses least")
       ->delimiter(',')
-      ->check(CLI::IsMember(io::names_of<kernels::ReplacementKind>()));
+      ->check(CLI::IsMember(policies));
+  const auto add_speed = [&](const char* name, std::optional<double>& value, const char* type,
+                             const char* description) {
+    app->add_option(name, value, description)->type_name(type)->transform(number(0, 1e9));
+  };
+  add_speed("--host-link-gb-per-s", replay->host_link_gb_per_s, "GB/S",
+            "Speed of the host link in each direction: rows take time then (default: as the run "
+            "emulated it)");
+  add_speed("--disk-link-gb-per-s", replay->disk_link_gb_per_s, "GB/S",
+            "Speed of the disk (default: as the run emulated it)");
+  add_speed("--compute-ms", replay->step_ms, "MS",
+            "Computation of a step, beside which rows come (default: 0)");
   app->add_option("--threads", replay->threads, "Replays at a time; 0 for as many as cores")
       ->capture_default_str()
       ->transform(whole_number(0, 4096));

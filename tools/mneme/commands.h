@@ -107,12 +107,17 @@ struct TraceUsageOptions {
   bool csv = false;
 };
 
+// A policy that only replays have, besides those of a run.
+inline constexpr const char* kBelady = "belady";
+
 struct ReplayOptions {
   std::string path;  // as of mneme trace
   // Bytes, or shares of the table such as "25%"; none: as the run had them.
   std::vector<std::string> device_bytes, host_bytes;
   std::vector<std::string> policies;  // of both tiers
   std::int64_t threads = 0;           // 0 for all cores
+  // Speeds, and what a step computes; none: as the run emulated them, or not known.
+  std::optional<double> host_link_gb_per_s, disk_link_gb_per_s, step_ms;
   bool json = false;
   bool csv = false;
 };

@@ -141,8 +141,10 @@ TEST(Planner, AReadOnlyLeaseMovesNothing) {
 
 TEST(Planner, ReadingDoesNotMakeARowRecentlyUsed) {
   PlannerRun run(kSmall);
+  run.planner().begin_step(1);
   run.lease({0, 1, 2, 3});
   run.lease({4, 5, 6, 7});
+  run.planner().begin_step(2);
   for (int i = 0; i < 5; ++i) run.lease({0, 1, 2, 3}, PlanMode::kReadOnly);
   run.lease(rows_from(100, 103));
   EXPECT_TRUE(run.all_at({0, 1, 2, 3}, Place::kHost));

@@ -51,7 +51,7 @@ void expect_same_counts(Books expected, Books found) {
 Books replayed(io::Disk& disk, const std::optional<TraceTiers>& tiers = {}) {
   const auto backend = kernels::make_cpu_backend({.threads = 1});
   TraceReader reader(disk, kTrace);
-  ReplayStore replay(*backend, reader.header(), tiers);
+  ReplayStore replay(*backend, reader.header(), {.tiers = tiers});
   TraceEvent event;
   while (reader.next(event)) replay.apply(event);
   return replay.books();
@@ -190,8 +190,10 @@ TEST_P(Replay, OfOtherTiersGivesWhatARunWithThemHas) {
   TraceEvent start;
   ASSERT_TRUE(reader.next(start));
   const StoreOptions mine = options();
-  const TierSizes sizes =
-      tier_sizes({start.tiers.device_slot_bytes, start.tiers.host_slot_bytes}, kRows, mine.tiers);
+  const SlotBytes bytes = slot_bytes_with(
+      mine.tiers, {start.tiers.device_slot_bytes, start.tiers.host_slot_bytes}, other.tiers);
+  EXPECT_EQ(bytes.device, slot_bytes(mine).device);
+  const TierSizes sizes = tier_sizes(bytes, kRows, mine.tiers);
   TraceTiers tiers = start.tiers;
   tiers.device_slots = sizes.training;
   tiers.evaluation_slots = sizes.evaluation;

@@ -1,0 +1,77 @@
+// How long a replay's steps would take on given links: what the rows of a lease wait for, beside
+// computation of a given length. One clock for the caller's work, one for each direction of the
+// host link and one for the disk link; nothing is waited for.
+//
+// What is modelled is the store's order (offload/lease.cpp): a lease's transfers start when the
+// work before it is done; those of a lease in parts start one part earlier, beside the work on the
+// part before. Rows for the device wait for the rows that leave it only where there is no host
+// tier. Records from the disk go through the host link as they arrive. Writes wait behind reads, up
+// to what staging buffers hold; hints wait behind both.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "kernels/key_ops.h"
+#include "offload/replay/link_clock.h"
+
+namespace mneme::offload {
+
+struct ReplaySpeeds {
+  // Bytes a second; 0: no time passes. The host link has it in each direction.
+  double host_link = 0, disk_link = 0;
+  double step_seconds = 0;  // of computation, spread evenly over the leases of a step
+};
+
+class ReplayClock {
+ public:
+  // rows: of the table. write_room: bytes of writes that wait at most.
+  ReplayClock(const ReplaySpeeds& speeds, std::uint64_t rows, double write_room);
+
+  void begin_step();
+
+  // ---- A lease, in the order of the calls. starts_beside: beside the work on the part before.
+  void begin_lease(bool starts_beside);
+  // Rows of hints that the lease takes; how many are still on their way.
+  std::uint64_t take_hinted(const std::vector<kernels::RowId>& rows);
+  // Bytes of a round.
+  void leave(double bytes);                    // device to host
+  void arrive(double bytes);                   // host to device
+  void read(double disk_bytes, double bytes);  // disk to device
+  void write(double disk_bytes);               // to the disk, whoever's record it is
+  // What the lease waited for, in seconds.
+  struct Waits {
+    double host = 0, disk = 0, write_back = 0, hint = 0;
+  };
+  // parts: in how many the lease is taken.
+  Waits end_lease(std::int64_t parts);
+
+  // ---- A hint. To the device: begin_hint(), rounds, end_hint().
+  void fetch(kernels::RowId row, double disk_bytes);
+  void forget(kernels::RowId row);  // it lost its slot
+  void begin_hint();
+  void end_hint();
+
+  // Of all so far.
+  double seconds() const { return now_ + step_left_; }
+  double computed() const { return computed_ + step_left_; }
+
+ private:
+  void compute(double seconds);
+
+  ReplaySpeeds speeds_;
+  LinkClock in_, out_, disk_;
+  double write_room_;
+  double now_ = 0;         // of the caller's work
+  double part_began_ = 0;  // the work on the last lease
+  double step_left_ = 0;   // computation of the step that no lease had
+  double computed_ = 0;
+  std::uint64_t leases_ = 0, leases_before_ = 0;  // of this step, of the step before
+  std::vector<std::uint64_t> fetches_;            // by row: its number on the disk link, or 0
+
+  // The lease under way.
+  double start_ = 0, arrived_ = 0, disk_done_ = 0, room_done_ = 0, hints_done_ = 0;
+  double hinted_to_device_ = 0;  // when what hints bring to the device is there
+};
+
+}  // namespace mneme::offload

@@ -1,0 +1,120 @@
+// What rows of a replay wait for, against what can be worked out by hand.
+#include <gtest/gtest.h>
+
+#include "offload/replay/link_clock.h"
+#include "offload/replay/replay_clock.h"
+
+namespace mneme::offload::testing {
+namespace {
+
+TEST(LinkClockTest, TransfersQueueUp) {
+  LinkClock link(100);
+  EXPECT_DOUBLE_EQ(link.transfer(0, 50), 0.5);
+  EXPECT_DOUBLE_EQ(link.transfer(0.2, 50), 1.0);
+  EXPECT_DOUBLE_EQ(link.transfer(3, 10), 3.1);
+  LinkClock fast(0);
+  EXPECT_EQ(fast.transfer(2, 1e18), 2);
+  EXPECT_TRUE(fast.is_through(2, fast.add_waiting(2, 1e18)));
+}
+
+TEST(LinkClockTest, WaitingWorkHasTheTimeBetweenTransfers) {
+  LinkClock link(100);
+  const std::uint64_t first = link.add_waiting(0, 30), second = link.add_waiting(0, 30);
+  EXPECT_DOUBLE_EQ(link.transfer(0.1, 40), 0.5);  // after 10 bytes of the first
+  EXPECT_FALSE(link.is_through(0.5, first));
+  EXPECT_FALSE(link.is_through(0.69, first));
+  EXPECT_TRUE(link.is_through(0.71, first));
+  EXPECT_FALSE(link.is_through(0.71, second));
+  // What is left of it, 29 bytes, at once; the queue goes on behind that.
+  EXPECT_NEAR(link.hurry(0.71, second), 1.0, 1e-9);
+  EXPECT_TRUE(link.is_through(0.71, second));
+  EXPECT_EQ(link.waiting_bytes(0.71), 0);
+
+  const std::uint64_t unwanted = link.add_waiting(2, 50), wanted = link.add_waiting(2, 50);
+  link.withdraw(2.1, unwanted);
+  EXPECT_TRUE(link.is_through(2.1, unwanted));
+  EXPECT_FALSE(link.is_through(2.5, wanted));
+  EXPECT_TRUE(link.is_through(2.7, wanted));
+
+  link.add_waiting(3, 60);
+  link.add_waiting(3, 60);
+  EXPECT_DOUBLE_EQ(link.waiting_bytes(3.1), 110);
+  EXPECT_NEAR(link.hurry_down_to(3.1, 60), 3.6, 1e-9);  // the 50 that are left of the first
+  EXPECT_DOUBLE_EQ(link.waiting_bytes(3.1), 60);
+}
+
+// Two leases a step; 1 s of computation.
+TEST(ReplayClockTest, StepsTakeComputationAndWhatIsNotBesideIt) {
+  ReplayClock clock({.host_link = 100, .disk_link = 50, .step_seconds = 1}, 10, 1000);
+  for (int step = 0; step < 4; ++step) {
+    clock.begin_step();
+    for (int lease = 0; lease < 2; ++lease) {
+      clock.begin_lease(false);
+      if (lease == 0) {
+        clock.leave(20);  // beside what arrives
+        clock.arrive(30);
+      } else {
+        clock.read(10, 10);
+      }
+      const ReplayClock::Waits waits = clock.end_lease(1);
+      EXPECT_NEAR(waits.host, lease == 0 ? 0.3 : 0, 1e-9);
+      EXPECT_NEAR(waits.disk, lease == 0 ? 0 : 0.2, 1e-9);
+    }
+  }
+  EXPECT_NEAR(clock.seconds(), 4 * 1.5, 1e-9);
+  EXPECT_NEAR(clock.computed(), 4, 1e-9);
+}
+
+TEST(ReplayClockTest, PartsComeBesideTheWorkOnThePartBefore) {
+  ReplayClock clock({.host_link = 100, .disk_link = 0, .step_seconds = 1}, 10, 1000);
+  const auto step = [&] {
+    clock.begin_step();
+    double waited = 0;
+    for (int part = 0; part < 4; ++part) {
+      clock.begin_lease(part > 0);
+      clock.arrive(20);
+      waited += clock.end_lease(4).host;
+    }
+    return waited;
+  };
+  step();  // how many leases there are is known from then on: parts of a quarter of a quarter
+  EXPECT_NEAR(step(), 0.2 + 3 * (0.2 - 1.0 / 16), 1e-9);
+}
+
+TEST(ReplayClockTest, HintsAreLateWhereTheyAreNotThere) {
+  ReplayClock clock({.host_link = 0, .disk_link = 100, .step_seconds = 1}, 10, 1000);
+  for (int step = 0; step < 2; ++step) {
+    clock.begin_step();
+    clock.begin_lease(false);
+    clock.end_lease(1);
+  }
+  clock.begin_step();
+  // At the end of this step's only lease 1 s has gone: 100 bytes have come.
+  for (kernels::RowId row = 0; row < 4; ++row) clock.fetch(row, 40);
+  clock.begin_lease(false);
+  EXPECT_NEAR(clock.end_lease(1).hint, 0, 1e-9);
+  clock.begin_step();
+  clock.begin_lease(false);
+  EXPECT_EQ(clock.take_hinted({0, 1, 2, 7}), 1u);  // 20 bytes are left of row 2
+  EXPECT_NEAR(clock.end_lease(1).hint, 0.2, 1e-9);
+  clock.forget(3);
+  clock.begin_lease(false);
+  EXPECT_EQ(clock.take_hinted({3}), 0u);
+  EXPECT_NEAR(clock.end_lease(1).hint, 0, 1e-9);
+}
+
+TEST(ReplayClockTest, WritesWaitUntilThereIsNoRoom) {
+  ReplayClock clock({.host_link = 0, .disk_link = 100, .step_seconds = 0}, 10, 50);
+  clock.begin_step();
+  clock.begin_lease(false);
+  clock.write(30);
+  EXPECT_NEAR(clock.end_lease(1).write_back, 0, 1e-9);
+  clock.begin_lease(false);
+  clock.write(40);
+  const ReplayClock::Waits waits = clock.end_lease(1);
+  EXPECT_NEAR(waits.write_back, 0.3, 1e-9);  // the first write
+  EXPECT_EQ(waits.disk, 0);
+}
+
+}  // namespace
+}  // namespace mneme::offload::testing
