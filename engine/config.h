@@ -16,6 +16,7 @@
 #include "io/enum_names.h"
 #include "kernels/row_ops.h"
 #include "memory/memory_layer.h"
+#include "memory/prediction/predictor_kind.h"
 #include "offload/tiered_store.h"
 
 namespace mneme::engine {
@@ -135,8 +136,11 @@ struct TiersConfig {
   TierShares shares;  // what `store` has bytes of, where it is given so
   // Folders, on a disk each, that the rows are spread over; empty: they are in the run directory.
   std::vector<std::string> disk_paths;
-  offload::PrefetchKind prefetch = offload::PrefetchKind::kNone;
-  std::uint64_t prefetch_bytes = 16ull << 20;  // moved by prefetches in one step at most
+  memory::PredictorKind prefetch = memory::PredictorKind::kNone;
+  // Moved by prefetches in one step at most: from the disk to the host tier, and on to the device.
+  std::uint64_t prefetch_bytes = 16ull << 20;
+  std::uint64_t prefetch_device_bytes = 0;
+  std::uint64_t prefetch_history_bytes = 64ull << 20;  // device memory of histories
 };
 
 struct TrainConfig {

@@ -178,9 +178,14 @@ void add_tiers(TiersConfig& tiers, std::vector<Key>& keys) {
   keys.push_back({"tiers.direct_io", FlagValue{&store.direct_io},
                   "Read and write past the page cache (O_DIRECT)."});
   keys.push_back({"tiers.prefetch", choice(tiers.prefetch),
-                  "Which rows are moved before they are asked for."});
+                  "What predicts rows, which are moved before they are asked for: the tokens' "
+                  "histories, the next batch's first blocks, or its whole forward pass."});
   keys.push_back({"tiers.prefetch_bytes", BytesValue{&tiers.prefetch_bytes},
-                  "Most bytes that prefetches move in one step."});
+                  "Most bytes that prefetches move in one step from the disk to the host tier."});
+  keys.push_back({"tiers.prefetch_device_bytes", BytesValue{&tiers.prefetch_device_bytes},
+                  "Most bytes of those rows that go on to the device before the next step."});
+  keys.push_back({"tiers.prefetch_history_bytes", BytesValue{&tiers.prefetch_history_bytes},
+                  "Device memory in which histories keep the look-ups of the last tokens."});
   keys.push_back({"tiers.evaluation_share", real(store.evaluation_share, 0.001, 0.9),
                   "Share of the device budget set aside for evaluation and sampling."});
   keys.push_back(

@@ -60,6 +60,28 @@ OrderedJson rows(const StepMetrics& metrics) {
           {"fetched_share", metrics.fetched_share()}};
 }
 
+OrderedJson predictions_json(const std::vector<PredictionMetrics>& predictions) {
+  OrderedJson array = OrderedJson::array();
+  for (const PredictionMetrics& one : predictions) {
+    const memory::PredictionScore& score = one.score;
+    OrderedJson at = OrderedJson::array();
+    for (std::size_t i = 0; i < memory::kScoredBudgets.size(); ++i) {
+      at.push_back({{"budget", memory::kScoredBudgets[i]},
+                    {"hits", score.hits_at[i]},
+                    {"recall", score.recall_at(i)},
+                    {"hottest_recall", score.hottest_recall_at(i)}});
+    }
+    array.push_back({{"predictor", io::name_of(one.predictor)},
+                     {"layer", one.layer},
+                     {"read", score.read},
+                     {"predicted", score.predicted},
+                     {"hits", score.hits},
+                     {"recall", score.recall()},
+                     {"at", std::move(at)}});
+  }
+  return array;
+}
+
 // True when the line is whole and belongs to a step that is kept.
 bool is_kept(std::string_view line, std::uint64_t completed_steps) {
   const OrderedJson object = OrderedJson::parse(line, nullptr, false);
@@ -115,6 +137,7 @@ std::string metrics_line(const StepMetrics& metrics) {
        {{"dense", metrics.dense_gradient_norm}, {"rows", metrics.row_gradient_norm}}},
       {"rows", rows(metrics)},
       {"books", books_json(metrics.books)}};
+  if (!metrics.predictions.empty()) line["predictions"] = predictions_json(metrics.predictions);
   if (metrics.validation_loss) line["validation_loss"] = *metrics.validation_loss;
   return line.dump();
 }

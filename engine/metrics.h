@@ -6,8 +6,10 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "engine/manifest.h"
+#include "engine/prediction_metrics.h"
 #include "io/disk.h"
 #include "offload/ledger/books.h"
 
@@ -37,9 +39,10 @@ struct StepMetrics {
   double tokens_per_s = 0;  // of the step alone
   StepTimes times;
   std::int64_t distinct_rows = 0;
-  double dense_gradient_norm = 0;  // before clipping
-  double row_gradient_norm = 0;    // before clipping
-  offload::Books books;            // since the line before: docs/metrics.md
+  double dense_gradient_norm = 0;                   // before clipping
+  double row_gradient_norm = 0;                     // before clipping
+  offload::Books books;                             // since the line before: docs/metrics.md
+  std::vector<PredictionMetrics> predictions = {};  // of the step, where rows were predicted
   std::optional<double> validation_loss;
 
   // Rows that came into device memory for training, each as often as it came, as a share of the

@@ -39,9 +39,10 @@ class Model::Implementation {
   }
 
   void forward_backward(kernels::Stream& stream, const MicroBatch& micro_batch, double scale,
-                        kernels::Event* forward_done) {
+                        kernels::Event* forward_done, ForwardObserver* observer) {
     const PartCall call = stage(stream, micro_batch, true);
-    forward(call);
+    forward(call, observer);
+    if (observer != nullptr) observer->after_forward(stream);
     if (forward_done != nullptr) stream.record(*forward_done);
     backward(call, static_cast<float>(scale / static_cast<double>(call.tokens())));
     staging_.queue_loss(stream);
@@ -74,9 +75,18 @@ class Model::Implementation {
     }
   }
 
+  void find_rows(kernels::Stream& stream, const MicroBatch& micro_batch, std::int64_t block) {
+    CHECK(!options_.memory_blocks.empty() && block == options_.memory_blocks.front());
+    const PartCall call = stage(stream, micro_batch, false);
+    embed(call);
+    const std::size_t last = memory_branch(block);
+    for (std::size_t i = 0; i < last; ++i) forward(call, i);
+    normalize_branch(call, last);
+    dynamic_cast<MemoryPart&>(*branches_[last].part).find_rows(call, branches_[last].normed);
+  }
+
   const memory::MemoryLayer* memory_layer(std::int64_t block) const {
-    CHECK(block >= 0 && block < options_.blocks);
-    const BlockPart* part = branches_[static_cast<std::size_t>(2 * block + 1)].part.get();
+    const BlockPart* part = branches_[memory_branch(block)].part.get();
     const auto* memory = dynamic_cast<const MemoryPart*>(part);
     return memory == nullptr ? nullptr : &memory->layer();
   }
@@ -85,6 +95,12 @@ class Model::Implementation {
   Parameters& parameters() { return parameters_; }
 
  private:
+  // Where a block's memory is, if it has one.
+  std::size_t memory_branch(std::int64_t block) const {
+    CHECK(block >= 0 && block < options_.blocks);
+    return static_cast<std::size_t>(2 * block + 1);
+  }
+
   OutputHeadOptions head_options() const {
     const char* weight = options_.tied_output ? "tok_embeddings.weight" : "output.weight";
     return {.width = options_.width,
@@ -185,7 +201,7 @@ class Model::Implementation {
                                 .epsilon = static_cast<float>(options_.norm_epsilon)});
   }
 
-  void forward(const PartCall& call) {
+  void embed(const PartCall& call) {
     parameters_.update_weights(call.stream);
     backend_.embedding(call.stream, {.tokens = staging_.tokens(),
                                      .table = parameters_.value("tok_embeddings.weight"),
@@ -193,11 +209,26 @@ class Model::Implementation {
                                      .count = call.tokens(),
                                      .width = options_.width,
                                      .vocabulary = options_.vocabulary});
+  }
+
+  // The part adds to the copy.
+  void normalize_branch(const PartCall& call, std::size_t i) {
+    Branch& branch = branches_[i];
+    normalize(call, stream_[i], branch.gain, branch.normed, branch.inverse, stream_[i + 1]);
+  }
+
+  void forward(const PartCall& call, std::size_t i) {
+    normalize_branch(call, i);
+    branches_[i].part->forward(call, branches_[i].normed, stream_[i + 1]);
+  }
+
+  void forward(const PartCall& call, ForwardObserver* observer = nullptr) {
+    embed(call);
     for (std::size_t i = 0; i < branches_.size(); ++i) {
-      Branch& branch = branches_[i];
-      // The part adds to the copy.
-      normalize(call, stream_[i], branch.gain, branch.normed, branch.inverse, stream_[i + 1]);
-      branch.part->forward(call, branch.normed, stream_[i + 1]);
+      forward(call, i);
+      const auto* memory = dynamic_cast<const MemoryPart*>(branches_[i].part.get());
+      if (observer == nullptr || memory == nullptr) continue;
+      observer->after_memory(static_cast<std::int64_t>(i / 2), memory->layer(), call.stream);
     }
     normalize(call, stream_.back(), parameters_.value("norm.weight"), final_normed_,
               final_inverse_);
@@ -269,8 +300,8 @@ void Model::begin_step(kernels::Stream& stream) {
   implementation_->parameters().zero_gradients(stream);
 }
 void Model::forward_backward(kernels::Stream& stream, const MicroBatch& micro_batch, double scale,
-                             kernels::Event* forward_done) {
-  implementation_->forward_backward(stream, micro_batch, scale, forward_done);
+                             kernels::Event* forward_done, ForwardObserver* observer) {
+  implementation_->forward_backward(stream, micro_batch, scale, forward_done, observer);
 }
 double Model::take_loss(kernels::Stream& stream) {
   return implementation_->take_loss(stream);
@@ -282,6 +313,9 @@ double Model::evaluate(kernels::Stream& stream, const MicroBatch& micro_batch,
 void Model::logits(kernels::Stream& stream, const MicroBatch& micro_batch, std::int64_t positions,
                    std::span<float> out) {
   implementation_->logits(stream, micro_batch, positions, out);
+}
+void Model::find_rows(kernels::Stream& stream, const MicroBatch& micro_batch, std::int64_t block) {
+  implementation_->find_rows(stream, micro_batch, block);
 }
 const memory::MemoryLayer* Model::memory_layer(std::int64_t block) const {
   return implementation_->memory_layer(block);

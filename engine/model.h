@@ -24,6 +24,7 @@
 #include <span>
 #include <vector>
 
+#include "engine/forward_observer.h"
 #include "engine/model_options.h"
 #include "engine/parameters.h"
 #include "memory/memory_layer.h"
@@ -55,9 +56,11 @@ class Model {
   void begin_step(kernels::Stream& stream);
   // Adds scale * (gradient of the mean loss over the micro-batch's positions) to the gradients, in
   // the parameters and, in factored form, in the table. Throws Error for a token outside the
-  // vocabulary. `forward_done`, when given, is recorded between forward and backward.
+  // vocabulary. `forward_done`, when given, is recorded between forward and backward; `observer`
+  // sees the forward pass.
   void forward_backward(kernels::Stream& stream, const MicroBatch& micro_batch, double scale,
-                        kernels::Event* forward_done = nullptr);
+                        kernels::Event* forward_done = nullptr,
+                        ForwardObserver* observer = nullptr);
   // The mean, over the micro-batches since the last call, of their mean losses, in nats.
   // Synchronises the stream. REQUIRES: there was one.
   double take_loss(kernels::Stream& stream);
@@ -70,6 +73,11 @@ class Model {
   // host memory. Targets are not read. Synchronises the stream.
   void logits(kernels::Stream& stream, const MicroBatch& micro_batch, std::int64_t positions,
               std::span<float> out);
+
+  // Runs the blocks in front of a memory block, and what that finds its rows by:
+  // memory_layer(block) has rows, weights and scores then. The block has to be the first one with a
+  // memory: no row is leased. Targets are not read.
+  void find_rows(kernels::Stream& stream, const MicroBatch& micro_batch, std::int64_t block);
 
   // The memory layer of a block, for its rows, weights and scores; null for other blocks.
   const memory::MemoryLayer* memory_layer(std::int64_t block) const;

@@ -83,7 +83,8 @@ void TrainStep::trace_tokens(std::int64_t micro) {
               .list = {batch_.tokens.begin(), batch_.tokens.end()}});
 }
 
-StepMetrics TrainStep::take(std::uint64_t t, const NextBatch& next_batch) {
+StepMetrics TrainStep::take(std::uint64_t t, const NextBatch& next_batch, RowPrefetch* prefetch) {
+  if (prefetch != nullptr && !prefetch->observes()) prefetch = nullptr;
   const Config& config = run_.config();
   const auto start = Clock::now();
   kernels::Stream& stream = run_.stream();
@@ -101,6 +102,7 @@ StepMetrics TrainStep::take(std::uint64_t t, const NextBatch& next_batch) {
     next_batch(micro, batch_);
     if (table != nullptr && config.run.trace_tokens) trace_tokens(micro);
     metrics.times.data_ms += io::elapsed_ms(data_start);
+    if (prefetch != nullptr) prefetch->begin(t, micro, batch_);
     Marks& marks = marks_[std::size_t(micro)];
     stream.record(*marks.start);
     if (table != nullptr) metrics.times.checkpoint_ms += make_gradient_room();
@@ -111,7 +113,7 @@ StepMetrics TrainStep::take(std::uint64_t t, const NextBatch& next_batch) {
                                    .batch = config.train.batch,
                                    .sequence = config.train.sequence},
                                   1.0 / double(config.train.micro_batches),
-                                  marks.forward_done.get());
+                                  marks.forward_done.get(), prefetch);
     stream.record(*marks.backward_done);
   }
   // While no parameter and no value has changed yet: the state after the step before can still be

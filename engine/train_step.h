@@ -8,6 +8,7 @@
 
 #include "engine/data.h"
 #include "engine/metrics.h"
+#include "engine/row_prefetch.h"
 #include "engine/run.h"
 #include "io/error.h"
 
@@ -31,7 +32,8 @@ class TrainStep {
   // Takes step t (1 for the first). Synchronises the stream. The metrics have no books: those of
   // the store go on until they are taken. Throws LossNotFinite, or offload::DiskBudgetError while
   // no parameter and no value has changed yet, besides what the parts throw.
-  StepMetrics take(std::uint64_t t, const NextBatch& next_batch);
+  // prefetch: sees the forward passes; or null.
+  StepMetrics take(std::uint64_t t, const NextBatch& next_batch, RowPrefetch* prefetch = nullptr);
   // Whether take() has begun to change parameters or rows and has not returned: after an error,
   // they are of no step.
   bool is_updating() const { return updating_; }

@@ -357,6 +357,7 @@ class Training {
     if (!line_) return;
     line_->times.checkpoint_ms += saves_->take_standing_still();
     if (run_->table() != nullptr) line_->books = run_->table()->store().take_books();
+    line_->predictions = prefetch_->take_scores();
     const StepMetrics metrics = std::move(*line_);
     line_.reset();
     metrics_->write(metrics);
@@ -381,7 +382,8 @@ class Training {
 
   StepMetrics step(std::uint64_t t) {
     return step_->take(
-        t, [&](std::int64_t micro, Batch& batch) { data_->train_batch(t, micro, batch); });
+        t, [&](std::int64_t micro, Batch& batch) { data_->train_batch(t, micro, batch); },
+        &*prefetch_);
   }
 
   // Hints the rows of the next step, whose data it may have to read; part of the step's time.

@@ -120,6 +120,12 @@ class MemoryLayer::Implementation {
     if (options_.scalar_gate) backend_.scalar_gate(stream, scalar_gate_args(parameters, out));
   }
 
+  void find_rows(kernels::Stream& stream, const MemoryLayerParameters& parameters, const void* x,
+                 std::int64_t tokens) {
+    x_ = nullptr;
+    keys_.forward(stream, key_parameters(parameters), x, tokens);
+  }
+
   void backward(kernels::Stream& stream, const MemoryLayerParameters& parameters,
                 const MemoryLayerParameters& gradients, const float* d_out, float* d_x) {
     CHECK(x_ != nullptr, "backward without a forward");
@@ -142,6 +148,7 @@ class MemoryLayer::Implementation {
 
   const ProductKeys& keys() const { return keys_; }
   const float* y() const { return y_.data(); }
+  DistinctRows distinct_rows() const { return lookups_->rows(); }
 
  private:
   // The linear maps of the layer, for the tokens of the last forward.
@@ -233,6 +240,11 @@ void MemoryLayer::forward(kernels::Stream& stream, const MemoryLayerParameters& 
   implementation_->forward(stream, parameters, x, tokens, out);
 }
 
+void MemoryLayer::find_rows(kernels::Stream& stream, const MemoryLayerParameters& parameters,
+                            const void* x, std::int64_t tokens) {
+  implementation_->find_rows(stream, parameters, x, tokens);
+}
+
 void MemoryLayer::backward(kernels::Stream& stream, const MemoryLayerParameters& parameters,
                            const MemoryLayerParameters& gradients, const float* d_out, float* d_x) {
   implementation_->backward(stream, parameters, gradients, d_out, d_x);
@@ -249,6 +261,9 @@ const float* MemoryLayer::scores() const {
 }
 const float* MemoryLayer::y() const {
   return implementation_->y();
+}
+DistinctRows MemoryLayer::distinct_rows() const {
+  return implementation_->distinct_rows();
 }
 
 }  // namespace mneme::memory

@@ -30,6 +30,7 @@
 
 #include "io/enum_names.h"
 #include "kernels/backend.h"
+#include "memory/lookup_set.h"
 #include "memory/product_keys.h"
 #include "memory/value_table.h"
 
@@ -89,6 +90,10 @@ class MemoryLayer {
   // known and their page-in is queued.
   void forward(kernels::Stream& stream, const MemoryLayerParameters& parameters, const void* x,
                std::int64_t tokens, float* out);
+  // Only what forward() finds first: rows(), weights() and scores(). Nothing is leased, and no
+  // backward() may follow.
+  void find_rows(kernels::Stream& stream, const MemoryLayerParameters& parameters, const void* x,
+                 std::int64_t tokens);
   // d_out: [tokens, C], device. d_x: [tokens, C], device, overwritten. Gradients of the parameters
   // are added to `gradients`; that of the rows is handed to the table (keep_gradient). REQUIRES:
   // the last forward() was for the same tokens.
@@ -100,6 +105,8 @@ class MemoryLayer {
   const float* weights() const;
   const float* scores() const;
   const float* y() const;
+  // The rows of the last forward(), each once.
+  DistinctRows distinct_rows() const;
 
  private:
   class Implementation;

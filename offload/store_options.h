@@ -6,17 +6,10 @@
 #include <vector>
 
 #include "io/disk.h"
-#include "io/enum_names.h"
 #include "io/record_file.h"
 #include "kernels/backend.h"
 
 namespace mneme::offload {
-
-enum class PrefetchKind { kNone, kOracleNextStep };
-constexpr auto enum_names(PrefetchKind) {
-  return std::to_array<io::EnumName<PrefetchKind>>(
-      {{"none", PrefetchKind::kNone}, {"oracle-next-step", PrefetchKind::kOracleNextStep}});
-}
 
 struct TierOptions {
   std::uint64_t device_bytes = 0;  // budget of the device tier, its slot table included

@@ -82,7 +82,7 @@ prefetch = "oracle-next-step"
   EXPECT_EQ(config.tiers.store.io_depth, 7u);
   EXPECT_EQ(config.tiers.store.io_engine, io::IoEngine::kSync);
   EXPECT_EQ(config.tiers.store.disk_link_bytes_per_second, 2e9);
-  EXPECT_EQ(config.tiers.prefetch, offload::PrefetchKind::kOracleNextStep);
+  EXPECT_EQ(config.tiers.prefetch, memory::PredictorKind::kOracleNextStep);
   EXPECT_EQ(config.value_width(), 192);
 }
 

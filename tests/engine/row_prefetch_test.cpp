@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <sstream>
+
 #include "tests/engine/tiny_run.h"
 
 namespace mneme::engine {
@@ -15,7 +17,7 @@ TEST(RowPrefetch, AsksOnlyBlocksThatAreMemoryLayers) {
   TinyRun tiny;
   Config config = tiny.tiered("run");
   config.memory.blocks = {2};
-  config.tiers.prefetch = offload::PrefetchKind::kOracleNextStep;
+  config.tiers.prefetch = memory::PredictorKind::kOracleNextStep;
   config.tiers.prefetch_bytes = 1 << 20;
   config.train.steps = 2;
   tiny.train(config);
@@ -30,6 +32,34 @@ TEST(RowPrefetch, AsksOnlyBlocksThatAreMemoryLayers) {
   prefetch.hint(step + 1);
   // All touched rows are on disk yet: those that the step will read are on their way.
   EXPECT_GT(run.table()->store().books().total().disk_rows_read(), 0u);
+}
+
+TEST(RowPrefetch, HistoriesAreScoredStepByStep) {
+  TinyRun tiny;
+  Config config = tiny.tiered("run");
+  config.tiers.prefetch = memory::PredictorKind::kUnion;
+  config.train.micro_batches = 2;
+  tiny.train(config);
+  const auto bytes = tiny.disk().read_file(metrics_path(config.run.directory), 1 << 20);
+  std::istringstream text(std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+  std::vector<nlohmann::json> lines;
+  for (std::string line; std::getline(text, line);) lines.push_back(nlohmann::json::parse(line));
+  ASSERT_FALSE(lines.empty());
+  EXPECT_FALSE(lines.front().contains("predictions")) << "nothing was known of the first step";
+  const nlohmann::json& predictions = lines.back().at("predictions");
+  // Three histories and their union, for each memory layer.
+  EXPECT_EQ(predictions.size(), 4 * config.memory.blocks.size());
+  for (const nlohmann::json& one : predictions) {
+    EXPECT_GT(one.at("read"), 0);
+    EXPECT_GT(one.at("hits"), 0);
+    EXPECT_LE(one.at("hits"), one.at("read"));
+    EXPECT_LE(one.at("hits"), one.at("predicted"));
+    std::uint64_t before = 0;
+    for (const nlohmann::json& at : one.at("at")) {
+      EXPECT_GE(at.at("hits"), before);
+      before = at.at("hits");
+    }
+  }
 }
 
 }  // namespace

@@ -73,7 +73,7 @@ TEST_F(TrainerBackground, EveryCheckpointHoldsWhatOneThatIsWaitedForHolds) {
   no_host.tiers.store.host_bytes = 0;
   expect_same_as_one_that_waits("no-host", no_host);
   Config prefetch = made("prefetch", true);
-  prefetch.tiers.prefetch = offload::PrefetchKind::kOracleNextStep;
+  prefetch.tiers.prefetch = memory::PredictorKind::kOracleNextStep;
   prefetch.evaluation.every = 2;
   expect_same_as_one_that_waits("prefetch", prefetch);
   Config on_device = run_.config("on-device");

@@ -106,7 +106,7 @@ TEST_F(TrainerBooks, TheLinesOfARunAddUpToAllThatItsRowsFileHasSeen) {
     config.sample.tokens = 4;
     config.sample.prompt = "row";
     config.checkpoint.every = 3;
-    if (prefetch) config.tiers.prefetch = offload::PrefetchKind::kOracleNextStep;
+    if (prefetch) config.tiers.prefetch = memory::PredictorKind::kOracleNextStep;
     std::ostringstream samples;
     TrainerOptions options;
     options.samples = &samples;

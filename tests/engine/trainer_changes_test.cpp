@@ -192,7 +192,7 @@ TEST_F(TrainerChanges, StepsOutliveDataThatVanishes) {
   for (const bool looks_ahead : {false, true}) {
     SCOPED_TRACE(looks_ahead ? "looking ahead" : "not looking ahead");
     Config config = made(looks_ahead ? "ahead" : "run");
-    if (looks_ahead) config.tiers.prefetch = offload::PrefetchKind::kOracleNextStep;
+    if (looks_ahead) config.tiers.prefetch = memory::PredictorKind::kOracleNextStep;
     const std::uint64_t vanishes_after = looks_ahead ? 4 : 5;
     TrainerOptions options;
     options.on_step = [&](const StepMetrics& metrics) {

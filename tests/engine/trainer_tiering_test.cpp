@@ -113,11 +113,11 @@ TEST_F(TrainerTiering, DepthEngineAndThreadsChangeNothing) {
 
 TEST_F(TrainerTiering, PrefetchingChangesNothing) {
   Config config = run_.tiered("run");
-  config.tiers.prefetch = offload::PrefetchKind::kOracleNextStep;
+  config.tiers.prefetch = memory::PredictorKind::kOracleNextStep;
   const Observed found = expect_reference(config);
   EXPECT_GT(found.rows[offload::Field::kHintsPlanned], 0u);
   Config little = run_.tiered("little");
-  little.tiers.prefetch = offload::PrefetchKind::kOracleNextStep;
+  little.tiers.prefetch = memory::PredictorKind::kOracleNextStep;
   little.tiers.prefetch_bytes = 1000;
   little.tiers.store.io_depth = 1;
   expect_same(observe(little).outcome, found.outcome);
@@ -130,6 +130,36 @@ TEST_F(TrainerTiering, EvaluationAndCheckpointsEveryStepChangeNothing) {
   const Observed found = expect_reference(config);
   EXPECT_EQ(found.validation_losses.size(), std::size_t(TinyRun::kSteps));
 }
+
+class TrainerPrediction : public TrainerTiering,
+                          public ::testing::WithParamInterface<memory::PredictorKind> {};
+
+// Hints to both tiers, and what is prefetched is used, wasted, or still there.
+TEST_P(TrainerPrediction, NoPredictorChangesABit) {
+  Config config = run_.tiered("run");
+  config.tiers.prefetch = GetParam();
+  config.tiers.prefetch_device_bytes = 4000;
+  config.evaluation.every = 3;
+  const Observed found = expect_reference(config);
+  const auto count = [&](offload::Field field) { return found.rows[field]; };
+  EXPECT_GT(count(offload::Field::kHintsPlanned), 0u);
+  EXPECT_GT(count(offload::Field::kHintsUsed), 0u);
+  EXPECT_LE(count(offload::Field::kHintsUsed) + count(offload::Field::kHintsWasted),
+            count(offload::Field::kHintsPlanned));
+}
+
+std::string predictor_name(const ::testing::TestParamInfo<memory::PredictorKind>& kind) {
+  std::string name = io::name_of(kind.param);
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Predictors, TrainerPrediction,
+    ::testing::Values(memory::PredictorKind::kTokenHistory, memory::PredictorKind::kBigramHistory,
+                      memory::PredictorKind::kUnion, memory::PredictorKind::kNextBatch,
+                      memory::PredictorKind::kOracleNextStep),
+    predictor_name);
 
 class TrainerPolicy : public TrainerTiering,
                       public ::testing::WithParamInterface<ReplacementKind> {};

@@ -24,7 +24,7 @@ class TrainerTrace : public ::testing::Test {
   Config traced(const std::string& name) const {
     Config config = run_.tiered(name);
     config.run.trace = true;
-    config.tiers.prefetch = offload::PrefetchKind::kOracleNextStep;
+    config.tiers.prefetch = memory::PredictorKind::kOracleNextStep;
     config.evaluation.every = 3;
     config.checkpoint.every = 2;
     return config;
@@ -128,6 +128,8 @@ TEST_F(TrainerTrace, ReplayedItGivesTheCountsOfTheRun) {
       config.tiers.store.host_bytes = TinyRun::host_bytes(host_slots);
       config.tiers.store.host_policy = kernels::ReplacementKind::kSieve;
       config.checkpoint.background = behind;
+      if (behind) config.tiers.prefetch = memory::PredictorKind::kUnion;
+      config.tiers.prefetch_device_bytes = 4000;
       config.memory.row_gradient =
           behind ? RowGradientKind::kAccumulated : RowGradientKind::kFactored;
       config.train.row_gradient_bytes = 0;

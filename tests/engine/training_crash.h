@@ -109,7 +109,7 @@ class TrainingCrash : public ::testing::Test {
     config.checkpoint.every = kCheckpointEvery;
     config.checkpoint.keep = 2;
     // Hints, victims and checkpoints behind training at once.
-    config.tiers.prefetch = offload::PrefetchKind::kOracleNextStep;
+    config.tiers.prefetch = memory::PredictorKind::kOracleNextStep;
     config.checkpoint.copy_bytes = 0;
     check_config(config);
     return config;

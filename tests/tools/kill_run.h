@@ -46,7 +46,7 @@ class KillRun : public ::testing::Test {
     engine::Config config = run_.tiered(name);
     config.checkpoint.every = 2;
     // Hints, victims and checkpoints behind training at once.
-    config.tiers.prefetch = offload::PrefetchKind::kOracleNextStep;
+    config.tiers.prefetch = memory::PredictorKind::kOracleNextStep;
     config.checkpoint.copy_bytes = 0;
     return config;
   }

@@ -137,6 +137,19 @@ TEST_F(Trace, IsReplayedWithTheRunsTiersAndWithOthers) {
   const Finished table = run({"replay", trace(), "--policy", "lfu"});
   EXPECT_EQ(table.status, 0);
   EXPECT_NE(table.output.find("lfu"), std::string::npos) << table.output;
+  const nlohmann::json half = replayed({"--until", "4"});
+  EXPECT_LT(found(half[0], "leases.rows"), leased);
+  EXPECT_GT(found(half[0], "leases.rows"), 0);
+  const nlohmann::json timed = replayed(
+      {"--device-bytes", "20%,100%", "--compute-ms", "3", "--host-link-gb-per-s", "0.001"});
+  EXPECT_GT(timed[0].at("run").at("step_ms"), timed[1].at("run").at("step_ms"));
+  EXPECT_GE(timed[1].at("run").at("step_ms"), 3);
+  EXPECT_GT(found(timed[0], "stall.host_us"), 0);
+  EXPECT_NE(run({"replay", trace(), "--compute-ms", "3"}).output.find("3 ms of computation"),
+            std::string::npos);
+  const nlohmann::json best = replayed({"--device-bytes", "20%", "--policy", "belady,random"});
+  EXPECT_EQ(best[0].at("device_policy"), "belady");
+  EXPECT_GE(found(best[0], "found.device"), found(best[1], "found.device"));
   const Finished csv = run({"replay", trace(), "--csv"});
   EXPECT_EQ(std::count(csv.output.begin(), csv.output.end(), '\n'), 2);
 

@@ -1,4 +1,5 @@
 // The grammar of `mneme trace` and `mneme replay`.
+#include <limits>
 #include <memory>
 
 #include "engine/config_reader.h"
@@ -142,6 +143,9 @@ void add_replay(CLI::App& parent, std::optional<Command>& command) {
             "Speed of the disk (default: as the run emulated it)");
   add_speed("--compute-ms", replay->step_ms, "MS",
             "Computation of a step, beside which rows come (default: 0)");
+  app->add_option("--until", replay->until, "Last step to replay (default: that of the trace)")
+      ->type_name("STEP")
+      ->transform(whole_number(1, std::numeric_limits<std::int64_t>::max()));
   app->add_option("--threads", replay->threads, "Replays at a time; 0 for as many as cores")
       ->capture_default_str()
       ->transform(whole_number(0, 4096));

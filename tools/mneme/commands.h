@@ -115,6 +115,7 @@ struct ReplayOptions {
   // Bytes, or shares of the table such as "25%"; none: as the run had them.
   std::vector<std::string> device_bytes, host_bytes;
   std::vector<std::string> policies;  // of both tiers
+  std::optional<std::int64_t> until;  // the last step to replay; none: all
   std::int64_t threads = 0;           // 0 for all cores
   // Speeds, and what a step computes; none: as the run emulated them, or not known.
   std::optional<double> host_link_gb_per_s, disk_link_gb_per_s, step_ms;

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <exception>
 #include <iostream>
+#include <limits>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -39,6 +40,7 @@ struct Replay {
   bool knows_future = false;  // Belady's replacement
   offload::TraceTiers tiers;
   offload::Books books = {};
+  std::uint64_t until = std::numeric_limits<std::uint64_t>::max();  // the last step
   std::uint64_t references = 0, steps = 0;
   double seconds = 0;
   std::optional<offload::ReplaySpeeds> speeds = {};
@@ -160,7 +162,10 @@ void run_replay_of(io::Disk& disk, const std::string& path, Replay& replay,
   offload::TraceEvent event;
   while (reader.next(event)) {
     between();
-    if (event.kind == offload::TraceKind::kStep) ++replay.steps;
+    if (event.kind == offload::TraceKind::kStep) {
+      if (event.number > replay.until) break;
+      ++replay.steps;
+    }
     store.apply(event);
   }
   replay.books = store.books();
@@ -345,7 +350,10 @@ int run_replay(const ReplayOptions& options) {
   const offload::TraceHeader header = offload::TraceReader(*disk, path).header();
   const offload::TraceTiers own = first_event(*disk, path).tiers;
   std::vector<Replay> replays = replays_of(options, header, own);
-  for (Replay& replay : replays) replay.speeds = speeds_of(options, own);
+  for (Replay& replay : replays) {
+    replay.speeds = speeds_of(options, own);
+    if (options.until) replay.until = static_cast<std::uint64_t>(*options.until);
+  }
   const std::size_t cores = std::max(1u, std::thread::hardware_concurrency());
   run_all(*disk, path, replays,
           options.threads > 0 ? static_cast<std::size_t>(options.threads) : cores, interrupt);

@@ -1,0 +1,64 @@
+// Predicts the rows of a coming batch from what its tokens read lately: each context in it votes
+// for the rows that the newest tokens of that context have read, layer by layer. Rows with more
+// votes are more likely; how likely is learned from the steps before (calibration.h).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "kernels/backend.h"
+#include "memory/prediction/calibration.h"
+#include "memory/prediction/row_history.h"
+#include "memory/prediction/row_votes.h"
+
+namespace mneme::memory {
+
+struct HistoryPredictorOptions {
+  std::size_t layers = 1;
+  RowHistoryShape history;  // of each layer
+  std::uint64_t table_rows = 0;
+  int context_length = 1;     // tokens of a context
+  std::int64_t sequence = 0;  // tokens of a sequence
+};
+
+struct PredictedRow {
+  kernels::RowId row = 0;
+  std::uint32_t votes = 0;
+  double confidence = 0;
+};
+
+class HistoryPredictor {
+ public:
+  HistoryPredictor(kernels::Backend& backend, const HistoryPredictorOptions& options);
+
+  // What a layer has read for the tokens of a micro-batch, as work that is queued on the stream
+  // leaves it. rows: device, [tokens, lookups]; tokens: whole sequences.
+  void remember(kernels::Stream& stream, std::size_t layer, const kernels::RowId* rows,
+                std::span<const std::int32_t> tokens);
+  // Adds the rows that the tokens of a coming micro-batch vote for to those of the micro-batches
+  // before, since the last take(). Waits for the stream.
+  void predict(kernels::Stream& stream, std::size_t layer, std::span<const std::int32_t> tokens);
+  // The rows that were predicted for a layer, the most confident first.
+  std::vector<PredictedRow> take(std::size_t layer);
+  // What became of them. read: ascending.
+  void learn(std::size_t layer, std::span<const PredictedRow> predicted,
+             std::span<const kernels::RowId> read);
+
+ private:
+  struct Layer {
+    Layer(kernels::Backend& backend, const RowHistoryShape& shape) : history(backend, shape) {}
+    RowHistory history;
+    Calibration calibration;
+    std::vector<PredictedRow> predicted;  // ascending by row
+  };
+  std::span<const std::uint32_t> contexts(std::span<const std::int32_t> tokens);
+
+  HistoryPredictorOptions options_;
+  RowVotes votes_;
+  std::vector<Layer> layers_;
+  std::vector<std::uint32_t> contexts_, distinct_;
+};
+
+}  // namespace mneme::memory

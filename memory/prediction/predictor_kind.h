@@ -1,0 +1,30 @@
+// What predicts which rows coming steps will read (engine/row_prefetch.h says how).
+#pragma once
+
+#include <cstdint>
+
+#include "io/enum_names.h"
+
+namespace mneme::memory {
+
+enum class PredictorKind : std::uint8_t {
+  kNone,
+  kTokenHistory,
+  kBigramHistory,
+  kTrigramHistory,
+  kUnion,
+  kNextBatch,
+  kOracleNextStep,
+};
+constexpr auto enum_names(PredictorKind) {
+  return std::to_array<io::EnumName<PredictorKind>>(
+      {{"none", PredictorKind::kNone},
+       {"token-history", PredictorKind::kTokenHistory},
+       {"bigram-history", PredictorKind::kBigramHistory},
+       {"trigram-history", PredictorKind::kTrigramHistory},
+       {"union", PredictorKind::kUnion},
+       {"next-batch", PredictorKind::kNextBatch},
+       {"oracle-next-step", PredictorKind::kOracleNextStep}});
+}
+
+}  // namespace mneme::memory
