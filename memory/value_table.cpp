@@ -173,7 +173,9 @@ void ValueTable::check_disk_room(kernels::Stream& stream) {
 
 TableStep ValueTable::finish_step(kernels::Stream& stream) {
   CHECK(leases_.is_training(), "finish_step without begin_step");
-  return update_.finish_step(stream);
+  const TableStep step = update_.finish_step(stream);
+  store_.end_step();
+  return step;
 }
 
 void ValueTable::read_values(std::uint64_t completed_step, std::span<const kernels::RowId> rows,

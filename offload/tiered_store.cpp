@@ -101,6 +101,13 @@ void TieredStore::begin_step(std::uint64_t step) {
   });
 }
 
+void TieredStore::end_step() {
+  guarded([&] {
+    trace_number(TraceKind::kEndStep, 0);
+    planner_.end_step();
+  });
+}
+
 void TieredStore::prepare_checkpoints() {
   guarded([&] { disk_.prepare_saves(); });
 }

@@ -198,6 +198,8 @@ class TieredStore {
   // Starts training step `step`. Rows used from now on are used in this step, and become victims
   // only where no others are left.
   void begin_step(std::uint64_t step);
+  // The step leases nothing any more: hints for the next one take its rows' places.
+  void end_step();
 
   // Optional, ahead of acquire(): queues the look-up of the rows and returns, so that acquire()
   // waits for it alone, however the rows came about. REQUIRES, as of acquire(): see there. With

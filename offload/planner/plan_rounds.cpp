@@ -67,7 +67,7 @@ Victims Planner::take_host_victims(std::int64_t wanted) {
                           .state = victim_state_.data(),
                           .count = victim_count_.data()};
   wanted = std::min(wanted, victim_slots_.count());
-  host_.select_victims(wanted, {plan_number(), step_, next_use_now_}, look_ups_, lists);
+  host_.select_victims(wanted, {plan_number(), kept_step(), next_use_now_}, look_ups_, lists);
   stream_->synchronize();
   const std::uint64_t count = victim_count_[0];
   host_.release(victim_slots_.data(), victim_count_.data(), static_cast<std::int64_t>(count));

@@ -137,7 +137,12 @@ class Planner {
   // All work is queued here.
   kernels::Stream& stream() { return *stream_; }
 
-  void begin_step(std::uint64_t step) { step_ = static_cast<std::uint32_t>(step); }
+  void begin_step(std::uint64_t step) {
+    step_ = static_cast<std::uint32_t>(step);
+    step_is_over_ = false;
+  }
+  // No lease of the running step comes any more: until the next one, its rows may go as others do.
+  void end_step() { step_is_over_ = true; }
   void set_next_use_now(std::uint32_t now) { next_use_now_ = now; }
   // The most rows that a lease can have now, beside the leases that are live.
   std::int64_t capacity(PlanMode mode) const;
@@ -217,7 +222,9 @@ class Planner {
  private:
   bool has_host() const { return host_.slots() > 0; }
   RoundLists& lists() { return lists_[current_list_]; }
-  PlanTime now() const { return {use_counter_, step_, next_use_now_}; }
+  // The first step whose rows go last.
+  std::uint32_t kept_step() const { return step_ + (step_is_over_ ? 1 : 0); }
+  PlanTime now() const { return {use_counter_, kept_step(), next_use_now_}; }
   bool is_read_only() const { return mode_ == PlanMode::kReadOnly; }
   // The number of the lease under way, or of the next one.
   std::uint32_t plan_number() const;
@@ -245,6 +252,7 @@ class Planner {
   Residency residency_;
   SlotTier device_, host_;
   std::uint32_t step_ = 0;
+  bool step_is_over_ = false;
   std::uint32_t next_use_now_ = 0;
   std::uint32_t use_counter_ = 0;  // leases that train, so far
   std::uint32_t look_ups_ = 0;     // so far; protects what the last one found in the host tier

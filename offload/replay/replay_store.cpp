@@ -32,6 +32,8 @@ void ReplayStore::apply(const TraceEvent& event) {
     case TraceKind::kStep:
       if (clock_) clock_->begin_step();
       return planner().begin_step(event.number);
+    case TraceKind::kEndStep:
+      return planner().end_step();
     case TraceKind::kLease:
       return lease(event);
     case TraceKind::kMarkDirty:

@@ -31,6 +31,7 @@ enum class TraceKind : std::uint8_t {
   kTokens,      // of a micro-batch of the running step
   kSave,        // rows of the checkpoint under way are taken, that no lease asks for
   kDiskSlot,    // it is known from now on how large a slot of the rows files is
+  kEndStep,     // end_step
 };
 constexpr auto enum_names(TraceKind) {
   return std::to_array<io::EnumName<TraceKind>>({{"start", TraceKind::kStart},
@@ -44,7 +45,8 @@ constexpr auto enum_names(TraceKind) {
                                                  {"release", TraceKind::kRelease},
                                                  {"tokens", TraceKind::kTokens},
                                                  {"save", TraceKind::kSave},
-                                                 {"disk-slot", TraceKind::kDiskSlot}});
+                                                 {"disk-slot", TraceKind::kDiskSlot},
+                                                 {"end-step", TraceKind::kEndStep}});
 }
 
 // The tiers of a process. Sizes in slots, speeds in bytes a second (0: not emulated).
@@ -67,7 +69,7 @@ struct TraceEvent {
   TraceKind kind = TraceKind::kStep;
   // Of kStart and kCheckpoint: the steps that were complete; kStep: the step; kLease, kMarkDirty,
   // kEndLease: the lease, counted from 1 since kStart; kCommit, kRelease: the epoch; kTokens: the
-  // micro-batch; kHint: the most bytes of records; kSave: the most rows; kDiskSlot: bytes.
+  // micro-batch; kHint: the most bytes of records; kSave: the most rows; kDiskSlot: bytes; kEndStep: 0.
   std::uint64_t number = 0;
   Account account = {};        // kLease, kHint
   bool read_only = false;      // kLease

@@ -64,6 +64,7 @@ TraceSummary summarise(TraceReader& reader, const std::function<void()>& between
       case TraceKind::kRelease:
       case TraceKind::kSave:
       case TraceKind::kDiskSlot:
+      case TraceKind::kEndStep:
         break;
     }
   }

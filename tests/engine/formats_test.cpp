@@ -61,7 +61,7 @@ const std::string kTraceHeader =
 const std::string kTraceEvents =
     "010000f7042ace02a018d018c018a4e8030180808080048080010080f4f6905d0003000002ac020a01000384"
     "0102030301000501000008030004be0100a6a104008eada8f30e040105010302010000010106808080080400"
-    "00010003140d0a07ac0208ac0209c8010b80200c8020030305000003000107";
+    "00010003140d0a07ac0208ac0209c8010b80200c80200d00030305000003000107";
 // Two parts without moments, current for step 9: two float32 values with the sum 1.5, three
 // bfloat16 values with the sum -4.
 const std::string kRecordOfTwo =
@@ -380,6 +380,7 @@ TEST(Formats, ATraceHasTheseEventsAndFrames) {
       {.kind = TraceKind::kRelease, .number = 200},
       {.kind = TraceKind::kSave, .number = 4096},
       {.kind = TraceKind::kDiskSlot, .number = 4096},
+      {.kind = TraceKind::kEndStep},
       {.kind = TraceKind::kLease,
        .number = 3,
        .account = {offload::Cause::kExchange, offload::kNoLayer, offload::Pass::kNone},
@@ -400,7 +401,7 @@ TEST(Formats, ATraceHasTheseEventsAndFrames) {
   EXPECT_EQ(hex(std::span(file).first(64)), kTraceHeader);
   const std::span<const std::byte> frame = std::span(file).subspan(64);
   EXPECT_EQ(hex(frame.first(8)), "4d4e465201000000");
-  EXPECT_EQ(hex(frame.subspan(12, 12)), "770000002c01000000000000");
+  EXPECT_EQ(hex(frame.subspan(12, 12)), "790000002c01000000000000");
   std::uint32_t packed = 0;
   std::uint64_t packed_sum = 0, head_sum = 0;
   std::memcpy(&packed, frame.data() + 8, 4);

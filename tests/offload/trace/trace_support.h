@@ -24,7 +24,7 @@ inline std::vector<std::uint32_t> random_list(std::mt19937_64& random, bool asce
 
 inline TraceEvent random_event(std::mt19937_64& random) {
   TraceEvent event;
-  event.kind = static_cast<TraceKind>(1 + random() % 12);
+  event.kind = static_cast<TraceKind>(1 + random() % 13);
   event.number = random() >> random() % 64;
   const auto account = [&] {
     return Account{static_cast<Cause>(random() % 6), static_cast<std::int32_t>(random() % 40) - 1,
