@@ -17,6 +17,8 @@ namespace {
 constexpr std::uint32_t kContexts = 1u << 18;
 // Tokens that a history knows of a context.
 constexpr int kDepth = 8;
+// A row that is likelier not to be read is not brought: what it takes the place of is as likely.
+constexpr double kLeastConfidence = 0.5;
 
 std::vector<PredictorKind> histories_of(PredictorKind kind) {
   switch (kind) {
@@ -81,10 +83,10 @@ struct RowPrefetch::Layer {
   // Distinct rows of the step's micro-batches, in pinned host memory once the stream was there.
   kernels::DeviceArray<RowId> read;
   std::vector<std::int64_t> counts;  // of each micro-batch
-  // By predictor, the most confident first; and what was hinted.
+  // By predictor, the most confident first; all of them together; and what of that was hinted.
   std::vector<std::vector<PredictedRow>> predicted;
-  std::vector<RowId> hinted;
-  std::vector<memory::PredictionScore> scores;  // the last one of what was hinted
+  std::vector<RowId> ranked, hinted;
+  std::vector<memory::PredictionScore> scores;  // the last one of all together
 };
 
 RowPrefetch::RowPrefetch(const Config& config, const Data& data, Run& run)
@@ -192,7 +194,7 @@ void RowPrefetch::score_step() {
         predictors_[p]->learn(l, layer.predicted[p], read);
         layer.scores[p] += memory::score_of(rows_of(layer.predicted[p]), read, layer.hot);
       }
-      layer.scores.back() += memory::score_of(layer.hinted, read, layer.hot);
+      layer.scores.back() += memory::score_of(layer.ranked, read, layer.hot);
     }
     layer.hot.add(read);
   }
@@ -216,8 +218,13 @@ void RowPrefetch::predict_next() {
     for (std::size_t p = 0; p < predictors_.size(); ++p) {
       layer.predicted[p] = predictors_[p]->take(l);
     }
-    layer.hinted =
-        rows_of(predictors_.size() == 1 ? layer.predicted[0] : union_of(layer.predicted));
+    const std::vector<PredictedRow> ranked =
+        predictors_.size() == 1 ? layer.predicted[0] : union_of(layer.predicted);
+    layer.ranked = rows_of(ranked);
+    const auto doubtful = std::find_if(ranked.begin(), ranked.end(), [](const PredictedRow& row) {
+      return row.confidence < kLeastConfidence;
+    });
+    layer.hinted.assign(layer.ranked.begin(), layer.ranked.begin() + (doubtful - ranked.begin()));
     const std::uint64_t share = budget / (layers_.size() - l);
     budget -= share;
     run_.table()->store().hint({.rows = layer.hinted,
@@ -285,7 +292,7 @@ std::vector<PredictionMetrics> RowPrefetch::take_scores() {
   const std::vector<PredictorKind> kinds = histories_of(config_.tiers.prefetch);
   for (Layer& layer : layers_) {
     for (std::size_t p = 0; p < layer.scores.size(); ++p) {
-      // What is hinted is the union; of one predictor it is what that says.
+      // Of one predictor the union is what that says.
       if (p == kinds.size() && kinds.size() == 1) continue;
       const memory::PredictionScore score = std::exchange(layer.scores[p], {});
       if (score.steps == 0) continue;
