@@ -36,7 +36,7 @@ struct SlotTableState {
 struct SlotTable {
   Place place = Place::kDevice;        // kDevice or kHost: which tier this is
   Location* locations = nullptr;       // [table rows]: of every row; shared by the tiers of a table
-  RowId* row_of_slot = nullptr;        // valid where occupied
+  RowId* row_of_slot = nullptr;        // where not occupied, of the row before, or 0
   std::uint8_t* state = nullptr;       // kDirty | kOnDisk | kPrefetched | kUnsaved
   std::uint32_t* last_used = nullptr;  // lease counter of the last use
   std::uint32_t* leased = nullptr;     // lease counter of the newest lease that holds the slot

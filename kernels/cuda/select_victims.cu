@@ -33,10 +33,6 @@ struct Scores {
     const auto slot = static_cast<SlotId>(i);
     const bool occupied = table.occupied[slot] != 0;
     const bool leased = table.leased[slot] >= args.first_live_lease;
-    if constexpr (kKind == ReplacementKind::kBelady) {
-      // The row of a free slot may be any number.
-      if (!occupied) return kNoScore;
-    }
     const std::uint64_t score = slot_scores::score(table, kKind, args, slot, hand_place);
     return occupied & !leased ? score : kNoScore;
   }
