@@ -2,11 +2,12 @@
 // computation of a given length. One clock for the caller's work, one for each direction of the
 // host link and one for the disk link; nothing is waited for.
 //
-// What is modelled is the store's order (offload/lease.cpp): a lease's transfers start when the
-// work before it is done; those of a lease in parts start one part earlier, beside the work on the
-// part before. Rows for the device wait for the rows that leave it only where there is no host
-// tier. Records from the disk go through the host link as they arrive. Writes wait behind reads, up
-// to what staging buffers hold; hints wait behind both.
+// What is modelled is the store's order (offload/lease.cpp). The rows of a forward pass come when
+// the work before it is done, which finds them. Those of backward and update are known by then:
+// they come beside the work behind the lease before, as all further parts of a lease do. Rows for
+// the device wait for the rows that leave it only where there is no host tier. Records from the
+// disk go through the host link as they arrive. Writes wait behind reads, up to what staging
+// buffers hold; hints wait behind both.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +31,8 @@ class ReplayClock {
 
   void begin_step();
 
-  // ---- A lease, in the order of the calls. starts_beside: beside the work on the part before.
+  // ---- A lease, in the order of the calls. starts_beside: beside the work behind the lease
+  // before.
   void begin_lease(bool starts_beside);
   // Rows of hints that the lease takes; how many are still on their way.
   std::uint64_t take_hinted(const std::vector<kernels::RowId>& rows);

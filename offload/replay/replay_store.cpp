@@ -10,6 +10,11 @@ namespace mneme::offload {
 
 using kernels::RowId;
 
+namespace {
+// The disk engine's write buffers of a file (offload/disk/disk_engine.cpp).
+constexpr std::uint64_t kWriteBytes = std::uint64_t{4} << 20, kMostWriteBuffers = 1024;
+}  // namespace
+
 ReplayStore::ReplayStore(kernels::Backend& backend, const TraceHeader& header,
                          const ReplayStoreOptions& options)
     : backend_(backend),
@@ -103,7 +108,8 @@ void ReplayStore::start(const TraceEvent& event) {
                      .seed = header_.seed,
                      .next_use = options_.future != nullptr ? next_use_.data() : nullptr});
   if (options_.speeds && !clock_) {
-    const std::uint64_t write_room = 2 * tiers_.transfer_rows * tiers_.record_bytes;
+    const std::uint64_t records = std::min(kMostWriteBuffers, kWriteBytes / tiers_.record_bytes);
+    const std::uint64_t write_room = tiers_.disks * records * tiers_.record_bytes;
     clock_.emplace(*options_.speeds, header_.rows, static_cast<double>(write_room));
   }
   std::vector<RowId> rows;
@@ -183,7 +189,8 @@ PlannedLease& ReplayStore::take_lease(const TraceEvent& event, std::int64_t firs
   plan_books_->report(planner().report());
   plan_books_->found(found);
   if (clock_) {
-    clock_->begin_lease(part > 0);
+    const bool rows_are_known = account.pass == Pass::kBackward || account.pass == Pass::kUpdate;
+    clock_->begin_lease(part > 0 || rows_are_known);
     const std::uint64_t late = clock_->take_hinted({found.hinted.begin(), found.hinted.end()});
     if (late > 0) ledger_.book(Field::kHintsLate, late);
   }
