@@ -69,7 +69,8 @@ struct TraceEvent {
   TraceKind kind = TraceKind::kStep;
   // Of kStart and kCheckpoint: the steps that were complete; kStep: the step; kLease, kMarkDirty,
   // kEndLease: the lease, counted from 1 since kStart; kCommit, kRelease: the epoch; kTokens: the
-  // micro-batch; kHint: the most bytes of records; kSave: the most rows; kDiskSlot: bytes; kEndStep: 0.
+  // micro-batch; kHint: the most bytes of records; kSave: the most rows; kDiskSlot: bytes;
+  // kEndStep: 0.
   std::uint64_t number = 0;
   Account account = {};        // kLease, kHint
   bool read_only = false;      // kLease
