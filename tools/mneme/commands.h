@@ -191,8 +191,8 @@ struct BenchModelOptions {
 using Command =
     std::variant<TrainOptions, ConfigHelpOptions, ResumeOptions, EvalOptions, GenerateOptions,
                  VerifyOptions, InspectOptions, ExportOptions, TraceInfoOptions, TraceExportOptions,
-                 TraceMissesOptions, TraceUsageOptions, ReplayOptions, CompletionOptions, BenchRowsOptions,
-                 BenchDiskOptions, BenchModelOptions>;
+                 TraceMissesOptions, TraceUsageOptions, ReplayOptions, CompletionOptions,
+                 BenchRowsOptions, BenchDiskOptions, BenchModelOptions>;
 
 int run_train(const TrainOptions& options);
 int run_config_help(const ConfigHelpOptions& options);
