@@ -51,19 +51,11 @@ class RowPrefetch : public ForwardObserver {
 
  private:
   struct Layer;
-  // Rows that were predicted for a layer's next step, the most confident first.
-  struct Predicted {
-    std::vector<memory::PredictedRow> by_predictor;
-    std::vector<kernels::RowId> rows;
-  };
 
   bool is_on() const;
   void open_histories();
   void score_step();
   void predict_next();
-  void hint_to_host(const std::vector<kernels::RowId>& rows, std::int32_t layer,
-                    std::uint64_t budget);
-  void hint_to_device();
   void hint_exactly(std::uint64_t next_step);
 
   const Config& config_;

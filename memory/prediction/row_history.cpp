@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "io/check.h"
+#include "offload/mix.h"
 
 namespace mneme::memory {
 namespace {
@@ -10,25 +11,7 @@ namespace {
 // Entries are copied, whatever their bits mean.
 static_assert(sizeof(kernels::RowId) == sizeof(float));
 
-std::uint64_t mixed(std::uint64_t x) {
-  x ^= x >> 33;
-  x *= 0xff51afd7ed558ccdull;
-  x ^= x >> 33;
-  return x;
-}
-
 }  // namespace
-
-std::uint64_t RowHistory::device_bytes(const RowHistoryShape& shape) {
-  return static_cast<std::uint64_t>(shape.ring_tokens * shape.lookups_per_token) *
-         sizeof(kernels::RowId);
-}
-
-std::uint64_t RowHistory::host_bytes(const RowHistoryShape& shape) {
-  return std::uint64_t{shape.contexts} * static_cast<std::uint64_t>(shape.depth) *
-             sizeof(std::uint64_t) +
-         static_cast<std::uint64_t>(shape.recalled()) * sizeof(std::int32_t);
-}
 
 RowHistory::RowHistory(kernels::Backend& backend, const RowHistoryShape& shape)
     : backend_(backend),
@@ -93,7 +76,7 @@ void contexts_of(std::span<const std::int32_t> tokens, std::int64_t sequence, in
     std::uint64_t hash = 0;
     for (std::int64_t back = std::min<std::int64_t>(length - 1, position); back >= 0; --back) {
       const auto token = static_cast<std::uint32_t>(tokens[i - static_cast<std::size_t>(back)]);
-      hash = mixed(hash + token + 1);
+      hash = offload::mix(hash + token + 1);
     }
     out[i] = static_cast<std::uint32_t>(hash % contexts);
   }

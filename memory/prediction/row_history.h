@@ -26,10 +26,8 @@ struct RowHistoryShape {
 
 class RowHistory {
  public:
-  // What an object allocates: on the device, and on the host.
-  static std::uint64_t device_bytes(const RowHistoryShape& shape);
-  static std::uint64_t host_bytes(const RowHistoryShape& shape);
-
+  // Allocates the ring on the device, and on the host 8 bytes a token that may be known of a
+  // context, and 4 for each that a call recalls.
   RowHistory(kernels::Backend& backend, const RowHistoryShape& shape);
 
   // rows: device, [contexts.size(), lookups_per_token], copied on the stream. contexts: of the

@@ -15,9 +15,6 @@ using kernels::SlotId;
 
 namespace {
 
-// Of all write buffers of a file, where the records are small: enough for long runs of neighbours.
-constexpr std::uint32_t kWriteBytes = std::uint32_t{4} << 20;
-constexpr std::uint32_t kMostWriteBuffers = 1024;
 constexpr std::uint32_t kQueues = 4;
 // Of the buffers for records of checkpoints, of each file.
 constexpr std::uint64_t kLeastSaves = 8, kMostSaves = std::uint64_t{1} << 20;

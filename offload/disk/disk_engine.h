@@ -42,6 +42,10 @@
 
 namespace mneme::offload {
 
+// Of all write buffers of a file, where the records are small: enough for long runs of neighbours.
+inline constexpr std::uint32_t kWriteBytes = std::uint32_t{4} << 20;
+inline constexpr std::uint32_t kMostWriteBuffers = 1024;
+
 struct DiskEngineOptions {
   std::vector<std::string> paths;  // of the rows files; none: nothing can go to the disk
   std::uint32_t record_bytes = 0;

@@ -26,7 +26,7 @@ void ReplayClock::begin_step() {
 void ReplayClock::begin_lease(bool starts_beside) {
   start_ = starts_beside ? part_began_ : now_;
   arrived_ = std::max(start_, hinted_to_device_);
-  disk_done_ = room_done_ = hints_done_ = start_;
+  left_ = disk_done_ = room_done_ = hints_done_ = start_;
 }
 
 std::uint64_t ReplayClock::take_hinted(const std::vector<kernels::RowId>& rows) {
@@ -42,7 +42,7 @@ std::uint64_t ReplayClock::take_hinted(const std::vector<kernels::RowId>& rows) 
 }
 
 void ReplayClock::leave(double bytes) {
-  if (bytes > 0) out_.transfer(start_, bytes);
+  if (bytes > 0) left_ = out_.transfer(start_, bytes);
 }
 
 void ReplayClock::arrive(double bytes) {
@@ -52,7 +52,7 @@ void ReplayClock::arrive(double bytes) {
 void ReplayClock::read(double disk_bytes, double bytes) {
   if (disk_bytes <= 0 && bytes <= 0) return;
   disk_done_ = std::max(disk_done_, disk_.transfer(start_, disk_bytes));
-  arrived_ = std::max({arrived_, in_.transfer(start_, bytes), disk_done_});
+  arrived_ = std::max({arrived_, in_.transfer(left_, bytes), disk_done_});
 }
 
 void ReplayClock::write(double disk_bytes) {

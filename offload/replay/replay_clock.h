@@ -4,9 +4,9 @@
 //
 // What is modelled is the store's order (offload/lease.cpp). The rows of a forward pass come when
 // the work before it is done, which finds them. Those of backward and update are known by then:
-// they come beside the work behind the lease before, as all further parts of a lease do. Rows for
-// the device wait for the rows that leave it only where there is no host tier. Records from the
-// disk go through the host link as they arrive. Writes wait behind reads, up to what staging
+// they come beside the work behind the lease before, as all further parts of a lease do. Records
+// from the disk go through the host link as they arrive, behind those that leave the device.
+// Writes wait behind reads, up to what staging
 // buffers hold; hints wait behind both.
 #pragma once
 
@@ -72,7 +72,7 @@ class ReplayClock {
   std::vector<std::uint64_t> fetches_;            // by row: its number on the disk link, or 0
 
   // The lease under way.
-  double start_ = 0, arrived_ = 0, disk_done_ = 0, room_done_ = 0, hints_done_ = 0;
+  double start_ = 0, left_ = 0, arrived_ = 0, disk_done_ = 0, room_done_ = 0, hints_done_ = 0;
   double hinted_to_device_ = 0;  // when what hints bring to the device is there
 };
 

@@ -5,15 +5,11 @@
 
 #include "io/check.h"
 #include "io/error.h"
+#include "offload/disk/disk_engine.h"
 
 namespace mneme::offload {
 
 using kernels::RowId;
-
-namespace {
-// The disk engine's write buffers of a file (offload/disk/disk_engine.cpp).
-constexpr std::uint64_t kWriteBytes = std::uint64_t{4} << 20, kMostWriteBuffers = 1024;
-}  // namespace
 
 ReplayStore::ReplayStore(kernels::Backend& backend, const TraceHeader& header,
                          const ReplayStoreOptions& options)
@@ -108,8 +104,10 @@ void ReplayStore::start(const TraceEvent& event) {
                      .seed = header_.seed,
                      .next_use = options_.future != nullptr ? next_use_.data() : nullptr});
   if (options_.speeds && !clock_) {
-    const std::uint64_t records = std::min(kMostWriteBuffers, kWriteBytes / tiers_.record_bytes);
-    const std::uint64_t write_room = tiers_.disks * records * tiers_.record_bytes;
+    const std::uint64_t record_bytes = std::max<std::uint64_t>(1, tiers_.record_bytes);
+    const std::uint64_t write_room =
+        tiers_.disks * record_bytes *
+        std::min<std::uint64_t>(kMostWriteBuffers, kWriteBytes / record_bytes);
     clock_.emplace(*options_.speeds, header_.rows, static_cast<double>(write_room));
   }
   std::vector<RowId> rows;

@@ -154,13 +154,12 @@ std::string predictor_name(const ::testing::TestParamInfo<memory::PredictorKind>
   return name;
 }
 
-INSTANTIATE_TEST_SUITE_P(Predictors, TrainerPrediction,
-                         ::testing::Values(memory::PredictorKind::kTokenHistory,
-                                           memory::PredictorKind::kBigramHistory,
-                                           memory::PredictorKind::kUnion,
-                                           memory::PredictorKind::kNextBatch,
-                                           memory::PredictorKind::kOracleNextStep),
-                         predictor_name);
+INSTANTIATE_TEST_SUITE_P(
+    Predictors, TrainerPrediction,
+    ::testing::Values(memory::PredictorKind::kTokenHistory, memory::PredictorKind::kBigramHistory,
+                      memory::PredictorKind::kTrigramHistory, memory::PredictorKind::kUnion,
+                      memory::PredictorKind::kNextBatch, memory::PredictorKind::kOracleNextStep),
+    predictor_name);
 
 class TrainerPolicy : public TrainerTiering,
                       public ::testing::WithParamInterface<ReplacementKind> {};

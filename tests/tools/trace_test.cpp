@@ -152,6 +152,19 @@ TEST_F(Trace, IsReplayedWithTheRunsTiersAndWithOthers) {
   EXPECT_GE(found(best[0], "found.device"), found(best[1], "found.device"));
   const Finished csv = run({"replay", trace(), "--csv"});
   EXPECT_EQ(std::count(csv.output.begin(), csv.output.end(), '\n'), 2);
+  // As many values as columns, with times and without.
+  for (const Words& more : {Words{}, Words{"--compute-ms", "3"}}) {
+    Words words = {"replay", trace(), "--csv"};
+    words.insert(words.end(), more.begin(), more.end());
+    std::istringstream lines_of(run(words).output);
+    std::string head, values;
+    std::getline(lines_of, head);
+    std::getline(lines_of, values);
+    EXPECT_EQ(std::count(head.begin(), head.end(), ','),
+              std::count(values.begin(), values.end(), ','))
+        << head << "\n"
+        << values;
+  }
 
   const Finished misses =
       run({"trace", "misses", trace(), "--json", "--belady", "--sizes", "1,50%"});

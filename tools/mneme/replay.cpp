@@ -125,6 +125,11 @@ std::pair<std::string, std::string> policies_of(const Replay& replay) {
   return {io::name_of(replay.tiers.device_policy), io::name_of(replay.tiers.host_policy)};
 }
 
+std::string policy_text(const Replay& replay) {
+  const auto [device, host] = policies_of(replay);
+  return device == host || replay.tiers.host_slots == 0 ? device : device + "/" + host;
+}
+
 // Where a replay needs it.
 std::optional<offload::NextUses> future_of(io::Disk& disk, const std::string& path,
                                            const std::vector<Replay>& replays,
@@ -227,12 +232,10 @@ std::string table_of(const std::string& path, const std::vector<Replay>& replays
     const offload::Entry training = replay.books.total(offload::Cause::kTraining);
     const offload::Entry all = replay.books.total();
     const std::uint64_t rows = training[Field::kRowsLeased];
-    const auto [device, host] = policies_of(replay);
     text += fmt::format(
         "{:>12} {:>12} {:>11} {:>14} {:>6.2f}% {:>6.2f}% {:>6.2f}% {:>6.2f}% {:>12} {:>12} "
         "{:>12}\n",
-        replay.tiers.device_slots, replay.tiers.host_slots,
-        device == host || replay.tiers.host_slots == 0 ? device : device + "/" + host, rows,
+        replay.tiers.device_slots, replay.tiers.host_slots, policy_text(replay), rows,
         percent_of(training[Field::kFoundOnDevice], rows),
         percent_of(training[Field::kFoundInHost], rows),
         percent_of(training[Field::kFoundOnDisk], rows),
@@ -265,10 +268,8 @@ std::string times_of(const std::vector<Replay>& replays) {
                       "hints", "hints late");
   for (const Replay& replay : replays) {
     const offload::Entry all = replay.books.total();
-    const auto [device, host] = policies_of(replay);
     text += fmt::format("{:>12} {:>12} {:>11} {:>12.3f}", replay.tiers.device_slots,
-                        replay.tiers.host_slots, device == host ? device : device + "/" + host,
-                        step_ms(replay));
+                        replay.tiers.host_slots, policy_text(replay), step_ms(replay));
     for (const Field field : kWaits) {
       const double share =
           replay.run_seconds > 0 ? 1e-4 * static_cast<double>(all[field]) / replay.run_seconds : 0;
@@ -294,11 +295,14 @@ std::string csv_of(const std::vector<Replay>& replays) {
   text += "\n";
   for (const Replay& replay : replays) {
     const offload::Entry all = replay.books.total();
-    text +=
-        fmt::format("{},{},{},{},{}", replay.tiers.device_slots, replay.tiers.evaluation_slots,
-                    replay.tiers.host_slots, policies_of(replay).first, policies_of(replay).second);
+    const auto [device, host] = policies_of(replay);
+    const double computed_ms =
+        replay.steps == 0 ? 0 : 1e3 * replay.computed_seconds / static_cast<double>(replay.steps);
+    text += fmt::format("{},{},{},{},{},{},{}", replay.tiers.device_slots,
+                        replay.tiers.evaluation_slots, replay.tiers.host_slots, device, host,
+                        step_ms(replay), computed_ms);
     for (const offload::FieldInfo& field : offload::kFields) {
-      if (field.unit != "microseconds") text += fmt::format(",{}", all[field.field]);
+      if (is_shown(replay, field)) text += fmt::format(",{}", all[field.field]);
     }
     text += "\n";
   }
