@@ -18,6 +18,8 @@ namespace mneme::kernels {
 inline constexpr std::uint8_t kDirty = 1;       // differs from its copy on disk or initial value
 inline constexpr std::uint8_t kOnDisk = 2;      // the row has a disk slot
 inline constexpr std::uint8_t kPrefetched = 4;  // a prefetch brought it; no lease has used it yet
+inline constexpr std::uint8_t kKept = 16;  // a hint named it where it was; no lease has used it yet
+inline constexpr std::uint8_t kHinted = kPrefetched | kKept;
 inline constexpr std::uint8_t kUnsaved = 8;  // the checkpoint under way has yet to write it, as it
                                              // is; dirty
 
@@ -37,10 +39,10 @@ struct SlotTable {
   Place place = Place::kDevice;        // kDevice or kHost: which tier this is
   Location* locations = nullptr;       // [table rows]: of every row; shared by the tiers of a table
   RowId* row_of_slot = nullptr;        // where not occupied, of the row before, or 0
-  std::uint8_t* state = nullptr;       // kDirty | kOnDisk | kPrefetched | kUnsaved
+  std::uint8_t* state = nullptr;       // kDirty | kOnDisk | kHinted | kUnsaved
   std::uint32_t* last_used = nullptr;  // lease counter of the last use
   std::uint32_t* leased = nullptr;     // lease counter of the newest lease that holds the slot
-  std::uint32_t* step_used = nullptr;  // training step of the last use; of a row with kPrefetched
+  std::uint32_t* step_used = nullptr;  // training step of the last use; of a row with kHinted
                                        // the step up to which it stays while others may go
   float* frequency = nullptr;          // steps that used the row, older ones counting less
                                        // (use_history.h)
@@ -78,7 +80,7 @@ struct LookupSlotsArgs {
   // Not 0: `leased` of the host slots that hold missing rows becomes this, so that none of them is
   // a victim.
   std::uint32_t host_lease = 0;
-  // Rows on the device with kPrefetched lose it, and count as used.
+  // Rows on the device lose kHinted; those with kPrefetched count as used.
   bool use_hints = false;
   LookupReport* report = nullptr;  // [1], pinned host; or null
 };
@@ -116,6 +118,18 @@ struct MarkUsedArgs {
   bool use = true;
   bool lease = true;   // also sets leased = use_counter
   bool dirty = false;  // also sets kDirty
+  // Instead of all that: the row is likely to be used in `step`. It gets kKept and stays up to that
+  // step while others may go. Rows that a hint has brought, or that a step from unkept_before on
+  // has used, stay as they are.
+  bool keep = false;
+  std::uint32_t unkept_before = 0;
+};
+
+// Slots that could become victims without touching those that a step from `step` on uses.
+struct CountSpareArgs {
+  std::uint32_t step = 0;
+  std::uint32_t first_live_lease = 0;
+  std::uint64_t* count = nullptr;  // [1]; device or pinned host
 };
 
 enum class ReplacementKind : std::uint8_t {
@@ -225,6 +239,8 @@ class ResidencyOps {
                             const BindMissingArgs& args) = 0;
   // Entries that are kNoSlot are skipped.
   virtual void mark_used(Stream& stream, const SlotTable& table, const MarkUsedArgs& args) = 0;
+  virtual void count_spare_slots(Stream& stream, const SlotTable& table,
+                                 const CountSpareArgs& args) = 0;
   // A checkpoint begins: occupied dirty slots get kUnsaved.
   virtual void mark_unsaved(Stream& stream, const SlotTable& table) = 0;
   virtual void take_unsaved(Stream& stream, const SlotTable& device, const SlotTable& host,

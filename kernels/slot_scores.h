@@ -102,7 +102,7 @@ MNEME_HOST_DEVICE std::uint64_t worth_in_step(const SlotTable& table, Replacemen
   if (has_hand(kind) || kind == ReplacementKind::kRandom) {
     return worth(table, kind, args, slot, hand_place);
   }
-  if ((table.state[slot] & kPrefetched) != 0) return kAgeClasses - 1;
+  if ((table.state[slot] & kHinted) != 0) return kAgeClasses - 1;
   return age_class(args.use_counter - table.last_used[slot]);
 }
 

@@ -29,10 +29,10 @@ MNEME_HOST_DEVICE SlotId look_up(const SlotTable& device, const SlotTable& host,
   *takes_hint = false;
   if (place == Place::kHost && args.host_lease != 0) host.leased[slot] = args.host_lease;
   if (place != Place::kDevice) return kNoSlot;
-  if (args.use_hints && (device.state[slot] & kPrefetched) != 0) {
+  if (args.use_hints && (device.state[slot] & kHinted) != 0) {
+    *takes_hint = (device.state[slot] & kPrefetched) != 0;
     device.step_used[slot] = use_history::of_slot(device, slot).step;
-    device.state[slot] = static_cast<std::uint8_t>(device.state[slot] & ~kPrefetched);
-    *takes_hint = true;
+    device.state[slot] = static_cast<std::uint8_t>(device.state[slot] & ~kHinted);
   }
   return slot;
 }
@@ -79,11 +79,37 @@ MNEME_HOST_DEVICE void count_use(const SlotTable& table, const MarkUsedArgs& arg
   table.step_used[slot] = args.step;
 }
 
+// Its history stays, as of the step that use_history.h counts hinted rows by.
+MNEME_HOST_DEVICE void keep(const SlotTable& table, const MarkUsedArgs& args, SlotId slot) {
+  const std::uint8_t state = table.state[slot];
+  if ((state & kPrefetched) != 0 || table.occupied[slot] == 0) return;
+  const bool is_kept = (state & kKept) != 0;
+  if (table.step_used[slot] >= (is_kept ? args.step : args.unkept_before)) return;
+  const use_history::UseHistory history = use_history::of_slot(table, slot);
+  const std::uint32_t counted = use_history::counted_step(kKept, args.step);
+  table.frequency[slot] = use_history::uses_as_of(history, counted);
+  table.step_used[slot] = args.step;
+  table.state[slot] = static_cast<std::uint8_t>(state | kKept);
+}
+
 MNEME_HOST_DEVICE void mark(const SlotTable& table, const MarkUsedArgs& args, SlotId slot) {
+  if (args.keep) {
+    keep(table, args, slot);
+    return;
+  }
   if (args.use) count_use(table, args, slot);
   if (args.lease) table.leased[slot] = args.use_counter;
   if (args.dirty) table.state[slot] |= kDirty;
 }
+
+struct IsSpare {
+  SlotTable table;
+  CountSpareArgs args;
+  MNEME_HOST_DEVICE bool operator()(std::int64_t slot) const {
+    return table.occupied[slot] != 0 && table.leased[slot] < args.first_live_lease &&
+           table.step_used[slot] < args.step;
+  }
+};
 
 // The record is about to be written. Where it is, or kUntouched when it need not be.
 MNEME_HOST_DEVICE Location take_unsaved(const SlotTable& device, const SlotTable& host, RowId row) {

@@ -49,12 +49,12 @@ MNEME_HOST_DEVICE float uses_as_of(const UseHistory& history, std::uint32_t step
 
 // ---- In a slot table ----
 
-// step_used protects a row that a hint has brought up to the step that it names, the next one. Its
+// step_used protects a row that a hint has brought, or found, up to the step that it names. Its
 // count is as of two steps before, so that its use counts, in this step or in the next.
 inline constexpr std::uint32_t kHintSteps = 2;
 
 MNEME_HOST_DEVICE std::uint32_t counted_step(std::uint8_t state, std::uint32_t step_used) {
-  const std::uint32_t ahead = (state & kPrefetched) != 0 ? kHintSteps : 0;
+  const std::uint32_t ahead = (state & kHinted) != 0 ? kHintSteps : 0;
   return (step_used > ahead ? step_used : ahead) - ahead;
 }
 MNEME_HOST_DEVICE UseHistory of_slot(const SlotTable& table, SlotId slot) {

@@ -55,7 +55,7 @@ void score(const SlotTable& table, const SelectVictimsArgs& args, std::int64_t b
         const std::uint32_t counted = use_history::counted_step(state[slot], step_used[slot]);
         distance = age_class(use_history::shortfall(counted, frequency[slot], step));
       }
-      const std::uint32_t in_step = (state[slot] & kPrefetched) != 0 ? kOldest : age;
+      const std::uint32_t in_step = (state[slot] & kHinted) != 0 ? kOldest : age;
       worth = step_used[slot] >= step ? in_step | kUsedNow : kOldest - distance;
     }
     scores[slot] = static_cast<std::uint16_t>(stays ? kStays : worth);

@@ -2,6 +2,7 @@
 // save, list, locate. Rows move in slot_moves.cpp, replacement is in select_victims.cpp.
 #include <algorithm>
 #include <atomic>
+#include <numeric>
 #include <utility>
 
 #include "io/check.h"
@@ -125,6 +126,11 @@ void lookup(const SlotTable& device, const SlotTable& host, const LookupSlotsArg
 // Asks early for what mark() will change.
 void prefetch(const SlotTable& table, const MarkUsedArgs& args, SlotId slot) {
   if (slot == kNoSlot) return;
+  if (args.keep) {
+    __builtin_prefetch(&table.state[slot], 1);
+    __builtin_prefetch(&table.step_used[slot], 1);
+    return;
+  }
   if (args.lease) __builtin_prefetch(&table.leased[slot], 1);
   if (args.dirty) __builtin_prefetch(&table.state[slot], 1);
   if (!args.use) return;
@@ -190,6 +196,24 @@ void CpuBackend::locate_rows(Stream& stream, const Location* locations, const Ro
   CHECK(locations != nullptr && count >= 0);
   on(stream).enqueue([=](Scratch&) {
     for_each_entry(count, [=](std::int64_t i) { out[i] = locations[rows[i]]; });
+  });
+}
+
+void CpuBackend::count_spare_slots(Stream& stream, const SlotTable& table,
+                                   const CountSpareArgs& args) {
+  CHECK(slot_updates::is_table(table));
+  on(stream).enqueue([=](Scratch& scratch) {
+    constexpr std::int64_t kChunk = 32768;
+    const std::int64_t chunks = chunk_count(table.slots, kChunk);
+    auto* const counts = scratch.take<std::uint64_t>(chunks);
+    const slot_updates::IsSpare is_spare{table, args};
+    parallel_tasks(chunks, [=](std::int64_t chunk) {
+      const std::int64_t end = std::min<std::int64_t>(table.slots, (chunk + 1) * kChunk);
+      std::uint64_t count = 0;
+      for (std::int64_t slot = chunk * kChunk; slot < end; ++slot) count += is_spare(slot) ? 1 : 0;
+      counts[chunk] = count;
+    });
+    *args.count = std::accumulate(counts, counts + chunks, std::uint64_t{0});
   });
 }
 

@@ -108,6 +108,8 @@ class CudaBackend final : public Backend {
                    Location* out) override;
   void place_on_disk(Stream& stream, Location* locations, const RowId* rows,
                      std::int64_t count) override;
+  void count_spare_slots(Stream& stream, const SlotTable& table,
+                         const CountSpareArgs& args) override;
   void list_dirty(Stream& stream, const SlotTable& table, SlotId* slots, RowId* rows,
                   std::uint64_t* count) override;
 

@@ -192,6 +192,15 @@ __global__ void locate_kernel(const Location* locations, const RowId* rows, std:
   if (i < count) out[i] = locations[rows[i]];
 }
 
+// ---- count_spare_slots ----
+
+struct ChooseSpare {
+  static constexpr int kClasses = 1;
+  slot_updates::IsSpare is_spare;
+  __device__ void load() {}
+  __device__ int operator()(std::int64_t i) const { return is_spare(i) ? 0 : kNone; }
+};
+
 // ---- list_dirty ----
 
 struct ChooseDirty {
@@ -266,6 +275,17 @@ void CudaBackend::locate_rows(Stream& stream, const Location* locations, const R
   CHECK(locations != nullptr);
   Operation operation(stream, "locate_rows");
   operation.launch(one_thread_each(count), locate_kernel, locations, rows, count, out);
+}
+
+void CudaBackend::count_spare_slots(Stream& stream, const SlotTable& table,
+                                    const CountSpareArgs& args) {
+  CHECK(slot_updates::is_table(table));
+  Operation operation(stream, "count_spare_slots");
+  const ClassCounts<1>* found = nullptr;
+  if (table.slots > 0) {
+    found = count_indices(operation, table.slots, ChooseSpare{{table, args}}).all;
+  }
+  operation.launch({1, 1}, write_count_kernel, found, args.count);
 }
 
 void CudaBackend::list_dirty(Stream& stream, const SlotTable& table, SlotId* slots, RowId* rows,

@@ -59,6 +59,9 @@ class Rounds {
     expect_equal(tiers_, model_);
     hint_to_device();
     expect_equal(tiers_, model_);
+    if (chance(2)) keep(Place::kDevice);
+    if (tiers_.host().slots > 0 && chance(2)) keep(Place::kHost);
+    expect_equal(tiers_, model_);
   }
 
   // What many rounds must have come across.
@@ -69,6 +72,7 @@ class Rounds {
     EXPECT_GT(model_.device().prefetch_used, 0u);
     EXPECT_GT(model_.device().prefetch_wasted, 0u);
     EXPECT_GT(narrow_plans_, 5);
+    EXPECT_GT(kept_, 5);
   }
 
  private:
@@ -222,6 +226,25 @@ class Rounds {
     model_.release(Place::kHost, rest);
   }
 
+  // Names some rows where they are, for this step or the next one.
+  void keep(Place place) {
+    const std::uint32_t wanted = step_ + (chance(2) ? 1 : 0), before = step_ + (chance(2) ? 1 : 0);
+    const kernels::MarkUsedArgs args{.step = wanted, .keep = true, .unkept_before = before};
+    std::vector<SlotId> slots;
+    const auto& entries = place == Place::kDevice ? model_.device().entries : model_.host().entries;
+    for (const auto& [slot, entry] : entries) {
+      if (chance(3)) slots.push_back(slot);
+    }
+    tiers_.mark(table(place), slots, args);
+    model_.mark(place, slots, args);
+    for (const auto& [slot, entry] : entries) {
+      kept_ += (entry.state & kernels::kKept) != 0 ? 1 : 0;
+    }
+    const std::uint32_t step = step_ + (chance(3) ? 1 : 0);
+    EXPECT_EQ(tiers_.count_spare(table(place), step, counter_),
+              model_.count_spare(place, step, counter_));
+  }
+
   // Brings some rows to free device slots, for the next step.
   void hint_to_device() {
     const std::vector<RowId> rows = draw_rows();
@@ -236,6 +259,7 @@ class Rounds {
   TestTiers tiers_;
   TierModel model_;
   std::uint32_t counter_ = 0, step_ = 0;
+  int kept_ = 0;
   int narrow_plans_ = 0;  // where victims need host slots that binding frees
 };
 
@@ -249,7 +273,7 @@ TEST_P(StepPlan, AgreesWithAPlainModelRoundAfterRound) {
     for (std::uint32_t seed = 1; seed <= 3; ++seed) {
       SCOPED_TRACE(::testing::Message() << host_slots << " host slots, seed " << seed);
       Rounds rounds(shared_backend(GetParam()), seed, host_slots);
-      for (int round = 0; round < 80 && !HasFailure(); ++round) {
+      for (int round = 0; round < 120 && !HasFailure(); ++round) {
         SCOPED_TRACE(::testing::Message() << "round " << round);
         rounds.play_round();
       }

@@ -253,6 +253,15 @@ void TestTiers::place_on_disk(const std::vector<RowId>& rows) {
   stream_->synchronize();
 }
 
+std::uint64_t TestTiers::count_spare(const SlotTable& table, std::uint32_t step,
+                                     std::uint32_t first_live_lease) {
+  const Pinned<std::uint64_t> count(backend_, 1);
+  backend_.count_spare_slots(
+      *stream_, table, {.step = step, .first_live_lease = first_live_lease, .count = count.data()});
+  stream_->synchronize();
+  return count[0];
+}
+
 std::vector<std::pair<SlotId, RowId>> TestTiers::dirty(const SlotTable& table) {
   const Pinned<SlotId> slots(backend_, table.slots);
   const Pinned<RowId> rows(backend_, table.slots);

@@ -110,6 +110,8 @@ class TestTiers {
   std::vector<kernels::Location> locate(const std::vector<kernels::RowId>& rows);
   void place_on_disk(const std::vector<kernels::RowId>& rows);
   std::vector<std::pair<kernels::SlotId, kernels::RowId>> dirty(const kernels::SlotTable& table);
+  std::uint64_t count_spare(const kernels::SlotTable& table, std::uint32_t step,
+                            std::uint32_t first_live_lease);
 
  private:
   kernels::Backend& backend_;

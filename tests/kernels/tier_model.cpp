@@ -67,7 +67,7 @@ TestTiers::Looked TierModel::lookup(const std::vector<RowId>& rows, std::uint32_
     if (place_of(location) == Place::kDevice && use_hints) {
       Entry& entry = device_.entries.at(slot_of(location));
       if ((entry.state & kPrefetched) != 0) ++device_.prefetch_used;
-      entry.state = bits(entry.state & ~kPrefetched);
+      entry.state = bits(entry.state & ~kernels::kHinted);
       entry.stays_until = 0;
     }
     if (place_of(location) == Place::kHost) {
@@ -107,7 +107,7 @@ TestTiers::Bound TierModel::bind(const std::vector<RowId>& rows, const std::vect
     Entry entry{.row = row, .last_used = args.use_counter, .inserted = args.use_counter};
     if (in_host) {
       const Entry& old = host_.entries.at(slot_of(location));
-      entry.state = bits(old.state & ~kPrefetched);
+      entry.state = bits(old.state & ~kernels::kHinted);
       entry.history = old.history;
       entry.uses = old.uses;
       if ((old.state & kPrefetched) != 0 && !args.hint) ++host_.prefetch_used;
@@ -137,6 +137,13 @@ void TierModel::mark(Place place, const std::vector<SlotId>& slots,
   for (const SlotId slot : slots) {
     if (slot == kNoSlot) continue;
     Entry& entry = tier(place).entries.at(slot);
+    if (args.keep) {
+      const bool is_used = entry.stays_until == 0 && entry.history.step >= args.unkept_before;
+      if ((entry.state & kPrefetched) != 0 || is_used || entry.stays_until >= args.step) continue;
+      hint(entry, args.step);
+      entry.state |= kernels::kKept;
+      continue;
+    }
     if (args.use) {
       if (entry.last_used != args.use_counter) entry.referenced = 1;
       entry.last_used = args.use_counter;
@@ -220,7 +227,7 @@ TestTiers::Demoted TierModel::demote(const TestTiers::Victims& victims, std::uin
       continue;
     }
     host_.entries[demoted.to.back()] = {.row = victims.rows[i],
-                                        .state = bits(victims.state[i] & ~kPrefetched),
+                                        .state = bits(victims.state[i] & ~kernels::kHinted),
                                         .referenced = bits(victims.frequency[i] > 1 ? 1 : 0),
                                         .last_used = victims.last_used[i],
                                         .inserted = use_counter,
@@ -274,6 +281,15 @@ void TierModel::hint(Entry& entry, std::uint32_t step) {
 
 void TierModel::place_on_disk(const std::vector<RowId>& rows) {
   for (const RowId row : rows) locations_[row] = location_of(Place::kDisk);
+}
+
+std::uint64_t TierModel::count_spare(Place place, std::uint32_t step,
+                                     std::uint32_t first_live_lease) const {
+  std::uint64_t count = 0;
+  for (const auto& [slot, entry] : (place == Place::kDevice ? device_ : host_).entries) {
+    count += entry.leased < first_live_lease && entry.step_used() < step ? 1 : 0;
+  }
+  return count;
 }
 
 std::vector<std::pair<SlotId, RowId>> TierModel::dirty(Place place) const {

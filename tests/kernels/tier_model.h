@@ -55,6 +55,8 @@ class TierModel {
                std::uint32_t use_counter, std::uint32_t step_used);
   void place_on_disk(const std::vector<kernels::RowId>& rows);
   std::vector<std::pair<kernels::SlotId, kernels::RowId>> dirty(kernels::Place place) const;
+  std::uint64_t count_spare(kernels::Place place, std::uint32_t step,
+                            std::uint32_t first_live_lease) const;
 
  private:
   static void use(Entry& entry, std::uint32_t step);

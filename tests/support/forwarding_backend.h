@@ -208,6 +208,10 @@ class ForwardingBackend : public kernels::Backend {
                      const kernels::RowId* rows, std::int64_t count) override {
     inner_.place_on_disk(stream, locations, rows, count);
   }
+  void count_spare_slots(kernels::Stream& stream, const kernels::SlotTable& table,
+                         const kernels::CountSpareArgs& args) override {
+    inner_.count_spare_slots(stream, table, args);
+  }
   void list_dirty(kernels::Stream& stream, const kernels::SlotTable& table, kernels::SlotId* slots,
                   kernels::RowId* rows, std::uint64_t* count) override {
     inner_.list_dirty(stream, table, slots, rows, count);
