@@ -306,8 +306,8 @@ void TieredStore::end(PlannedLease& lease, kernels::Stream& compute) noexcept {
   }
 }
 
-void TieredStore::hint(const Hint& hint) {
-  guarded([&] {
+std::int64_t TieredStore::hint(const Hint& hint) {
+  return guarded([&] {
     CHECK(hint.tier == Place::kHost || hint.tier == Place::kDevice);
     const auto start = Clock::now();
     looked_up_ = {};
@@ -317,12 +317,13 @@ void TieredStore::hint(const Hint& hint) {
     snapshot_.write_some();
     host.save_us = io::elapsed_us(start);
     trace_hint(hint);
+    std::int64_t planned = 0;
     if (sizes_.host == 0) {
       ledger_.book(Field::kHintsDropped, hint.rows.size());  // nowhere to put them, or to take from
     } else if (hint.tier == Place::kHost) {
-      hint_to_host(hint, host);
+      planned = hint_to_host(hint, host);
     } else {
-      hint_to_device(hint, host);
+      planned = hint_to_device(hint, host);
     }
     const std::uint64_t waited = host.room_us + host.disk_us + host.hint_us + host.save_us;
     const std::uint64_t all = io::elapsed_us(start);
@@ -330,7 +331,12 @@ void TieredStore::hint(const Hint& hint) {
     ledger_.book(Field::kStallWriteBack, host.room_us);
     ledger_.book(Field::kStallHint, host.hint_us);
     ledger_.book(Field::kStallCheckpoint, host.save_us);
+    return planned;
   });
+}
+
+void TieredStore::locate(std::span<const kernels::RowId> rows, std::span<Place> places) {
+  guarded([&] { planner_.locate(rows, places); });
 }
 
 void TieredStore::book_hint(const PlannedHint& planned) {
@@ -339,9 +345,9 @@ void TieredStore::book_hint(const PlannedHint& planned) {
   plan_books_.report(planner_.report());
 }
 
-void TieredStore::hint_to_host(const Hint& hint, StallClock::HostTime& host) {
+std::int64_t TieredStore::hint_to_host(const Hint& hint, StallClock::HostTime& host) {
   const auto most = static_cast<std::int64_t>(hint.byte_budget / mover_.record_bytes());
-  const PlannedHint planned = planner_.plan_hint_to_host(hint.rows, most);
+  const PlannedHint planned = planner_.plan_hint_to_host(hint.rows, most, hint.step);
   book_hint(planned);
   const auto start = Clock::now();
   write_back_.write_host_victims(planned.host_victims);
@@ -351,13 +357,14 @@ void TieredStore::hint_to_host(const Hint& hint, StallClock::HostTime& host) {
   settle_unready(planned.rows);
   hints_.add(planned.rows, planned.slots);
   hints_.collect();
+  return std::ssize(planned.rows);
 }
 
-void TieredStore::hint_to_device(const Hint& hint, StallClock::HostTime& host) {
+std::int64_t TieredStore::hint_to_device(const Hint& hint, StallClock::HostTime& host) {
   const auto most = static_cast<std::int64_t>(hint.byte_budget / mover_.record_bytes());
-  const PlannedHint planned = planner_.plan_hint_to_device(hint.rows, most);
+  const PlannedHint planned = planner_.plan_hint_to_device(hint.rows, most, hint.step);
   book_hint(planned);
-  if (planned.rows.empty()) return;
+  if (planned.rows.empty()) return 0;
   plan_books_.bind();
   wait_for_hints(planner_.found(), host);
   Round round;
@@ -368,6 +375,7 @@ void TieredStore::hint_to_device(const Hint& hint, StallClock::HostTime& host) {
   planner_.finish_lease();
   // Whoever finds the rows on the device finds their records there.
   mover_.arrive_before(planner_.stream());
+  return std::ssize(planned.rows);
 }
 
 }  // namespace mneme::offload

@@ -126,6 +126,7 @@ struct Hint {
   // device tier.
   kernels::Place tier = kernels::Place::kHost;
   std::int32_t layer = kNoLayer;  // that they are for
+  HintStep step = HintStep::kNext;
 };
 
 // What the tiers hold now.
@@ -223,8 +224,11 @@ class TieredStore {
   // Brings rows ahead of their use, at most byte_budget bytes and half of the tier. Waits for the
   // plan, and where slots have to be freed, for writes; reads go on behind it, in the disk's own
   // thread, and rows keep their slots until a lease takes them or nothing else is left. Never
-  // changes a result. What is not brought is booked (hints.dropped).
-  void hint(const Hint& hint);
+  // changes a result. What is not brought is booked (hints.dropped). Returns how many rows are
+  // brought.
+  std::int64_t hint(const Hint& hint);
+  // Where rows are now. rows: host memory. Waits for the plans before.
+  void locate(std::span<const kernels::RowId> rows, std::span<kernels::Place> places);
   // Waits until nothing is on its way to or from the disk: hinted rows are where they were hinted
   // to, and records that leave memory are in the file.
   void finish_transfers();
@@ -237,6 +241,8 @@ class TieredStore {
   // are stored: not caught up, and untouched rows with their initial value. No row changes its
   // tier. REQUIRES: no read-only lease is live.
   void read_records(kernels::RowId first, std::int64_t count, std::byte* out);
+  // Bytes of one, as it moves.
+  std::size_t record_bytes() const { return mover_.record_bytes(); }
   // All rows that are not untouched, ascending.
   std::vector<kernels::RowId> touched_rows();
 
@@ -341,8 +347,8 @@ class TieredStore {
   // release() for a destructor, which runs while an error of the device unwinds a step, too: a
   // failure is the next call's.
   void end(PlannedLease& lease, kernels::Stream& compute) noexcept;
-  void hint_to_host(const Hint& hint, StallClock::HostTime& host);
-  void hint_to_device(const Hint& hint, StallClock::HostTime& host);
+  std::int64_t hint_to_host(const Hint& hint, StallClock::HostTime& host);
+  std::int64_t hint_to_device(const Hint& hint, StallClock::HostTime& host);
 
   // records.cpp. REQUIRE: one batch of scratch memory and one lease hold the rows.
   void write_batch(std::span<const kernels::RowId> rows, std::span<const std::byte* const> records);

@@ -91,6 +91,7 @@ void TieredStore::trace_hint(const Hint& hint) {
                .number = hint.byte_budget,
                .account = {Cause::kPrefetch, hint.layer},
                .to_device = hint.tier == kernels::Place::kDevice,
+               .of_running_step = hint.step == HintStep::kRunning,
                .list = {hint.rows.begin(), hint.rows.end()}});
 }
 

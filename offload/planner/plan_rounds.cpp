@@ -126,7 +126,7 @@ void Planner::bind(Round& round) {
                          .bound_rows = list.rows,
                          .copy_only = is_read_only(),
                          .hint = hint,
-                         .step_used = hint ? step_ + 1 : step_});
+                         .step_used = hint ? hint_step_ : step_});
   round.untouched_rows = list.rows + round.in_host;
   round.untouched_slots = list.exchange.arriving_to + round.in_host;
   if (round.on_disk == 0) return;

@@ -114,6 +114,9 @@ struct PlannedLease {
   kernels::DeviceArray<kernels::SlotId> slots;  // [device_slots]; empty for a read-only lease
 };
 
+// The step that a hint is for: the one that has begun last, or the one after it.
+enum class HintStep : std::uint8_t { kRunning, kNext };
+
 // A hint, planned. Rows of a hint to the host tier have their slots at once; their records are to
 // be read into them.
 struct PlannedHint {
@@ -174,11 +177,18 @@ class Planner {
   // Device: the places of read-only leases, 0, 1, 2, ...
   const kernels::SlotId* places() const { return places_.data(); }
 
-  // ---- Hints. They take at most half of their tier. rows: host memory, distinct, any order.
-  PlannedHint plan_hint_to_host(std::span<const kernels::RowId> rows, std::int64_t most);
+  // ---- Hints. rows: host memory, distinct, the most likely ones first; `step`: that will use
+  // them. Those that are where they are wanted stay up to it while others may go; others take the
+  // places of rows that neither this step nor a hint has a use for: in the host tier at most half
+  // of all places.
+  PlannedHint plan_hint_to_host(std::span<const kernels::RowId> rows, std::int64_t most,
+                                HintStep step);
+  // Where rows are now; rows: host memory. Waits.
+  void locate(std::span<const kernels::RowId> rows, std::span<kernels::Place> places);
   // Opens a plan whose rounds bring the rows, as those of a lease; nothing where rows is empty.
   // Waits for the plans before. REQUIRES: no plan is open.
-  PlannedHint plan_hint_to_device(std::span<const kernels::RowId> rows, std::int64_t most);
+  PlannedHint plan_hint_to_device(std::span<const kernels::RowId> rows, std::int64_t most,
+                                  HintStep step);
 
   // ---- What the disk has to know and to tell.
   struct DirtyRows {
@@ -245,6 +255,7 @@ class Planner {
   // plan_hints.cpp
   PlannedHint choose_hinted(std::span<const kernels::RowId> rows, kernels::Place from,
                             std::int64_t limit);
+  std::uint32_t number_of(HintStep step) const { return step_ + (step == HintStep::kNext ? 1 : 0); }
 
   kernels::Backend& backend_;
   PlannerOptions options_;
@@ -253,6 +264,7 @@ class Planner {
   SlotTier device_, host_;
   std::uint32_t step_ = 0;
   bool step_is_over_ = false;
+  std::uint32_t hint_step_ = 0;  // that the last hint was for
   std::uint32_t next_use_now_ = 0;
   std::uint32_t use_counter_ = 0;  // leases that train, so far
   std::uint32_t look_ups_ = 0;     // so far; protects what the last one found in the host tier

@@ -48,6 +48,20 @@ void SlotTier::mark_dirty(const kernels::SlotId* slots, std::int64_t count) {
                      {.slots = slots, .count = count, .use = false, .lease = false, .dirty = true});
 }
 
+void SlotTier::keep(const kernels::SlotId* slots, std::int64_t count, std::uint32_t step,
+                    const PlanTime& now) {
+  backend_.mark_used(
+      stream_, slots_.table(),
+      {.slots = slots, .count = count, .step = step, .keep = true, .unkept_before = now.step});
+}
+
+void SlotTier::count_spare(const PlanTime& now, std::uint32_t first_live_lease,
+                           std::uint64_t* count) {
+  backend_.count_spare_slots(
+      stream_, slots_.table(),
+      {.step = now.step, .first_live_lease = first_live_lease, .count = count});
+}
+
 void SlotTier::release(const kernels::SlotId* slots, const std::uint64_t* count,
                        std::int64_t most) {
   backend_.release_slots(stream_, slots_.table(), slots, count, most);

@@ -56,6 +56,12 @@ class SlotTier {
   void mark_leased(const kernels::SlotId* slots, std::int64_t count, std::uint32_t lease);
   void mark_used(const kernels::SlotId* slots, std::int64_t count, const PlanTime& now);
   void mark_dirty(const kernels::SlotId* slots, std::int64_t count);
+  // Rows likely to be used in `step` stay up to it while others may go. Those used in this step
+  // stay as they are.
+  void keep(const kernels::SlotId* slots, std::int64_t count, std::uint32_t step,
+            const PlanTime& now);
+  // count: [1]: slots that select_victims() would take before any that are used in this step.
+  void count_spare(const PlanTime& now, std::uint32_t first_live_lease, std::uint64_t* count);
   // Victims' slots become free. count: [1], at most `most`.
   void release(const kernels::SlotId* slots, const std::uint64_t* count, std::int64_t most);
 

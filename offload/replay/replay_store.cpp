@@ -266,8 +266,10 @@ void ReplayStore::hint(const TraceEvent& event) {
   }
   const auto most =
       static_cast<std::int64_t>(event.number / std::max<std::uint64_t>(1, tiers_.record_bytes));
-  const PlannedHint planned = event.to_device ? planner().plan_hint_to_device(event.list, most)
-                                              : planner().plan_hint_to_host(event.list, most);
+  const HintStep step = event.of_running_step ? HintStep::kRunning : HintStep::kNext;
+  const PlannedHint planned = event.to_device
+                                  ? planner().plan_hint_to_device(event.list, most, step)
+                                  : planner().plan_hint_to_host(event.list, most, step);
   plan_books_->hint(planned);
   plan_books_->report(planner().report());
   if (!event.to_device) {

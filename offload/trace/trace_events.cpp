@@ -168,7 +168,7 @@ void encode(const TraceEvent& event, TraceLists& lists, std::vector<std::byte>& 
       break;
     case TraceKind::kHint:
       put_account(event.account, out);
-      put(out, event.to_device ? 1 : 0);
+      put(out, (event.to_device ? 1 : 0) + (event.of_running_step ? 2 : 0));
       break;
     default:
       break;
@@ -194,10 +194,13 @@ TraceEvent decode(std::span<const std::byte>& bytes, TraceLists& lists) {
       event.moves_records = (mode & 2) != 0;
       break;
     }
-    case TraceKind::kHint:
+    case TraceKind::kHint: {
       event.account = take_account(bytes);
-      event.to_device = take_flag(bytes, "the tier of a hint");
+      const std::uint64_t where = take_below(bytes, 4, "the tier and step of a hint");
+      event.to_device = (where & 1) != 0;
+      event.of_running_step = (where & 2) != 0;
       break;
+    }
     default:
       break;
   }

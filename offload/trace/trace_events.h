@@ -72,10 +72,11 @@ struct TraceEvent {
   // micro-batch; kHint: the most bytes of records; kSave: the most rows; kDiskSlot: bytes;
   // kEndStep: 0.
   std::uint64_t number = 0;
-  Account account = {};        // kLease, kHint
-  bool read_only = false;      // kLease
-  bool moves_records = false;  // kLease: records are copied in, or out where it is read-only
-  bool to_device = false;      // kHint: else to the host tier
+  Account account = {};          // kLease, kHint
+  bool read_only = false;        // kLease
+  bool moves_records = false;    // kLease: records are copied in, or out where it is read-only
+  bool to_device = false;        // kHint: else to the host tier
+  bool of_running_step = false;  // kHint: else of the next one
   // kStart: whether the rows were where this trace's checkpoint after `number` steps had left them,
   // all on disk. Else those on disk are the list.
   bool continues = false;

@@ -195,7 +195,8 @@ TEST(Planner, AHintToTheHostTierGivesRowsOnDiskTheirSlotsAtOnce) {
   PlannerRun run(kSmall);
   put_on_disk(run);
   run.lease({50});
-  const PlannedHint hint = run.planner().plan_hint_to_host(Rows{50, 3, 60, 1}, 100);
+  const PlannedHint hint =
+      run.planner().plan_hint_to_host(Rows{50, 3, 60, 1}, 100, HintStep::kNext);
   EXPECT_EQ(hint.rows, (Rows{3, 1})) << "in the order of the hint";
   EXPECT_EQ(hint.present, 2u) << "one is on the device, one was never touched";
   EXPECT_EQ(hint.dropped, 0u);
@@ -211,21 +212,23 @@ TEST(Planner, AHintToTheHostTierGivesRowsOnDiskTheirSlotsAtOnce) {
 TEST(Planner, HintsTakeHalfOfTheirTierAtMostAndSayWhatTheyDrop) {
   PlannerRun run(kSmall);
   run.planner().place_on_disk(rows_from(0, 20));
-  const PlannedHint first = run.planner().plan_hint_to_host(rows_from(0, 4), 3);
+  const PlannedHint first = run.planner().plan_hint_to_host(rows_from(0, 4), 3, HintStep::kNext);
   EXPECT_EQ(first.rows.size(), 3u);
   EXPECT_EQ(first.dropped, 2u) << "beyond the limit of the call";
-  const PlannedHint second = run.planner().plan_hint_to_host(rows_from(10, 20), 100);
+  const PlannedHint second =
+      run.planner().plan_hint_to_host(rows_from(10, 20), 100, HintStep::kNext);
   EXPECT_EQ(second.rows.size(), 5u) << "half of 16 slots, three of them taken";
   EXPECT_EQ(second.dropped, 6u);
   run.lease(first.rows);
-  EXPECT_EQ(run.planner().plan_hint_to_host(rows_from(16, 20), 100).rows.size(), 3u)
+  EXPECT_EQ(run.planner().plan_hint_to_host(rows_from(16, 20), 100, HintStep::kNext).rows.size(),
+            3u)
       << "rows that were used make room";
 }
 
 TEST(Planner, HintedRowsAreVictimsOnlyWhenNothingElseIsLeft) {
   PlannerRun run(kSmall);
   put_on_disk(run);
-  const PlannedHint hint = run.planner().plan_hint_to_host(rows_from(0, 7), 100);
+  const PlannedHint hint = run.planner().plan_hint_to_host(rows_from(0, 7), 100, HintStep::kNext);
   ASSERT_EQ(hint.rows.size(), 8u);
   run.planner().begin_step(1);
   for (RowId first = 100; first < 164; first += 8) run.lease(rows_from(first, first + 7));
@@ -243,7 +246,7 @@ TEST(Planner, AHintToTheDeviceBringsRowsOfTheHostTier) {
   ASSERT_TRUE(run.all_at(rows_from(0, 7), Place::kHost));
   Planner& planner = run.planner();
   planner.begin_step(1);
-  const PlannedHint hint = planner.plan_hint_to_device(rows_from(0, 7), 3);
+  const PlannedHint hint = planner.plan_hint_to_device(rows_from(0, 7), 3, HintStep::kNext);
   EXPECT_EQ(hint.rows, rows_from(0, 2));
   EXPECT_EQ(hint.dropped, 5u);
   Round round;
@@ -279,7 +282,8 @@ TEST(Planner, EqualCallsGiveEqualPlans) {
       for (PlannerRun* run : {&one, &two}) {
         run->planner().begin_step(step);
         run->lease(chosen);
-        run->planner().plan_hint_to_host(rows_from(static_cast<RowId>(step), 100), 5);
+        run->planner().plan_hint_to_host(rows_from(static_cast<RowId>(step), 100), 5,
+                                         HintStep::kNext);
       }
     }
     EXPECT_EQ(one.locate(rows_from(0, 499)), two.locate(rows_from(0, 499)));
