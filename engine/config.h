@@ -138,9 +138,13 @@ struct TiersConfig {
   std::vector<std::string> disk_paths;
   memory::PredictorKind prefetch = memory::PredictorKind::kNone;
   // Moved by prefetches in one step at most: from the disk to the host tier, and on to the device.
-  std::uint64_t prefetch_bytes = 16ull << 20;
-  std::uint64_t prefetch_device_bytes = 0;
-  std::uint64_t prefetch_history_bytes = 64ull << 20;  // device memory of histories
+  std::uint64_t prefetch_bytes = 64ull << 20;
+  std::uint64_t prefetch_device_bytes = 64ull << 20;
+  std::uint64_t prefetch_history_bytes = 64ull << 20;   // device memory of histories
+  double prefetch_confidence = 0.4;                     // of rows that are hinted, at the least
+  std::vector<std::int64_t> lookahead_distances = {1};  // blocks
+  std::int64_t lookahead_knn = 0;                       // rows for each head; 0: 1.5 * memory.knn
+  bool lookahead_learns = true;                         // a map from states to queries
 };
 
 struct TrainConfig {

@@ -179,13 +179,26 @@ void add_tiers(TiersConfig& tiers, std::vector<Key>& keys) {
                   "Read and write past the page cache (O_DIRECT)."});
   keys.push_back({"tiers.prefetch", choice(tiers.prefetch),
                   "What predicts rows, which are moved before they are asked for: the tokens' "
-                  "histories, the next batch's first blocks, or its whole forward pass."});
+                  "histories, the residual stream some blocks before (lookahead), the next batch's "
+                  "first blocks, all of them (union), or the next batch's whole forward pass."});
   keys.push_back({"tiers.prefetch_bytes", BytesValue{&tiers.prefetch_bytes},
                   "Most bytes that prefetches move in one step from the disk to the host tier."});
   keys.push_back({"tiers.prefetch_device_bytes", BytesValue{&tiers.prefetch_device_bytes},
                   "Most bytes of those rows that go on to the device before the next step."});
   keys.push_back({"tiers.prefetch_history_bytes", BytesValue{&tiers.prefetch_history_bytes},
                   "Device memory in which histories keep the look-ups of the last tokens."});
+  keys.push_back({"tiers.prefetch_confidence", real(tiers.prefetch_confidence, 0, 1),
+                  "How likely a row has to be read, as its predictor has learned, to be moved."});
+  keys.push_back({"tiers.lookahead_distances",
+                  IntegerListValue{&tiers.lookahead_distances, 0, 1023},
+                  "How many blocks before a memory layer's own lookahead predicts its rows; 0 for "
+                  "the attention of its block. Each distance is a search of its own."});
+  keys.push_back({"tiers.lookahead_knn", integer(tiers.lookahead_knn, 0, 128),
+                  "Rows that lookahead and next-batch name for each token and head; 0 for "
+                  "half as many again as memory.knn."});
+  keys.push_back({"tiers.lookahead_learns", FlagValue{&tiers.lookahead_learns},
+                  "Whether lookahead learns a map from that state to the layer's queries, or takes "
+                  "the layer's own projection."});
   keys.push_back({"tiers.evaluation_share", real(store.evaluation_share, 0.001, 0.9),
                   "Share of the device budget set aside for evaluation and sampling."});
   keys.push_back(

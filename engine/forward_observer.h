@@ -2,6 +2,7 @@
 // being queued.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "kernels/backend.h"
@@ -12,12 +13,14 @@ namespace mneme::engine {
 class ForwardObserver {
  public:
   virtual ~ForwardObserver() = default;
+  // Branch `branch` of the blocks comes next: the attention of block branch / 2, or what follows
+  // it. state: device, [tokens, C], float32: the residual stream, as work that is queued on the
+  // stream leaves it; it stays until the next forward pass.
+  virtual void before_branch(std::size_t branch, const float* state, kernels::Stream& stream) = 0;
   // The forward pass of a block's memory layer is queued on the stream; what is queued there now
   // sees its rows.
   virtual void after_memory(std::int64_t block, const memory::MemoryLayer& layer,
                             kernels::Stream& stream) = 0;
-  // All blocks' is, and nothing of the backward pass.
-  virtual void after_forward(kernels::Stream& stream) = 0;
 };
 
 }  // namespace mneme::engine

@@ -17,14 +17,11 @@ class MemoryPart : public BlockPart {
              memory::ValueTable& table, std::int64_t block, const std::string& prefix);
 
   const memory::MemoryLayer& layer() const { return layer_; }
+  memory::ProductKeyParameters key_side() const { return parameters_.key_side(); }
 
   std::size_t scratch_bytes() const override;
   void forward(const PartCall& call, const void* x, float* out) override;
   void backward(const PartCall& call, const float* d_out, float* d_x) override;
-  // As MemoryLayer::find_rows().
-  void find_rows(const PartCall& call, const void* x) {
-    layer_.find_rows(call.stream, parameters_, x, call.tokens());
-  }
 
  private:
   kernels::Backend& backend_;

@@ -71,13 +71,14 @@ OrderedJson predictions_json(const std::vector<PredictionMetrics>& predictions) 
                     {"recall", score.recall_at(i)},
                     {"hottest_recall", score.hottest_recall_at(i)}});
     }
-    array.push_back({{"predictor", io::name_of(one.predictor)},
-                     {"layer", one.layer},
-                     {"read", score.read},
-                     {"predicted", score.predicted},
-                     {"hits", score.hits},
-                     {"recall", score.recall()},
-                     {"at", std::move(at)}});
+    OrderedJson object = {{"predictor", io::name_of(one.predictor)}, {"layer", one.layer}};
+    if (one.distance >= 0) object["distance"] = one.distance;
+    object["read"] = score.read;
+    object["predicted"] = score.predicted;
+    object["hits"] = score.hits;
+    object["recall"] = score.recall();
+    object["at"] = std::move(at);
+    array.push_back(std::move(object));
   }
   return array;
 }

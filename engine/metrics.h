@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "engine/manifest.h"
-#include "engine/prediction_metrics.h"
+#include "engine/prefetch/prediction_metrics.h"
 #include "io/disk.h"
 #include "offload/ledger/books.h"
 

@@ -1,6 +1,7 @@
 target_sources(mneme_engine PRIVATE
   attention.cpp
   batch_staging.cpp
+  blocks.cpp
   feed_forward.cpp
   memory_part.cpp
   model.cpp

@@ -24,6 +24,7 @@
 #include <span>
 #include <vector>
 
+#include "engine/blocks.h"
 #include "engine/forward_observer.h"
 #include "engine/model_options.h"
 #include "engine/parameters.h"
@@ -74,13 +75,10 @@ class Model {
   void logits(kernels::Stream& stream, const MicroBatch& micro_batch, std::int64_t positions,
               std::span<float> out);
 
-  // Runs the blocks in front of a memory block, and what that finds its rows by:
-  // memory_layer(block) has rows, weights and scores then. The block has to be the first one with a
-  // memory: no row is leased. Targets are not read.
-  void find_rows(kernels::Stream& stream, const MicroBatch& micro_batch, std::int64_t block);
-
   // The memory layer of a block, for its rows, weights and scores; null for other blocks.
   const memory::MemoryLayer* memory_layer(std::int64_t block) const;
+  // What finds its rows. REQUIRES: the block has one.
+  KeySide key_side(std::int64_t block) const;
 
  private:
   class Implementation;

@@ -8,7 +8,7 @@
 
 #include "engine/data.h"
 #include "engine/metrics.h"
-#include "engine/row_prefetch.h"
+#include "engine/prefetch/row_prefetch.h"
 #include "engine/run.h"
 #include "io/error.h"
 

@@ -2,7 +2,10 @@ target_sources(mneme_engine PRIVATE
   device.cpp
   evaluate.cpp
   preflight.cpp
-  row_prefetch.cpp
+  prefetch/history_rows.cpp
+  prefetch/lookahead_rows.cpp
+  prefetch/next_batch_rows.cpp
+  prefetch/row_prefetch.cpp
   run.cpp
   tier_advice.cpp
   train_step.cpp

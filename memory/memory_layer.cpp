@@ -36,21 +36,12 @@ MemoryLayerOptions checked_layer(MemoryLayerOptions options, const ValueTable& t
 
 ProductKeyOptions key_options(const MemoryLayerOptions& options) {
   return {.width = options.width,
-          .heads = options.heads,
-          .knn = options.knn,
-          .half_keys = options.half_keys,
-          .key_width = options.key_width,
-          .norm = options.query_key_norm,
-          .tokens = options.tokens};
-}
-
-ProductKeyParameters key_parameters(const MemoryLayerParameters& parameters) {
-  return {.query_weight = parameters.query_weight,
-          .query_weight_compute = parameters.query_weight_compute,
-          .query_bias = parameters.query_bias,
-          .keys = parameters.keys,
-          .query_norm_gain = parameters.query_norm_gain,
-          .key_norm_gain = parameters.key_norm_gain};
+          .search = {.heads = options.heads,
+                     .knn = options.knn,
+                     .half_keys = options.half_keys,
+                     .key_width = options.key_width,
+                     .norm = options.query_key_norm,
+                     .tokens = options.tokens}};
 }
 
 }  // namespace
@@ -89,7 +80,7 @@ class MemoryLayer::Implementation {
                std::int64_t tokens, float* out) {
     x_ = x;
     tokens_ = tokens;
-    keys_.forward(stream, key_parameters(parameters), x, tokens);
+    keys_.forward(stream, parameters.key_side(), x, tokens);
     table_.group(stream, keys_.rows(), tokens, *lookups_);
     if (swilu()) {
       // In front of the gather, which waits for rows that come meanwhile.
@@ -120,12 +111,6 @@ class MemoryLayer::Implementation {
     if (options_.scalar_gate) backend_.scalar_gate(stream, scalar_gate_args(parameters, out));
   }
 
-  void find_rows(kernels::Stream& stream, const MemoryLayerParameters& parameters, const void* x,
-                 std::int64_t tokens) {
-    x_ = nullptr;
-    keys_.forward(stream, key_parameters(parameters), x, tokens);
-  }
-
   void backward(kernels::Stream& stream, const MemoryLayerParameters& parameters,
                 const MemoryLayerParameters& gradients, const float* d_out, float* d_x) {
     CHECK(x_ != nullptr, "backward without a forward");
@@ -142,8 +127,7 @@ class MemoryLayer::Implementation {
     value_backward(stream, parameters, gradients, d_out, d_x);
     table_.dot(stream, *lookups_, d_y_.data(), d_weights_.data());
     table_.keep_gradient(stream, *lookups_, keys_.weights(), d_y_.data());
-    keys_.backward(stream, key_parameters(parameters), key_parameters(gradients), d_weights_.data(),
-                   d_x);
+    keys_.backward(stream, parameters.key_side(), gradients.key_side(), d_weights_.data(), d_x);
   }
 
   const ProductKeys& keys() const { return keys_; }
@@ -240,11 +224,6 @@ void MemoryLayer::forward(kernels::Stream& stream, const MemoryLayerParameters& 
   implementation_->forward(stream, parameters, x, tokens, out);
 }
 
-void MemoryLayer::find_rows(kernels::Stream& stream, const MemoryLayerParameters& parameters,
-                            const void* x, std::int64_t tokens) {
-  implementation_->find_rows(stream, parameters, x, tokens);
-}
-
 void MemoryLayer::backward(kernels::Stream& stream, const MemoryLayerParameters& parameters,
                            const MemoryLayerParameters& gradients, const float* d_out, float* d_x) {
   implementation_->backward(stream, parameters, gradients, d_out, d_x);
@@ -258,6 +237,9 @@ const float* MemoryLayer::weights() const {
 }
 const float* MemoryLayer::scores() const {
   return implementation_->keys().scores();
+}
+const float* MemoryLayer::queries() const {
+  return implementation_->keys().queries();
 }
 const float* MemoryLayer::y() const {
   return implementation_->y();

@@ -14,6 +14,7 @@
 //
 // Files of this folder
 //   product_keys      query projection, search, and their backward pass; sees no value
+//   key_search        the search alone, from queries to rows
 //   value_table       reads rows, collects their gradient, runs their optimiser
 //   lookup_set        the look-ups of one call, grouped by row
 //   row_gradient      the gradient of a step's rows, in factored form
@@ -75,6 +76,15 @@ struct MemoryLayerParameters {
   const void* query_weight_compute = nullptr;
   const void* gate_in_weight_compute = nullptr;
   const void* value_out_weight_compute = nullptr;
+
+  ProductKeyParameters key_side() const {
+    return {.query_weight = query_weight,
+            .query_weight_compute = query_weight_compute,
+            .query_bias = query_bias,
+            .keys = keys,
+            .query_norm_gain = query_norm_gain,
+            .key_norm_gain = key_norm_gain};
+  }
 };
 
 class MemoryLayer {
@@ -90,10 +100,6 @@ class MemoryLayer {
   // known and their page-in is queued.
   void forward(kernels::Stream& stream, const MemoryLayerParameters& parameters, const void* x,
                std::int64_t tokens, float* out);
-  // Only what forward() finds first: rows(), weights() and scores(). Nothing is leased, and no
-  // backward() may follow.
-  void find_rows(kernels::Stream& stream, const MemoryLayerParameters& parameters, const void* x,
-                 std::int64_t tokens);
   // d_out: [tokens, C], device. d_x: [tokens, C], device, overwritten. Gradients of the parameters
   // are added to `gradients`; that of the rows is handed to the table (keep_gradient). REQUIRES:
   // the last forward() was for the same tokens.
@@ -105,6 +111,7 @@ class MemoryLayer {
   const float* weights() const;
   const float* scores() const;
   const float* y() const;
+  const float* queries() const;  // [tokens, heads, d_k], as projected
   // The rows of the last forward(), each once.
   DistinctRows distinct_rows() const;
 

@@ -1,6 +1,6 @@
 // Predicts the rows of a coming batch from what its tokens read lately: each context in it votes
 // for the rows that the newest tokens of that context have read, layer by layer. Rows with more
-// votes are more likely; how likely is learned from the steps before (calibration.h).
+// votes are more likely; how likely is learned from the steps before (vote_ranking.h).
 #pragma once
 
 #include <cstdint>
@@ -9,9 +9,10 @@
 #include <vector>
 
 #include "kernels/backend.h"
-#include "memory/prediction/calibration.h"
+#include "kernels/device_array.h"
 #include "memory/prediction/row_history.h"
 #include "memory/prediction/row_votes.h"
+#include "memory/prediction/vote_ranking.h"
 
 namespace mneme::memory {
 
@@ -21,12 +22,6 @@ struct HistoryPredictorOptions {
   std::uint64_t table_rows = 0;
   int context_length = 1;     // tokens of a context
   std::int64_t sequence = 0;  // tokens of a sequence
-};
-
-struct PredictedRow {
-  kernels::RowId row = 0;
-  std::uint32_t votes = 0;
-  double confidence = 0;
 };
 
 class HistoryPredictor {
@@ -40,23 +35,25 @@ class HistoryPredictor {
   // Adds the rows that the tokens of a coming micro-batch vote for to those of the micro-batches
   // before, since the last take(). Waits for the stream.
   void predict(kernels::Stream& stream, std::size_t layer, std::span<const std::int32_t> tokens);
-  // The rows that were predicted for a layer, the most confident first.
-  std::vector<PredictedRow> take(std::size_t layer);
+  // The rows that were predicted for a layer.
+  PredictedRows take(std::size_t layer) { return layers_[layer].ranking.take(); }
   // What became of them. read: ascending.
   void learn(std::size_t layer, std::span<const PredictedRow> predicted,
-             std::span<const kernels::RowId> read);
+             std::span<const kernels::RowId> read) {
+    layers_[layer].ranking.learn(predicted, read);
+  }
 
  private:
   struct Layer {
     Layer(kernels::Backend& backend, const RowHistoryShape& shape) : history(backend, shape) {}
     RowHistory history;
-    Calibration calibration;
-    std::vector<PredictedRow> predicted;  // ascending by row
+    VoteRanking ranking;
   };
   std::span<const std::uint32_t> contexts(std::span<const std::int32_t> tokens);
 
   HistoryPredictorOptions options_;
   RowVotes votes_;
+  kernels::DeviceArray<kernels::RowId> candidates_;  // [recalled, lookups]
   std::vector<Layer> layers_;
   std::vector<std::uint32_t> contexts_, distinct_;
 };

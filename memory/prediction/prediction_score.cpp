@@ -1,7 +1,5 @@
 #include "memory/prediction/prediction_score.h"
 
-#include <algorithm>
-
 namespace mneme::memory {
 
 void PredictionScore::operator+=(const PredictionScore& other) {
@@ -39,7 +37,7 @@ double HotRows::hits(std::span<const kernels::RowId> rows, std::uint64_t most) c
   return static_cast<double>(hits) + share * static_cast<double>(ties);
 }
 
-PredictionScore score_of(std::span<const kernels::RowId> predicted,
+PredictionScore score_of(std::span<const PredictedRow> predicted,
                          std::span<const kernels::RowId> read, const HotRows& hot) {
   PredictionScore score{
       .steps = 1, .read = read.size(), .predicted = predicted.size(), .hits_at = {}};
@@ -48,10 +46,19 @@ PredictionScore score_of(std::span<const kernels::RowId> predicted,
     most[i] = static_cast<std::uint64_t>(kScoredBudgets[i] * static_cast<double>(read.size()));
     score.hottest_at[i] = hot.hits(read, most[i]);
   }
-  for (std::size_t rank = 0; rank < predicted.size(); ++rank) {
-    if (!std::binary_search(read.begin(), read.end(), predicted[rank])) continue;
-    ++score.hits;
-    for (std::size_t i = 0; i < most.size(); ++i) score.hits_at[i] += rank < most[i] ? 1 : 0;
+  std::vector<std::uint8_t> was_read(predicted.size());
+  auto next = read.begin();
+  for (std::size_t i = 0; i < predicted.size(); ++i) {
+    while (next != read.end() && *next < predicted[i].row) ++next;
+    was_read[i] = next != read.end() && *next == predicted[i].row ? 1 : 0;
+  }
+  std::size_t rank = 0;
+  for (const std::uint32_t i : order_by_confidence(predicted)) {
+    if (was_read[i] != 0) {
+      ++score.hits;
+      for (std::size_t k = 0; k < most.size(); ++k) score.hits_at[k] += rank < most[k] ? 1 : 0;
+    }
+    ++rank;
   }
   return score;
 }

@@ -8,10 +8,11 @@
 #include <vector>
 
 #include "kernels/key_ops.h"
+#include "memory/prediction/vote_ranking.h"
 
 namespace mneme::memory {
 
-// Predicted rows, the most confident first, as multiples of the rows that were read.
+// Predicted rows, the most confident ones, as multiples of the rows that were read.
 inline constexpr std::array<double, 3> kScoredBudgets = {1.0, 1.5, 2.0};
 
 // Sums over steps. Rows of one layer, each once a step.
@@ -50,8 +51,8 @@ class HotRows {
   std::vector<std::uint64_t> with_ = {0};  // by number of steps from 1 on: rows
 };
 
-// predicted: the most confident first, each row once; read: ascending. hot: as before this step.
-PredictionScore score_of(std::span<const kernels::RowId> predicted,
+// read: ascending. hot: as before this step.
+PredictionScore score_of(std::span<const PredictedRow> predicted,
                          std::span<const kernels::RowId> read, const HotRows& hot);
 
 }  // namespace mneme::memory

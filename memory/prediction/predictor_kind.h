@@ -1,4 +1,4 @@
-// What predicts which rows coming steps will read (engine/row_prefetch.h says how).
+// What predicts which rows coming steps will read (engine/prefetch/row_prefetch.h says how).
 #pragma once
 
 #include <cstdint>
@@ -12,6 +12,7 @@ enum class PredictorKind : std::uint8_t {
   kTokenHistory,
   kBigramHistory,
   kTrigramHistory,
+  kLookahead,
   kUnion,
   kNextBatch,
   kOracleNextStep,
@@ -22,6 +23,7 @@ constexpr auto enum_names(PredictorKind) {
        {"token-history", PredictorKind::kTokenHistory},
        {"bigram-history", PredictorKind::kBigramHistory},
        {"trigram-history", PredictorKind::kTrigramHistory},
+       {"lookahead", PredictorKind::kLookahead},
        {"union", PredictorKind::kUnion},
        {"next-batch", PredictorKind::kNextBatch},
        {"oracle-next-step", PredictorKind::kOracleNextStep}});

@@ -1,10 +1,11 @@
-// Candidates become a list: each row once, with the number of look-ups that named it, found in bulk
-// on the device.
+// Candidates become a list: each row once, with the votes of the look-ups that named it, found in
+// bulk on the device.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "kernels/backend.h"
 #include "kernels/device_array.h"
@@ -14,30 +15,32 @@ namespace mneme::memory {
 
 class RowVotes {
  public:
-  // tokens: the most of one call; table_rows: rows are below it.
+  // tokens: the most of one call; table_rows: rows are below it. A look-up has one vote; where
+  // those of a token are ranked lists of `ranked` each, the best quarter has four, and the last
+  // one.
   RowVotes(kernels::Backend& backend, std::int64_t tokens, std::int64_t lookups_per_token,
-           std::uint64_t table_rows);
+           std::uint64_t table_rows, std::int64_t ranked = 0);
 
-  // Device, [tokens, lookups_per_token]: candidates go here first.
-  kernels::RowId* candidates() { return candidates_.data(); }
-  // Counts those of `tokens` tokens and waits for the stream.
-  void count(kernels::Stream& stream, std::int64_t tokens);
-
-  // Of the last count, on the host, until the next: the rows, ascending, and the votes of each.
-  std::span<const kernels::RowId> rows() const;
-  std::uint32_t votes(std::size_t index) const {
-    return offsets_[at(index) + 1] - offsets_[at(index)];
-  }
+  // Queues the count. candidates: device, [tokens, lookups_per_token].
+  void count(kernels::Stream& stream, const kernels::RowId* candidates, std::int64_t tokens);
+  // Waits for the last count. On the host, until the next: the rows, ascending, and the votes of
+  // each.
+  struct Counted {
+    std::span<const kernels::RowId> rows;
+    std::span<const std::uint32_t> votes;
+  };
+  Counted await();
 
  private:
-  static std::int64_t at(std::size_t index) { return static_cast<std::int64_t>(index); }
-
   kernels::Backend& backend_;
   LookupSet set_;
-  kernels::DeviceArray<kernels::RowId> candidates_;
   kernels::DeviceArray<kernels::RowId> rows_;    // [most], pinned host
   kernels::DeviceArray<std::uint32_t> offsets_;  // [most + 1], pinned host
-  std::size_t count_ = 0;
+  kernels::DeviceArray<std::uint32_t> order_;    // [most], pinned host, with ranked lists
+  std::unique_ptr<kernels::Event> counted_;
+  std::vector<std::uint8_t> votes_of_rank_;  // [ranked]
+  std::vector<std::uint32_t> votes_;
+  std::int64_t tokens_ = 0;  // of the last count
 };
 
 }  // namespace mneme::memory

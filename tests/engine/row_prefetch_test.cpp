@@ -1,5 +1,5 @@
 // Hints of the coming step's rows.
-#include "engine/row_prefetch.h"
+#include "engine/prefetch/row_prefetch.h"
 
 #include <gtest/gtest.h>
 
@@ -34,10 +34,11 @@ TEST(RowPrefetch, AsksOnlyBlocksThatAreMemoryLayers) {
   EXPECT_GT(run.table()->store().books().total().disk_rows_read(), 0u);
 }
 
-TEST(RowPrefetch, HistoriesAreScoredStepByStep) {
+TEST(RowPrefetch, PredictorsAreScoredStepByStep) {
   TinyRun tiny;
   Config config = tiny.tiered("run");
   config.tiers.prefetch = memory::PredictorKind::kUnion;
+  config.tiers.lookahead_distances = {0, 1};
   config.train.micro_batches = 2;
   tiny.train(config);
   const auto bytes = tiny.disk().read_file(metrics_path(config.run.directory), 1 << 20);
@@ -45,10 +46,13 @@ TEST(RowPrefetch, HistoriesAreScoredStepByStep) {
   std::vector<nlohmann::json> lines;
   for (std::string line; std::getline(text, line);) lines.push_back(nlohmann::json::parse(line));
   ASSERT_FALSE(lines.empty());
-  EXPECT_FALSE(lines.front().contains("predictions")) << "nothing was known of the first step";
+  // Of the first step nothing was known but what came while it ran.
+  for (const nlohmann::json& one : lines.front().at("predictions")) {
+    EXPECT_EQ(one.at("predictor"), "lookahead");
+  }
   const nlohmann::json& predictions = lines.back().at("predictions");
-  // Three histories and their union, for each memory layer.
-  EXPECT_EQ(predictions.size(), 4 * config.memory.blocks.size());
+  // Three histories, two distances, the next batch, and their union, for each memory layer.
+  EXPECT_EQ(predictions.size(), 7 * config.memory.blocks.size());
   for (const nlohmann::json& one : predictions) {
     EXPECT_GT(one.at("read"), 0);
     EXPECT_GT(one.at("hits"), 0);

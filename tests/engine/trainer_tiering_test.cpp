@@ -139,6 +139,9 @@ TEST_P(TrainerPrediction, NoPredictorChangesABit) {
   Config config = run_.tiered("run");
   config.tiers.prefetch = GetParam();
   config.tiers.prefetch_device_bytes = 4000;
+  config.tiers.prefetch_confidence = 0.1;
+  config.tiers.lookahead_distances = {0, 2};
+  config.train.micro_batches = 2;
   config.evaluation.every = 3;
   const Observed found = expect_reference(config);
   const auto count = [&](offload::Field field) { return found.rows[field]; };
@@ -157,8 +160,9 @@ std::string predictor_name(const ::testing::TestParamInfo<memory::PredictorKind>
 INSTANTIATE_TEST_SUITE_P(
     Predictors, TrainerPrediction,
     ::testing::Values(memory::PredictorKind::kTokenHistory, memory::PredictorKind::kBigramHistory,
-                      memory::PredictorKind::kTrigramHistory, memory::PredictorKind::kUnion,
-                      memory::PredictorKind::kNextBatch, memory::PredictorKind::kOracleNextStep),
+                      memory::PredictorKind::kTrigramHistory, memory::PredictorKind::kLookahead,
+                      memory::PredictorKind::kUnion, memory::PredictorKind::kNextBatch,
+                      memory::PredictorKind::kOracleNextStep),
     predictor_name);
 
 class TrainerPolicy : public TrainerTiering,

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 #include <numeric>
 #include <random>
 #include <set>
@@ -20,7 +21,13 @@ TEST(PredictionScoreTest, CountsHitsWithinBudgets) {
   hot.add(std::vector<RowId>{0, 1, 2, 3});
   hot.add(std::vector<RowId>{0, 1});
   const std::vector<RowId> read = {1, 3, 5, 7};
-  const PredictionScore score = score_of(std::vector<RowId>{1, 9, 8, 6, 5, 7, 4, 3, 0}, read, hot);
+  // In the order of their confidence: 1, 9, 8, 6, 5, 7, 4, 3, 0.
+  PredictedRows predicted;
+  for (const auto& [row, rank] : std::map<RowId, int>{
+           {0, 8}, {1, 0}, {3, 7}, {4, 6}, {5, 4}, {6, 3}, {7, 5}, {8, 2}, {9, 1}}) {
+    predicted.push_back({.row = row, .confidence = 0.9f - 0.1f * static_cast<float>(rank)});
+  }
+  const PredictionScore score = score_of(predicted, read, hot);
   EXPECT_EQ(score.read, 4u);
   EXPECT_EQ(score.predicted, 9u);
   EXPECT_EQ(score.hits, 4u);

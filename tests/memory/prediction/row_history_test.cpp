@@ -106,7 +106,7 @@ TEST_P(RowHistoryTest, VotesAreCountedAndCalibrated) {
   for (int micro = 0; micro < 2; ++micro) {
     predictor.predict(*stream_, 0, std::vector<std::int32_t>{1, 3, 1, 9});
   }
-  const std::vector<PredictedRow> predicted = predictor.take(0);
+  const PredictedRows predicted = predictor.take(0);
   ASSERT_EQ(predicted.size(), 4u);
   const auto expected =
       std::vector<std::pair<RowId, std::uint32_t>>{{10, 4}, {11, 4}, {12, 2}, {30, 2}};
@@ -121,11 +121,11 @@ TEST_P(RowHistoryTest, VotesAreCountedAndCalibrated) {
   for (int micro = 0; micro < 2; ++micro) {
     predictor.predict(*stream_, 0, std::vector<std::int32_t>{1, 1, 3, 3});
   }
-  const std::vector<PredictedRow> again = predictor.take(0);
+  const PredictedRows again = predictor.take(0);
   ASSERT_EQ(again.size(), 4u);
-  EXPECT_EQ(again[0].votes, 2u);
-  EXPECT_GT(again[0].confidence, 0.5);
-  EXPECT_LT(again[3].confidence, 0.5);
+  EXPECT_EQ(again[2].votes, 2u);
+  EXPECT_GT(again[2].confidence, 0.5);
+  EXPECT_LT(again[0].confidence, 0.5);
 }
 
 TEST(ContextsTest, AreOfTheTokensThatEndThereWithinTheSequence) {

@@ -10,6 +10,7 @@ namespace mneme::engine {
 
 struct PredictionMetrics {
   memory::PredictorKind predictor = memory::PredictorKind::kNone;
+  std::int64_t distance = -1;  // of lookahead: blocks
   std::int32_t layer = 0;
   memory::PredictionScore score;
 };

@@ -1,0 +1,33 @@
+// token-, bigram- and trigram-history as RowPredictor: memory/prediction/history_predictor.h.
+#pragma once
+
+#include "engine/prefetch/row_predictor.h"
+#include "engine/run.h"
+#include "memory/prediction/history_predictor.h"
+
+namespace mneme::engine {
+
+class HistoryRows final : public RowPredictor {
+ public:
+  // side: where recalling and counting run. history_bytes: of device memory, for all layers.
+  HistoryRows(memory::PredictorKind kind, Run& run, kernels::Stream& side,
+              std::uint64_t history_bytes);
+
+  memory::PredictorKind kind() const override { return kind_; }
+  void after_memory(std::size_t layer, const memory::MemoryLayer& memory, const Batch& batch,
+                    kernels::Stream& stream) override;
+  void predict(const Batch& next) override;
+  memory::PredictedRows take(std::size_t layer) override { return predictor_.take(layer); }
+  void learn(std::size_t layer, const memory::PredictedRows& predicted,
+             std::span<const kernels::RowId> read) override {
+    predictor_.learn(layer, predicted, read);
+  }
+
+ private:
+  memory::PredictorKind kind_;
+  std::size_t layers_;
+  kernels::Stream& side_;
+  memory::HistoryPredictor predictor_;
+};
+
+}  // namespace mneme::engine

@@ -1,0 +1,80 @@
+#include "engine/prefetch/lookahead_rows.h"
+
+#include <algorithm>
+
+namespace mneme::engine {
+
+memory::LookaheadOptions lookahead_options(Run& run, bool learns) {
+  const ModelOptions& model = run.model().options();
+  // A prediction that is a guess names more rows than the layer will read.
+  const std::int64_t knn = run.config().tiers.lookahead_knn;
+  const std::int64_t guessed =
+      knn > 0 ? knn : std::min<std::int64_t>(128, (3 * model.memory.knn + 1) / 2);
+  return {.width = model.width,
+          .search = {.heads = model.memory.heads,
+                     .knn = std::min(guessed, model.memory.half_keys),
+                     .half_keys = model.memory.half_keys,
+                     .key_width = model.memory.key_width,
+                     .norm = model.memory.query_key_norm,
+                     .tokens = model.tokens()},
+          .norm_epsilon = model.norm_epsilon,
+          .table_rows = run.table()->options().rows,
+          .learns = learns};
+}
+
+memory::LookaheadTarget lookahead_target(Run& run, std::int64_t block) {
+  const KeySide side = run.model().key_side(block);
+  return {.norm_gain = side.norm_gain, .keys = side.keys};
+}
+
+LookaheadRows::LookaheadRows(Run& run, kernels::Stream& side, std::int64_t distance, bool learns)
+    : run_(run),
+      side_(side),
+      distance_(distance),
+      learns_(learns),
+      seen_(run.backend().create_event()) {
+  for (const std::int64_t block : run.model().options().memory_blocks) {
+    layers_.push_back(
+        {.block = block,
+         .from = static_cast<std::size_t>(2 * std::max<std::int64_t>(0, block - distance)),
+         .predictor = std::make_unique<memory::LookaheadPredictor>(run.backend(),
+                                                                   lookahead_options(run, learns)),
+         .ranking = {}});
+  }
+}
+
+void LookaheadRows::before_branch(std::size_t branch, const float* state, std::int64_t tokens,
+                                  kernels::Stream& stream) {
+  for (Layer& layer : layers_) {
+    if (layer.from != branch) continue;
+    layer.state = state;
+    stream.record(*seen_);
+    side_.wait(*seen_);
+    layer.predictor->predict(side_, lookahead_target(run_, layer.block), state, tokens);
+  }
+}
+
+memory::PredictedRows LookaheadRows::of_micro_batch(std::size_t layer) {
+  Layer& one = layers_[layer];
+  const memory::RowVotes::Counted counted = one.predictor->await();
+  one.ranking.add(counted.rows, counted.votes);
+  return one.ranking.rank(counted.rows, counted.votes);
+}
+
+void LookaheadRows::after_memory(std::size_t layer, const memory::MemoryLayer& memory,
+                                 const Batch& batch, kernels::Stream& stream) {
+  if (!learns_) return;
+  Layer& one = layers_[layer];
+  stream.record(*seen_);
+  side_.wait(*seen_);
+  one.predictor->observe(side_, lookahead_target(run_, one.block), one.state, memory.queries(),
+                         static_cast<std::int64_t>(batch.tokens.size()), turn_);
+}
+
+void LookaheadRows::end_forward() {
+  ++turn_;
+  if (!learns_) return;
+  for (Layer& layer : layers_) layer.predictor->map().refit(side_);
+}
+
+}  // namespace mneme::engine

@@ -1,0 +1,57 @@
+// lookahead as RowPredictor: each memory layer's rows, predicted from the residual stream in front
+// of the attention `distance` blocks before it (memory/prediction/lookahead_predictor.h).
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "engine/prefetch/row_predictor.h"
+#include "engine/run.h"
+#include "memory/prediction/lookahead_predictor.h"
+
+namespace mneme::engine {
+
+// Options of a predictor that looks ahead to a memory layer of the run.
+memory::LookaheadOptions lookahead_options(Run& run, bool learns);
+memory::LookaheadTarget lookahead_target(Run& run, std::int64_t block);
+
+class LookaheadRows final : public RowPredictor {
+ public:
+  // distance: in blocks; 0 for the attention of the layer's own block. Layers with fewer blocks
+  // before them look from block 0. learns: a map from that state to the layer's queries.
+  LookaheadRows(Run& run, kernels::Stream& side, std::int64_t distance, bool learns);
+
+  memory::PredictorKind kind() const override { return memory::PredictorKind::kLookahead; }
+  std::int64_t distance() const override { return distance_; }
+  void before_branch(std::size_t branch, const float* state, std::int64_t tokens,
+                     kernels::Stream& stream) override;
+  void after_memory(std::size_t layer, const memory::MemoryLayer& memory, const Batch& batch,
+                    kernels::Stream& stream) override;
+  memory::PredictedRows of_micro_batch(std::size_t layer) override;
+  void end_forward() override;
+  memory::PredictedRows take(std::size_t layer) override { return layers_[layer].ranking.take(); }
+  void learn(std::size_t layer, const memory::PredictedRows& predicted,
+             std::span<const kernels::RowId> read) override {
+    layers_[layer].ranking.learn(predicted, read);
+  }
+  memory::QueryMap& map(std::size_t layer) { return layers_[layer].predictor->map(); }
+
+ private:
+  struct Layer {
+    std::int64_t block = 0;
+    std::size_t from = 0;  // the branch in front of which it looks
+    std::unique_ptr<memory::LookaheadPredictor> predictor;
+    memory::VoteRanking ranking;
+    const float* state = nullptr;  // of the running micro-batch
+  };
+
+  Run& run_;
+  kernels::Stream& side_;
+  std::int64_t distance_;
+  bool learns_;
+  std::unique_ptr<kernels::Event> seen_;
+  std::vector<Layer> layers_;
+  std::uint64_t turn_ = 0;
+};
+
+}  // namespace mneme::engine

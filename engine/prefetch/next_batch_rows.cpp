@@ -1,0 +1,76 @@
+#include "engine/prefetch/next_batch_rows.h"
+
+#include "engine/prefetch/lookahead_rows.h"
+
+namespace mneme::engine {
+namespace {
+
+std::size_t first_memory_branch(Run& run) {
+  return static_cast<std::size_t>(2 * run.model().options().memory_blocks.front() + 1);
+}
+
+}  // namespace
+
+NextBatchRows::NextBatchRows(Run& run, kernels::Stream& side)
+    : run_(run),
+      side_(side),
+      from_(first_memory_branch(run)),
+      blocks_(run.backend(), run.model().options(), run.model().parameters(), nullptr, from_),
+      staging_(run.backend(), run.model().options().tokens(), run.model().options().vocabulary),
+      seen_(run.backend().create_event()) {
+  for (const std::int64_t block : run.model().options().memory_blocks) {
+    const bool learns = !layers_.empty();
+    memory::LookaheadOptions options = lookahead_options(run, learns);
+    if (!learns) options.search.knn = run.model().options().memory.knn;
+    layers_.push_back(
+        {.block = block,
+         .predictor = std::make_unique<memory::LookaheadPredictor>(run.backend(), options),
+         .ranking = {}});
+  }
+}
+
+void NextBatchRows::before_branch(std::size_t branch, const float* state, std::int64_t,
+                                  kernels::Stream&) {
+  if (branch == from_) state_ = state;
+}
+
+void NextBatchRows::after_memory(std::size_t layer, const memory::MemoryLayer& memory,
+                                 const Batch& batch, kernels::Stream& stream) {
+  if (layer == 0) return;
+  stream.record(*seen_);
+  side_.wait(*seen_);
+  layers_[layer].predictor->observe(side_, lookahead_target(run_, layers_[layer].block), state_,
+                                    memory.queries(),
+                                    static_cast<std::int64_t>(batch.tokens.size()), turn_);
+}
+
+void NextBatchRows::end_forward() {
+  ++turn_;
+  for (std::size_t layer = 1; layer < layers_.size(); ++layer) {
+    layers_[layer].predictor->map().refit(side_);
+  }
+}
+
+void NextBatchRows::predict(const Batch& next) {
+  const Config& config = run_.config();
+  const PartCall call = blocks_.call(side_, config.train.batch, config.train.sequence);
+  staging_.stage(side_, next.tokens, {});
+  run_.backend().embedding(side_,
+                           {.tokens = staging_.tokens(),
+                            .table = run_.model().parameters().value("tok_embeddings.weight"),
+                            .out = blocks_.state(0),
+                            .count = call.tokens(),
+                            .width = run_.model().options().width,
+                            .vocabulary = run_.model().options().vocabulary});
+  blocks_.forward(call);
+  for (Layer& layer : layers_) {
+    layer.predictor->predict(side_, lookahead_target(run_, layer.block), blocks_.state(from_),
+                             call.tokens());
+  }
+  for (Layer& layer : layers_) {
+    const memory::RowVotes::Counted counted = layer.predictor->await();
+    layer.ranking.add(counted.rows, counted.votes);
+  }
+}
+
+}  // namespace mneme::engine

@@ -1,0 +1,63 @@
+// What predicts the rows that memory layers will read, as RowPrefetch asks it. Layers are numbered
+// in the order of the model's memory blocks.
+//
+// Some look a step ahead: predict() tells them the tokens of the next step's micro-batches, while
+// the backward pass of the running one is under way. Others look ahead within the forward pass:
+// they see the residual stream on its way, and have_predicted() the micro-batch's rows before the
+// layer asks for them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "engine/data.h"
+#include "kernels/backend.h"
+#include "memory/memory_layer.h"
+#include "memory/prediction/predictor_kind.h"
+#include "memory/prediction/vote_ranking.h"
+
+namespace mneme::engine {
+
+class RowPredictor {
+ public:
+  virtual ~RowPredictor() = default;
+  RowPredictor() = default;
+  RowPredictor(const RowPredictor&) = delete;
+  RowPredictor& operator=(const RowPredictor&) = delete;
+
+  virtual memory::PredictorKind kind() const = 0;
+  // Blocks between the state that it looks from and the layer; -1 where it looks a step ahead.
+  virtual std::int64_t distance() const { return -1; }
+
+  // ---- The forward pass of the running step, as it is being queued (ForwardObserver).
+  virtual void before_branch(std::size_t branch, const float* state, std::int64_t tokens,
+                             kernels::Stream& stream) {
+    static_cast<void>(branch), static_cast<void>(state), static_cast<void>(tokens),
+        static_cast<void>(stream);
+  }
+  virtual void after_memory(std::size_t layer, const memory::MemoryLayer& memory,
+                            const Batch& batch, kernels::Stream& stream) {
+    static_cast<void>(layer), static_cast<void>(memory), static_cast<void>(batch),
+        static_cast<void>(stream);
+  }
+  // The rows of the running micro-batch that are predicted for a layer. Waits for them. Once a
+  // micro-batch and layer, before the layer itself is queued.
+  virtual memory::PredictedRows of_micro_batch(std::size_t layer) {
+    static_cast<void>(layer);
+    return {};
+  }
+
+  // ---- Behind a step's forward passes.
+  // All that was queued on the side stream has run.
+  virtual void end_forward() {}
+  // A micro-batch of the next step. Waits.
+  virtual void predict(const Batch& next) { static_cast<void>(next); }
+  // Of a layer, all micro-batches together: rows of the next step, or where it looks ahead within
+  // the forward pass, those of the step that has just run.
+  virtual memory::PredictedRows take(std::size_t layer) = 0;
+  // What became of them. read: ascending.
+  virtual void learn(std::size_t layer, const memory::PredictedRows& predicted,
+                     std::span<const kernels::RowId> read) = 0;
+};
+
+}  // namespace mneme::engine

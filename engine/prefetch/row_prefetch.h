@@ -1,0 +1,94 @@
+// Which rows coming steps will read, for the store's prefetch (tiers.prefetch), and how good that
+// was.
+//
+//   token-history, bigram-history, trigram-history
+//                      rows that the tokens of the next step's batch read lately, each behind the
+//                      same tokens before (history_rows.h)
+//   lookahead          each layer's rows from the residual stream some blocks before it, within
+//                      the same forward pass (lookahead_rows.h)
+//   next-batch         the next step's tokens go through the blocks up to the first memory layer
+//                      (next_batch_rows.h)
+//   union              of all of these
+//   oracle-next-step   the next step's tokens go through all blocks, between the steps: every row
+//                      that it reads, at the price of a forward pass. An ablation's upper bound
+//
+// When. Rows of the next step are predicted and hinted beside the backward pass of the running one:
+// to the device where they are in the host tier, to the host tier where they are on disk; and once
+// more to the device between the steps, as far as there was no room or they came from the disk
+// meanwhile. Rows of the running step are hinted in front of the layer that the prediction is for.
+// Of each step at most tiers.prefetch_bytes go to the host tier and tiers.prefetch_device_bytes to
+// the device, the most confident rows first.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "engine/config.h"
+#include "engine/data.h"
+#include "engine/forward_observer.h"
+#include "engine/prefetch/prediction_metrics.h"
+#include "engine/prefetch/row_predictor.h"
+#include "engine/run.h"
+#include "memory/prediction/prediction_score.h"
+
+namespace mneme::engine {
+
+class RowPrefetch : public ForwardObserver {
+ public:
+  // All referents must outlive the object. Nothing is allocated for `none`.
+  RowPrefetch(const Config& config, const Data& data, Run& run);
+  ~RowPrefetch() override;
+
+  // Whether micro-batches have to be announced and their forward pass observed.
+  bool observes() const { return !predictors_.empty(); }
+  // A micro-batch of a step comes next.
+  void begin(std::uint64_t step, std::int64_t micro, const Batch& batch);
+  void before_branch(std::size_t branch, const float* state, kernels::Stream& stream) override;
+  void after_memory(std::int64_t block, const memory::MemoryLayer& layer,
+                    kernels::Stream& stream) override;
+  // All micro-batches of the step are queued, forward and backward, and no update. Scores what was
+  // predicted of it; predicts the next one and hints its rows. Waits for the forward passes.
+  void end_forward();
+
+  // Between the steps: hints rows of `next_step` that have not been.
+  void hint(std::uint64_t next_step);
+  // Of the steps since the last call.
+  std::vector<PredictionMetrics> take_scores();
+
+ private:
+  struct Choice;
+  struct Layer;
+
+  bool is_on() const;
+  void open();
+  Layer& layer_of(std::int64_t block);
+  std::vector<kernels::RowId> rows_read(const Layer& layer) const;
+  void score_step();
+  void predict_next();
+  void choose(const memory::PredictedRows& predicted, Choice& choice);
+  // Within what is left of the tier's bytes.
+  void hint_rows(const Layer& layer, std::span<const kernels::RowId> rows, kernels::Place tier,
+                 offload::HintStep step);
+  void hint_exactly(std::uint64_t next_step);
+  void begin_budgets();
+
+  const Config& config_;
+  const Data& data_;
+  Run& run_;
+  Batch batch_;  // of the next step
+  std::vector<kernels::RowId> rows_;
+  std::vector<kernels::Place> places_;
+  kernels::Buffer pinned_;  // of exact predictors: the look-ups of a layer
+
+  std::unique_ptr<kernels::Stream> side_;  // where predictions are made, beside the model
+  std::unique_ptr<kernels::Event> seen_, side_done_;
+  std::vector<std::unique_ptr<RowPredictor>> predictors_;
+  std::vector<Layer> layers_;
+  std::uint64_t step_ = 0;
+  const Batch* current_ = nullptr;
+  std::uint64_t predicted_step_ = 0;               // of which rows are predicted; 0: none
+  std::uint64_t host_left_ = 0, device_left_ = 0;  // bytes that may still be hinted
+};
+
+}  // namespace mneme::engine
