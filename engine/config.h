@@ -144,6 +144,7 @@ struct TiersConfig {
   double prefetch_confidence = 0.4;                     // of rows that are hinted, at the least
   std::vector<std::int64_t> lookahead_distances = {1};  // blocks
   std::int64_t lookahead_knn = 0;                       // rows for each head; 0: 1.5 * memory.knn
+  double lookahead_share = 1;                           // of the tokens
   bool lookahead_learns = true;                         // a map from states to queries
 };
 

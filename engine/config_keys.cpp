@@ -196,6 +196,9 @@ void add_tiers(TiersConfig& tiers, std::vector<Key>& keys) {
   keys.push_back({"tiers.lookahead_knn", integer(tiers.lookahead_knn, 0, 128),
                   "Rows that lookahead and next-batch name for each token and head; 0 for "
                   "half as many again as memory.knn."});
+  keys.push_back({"tiers.lookahead_share", real(tiers.lookahead_share, 0.001, 1),
+                  "Share of the tokens that lookahead looks at: those that were seen longest ago "
+                  "behind the two before them."});
   keys.push_back({"tiers.lookahead_learns", FlagValue{&tiers.lookahead_learns},
                   "Whether lookahead learns a map from that state to the layer's queries, or takes "
                   "the layer's own projection."});

@@ -32,7 +32,9 @@ LookaheadRows::LookaheadRows(Run& run, kernels::Stream& side, std::int64_t dista
       side_(side),
       distance_(distance),
       learns_(learns),
-      seen_(run.backend().create_event()) {
+      seen_(run.backend().create_event()),
+      share_(run.config().tiers.lookahead_share),
+      novelty_(run.config().train.sequence) {
   for (const std::int64_t block : run.model().options().memory_blocks) {
     layers_.push_back(
         {.block = block,
@@ -43,6 +45,12 @@ LookaheadRows::LookaheadRows(Run& run, kernels::Stream& side, std::int64_t dista
   }
 }
 
+void LookaheadRows::begin(const Batch& batch) {
+  if (share_ >= 1) return;
+  const auto count = static_cast<std::size_t>(share_ * static_cast<double>(batch.tokens.size()));
+  chosen_ = novelty_.take(batch.tokens, std::max<std::size_t>(1, count));
+}
+
 void LookaheadRows::before_branch(std::size_t branch, const float* state, std::int64_t tokens,
                                   kernels::Stream& stream) {
   for (Layer& layer : layers_) {
@@ -50,7 +58,8 @@ void LookaheadRows::before_branch(std::size_t branch, const float* state, std::i
     layer.state = state;
     stream.record(*seen_);
     side_.wait(*seen_);
-    layer.predictor->predict(side_, lookahead_target(run_, layer.block), state, tokens);
+    layer.predictor->predict(side_, lookahead_target(run_, layer.block), state, tokens,
+                             share_ < 1 ? &chosen_ : nullptr);
   }
 }
 

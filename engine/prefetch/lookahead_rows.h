@@ -8,6 +8,7 @@
 #include "engine/prefetch/row_predictor.h"
 #include "engine/run.h"
 #include "memory/prediction/lookahead_predictor.h"
+#include "memory/prediction/token_novelty.h"
 
 namespace mneme::engine {
 
@@ -23,6 +24,7 @@ class LookaheadRows final : public RowPredictor {
 
   memory::PredictorKind kind() const override { return memory::PredictorKind::kLookahead; }
   std::int64_t distance() const override { return distance_; }
+  void begin(const Batch& batch) override;
   void before_branch(std::size_t branch, const float* state, std::int64_t tokens,
                      kernels::Stream& stream) override;
   void after_memory(std::size_t layer, const memory::MemoryLayer& memory, const Batch& batch,
@@ -51,6 +53,10 @@ class LookaheadRows final : public RowPredictor {
   bool learns_;
   std::unique_ptr<kernels::Event> seen_;
   std::vector<Layer> layers_;
+  // Where it does not look at all tokens.
+  double share_;
+  memory::TokenNovelty novelty_;
+  std::vector<std::int32_t> chosen_;  // of the running micro-batch
   std::uint64_t turn_ = 0;
 };
 

@@ -29,6 +29,8 @@ class RowPredictor {
   // Blocks between the state that it looks from and the layer; -1 where it looks a step ahead.
   virtual std::int64_t distance() const { return -1; }
 
+  // A micro-batch of the running step comes next.
+  virtual void begin(const Batch& batch) { static_cast<void>(batch); }
   // ---- The forward pass of the running step, as it is being queued (ForwardObserver).
   virtual void before_branch(std::size_t branch, const float* state, std::int64_t tokens,
                              kernels::Stream& stream) {

@@ -142,6 +142,7 @@ void RowPrefetch::begin(std::uint64_t step, std::int64_t micro, const Batch& bat
   }
   step_ = step;
   current_ = &batch;
+  for (const auto& predictor : predictors_) predictor->begin(batch);
 }
 
 void RowPrefetch::before_branch(std::size_t branch, const float* state, kernels::Stream& stream) {

@@ -28,7 +28,23 @@ void LookaheadPredictor::normalise(kernels::Stream& stream, const LookaheadTarge
 }
 
 void LookaheadPredictor::predict(kernels::Stream& stream, const LookaheadTarget& target,
-                                 const float* state, std::int64_t tokens) {
+                                 const float* state, std::int64_t tokens,
+                                 const std::vector<std::int32_t>* chosen) {
+  if (chosen != nullptr) {
+    if (chosen_.count() == 0) {
+      chosen_ = kernels::pinned_array<std::int32_t>(backend_, options_.search.tokens);
+      chosen_state_ = {backend_, options_.search.tokens * options_.width};
+    }
+    std::copy(chosen->begin(), chosen->end(), chosen_.data());
+    backend_.embedding(stream, {.tokens = chosen_.data(),
+                                .table = state,
+                                .out = chosen_state_.data(),
+                                .count = std::ssize(*chosen),
+                                .width = options_.width,
+                                .vocabulary = tokens});
+    state = chosen_state_.data();
+    tokens = std::ssize(*chosen);
+  }
   normalise(stream, target, state, tokens);
   const bool maps = map_ && map_->is_known();
   const std::int64_t query_width = options_.search.query_width();

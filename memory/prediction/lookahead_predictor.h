@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "kernels/backend.h"
 #include "kernels/device_array.h"
@@ -38,9 +39,9 @@ class LookaheadPredictor {
   LookaheadPredictor(kernels::Backend& backend, const LookaheadOptions& options);
 
   // Queues the search. state: device, [tokens, C], float32. One predict() at a time: the next one
-  // after await().
+  // after await(). With `chosen`, only for the tokens of these indices, unchanged until await().
   void predict(kernels::Stream& stream, const LookaheadTarget& target, const float* state,
-               std::int64_t tokens);
+               std::int64_t tokens, const std::vector<std::int32_t>* chosen = nullptr);
   // Waits for it: the rows and their votes, until the next predict().
   RowVotes::Counted await() { return votes_.await(); }
 
@@ -62,9 +63,11 @@ class LookaheadPredictor {
   std::optional<QueryMap> map_;
   KeySearch search_;
   RowVotes votes_;
-  kernels::DeviceArray<float> normed_;   // [tokens, C]
-  kernels::DeviceArray<float> inverse_;  // [tokens]
-  kernels::DeviceArray<float> queries_;  // [tokens, H * d_k]
+  kernels::DeviceArray<std::int32_t> chosen_;  // [tokens], pinned host; made when it is needed
+  kernels::DeviceArray<float> chosen_state_;   // [tokens, C]; likewise
+  kernels::DeviceArray<float> normed_;         // [tokens, C]
+  kernels::DeviceArray<float> inverse_;        // [tokens]
+  kernels::DeviceArray<float> queries_;        // [tokens, H * d_k]
 };
 
 }  // namespace mneme::memory
