@@ -392,6 +392,8 @@ class Training {
     prefetch_->hint(completed_ + 1);
     line_->times.step_ms += io::elapsed_ms(start);
     line_->tokens_per_s = 1e3 * double(config_.tokens_per_step()) / line_->times.step_ms;
+    const std::string decided = prefetch_->end_step(line_->times.step_ms, line_->times.stall_ms);
+    if (!decided.empty()) note(decided);
   }
 
   // The last evaluation belongs to the last step's line of metrics.jsonl as any other does.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <numeric>
 #include <utility>
 
 #include "engine/prefetch/history_rows.h"
@@ -23,6 +24,10 @@ namespace {
 constexpr float kLikely = 0.5f;
 
 bool is_part(PredictorKind part, PredictorKind of) {
+  if (of == PredictorKind::kAuto) {
+    return part == PredictorKind::kTrigramHistory || part == PredictorKind::kLookahead ||
+           part == PredictorKind::kNextBatch;
+  }
   return part == of || of == PredictorKind::kUnion;
 }
 
@@ -117,6 +122,64 @@ void RowPrefetch::open() {
     Layer& layer = layers_.emplace_back(block, run_.table()->options().rows, predictors_.size());
     layer.read = kernels::pinned_array<RowId>(backend, lookups);
   }
+  if (kind == PredictorKind::kAuto) {
+    using enum PredictorKind;
+    candidates_ = {{},
+                   numbers_of({kNextBatch}),
+                   numbers_of({kLookahead}),
+                   numbers_of({kLookahead, kNextBatch}),
+                   numbers_of({kTrigramHistory})};
+    trial_.emplace(candidates_.size());
+  } else {
+    active_.resize(predictors_.size());
+    std::iota(active_.begin(), active_.end(), std::size_t{0});
+  }
+}
+
+RowPrefetch::Group RowPrefetch::numbers_of(std::initializer_list<PredictorKind> kinds) const {
+  Group group;
+  for (std::size_t p = 0; p < predictors_.size(); ++p) {
+    const PredictorKind kind = predictors_[p]->kind();
+    if (std::find(kinds.begin(), kinds.end(), kind) != kinds.end()) group.push_back(p);
+  }
+  return group;
+}
+
+std::string RowPrefetch::describe(const Group& group) const {
+  std::string names, last;
+  for (const std::size_t p : group) {
+    const std::string name = io::name_of(predictors_[p]->kind());
+    if (name != last) names += (names.empty() ? "" : " with ") + name;
+    last = name;
+  }
+  return names;
+}
+
+void RowPrefetch::use(const Group& group) {
+  if (group == active_) return;
+  active_ = group;
+  std::uint64_t kinds = 0;
+  for (const std::size_t p : group) kinds |= std::uint64_t{1} << int(predictors_[p]->kind());
+  offload::TraceWriter* const trace = run_.table()->store().trace();
+  if (trace != nullptr) trace->add({.kind = offload::TraceKind::kPredictors, .number = kinds});
+}
+
+std::string RowPrefetch::end_step(double step_ms, double stall_ms) {
+  if (!trial_) return {};
+  trial_->note(step_ms, stall_ms);
+  const std::optional<PrefetchDecision> decision = trial_->take_decision();
+  if (!decision) return {};
+  const Group& kept = candidates_[decision->candidate];
+  const bool is_news = !is_decided_ || kept != decided_;
+  decided_ = kept;
+  is_decided_ = true;
+  if (!is_news) return {};
+  if (kept.empty()) {
+    return fmt::format("prefetch: no predictor pays ({:.1f} ms a step without)",
+                       decision->ms_without);
+  }
+  return fmt::format("prefetch: {} pays, {:.1f} ms a step, {:.1f} without", describe(kept),
+                     decision->ms, decision->ms_without);
 }
 
 RowPrefetch::Layer& RowPrefetch::layer_of(std::int64_t block) {
@@ -135,6 +198,7 @@ void RowPrefetch::begin(std::uint64_t step, std::int64_t micro, const Batch& bat
   if (micro == 0) {
     for (Layer& layer : layers_) layer.counts.clear();
     if (predicted_step_ != step) begin_budgets();
+    if (trial_) use(candidates_[trial_->current()]);
   } else {
     // What the side stream reads of the micro-batch before is about to be written over.
     side_->record(*side_done_);
@@ -142,20 +206,20 @@ void RowPrefetch::begin(std::uint64_t step, std::int64_t micro, const Batch& bat
   }
   step_ = step;
   current_ = &batch;
-  for (const auto& predictor : predictors_) predictor->begin(batch);
+  for (const std::size_t p : active_) predictors_[p]->begin(batch);
 }
 
 void RowPrefetch::before_branch(std::size_t branch, const float* state, kernels::Stream& stream) {
   const auto tokens = static_cast<std::int64_t>(current_->tokens.size());
-  for (const auto& predictor : predictors_) {
-    predictor->before_branch(branch, state, tokens, stream);
+  for (const std::size_t p : active_) {
+    predictors_[p]->before_branch(branch, state, tokens, stream);
   }
   if (branch % 2 == 0) return;
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     if (layers_[l].block != static_cast<std::int64_t>(branch / 2)) continue;
     std::vector<PredictedRows> lists;
-    for (const auto& predictor : predictors_) {
-      if (predictor->distance() >= 0) lists.push_back(predictor->of_micro_batch(l));
+    for (const std::size_t p : active_) {
+      if (!looks_ahead(p)) lists.push_back(predictors_[p]->of_micro_batch(l));
     }
     if (lists.empty()) return;
     Choice& choice = layers_[l].running_choice;
@@ -167,10 +231,11 @@ void RowPrefetch::before_branch(std::size_t branch, const float* state, kernels:
 
 void RowPrefetch::after_memory(std::int64_t block, const memory::MemoryLayer& memory,
                                kernels::Stream& stream) {
+  if (active_.empty()) return;
   Layer& layer = layer_of(block);
   const auto index = static_cast<std::size_t>(&layer - layers_.data());
-  for (const auto& predictor : predictors_) {
-    predictor->after_memory(index, memory, *current_, stream);
+  for (const std::size_t p : active_) {
+    predictors_[p]->after_memory(index, memory, *current_, stream);
   }
   const memory::DistinctRows distinct = memory.distinct_rows();
   const std::int64_t count = distinct.count();
@@ -183,10 +248,14 @@ void RowPrefetch::after_memory(std::int64_t block, const memory::MemoryLayer& me
 }
 
 void RowPrefetch::end_forward() {
+  if (active_.empty()) {
+    predicted_step_ = 0;
+    return;
+  }
   side_->wait(*seen_);
   side_->synchronize();
   score_step();
-  for (const auto& predictor : predictors_) predictor->end_forward();
+  for (const std::size_t p : active_) predictors_[p]->end_forward();
   predict_next();
 }
 
@@ -206,14 +275,13 @@ void RowPrefetch::score_step() {
     Layer& layer = layers_[l];
     const std::vector<RowId> read = rows_read(layer);
     std::vector<PredictedRows> lists(predictors_.size());
-    for (std::size_t p = 0; p < predictors_.size(); ++p) {
-      const bool is_ahead = predictors_[p]->distance() < 0;
-      if (is_ahead && predicted_step_ != step_) continue;
-      lists[p] = is_ahead ? std::move(layer.predicted[p]) : predictors_[p]->take(l);
+    for (const std::size_t p : active_) {
+      if (looks_ahead(p) && predicted_step_ != step_) continue;
+      lists[p] = looks_ahead(p) ? std::move(layer.predicted[p]) : predictors_[p]->take(l);
       predictors_[p]->learn(l, lists[p], read);
       layer.scores[p] += memory::score_of(lists[p], read, layer.hot);
     }
-    if (predictors_.size() > 1 && predicted_step_ == step_) {
+    if (active_.size() > 1 && predicted_step_ == step_) {
       PredictedRows together = memory::union_of(lists);
       layer.together_calibration.set_confidence(together);
       layer.together_calibration.learn(together, read);
@@ -233,19 +301,20 @@ void RowPrefetch::predict_next() {
   if (step_ >= static_cast<std::uint64_t>(config_.train.steps)) return;
   predicted_step_ = step_ + 1;
   begin_budgets();
-  const bool any = std::any_of(predictors_.begin(), predictors_.end(),
-                               [](const auto& one) { return one->distance() < 0; });
+  const bool any =
+      std::any_of(active_.begin(), active_.end(), [this](std::size_t p) { return looks_ahead(p); });
   if (!any) return;
   for (std::int64_t micro = 0; micro < config_.train.micro_batches; ++micro) {
     data_.train_batch(predicted_step_, micro, batch_);
-    for (const auto& predictor : predictors_) {
-      if (predictor->distance() < 0) predictor->predict(batch_);
+    for (const std::size_t p : active_) {
+      if (looks_ahead(p)) predictors_[p]->predict(batch_);
     }
   }
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     Layer& layer = layers_[l];
-    for (std::size_t p = 0; p < predictors_.size(); ++p) {
-      if (predictors_[p]->distance() < 0) layer.predicted[p] = predictors_[p]->take(l);
+    for (PredictedRows& rows : layer.predicted) rows.clear();
+    for (const std::size_t p : active_) {
+      if (looks_ahead(p)) layer.predicted[p] = predictors_[p]->take(l);
     }
     layer.ahead = memory::union_of(layer.predicted);
     if (predictors_.size() > 1) layer.ahead_calibration.set_confidence(layer.ahead);
@@ -306,6 +375,7 @@ void RowPrefetch::hint(std::uint64_t next_step) {
     hint_exactly(next_step);
     return;
   }
+  if (predicted_step_ != next_step) return;
   // As far as there was no room for them before; and what came from the disk meanwhile.
   for (Layer& layer : layers_) {
     Choice& choice = layer.ahead_choice;

@@ -9,6 +9,8 @@
 //   next-batch         the next step's tokens go through the blocks up to the first memory layer
 //                      (next_batch_rows.h)
 //   union              of all of these
+//   auto               of trigram-history, lookahead, next-batch and the last two together, or
+//                      nothing, what makes steps faster, as measured (prefetch_trial.h)
 //   oracle-next-step   the next step's tokens go through all blocks, between the steps: every row
 //                      that it reads, at the price of a forward pass. An ablation's upper bound
 //
@@ -21,13 +23,17 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "engine/config.h"
 #include "engine/data.h"
 #include "engine/forward_observer.h"
 #include "engine/prefetch/prediction_metrics.h"
+#include "engine/prefetch/prefetch_trial.h"
 #include "engine/prefetch/row_predictor.h"
 #include "engine/run.h"
 #include "memory/prediction/prediction_score.h"
@@ -53,15 +59,25 @@ class RowPrefetch : public ForwardObserver {
 
   // Between the steps: hints rows of `next_step` that have not been.
   void hint(std::uint64_t next_step);
+  // The step is over: what it took, hint() included, and what of that it waited for rows. What auto
+  // has decided by that, in words, else nothing.
+  std::string end_step(double step_ms, double stall_ms);
   // Of the steps since the last call.
   std::vector<PredictionMetrics> take_scores();
 
  private:
   struct Choice;
   struct Layer;
+  // Predictors that work together, by their numbers.
+  using Group = std::vector<std::size_t>;
 
   bool is_on() const;
   void open();
+  Group numbers_of(std::initializer_list<memory::PredictorKind> kinds) const;
+  std::string describe(const Group& group) const;
+  // Switches predictors on and off, and says so in the trace.
+  void use(const Group& group);
+  bool looks_ahead(std::size_t predictor) const { return predictors_[predictor]->distance() < 0; }
   Layer& layer_of(std::int64_t block);
   std::vector<kernels::RowId> rows_read(const Layer& layer) const;
   void score_step();
@@ -84,6 +100,11 @@ class RowPrefetch : public ForwardObserver {
   std::unique_ptr<kernels::Stream> side_;  // where predictions are made, beside the model
   std::unique_ptr<kernels::Event> seen_, side_done_;
   std::vector<std::unique_ptr<RowPredictor>> predictors_;
+  Group active_;                        // ascending
+  std::vector<Group> candidates_;       // of auto; the first is empty
+  std::optional<PrefetchTrial> trial_;  // of auto
+  bool is_decided_ = false;             // auto has said what it keeps:
+  Group decided_;
   std::vector<Layer> layers_;
   std::uint64_t step_ = 0;
   const Batch* current_ = nullptr;

@@ -7,6 +7,7 @@
 
 namespace mneme::memory {
 
+// Their numbers are in traces: new ones come at the end.
 enum class PredictorKind : std::uint8_t {
   kNone,
   kTokenHistory,
@@ -14,6 +15,7 @@ enum class PredictorKind : std::uint8_t {
   kTrigramHistory,
   kLookahead,
   kUnion,
+  kAuto,
   kNextBatch,
   kOracleNextStep,
 };
@@ -25,6 +27,7 @@ constexpr auto enum_names(PredictorKind) {
        {"trigram-history", PredictorKind::kTrigramHistory},
        {"lookahead", PredictorKind::kLookahead},
        {"union", PredictorKind::kUnion},
+       {"auto", PredictorKind::kAuto},
        {"next-batch", PredictorKind::kNextBatch},
        {"oracle-next-step", PredictorKind::kOracleNextStep}});
 }

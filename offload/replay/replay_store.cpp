@@ -35,6 +35,8 @@ void ReplayStore::apply(const TraceEvent& event) {
       return planner().begin_step(event.number);
     case TraceKind::kEndStep:
       return planner().end_step();
+    case TraceKind::kPredictors:
+      return;  // hints are recorded one by one
     case TraceKind::kLease:
       return lease(event);
     case TraceKind::kMarkDirty:

@@ -32,6 +32,7 @@ enum class TraceKind : std::uint8_t {
   kSave,        // rows of the checkpoint under way are taken, that no lease asks for
   kDiskSlot,    // it is known from now on how large a slot of the rows files is
   kEndStep,     // end_step
+  kPredictors,  // that hints come from, from now on
 };
 constexpr auto enum_names(TraceKind) {
   return std::to_array<io::EnumName<TraceKind>>({{"start", TraceKind::kStart},
@@ -46,7 +47,8 @@ constexpr auto enum_names(TraceKind) {
                                                  {"tokens", TraceKind::kTokens},
                                                  {"save", TraceKind::kSave},
                                                  {"disk-slot", TraceKind::kDiskSlot},
-                                                 {"end-step", TraceKind::kEndStep}});
+                                                 {"end-step", TraceKind::kEndStep},
+                                                 {"predictors", TraceKind::kPredictors}});
 }
 
 // The tiers of a process. Sizes in slots, speeds in bytes a second (0: not emulated).
@@ -70,7 +72,7 @@ struct TraceEvent {
   // Of kStart and kCheckpoint: the steps that were complete; kStep: the step; kLease, kMarkDirty,
   // kEndLease: the lease, counted from 1 since kStart; kCommit, kRelease: the epoch; kTokens: the
   // micro-batch; kHint: the most bytes of records; kSave: the most rows; kDiskSlot: bytes;
-  // kEndStep: 0.
+  // kEndStep: 0; kPredictors: a bit for each, 1 << memory::PredictorKind.
   std::uint64_t number = 0;
   Account account = {};          // kLease, kHint
   bool read_only = false;        // kLease

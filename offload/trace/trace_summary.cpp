@@ -65,6 +65,7 @@ TraceSummary summarise(TraceReader& reader, const std::function<void()>& between
       case TraceKind::kSave:
       case TraceKind::kDiskSlot:
       case TraceKind::kEndStep:
+      case TraceKind::kPredictors:
         break;
     }
   }

@@ -3,9 +3,13 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <set>
 #include <string>
 #include <vector>
 
+#include "engine/prefetch/prefetch_trial.h"
+#include "engine/run_files.h"
+#include "offload/trace/trace_file.h"
 #include "tests/engine/tiny_run.h"
 
 namespace mneme::engine {
@@ -149,6 +153,40 @@ TEST_P(TrainerPrediction, NoPredictorChangesABit) {
   EXPECT_GT(count(offload::Field::kHintsUsed), 0u);
   EXPECT_LE(count(offload::Field::kHintsUsed) + count(offload::Field::kHintsWasted),
             count(offload::Field::kHintsPlanned));
+}
+
+// A slow link gives auto something to win: it tries its candidates, and says so in the trace.
+TEST_F(TrainerTiering, AutoSwitchesPredictorsAndChangesNothing) {
+  Config plain = run_.config("plain");
+  plain.train.steps = PrefetchTrial::kFirstTrial + 60;
+  plain.evaluation.every = 0;
+  const Observed reference = observe(plain);
+  Config config = run_.tiered("run");
+  config.train.steps = plain.train.steps;
+  config.evaluation.every = 0;
+  config.tiers.prefetch = memory::PredictorKind::kAuto;
+  config.tiers.prefetch_confidence = 0.1;
+  config.tiers.store.host_link_bytes_per_second = 1e6;
+  config.run.trace = true;
+  const Observed found = observe(config);
+  expect_same(found.outcome, reference.outcome);
+  EXPECT_GT(found.rows[offload::Field::kHintsUsed], 0u);
+  std::set<std::uint64_t> predictors;
+  std::uint64_t step = 0, first = 0;
+  offload::TraceReader reader(run_.disk(),
+                              trace_paths(run_.disk(), config.run.directory, 0).back());
+  for (offload::TraceEvent event; reader.next(event);) {
+    if (event.kind == offload::TraceKind::kStep) step = event.number;
+    if (event.kind != offload::TraceKind::kPredictors) continue;
+    if (first == 0) first = step;
+    predictors.insert(event.number);
+  }
+  EXPECT_EQ(first, PrefetchTrial::kFirstTrial + PrefetchTrial::kWarmSteps +
+                       PrefetchTrial::kMeasuredSteps + 1);
+  const auto bit = [](memory::PredictorKind kind) { return std::uint64_t{1} << int(kind); };
+  EXPECT_TRUE(predictors.contains(bit(memory::PredictorKind::kNextBatch)));
+  EXPECT_TRUE(predictors.contains(bit(memory::PredictorKind::kLookahead)));
+  EXPECT_TRUE(predictors.contains(bit(memory::PredictorKind::kTrigramHistory)));
 }
 
 std::string predictor_name(const ::testing::TestParamInfo<memory::PredictorKind>& kind) {
