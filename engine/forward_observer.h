@@ -21,6 +21,8 @@ class ForwardObserver {
   // sees its rows.
   virtual void after_memory(std::int64_t block, const memory::MemoryLayer& layer,
                             kernels::Stream& stream) = 0;
+  // All blocks' is, and nothing of the backward pass.
+  virtual void after_forward() = 0;
 };
 
 }  // namespace mneme::engine

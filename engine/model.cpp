@@ -26,6 +26,7 @@ class Model::Implementation {
                         kernels::Event* forward_done, ForwardObserver* observer) {
     const PartCall call = stage(stream, micro_batch, true);
     forward(call, observer);
+    if (observer != nullptr) observer->after_forward();
     if (forward_done != nullptr) stream.record(*forward_done);
     backward(call, static_cast<float>(scale / static_cast<double>(call.tokens())));
     staging_.queue_loss(stream);

@@ -116,7 +116,6 @@ StepMetrics TrainStep::take(std::uint64_t t, const NextBatch& next_batch, RowPre
                                   marks.forward_done.get(), prefetch);
     stream.record(*marks.backward_done);
   }
-  if (prefetch != nullptr) prefetch->end_forward();
   // While no parameter and no value has changed yet: the state after the step before can still be
   // saved.
   if (table != nullptr && will_be_saved_) metrics.times.checkpoint_ms += check_disk_room();

@@ -154,6 +154,12 @@ PlannedLease& TieredStore::make_resident(const LeaseRequest& request, StallClock
   plan_books_.report(planner_.report());
   plan_books_.found(found);
   wait_for_hints(found, host);
+  const std::uint64_t used = planner_.report().device.prefetch_used;
+  const bool takes_hinted = std::exchange(hinted_used_, used) != used;
+  if (takes_hinted || found.missing() > 0 || request.mode == LeaseMode::kReadOnly ||
+      snapshot_.is_open()) {
+    await_hinted();
+  }
   save_before(request, host);
   host.missing = found.missing() > 0;
   PlannedLease& lease = planner_.begin_lease();
@@ -186,6 +192,10 @@ void TieredStore::wait_for_hints(const Found& found, StallClock::HostTime& host)
   hints_.await(late);
   host.hint_us += io::elapsed_us(start);
   ledger_.book(Field::kHintsLate, late.size());
+}
+
+void TieredStore::await_hinted() {
+  if (std::exchange(hinted_arrive_, false)) planner_.stream().wait(*hinted_arrived_);
 }
 
 // Of a checkpoint under way, records that the lease will change.
@@ -314,6 +324,8 @@ std::int64_t TieredStore::hint(const Hint& hint) {
     ledger_.open({Cause::kPrefetch, hint.layer});
     ledger_.book(Field::kHinted, hint.rows.size());
     StallClock::HostTime host;
+    // Rows of an earlier step's hint may have to go.
+    if (snapshot_.is_open() || hinted_step_ != step_) await_hinted();
     snapshot_.write_some();
     host.save_us = io::elapsed_us(start);
     trace_hint(hint);
@@ -373,8 +385,9 @@ std::int64_t TieredStore::hint_to_device(const Hint& hint, StallClock::HostTime&
     bring_round(round, mover_.arena(), host);
   }
   planner_.finish_lease();
-  // Whoever finds the rows on the device finds their records there.
-  mover_.arrive_before(planner_.stream());
+  mover_.page_in().record(*hinted_arrived_);
+  hinted_arrive_ = true;
+  hinted_step_ = step_;
   return std::ssize(planned.rows);
 }
 

@@ -82,6 +82,7 @@ TieredStore::TieredStore(kernels::Backend& backend, io::Disk& disk, const StoreO
       snapshot_(backend, planner_, mover_, disk_, write_back_, ledger_),
       page_in_(backend, mover_, disk_, ledger_),
       event_(backend.create_event()),
+      hinted_arrived_(backend.create_event()),
       scratch_length_(scratch_rows(mover_, sizes_)),
       books_ready_(backend.create_event()) {
   scratch_ = backend.allocate(static_cast<std::size_t>(scratch_length_) * mover_.record_bytes(),
@@ -96,6 +97,7 @@ TieredStore::~TieredStore() {
 void TieredStore::begin_step(std::uint64_t step) {
   guarded([&] {
     trace_step(step);
+    step_ = step;
     planner_.begin_step(step);
     hints_.collect();
   });
@@ -119,6 +121,7 @@ void TieredStore::begin_checkpoint(std::uint64_t epoch) {
     if (trace_) trace_->add_checkpoint(epoch);
     const auto start = Clock::now();
     looked_up_ = {};
+    await_hinted();
     ledger_.open(kCheckpointAccount);
     snapshot_.begin();
     most_dirty_ = 0;
@@ -130,6 +133,7 @@ bool TieredStore::checkpoint_is_written() {
   return guarded([&] {
     const auto start = Clock::now();
     looked_up_ = {};
+    await_hinted();
     ledger_.open(kCheckpointAccount);
     snapshot_.write_some();
     ledger_.book(Field::kStallWriteBack, io::elapsed_us(start));
@@ -141,6 +145,7 @@ void TieredStore::write_checkpoint() {
   guarded([&] {
     const auto start = Clock::now();
     looked_up_ = {};
+    await_hinted();
     ledger_.open(kCheckpointAccount);
     snapshot_.finish();
     ledger_.book(Field::kStallWriteBack, io::elapsed_us(start));
@@ -190,6 +195,7 @@ void TieredStore::restore(std::span<const CheckpointTable> kept, std::size_t cur
 void TieredStore::finish_transfers() {
   guarded([&] {
     hints_.finish();
+    await_hinted();
     snapshot_.settle();
     disk_.finish_writes();
   });

@@ -339,6 +339,10 @@ class TieredStore {
   void exchange(const Round& round, const kernels::RowArena& arena);
   void write_victims(const Round& round, StallClock::HostTime& host);
   void wait_for_hints(const Found& found, StallClock::HostTime& host);
+  // What the planner's stream does from now on finds the records of hinted rows on the device.
+  // Whoever reads records there, or moves them, calls it; a lease that takes no such row, and moves
+  // none, goes on beside their arrival.
+  void await_hinted();
   void save_before(const LeaseRequest& request, StallClock::HostTime& host);
   void save_others(StallClock::HostTime& host);
   void settle_unready(std::span<const kernels::RowId> rows);
@@ -390,6 +394,12 @@ class TieredStore {
   Snapshot snapshot_;
   PageIn page_in_;
   std::unique_ptr<kernels::Event> event_;
+  // The last records that hints bring to the device are there; whether that may still be to come,
+  // and in which step it was asked for.
+  std::unique_ptr<kernels::Event> hinted_arrived_;
+  bool hinted_arrive_ = false;
+  std::uint64_t step_ = 0, hinted_step_ = 0;
+  std::uint64_t hinted_used_ = 0;  // rows on the device that leases have taken so far
 
   LeaseRequest looked_up_;  // rows null: none
   int leases_ = 0;          // live

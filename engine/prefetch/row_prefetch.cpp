@@ -205,6 +205,7 @@ void RowPrefetch::begin(std::uint64_t step, std::int64_t micro, const Batch& bat
     run_.stream().wait(*side_done_);
   }
   step_ = step;
+  micro_ = micro;
   current_ = &batch;
   for (const std::size_t p : active_) predictors_[p]->begin(batch);
 }
@@ -224,8 +225,8 @@ void RowPrefetch::before_branch(std::size_t branch, const float* state, kernels:
     if (lists.empty()) return;
     Choice& choice = layers_[l].running_choice;
     choose(memory::union_of(lists), choice);
-    hint_rows(layers_[l], choice.to_device, Place::kDevice, offload::HintStep::kRunning);
     hint_rows(layers_[l], choice.to_host, Place::kHost, offload::HintStep::kRunning);
+    hint_rows(layers_[l], choice.to_device, Place::kDevice, offload::HintStep::kRunning);
   }
 }
 
@@ -247,7 +248,8 @@ void RowPrefetch::after_memory(std::int64_t block, const memory::MemoryLayer& me
   stream.record(*seen_);
 }
 
-void RowPrefetch::end_forward() {
+void RowPrefetch::after_forward() {
+  if (micro_ + 1 < config_.train.micro_batches) return;
   if (active_.empty()) {
     predicted_step_ = 0;
     return;
@@ -319,10 +321,13 @@ void RowPrefetch::predict_next() {
     layer.ahead = memory::union_of(layer.predicted);
     if (predictors_.size() > 1) layer.ahead_calibration.set_confidence(layer.ahead);
     choose(layer.ahead, layer.ahead_choice);
-    hint_rows(layer, layer.ahead_choice.to_device, Place::kDevice, offload::HintStep::kNext);
   }
+  // A hint to the host tier waits for what is on its way between device and host.
   for (Layer& layer : layers_) {
     hint_rows(layer, layer.ahead_choice.to_host, Place::kHost, offload::HintStep::kNext);
+  }
+  for (Layer& layer : layers_) {
+    hint_rows(layer, layer.ahead_choice.to_device, Place::kDevice, offload::HintStep::kNext);
   }
 }
 

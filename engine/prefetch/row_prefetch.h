@@ -14,12 +14,13 @@
 //   oracle-next-step   the next step's tokens go through all blocks, between the steps: every row
 //                      that it reads, at the price of a forward pass. An ablation's upper bound
 //
-// When. Rows of the next step are predicted and hinted beside the backward pass of the running one:
-// to the device where they are in the host tier, to the host tier where they are on disk; and once
-// more to the device between the steps, as far as there was no room or they came from the disk
-// meanwhile. Rows of the running step are hinted in front of the layer that the prediction is for.
-// Of each step at most tiers.prefetch_bytes go to the host tier and tiers.prefetch_device_bytes to
-// the device, the most confident rows first.
+// When. Rows of the next step are predicted and hinted between the forward and the backward pass of
+// the running one, so that they come beside the latter: to the device where they are in the host
+// tier, to the host tier where they are on disk; and once more to the device between the steps, as
+// far as there was no room or they came from the disk meanwhile. Rows of the running step are
+// hinted in front of the layer that the prediction is for. Of each step at most
+// tiers.prefetch_bytes go to the host tier and tiers.prefetch_device_bytes to the device, the most
+// confident rows first.
 #pragma once
 
 #include <cstdint>
@@ -53,9 +54,10 @@ class RowPrefetch : public ForwardObserver {
   void before_branch(std::size_t branch, const float* state, kernels::Stream& stream) override;
   void after_memory(std::int64_t block, const memory::MemoryLayer& layer,
                     kernels::Stream& stream) override;
-  // All micro-batches of the step are queued, forward and backward, and no update. Scores what was
-  // predicted of it; predicts the next one and hints its rows. Waits for the forward passes.
-  void end_forward();
+  // Behind the last micro-batch: scores what was predicted of the step; predicts the next one and
+  // hints its rows. Waits for the forward pass. Behind the backward pass it would be too late: the
+  // store's plans wait for the work of leases that have ended.
+  void after_forward() override;
 
   // Between the steps: hints rows of `next_step` that have not been.
   void hint(std::uint64_t next_step);
@@ -107,6 +109,7 @@ class RowPrefetch : public ForwardObserver {
   Group decided_;
   std::vector<Layer> layers_;
   std::uint64_t step_ = 0;
+  std::int64_t micro_ = 0;
   const Batch* current_ = nullptr;
   std::uint64_t predicted_step_ = 0;               // of which rows are predicted; 0: none
   std::uint64_t host_left_ = 0, device_left_ = 0;  // bytes that may still be hinted

@@ -62,6 +62,8 @@ class RowTransfers {
   };
   class Direction;
 
+  // Rows of one transfer, of an exchange of so many.
+  std::int64_t transfer_rows(std::int64_t rows) const;
   void queue_leaving(const kernels::RowArena& arena, const kernels::HostRecords& records,
                      const Exchange& exchange, std::int64_t first, std::int64_t count);
 

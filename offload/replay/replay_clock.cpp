@@ -23,9 +23,9 @@ void ReplayClock::begin_step() {
   leases_before_ = std::exchange(leases_, 0);
 }
 
-void ReplayClock::begin_lease(bool starts_beside) {
+void ReplayClock::begin_lease(bool starts_beside, bool takes_hinted) {
   start_ = starts_beside ? part_began_ : now_;
-  arrived_ = std::max(start_, hinted_to_device_);
+  arrived_ = takes_hinted ? std::max(start_, hinted_to_device_) : start_;
   left_ = disk_done_ = room_done_ = hints_done_ = start_;
 }
 
@@ -97,8 +97,8 @@ void ReplayClock::forget(kernels::RowId row) {
   disk_.withdraw(start_, std::exchange(fetches_[row], 0));
 }
 
-void ReplayClock::begin_hint() {
-  begin_lease(false);
+void ReplayClock::begin_hint(bool beside) {
+  begin_lease(beside, true);
 }
 
 void ReplayClock::end_hint() {

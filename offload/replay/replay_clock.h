@@ -32,8 +32,8 @@ class ReplayClock {
   void begin_step();
 
   // ---- A lease, in the order of the calls. starts_beside: beside the work behind the lease
-  // before.
-  void begin_lease(bool starts_beside);
+  // before. takes_hinted: it needs what hints bring to the device.
+  void begin_lease(bool starts_beside, bool takes_hinted);
   // Rows of hints that the lease takes; how many are still on their way.
   std::uint64_t take_hinted(const std::vector<kernels::RowId>& rows);
   // Bytes of a round.
@@ -48,10 +48,11 @@ class ReplayClock {
   // parts: in how many the lease is taken.
   Waits end_lease(std::int64_t parts);
 
-  // ---- A hint. To the device: begin_hint(), rounds, end_hint().
+  // ---- A hint. To the device: begin_hint(), rounds, end_hint(). beside: the work of the running
+  // step.
   void fetch(kernels::RowId row, double disk_bytes);
   void forget(kernels::RowId row);  // it lost its slot
-  void begin_hint();
+  void begin_hint(bool beside);
   void end_hint();
 
   // Of all so far.

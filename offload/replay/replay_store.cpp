@@ -32,8 +32,10 @@ void ReplayStore::apply(const TraceEvent& event) {
       return start(event);
     case TraceKind::kStep:
       if (clock_) clock_->begin_step();
+      step_is_over_ = false;
       return planner().begin_step(event.number);
     case TraceKind::kEndStep:
+      step_is_over_ = true;
       return planner().end_step();
     case TraceKind::kPredictors:
       return;  // hints are recorded one by one
@@ -188,9 +190,12 @@ PlannedLease& ReplayStore::take_lease(const TraceEvent& event, std::int64_t firs
   ledger_.open(account);
   plan_books_->report(planner().report());
   plan_books_->found(found);
+  const std::uint64_t used = planner().report().device.prefetch_used;
+  const bool takes_hinted = std::exchange(hinted_used_, used) != used;
   if (clock_) {
     const bool rows_are_known = account.pass == Pass::kBackward || account.pass == Pass::kUpdate;
-    clock_->begin_lease(part > 0 || rows_are_known);
+    clock_->begin_lease(part > 0 || rows_are_known,
+                        takes_hinted || found.missing() > 0 || event.read_only);
     const std::uint64_t late = clock_->take_hinted({found.hinted.begin(), found.hinted.end()});
     if (late > 0) ledger_.book(Field::kHintsLate, late);
   }
@@ -287,7 +292,7 @@ void ReplayStore::hint(const TraceEvent& event) {
   if (planned.rows.empty()) return;
   plan_books_->bind();
   if (clock_) {
-    clock_->begin_hint();
+    clock_->begin_hint(!step_is_over_);
     const std::span<const RowId> hinted = planner().found().hinted;
     const std::uint64_t late = clock_->take_hinted({hinted.begin(), hinted.end()});
     if (late > 0) ledger_.book(Field::kHintsLate, late);

@@ -82,6 +82,8 @@ class ReplayStore {
   Ledger ledger_;
   std::optional<PlanBooks> plan_books_;  // of the process
   std::optional<ReplayClock> clock_;
+  bool step_is_over_ = false;
+  std::uint64_t hinted_used_ = 0;  // rows on the device that leases have taken so far
   std::uint64_t disk_slot_bytes_ = 0, references_ = 0;
 
   std::unordered_map<std::uint64_t, PlannedLease*> leases_;  // live ones, by their numbers

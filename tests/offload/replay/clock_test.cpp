@@ -49,7 +49,7 @@ TEST(ReplayClockTest, StepsTakeComputationAndWhatIsNotBesideIt) {
   for (int step = 0; step < 4; ++step) {
     clock.begin_step();
     for (int lease = 0; lease < 2; ++lease) {
-      clock.begin_lease(false);
+      clock.begin_lease(false, true);
       if (lease == 0) {
         clock.leave(20);  // beside what arrives
         clock.arrive(30);
@@ -71,7 +71,7 @@ TEST(ReplayClockTest, PartsComeBesideTheWorkOnThePartBefore) {
     clock.begin_step();
     double waited = 0;
     for (int part = 0; part < 4; ++part) {
-      clock.begin_lease(part > 0);
+      clock.begin_lease(part > 0, true);
       clock.arrive(20);
       waited += clock.end_lease(4).host;
     }
@@ -85,20 +85,20 @@ TEST(ReplayClockTest, HintsAreLateWhereTheyAreNotThere) {
   ReplayClock clock({.host_link = 0, .disk_link = 100, .step_seconds = 1}, 10, 1000);
   for (int step = 0; step < 2; ++step) {
     clock.begin_step();
-    clock.begin_lease(false);
+    clock.begin_lease(false, true);
     clock.end_lease(1);
   }
   clock.begin_step();
   // At the end of this step's only lease 1 s has gone: 100 bytes have come.
   for (kernels::RowId row = 0; row < 4; ++row) clock.fetch(row, 40);
-  clock.begin_lease(false);
+  clock.begin_lease(false, true);
   EXPECT_NEAR(clock.end_lease(1).hint, 0, 1e-9);
   clock.begin_step();
-  clock.begin_lease(false);
+  clock.begin_lease(false, true);
   EXPECT_EQ(clock.take_hinted({0, 1, 2, 7}), 1u);  // 20 bytes are left of row 2
   EXPECT_NEAR(clock.end_lease(1).hint, 0.2, 1e-9);
   clock.forget(3);
-  clock.begin_lease(false);
+  clock.begin_lease(false, true);
   EXPECT_EQ(clock.take_hinted({3}), 0u);
   EXPECT_NEAR(clock.end_lease(1).hint, 0, 1e-9);
 }
@@ -106,10 +106,10 @@ TEST(ReplayClockTest, HintsAreLateWhereTheyAreNotThere) {
 TEST(ReplayClockTest, WritesWaitUntilThereIsNoRoom) {
   ReplayClock clock({.host_link = 0, .disk_link = 100, .step_seconds = 0}, 10, 50);
   clock.begin_step();
-  clock.begin_lease(false);
+  clock.begin_lease(false, true);
   clock.write(30);
   EXPECT_NEAR(clock.end_lease(1).write_back, 0, 1e-9);
-  clock.begin_lease(false);
+  clock.begin_lease(false, true);
   clock.write(40);
   const ReplayClock::Waits waits = clock.end_lease(1);
   EXPECT_NEAR(waits.write_back, 0.3, 1e-9);  // the first write
