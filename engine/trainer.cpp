@@ -13,6 +13,7 @@
 #include "engine/data.h"
 #include "engine/device.h"
 #include "engine/evaluate.h"
+#include "engine/prefetch/predictor_file.h"
 #include "engine/prefetch/row_prefetch.h"
 #include "engine/preflight.h"
 #include "engine/run.h"
@@ -160,6 +161,8 @@ class Training {
     saves_.emplace(
         *run_, [this] { return mark_metrics(); },
         [this](std::uint64_t step) {
+          save_predictors(disk_, predictors_path(config_.run.directory), record_.id,
+                          prefetch_->maps());
           note(fmt::format("checkpoint of step {} in {}", step,
                            checkpoints_directory(config_.run.directory)));
         });
@@ -190,6 +193,7 @@ class Training {
     completed_ = run_->load(manifest, from.step).step;
     saves_->resume_from(completed_);
     prepare_steps();
+    load_predictors(disk_, predictors_path(path), record_.id, run_->stream(), prefetch_->maps());
     write_config_file(directory);
     metrics_.emplace(disk_, metrics_path(path), from.metrics, completed_);
     saves_->prepare();

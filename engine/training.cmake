@@ -5,6 +5,7 @@ target_sources(mneme_engine PRIVATE
   prefetch/history_rows.cpp
   prefetch/lookahead_rows.cpp
   prefetch/next_batch_rows.cpp
+  prefetch/predictor_file.cpp
   prefetch/prefetch_trial.cpp
   prefetch/row_prefetch.cpp
   run.cpp

@@ -1,5 +1,7 @@
 #include "engine/prefetch/lookahead_rows.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace mneme::engine {
@@ -45,7 +47,18 @@ LookaheadRows::LookaheadRows(Run& run, kernels::Stream& side, std::int64_t dista
   }
 }
 
-void LookaheadRows::begin(const Batch& batch) {
+NamedMaps LookaheadRows::maps() {
+  NamedMaps maps;
+  for (const Layer& layer : layers_) {
+    if (!learns_) continue;
+    maps.emplace_back(fmt::format("lookahead.{}.layers.{}", distance_, layer.block),
+                      &layer.predictor->map());
+  }
+  return maps;
+}
+
+void LookaheadRows::begin(std::uint64_t step, const Batch& batch) {
+  step_ = step;
   if (share_ >= 1) return;
   const auto count = static_cast<std::size_t>(share_ * static_cast<double>(batch.tokens.size()));
   chosen_ = novelty_.take(batch.tokens, std::max<std::size_t>(1, count));
@@ -77,11 +90,10 @@ void LookaheadRows::after_memory(std::size_t layer, const memory::MemoryLayer& m
   stream.record(*seen_);
   side_.wait(*seen_);
   one.predictor->observe(side_, lookahead_target(run_, one.block), one.state, memory.queries(),
-                         static_cast<std::int64_t>(batch.tokens.size()), turn_);
+                         static_cast<std::int64_t>(batch.tokens.size()), step_);
 }
 
 void LookaheadRows::end_forward() {
-  ++turn_;
   if (!learns_) return;
   for (Layer& layer : layers_) layer.predictor->map().refit(side_);
 }

@@ -24,7 +24,7 @@ class LookaheadRows final : public RowPredictor {
 
   memory::PredictorKind kind() const override { return memory::PredictorKind::kLookahead; }
   std::int64_t distance() const override { return distance_; }
-  void begin(const Batch& batch) override;
+  void begin(std::uint64_t step, const Batch& batch) override;
   void before_branch(std::size_t branch, const float* state, std::int64_t tokens,
                      kernels::Stream& stream) override;
   void after_memory(std::size_t layer, const memory::MemoryLayer& memory, const Batch& batch,
@@ -36,7 +36,7 @@ class LookaheadRows final : public RowPredictor {
              std::span<const kernels::RowId> read) override {
     layers_[layer].ranking.learn(predicted, read);
   }
-  memory::QueryMap& map(std::size_t layer) { return layers_[layer].predictor->map(); }
+  NamedMaps maps() override;
 
  private:
   struct Layer {
@@ -57,7 +57,7 @@ class LookaheadRows final : public RowPredictor {
   double share_;
   memory::TokenNovelty novelty_;
   std::vector<std::int32_t> chosen_;  // of the running micro-batch
-  std::uint64_t turn_ = 0;
+  std::uint64_t step_ = 0;
 };
 
 }  // namespace mneme::engine

@@ -1,5 +1,7 @@
 #include "engine/prefetch/next_batch_rows.h"
 
+#include <fmt/format.h>
+
 #include "engine/prefetch/lookahead_rows.h"
 
 namespace mneme::engine {
@@ -29,6 +31,19 @@ NextBatchRows::NextBatchRows(Run& run, kernels::Stream& side)
   }
 }
 
+NamedMaps NextBatchRows::maps() {
+  NamedMaps maps;
+  for (const Layer& layer : layers_) {
+    if (!layer.predictor->learns()) continue;
+    maps.emplace_back(fmt::format("next-batch.layers.{}", layer.block), &layer.predictor->map());
+  }
+  return maps;
+}
+
+void NextBatchRows::begin(std::uint64_t step, const Batch&) {
+  step_ = step;
+}
+
 void NextBatchRows::before_branch(std::size_t branch, const float* state, std::int64_t,
                                   kernels::Stream&) {
   if (branch == from_) state_ = state;
@@ -41,11 +56,10 @@ void NextBatchRows::after_memory(std::size_t layer, const memory::MemoryLayer& m
   side_.wait(*seen_);
   layers_[layer].predictor->observe(side_, lookahead_target(run_, layers_[layer].block), state_,
                                     memory.queries(),
-                                    static_cast<std::int64_t>(batch.tokens.size()), turn_);
+                                    static_cast<std::int64_t>(batch.tokens.size()), step_);
 }
 
 void NextBatchRows::end_forward() {
-  ++turn_;
   for (std::size_t layer = 1; layer < layers_.size(); ++layer) {
     layers_[layer].predictor->map().refit(side_);
   }

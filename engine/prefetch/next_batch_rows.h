@@ -21,6 +21,7 @@ class NextBatchRows final : public RowPredictor {
   NextBatchRows(Run& run, kernels::Stream& side);
 
   memory::PredictorKind kind() const override { return memory::PredictorKind::kNextBatch; }
+  void begin(std::uint64_t step, const Batch& batch) override;
   void before_branch(std::size_t branch, const float* state, std::int64_t tokens,
                      kernels::Stream& stream) override;
   void after_memory(std::size_t layer, const memory::MemoryLayer& memory, const Batch& batch,
@@ -32,8 +33,7 @@ class NextBatchRows final : public RowPredictor {
              std::span<const kernels::RowId> read) override {
     layers_[layer].ranking.learn(predicted, read);
   }
-  // REQUIRES: layer > 0.
-  memory::QueryMap& map(std::size_t layer) { return layers_[layer].predictor->map(); }
+  NamedMaps maps() override;
 
  private:
   struct Layer {
@@ -50,7 +50,7 @@ class NextBatchRows final : public RowPredictor {
   std::unique_ptr<kernels::Event> seen_;
   std::vector<Layer> layers_;
   const float* state_ = nullptr;  // of the running micro-batch, in front of the first memory layer
-  std::uint64_t turn_ = 0;
+  std::uint64_t step_ = 0;
 };
 
 }  // namespace mneme::engine

@@ -11,6 +11,7 @@
 #include <cstdint>
 
 #include "engine/data.h"
+#include "engine/prefetch/predictor_file.h"
 #include "kernels/backend.h"
 #include "memory/memory_layer.h"
 #include "memory/prediction/predictor_kind.h"
@@ -29,8 +30,13 @@ class RowPredictor {
   // Blocks between the state that it looks from and the layer; -1 where it looks a step ahead.
   virtual std::int64_t distance() const { return -1; }
 
-  // A micro-batch of the running step comes next.
-  virtual void begin(const Batch& batch) { static_cast<void>(batch); }
+  // What it has learned, by names that no other predictor has.
+  virtual NamedMaps maps() { return {}; }
+
+  // A micro-batch of a step comes next.
+  virtual void begin(std::uint64_t step, const Batch& batch) {
+    static_cast<void>(step), static_cast<void>(batch);
+  }
   // ---- The forward pass of the running step, as it is being queued (ForwardObserver).
   virtual void before_branch(std::size_t branch, const float* state, std::int64_t tokens,
                              kernels::Stream& stream) {

@@ -182,6 +182,15 @@ std::string RowPrefetch::end_step(double step_ms, double stall_ms) {
                      decision->ms, decision->ms_without);
 }
 
+NamedMaps RowPrefetch::maps() const {
+  NamedMaps all;
+  for (const auto& predictor : predictors_) {
+    const NamedMaps maps = predictor->maps();
+    all.insert(all.end(), maps.begin(), maps.end());
+  }
+  return all;
+}
+
 RowPrefetch::Layer& RowPrefetch::layer_of(std::int64_t block) {
   const auto found = std::find_if(layers_.begin(), layers_.end(),
                                   [block](const Layer& one) { return one.block == block; });
@@ -207,7 +216,7 @@ void RowPrefetch::begin(std::uint64_t step, std::int64_t micro, const Batch& bat
   step_ = step;
   micro_ = micro;
   current_ = &batch;
-  for (const std::size_t p : active_) predictors_[p]->begin(batch);
+  for (const std::size_t p : active_) predictors_[p]->begin(step, batch);
 }
 
 void RowPrefetch::before_branch(std::size_t branch, const float* state, kernels::Stream& stream) {

@@ -47,6 +47,8 @@ class RowPrefetch : public ForwardObserver {
   RowPrefetch(const Config& config, const Data& data, Run& run);
   ~RowPrefetch() override;
 
+  // Of all predictors.
+  NamedMaps maps() const;
   // Whether micro-batches have to be announced and their forward pass observed.
   bool observes() const { return !predictors_.empty(); }
   // A micro-batch of a step comes next.

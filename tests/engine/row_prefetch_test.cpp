@@ -3,8 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
 #include <sstream>
 
+#include "io/safetensors.h"
 #include "tests/engine/tiny_run.h"
 
 namespace mneme::engine {
@@ -63,6 +65,72 @@ TEST(RowPrefetch, PredictorsAreScoredStepByStep) {
       EXPECT_GE(at.at("hits"), before);
       before = at.at("hits");
     }
+  }
+}
+
+class PredictorFile : public ::testing::Test {
+ protected:
+  Config config(const std::string& name) {
+    Config config = tiny_.tiered(name);
+    config.tiers.prefetch = memory::PredictorKind::kUnion;
+    config.train.micro_batches = 2;
+    return config;
+  }
+  std::map<std::string, std::vector<double>> learned(const Config& config) {
+    const io::SafetensorsReader reader(tiny_.disk(), predictors_path(config.run.directory));
+    std::map<std::string, std::vector<double>> all;
+    for (const io::TensorInfo& info : reader.tensors()) {
+      all[info.name] = reader.read_f64(info.name);
+    }
+    return all;
+  }
+  void stop_after(const Config& config, std::uint64_t step) {
+    TrainerOptions options;
+    bool stops = false;
+    options.on_step = [&](const StepMetrics& metrics) { stops = metrics.step >= step; };
+    options.stop_requested = [&] { return stops; };
+    tiny_.train(config, options);
+  }
+  void resume(const Config& config) {
+    TrainerOptions options;
+    options.resume = true;
+    tiny_.train(config, options);
+  }
+
+  TinyRun tiny_;
+};
+
+TEST_F(PredictorFile, AResumedRunGoesOnWithWhatWasLearned) {
+  tiny_.train(config("whole"));
+  const auto whole = learned(config("whole"));
+  EXPECT_FALSE(whole.empty());
+  const Config parts = config("parts");
+  stop_after(parts, 3);
+  EXPECT_NE(learned(parts), whole);
+  resume(parts);
+  EXPECT_EQ(learned(parts), whole);
+}
+
+TEST_F(PredictorFile, AMissingOrBrokenOneStartsAfreshAndChangesNoResult) {
+  tiny_.train(config("whole"));
+  const std::vector<std::byte> other =
+      tiny_.disk().read_file(predictors_path(config("whole").run.directory), 1 << 24);
+  for (const char* what : {"missing", "cut", "other"}) {
+    SCOPED_TRACE(what);
+    const Config parts = config(what);
+    stop_after(parts, 3);
+    const std::string path = predictors_path(parts.run.directory);
+    if (what == std::string("missing")) {
+      tiny_.disk().remove(path);
+    } else {
+      // Of another run, or what a torn write leaves.
+      const std::span<const std::byte> bytes(other);
+      io::replace_file(tiny_.disk(), path,
+                       what == std::string("cut") ? bytes.first(bytes.size() / 2) : bytes);
+    }
+    resume(parts);
+    EXPECT_NE(learned(parts), learned(config("whole")));
+    testing::expect_same(tiny_.outcome(parts), tiny_.outcome(config("whole")));
   }
 }
 
