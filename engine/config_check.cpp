@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <filesystem>
 #include <set>
 #include <string>
@@ -99,6 +100,18 @@ void check_memory(const Config& config, const KeyPlaces& places) {
   check_device_tier(config, places);
 }
 
+void check_lookahead(const TiersConfig& tiers, const KeyPlaces& places) {
+  std::vector<std::int64_t> distances = tiers.lookahead_distances;
+  if (distances.empty()) {
+    reject(places, {"tiers.lookahead_distances"}, "name one distance at the least, as in [1]");
+  }
+  std::sort(distances.begin(), distances.end());
+  const auto twice = std::adjacent_find(distances.begin(), distances.end());
+  if (twice != distances.end()) {
+    reject(places, {"tiers.lookahead_distances"}, "{} is there twice", *twice);
+  }
+}
+
 void check_disks(const TiersConfig& tiers, const KeyPlaces& places) {
   std::set<std::string> folders;
   for (const std::string& folder : tiers.disk_paths) {
@@ -185,6 +198,7 @@ void check_relations(const Config& config, const KeyPlaces& places) {
   check_model(config.model, places);
   check_memory(config, places);
   check_disks(config.tiers, places);
+  check_lookahead(config.tiers, places);
   check_train(config, places);
   check_optimizers(config, places);
   check_sample(config, places);

@@ -17,7 +17,8 @@ using NamedMaps = std::vector<std::pair<std::string, memory::QueryMap*>>;
 
 std::string predictors_path(const std::string& run_directory);
 
-// Replaces the file, unless there is nothing to write. A failure is a warning.
+// Replaces the file, unless there is nothing to write or it is not the run's. A failure is a
+// warning.
 void save_predictors(io::Disk& disk, const std::string& path, std::uint64_t run_id,
                      const NamedMaps& maps);
 // Fills the maps that the file has in their shape. Waits for the stream.

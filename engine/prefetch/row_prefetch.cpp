@@ -385,7 +385,7 @@ void RowPrefetch::hint_rows(const Layer& layer, std::span<const RowId> rows, Pla
 
 void RowPrefetch::hint(std::uint64_t next_step) {
   if (!is_on() || next_step > static_cast<std::uint64_t>(config_.train.steps)) return;
-  if (!observes()) {
+  if (config_.tiers.prefetch == PredictorKind::kOracleNextStep) {
     hint_exactly(next_step);
     return;
   }

@@ -184,6 +184,10 @@ TEST(Config, ImpossibleSizesAreRejectedWhereTheyWereSet) {
             "run.toml:4: memory.half_keys: expected integer, 1 to 65535, not 65536");
   EXPECT_EQ(error_of(memory + "key_width = 31"),
             "run.toml:4: memory.key_width: a key has two halves, so 31 must be even");
+  EXPECT_EQ(error_of("[tiers]\nlookahead_distances = []"),
+            "run.toml:2: tiers.lookahead_distances: name one distance at the least, as in [1]");
+  EXPECT_EQ(error_of("[tiers]\nlookahead_distances = [2, 0, 2]"),
+            "run.toml:2: tiers.lookahead_distances: 2 is there twice");
   EXPECT_EQ(error_of("[memory]\nkind = \"memory\"\nblocks = [4]"),
             "run.toml:3: memory.blocks: block 4 does not exist: the model has blocks 0 to 3");
   EXPECT_EQ(error_of("[memory]\nkind = \"memory\"\nblocks = [2, 2]"),

@@ -116,6 +116,7 @@ class TinyRun {
                             ? DeviceKind::kCpu
                             : DeviceKind::kCuda;
     config.run.arena_bytes = 128 << 20;
+    config.tiers.prefetch_history_bytes = 1 << 20;
     config.data.path = data_path();
     config.model.width = 16;
     config.model.blocks = 3;
