@@ -17,6 +17,7 @@ NEEDED = [
     ("toml++/toml.h", ["libtomlplusplus-dev", "libtomlplusplus3"]),
     ("nlohmann/json.hpp", ["nlohmann-json3-dev"]),
     ("xxhash.h", ["libxxhash-dev", "libxxhash0"]),
+    ("eigen3/Eigen/Core", ["libeigen3-dev"]),
     ("zstd.h", ["libzstd-dev", "libzstd1"]),
     ("liburing.h", ["liburing-dev", "liburing2"]),
     ("gtest/gtest.h", ["libgtest-dev", "googletest"]),
