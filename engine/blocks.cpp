@@ -112,7 +112,7 @@ const memory::MemoryLayer* Blocks::memory_layer(std::int64_t block) const {
   return branch == nullptr ? nullptr : &static_cast<const MemoryPart&>(*branch->part).layer();
 }
 
-KeySide Blocks::key_side(std::int64_t block) const {
+memory::KeySide Blocks::key_side(std::int64_t block) const {
   const Branch* branch = memory_branch(block);
   CHECK(branch != nullptr, "block {} has no memory layer", block);
   return {branch->gain, static_cast<const MemoryPart&>(*branch->part).key_side()};

@@ -20,12 +20,6 @@
 
 namespace mneme::engine {
 
-// What finds a memory layer's rows: the norm in front of it, and its key side.
-struct KeySide {
-  const float* norm_gain = nullptr;  // device, [C]
-  memory::ProductKeyParameters keys;
-};
-
 class Blocks {
  public:
   // The first `branches` branches, of which branch i belongs to block i / 2. table: of the memory
@@ -57,7 +51,7 @@ class Blocks {
   // Null where block `block` has none.
   const memory::MemoryLayer* memory_layer(std::int64_t block) const;
   // REQUIRES: it has one.
-  KeySide key_side(std::int64_t block) const;
+  memory::KeySide key_side(std::int64_t block) const;
 
  private:
   struct Branch {

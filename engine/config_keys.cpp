@@ -183,8 +183,10 @@ void add_tiers(TiersConfig& tiers, std::vector<Key>& keys) {
                   "first blocks, all of them (union), or the next batch's whole forward pass."});
   keys.push_back({"tiers.prefetch_bytes", BytesValue{&tiers.prefetch_bytes},
                   "Most bytes that prefetches move in one step from the disk to the host tier."});
-  keys.push_back({"tiers.prefetch_device_bytes", BytesValue{&tiers.prefetch_device_bytes},
-                  "Most bytes of those rows that go on to the device before the next step."});
+  keys.push_back(
+      {"tiers.prefetch_device_bytes", BytesValue{&tiers.prefetch_device_bytes},
+       "Most bytes that prefetches move in one step from the host tier to the device; 0 for "
+       "none."});
   keys.push_back({"tiers.prefetch_history_bytes", BytesValue{&tiers.prefetch_history_bytes},
                   "Device memory in which histories keep the look-ups of the last tokens."});
   keys.push_back({"tiers.prefetch_confidence", real(tiers.prefetch_confidence, 0, 1),

@@ -62,7 +62,7 @@ class Model::Implementation {
   const memory::MemoryLayer* memory_layer(std::int64_t block) const {
     return blocks_.memory_layer(block);
   }
-  KeySide key_side(std::int64_t block) const { return blocks_.key_side(block); }
+  memory::KeySide key_side(std::int64_t block) const { return blocks_.key_side(block); }
 
   const ModelOptions& options() const { return options_; }
   Parameters& parameters() { return parameters_; }
@@ -202,7 +202,7 @@ void Model::logits(kernels::Stream& stream, const MicroBatch& micro_batch, std::
                    std::span<float> out) {
   implementation_->logits(stream, micro_batch, positions, out);
 }
-KeySide Model::key_side(std::int64_t block) const {
+memory::KeySide Model::key_side(std::int64_t block) const {
   return implementation_->key_side(block);
 }
 const memory::MemoryLayer* Model::memory_layer(std::int64_t block) const {

@@ -78,7 +78,7 @@ class Model {
   // The memory layer of a block, for its rows, weights and scores; null for other blocks.
   const memory::MemoryLayer* memory_layer(std::int64_t block) const;
   // What finds its rows. REQUIRES: the block has one.
-  KeySide key_side(std::int64_t block) const;
+  memory::KeySide key_side(std::int64_t block) const;
 
  private:
   class Implementation;

@@ -31,6 +31,12 @@ struct ProductKeyParameters {
   }
 };
 
+// What finds a memory layer's rows in the residual stream: the norm in front of it, and its keys.
+struct KeySide {
+  const float* norm_gain = nullptr;  // device, [C]
+  ProductKeyParameters keys;
+};
+
 class ProductKeys {
  public:
   // Allocates every buffer. Throws Error when a size is out of range.

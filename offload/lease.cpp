@@ -10,6 +10,7 @@
 //     make_resident()
 //       planner found()    WAIT for the counts
 //       wait_for_hints()   WAIT for rows that a hint has not brought yet
+//       await_hinted()     plan: waits for what hints bring to the device, where the lease needs it
 //       save_before()        only while a checkpoint is under way: WAIT for room for its records
 //                            among the rows, which are copied
 //       begin_lease()      plan: rows that are resident already cannot become victims; use counts

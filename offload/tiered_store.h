@@ -221,7 +221,8 @@ class TieredStore {
   // succeeds. Takes a few instructions while the file is far from the budget; near it a checkpoint
   // under way is written first. Without a budget it does nothing.
   void require_disk_room(const kernels::RowId* rows, std::int64_t count);
-  // Brings rows ahead of their use, at most byte_budget bytes and half of the tier. Waits for the
+  // Brings rows ahead of their use, at most byte_budget bytes: to the host tier at most half of it,
+  // to the device what neither the running step nor another hint has a use for. Waits for the
   // plan, and where slots have to be freed, for writes; reads go on behind it, in the disk's own
   // thread, and rows keep their slots until a lease takes them or nothing else is left. Never
   // changes a result. What is not brought is booked (hints.dropped). Returns how many rows are

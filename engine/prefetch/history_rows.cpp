@@ -41,8 +41,8 @@ memory::HistoryPredictorOptions options_of(PredictorKind kind, Run& run,
 
 HistoryRows::HistoryRows(PredictorKind kind, Run& run, kernels::Stream& side,
                          std::uint64_t history_bytes)
-    : kind_(kind),
-      layers_(run.model().options().memory_blocks.size()),
+    : RowPredictor(run.model().options().memory_blocks.size()),
+      kind_(kind),
       side_(side),
       predictor_(run.backend(), options_of(kind, run, history_bytes)) {}
 
@@ -53,8 +53,9 @@ void HistoryRows::after_memory(std::size_t layer, const memory::MemoryLayer& mem
 }
 
 void HistoryRows::predict(const Batch& next) {
-  for (std::size_t layer = 0; layer < layers_; ++layer) {
-    predictor_.predict(side_, layer, next.tokens);
+  for (std::size_t layer = 0; layer < layers(); ++layer) {
+    const memory::RowVotes::Counted counted = predictor_.predict(side_, layer, next.tokens);
+    ranking(layer).add(counted.rows, counted.votes);
   }
 }
 

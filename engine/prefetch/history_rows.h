@@ -17,15 +17,9 @@ class HistoryRows final : public RowPredictor {
   void after_memory(std::size_t layer, const memory::MemoryLayer& memory, const Batch& batch,
                     kernels::Stream& stream) override;
   void predict(const Batch& next) override;
-  memory::PredictedRows take(std::size_t layer) override { return predictor_.take(layer); }
-  void learn(std::size_t layer, const memory::PredictedRows& predicted,
-             std::span<const kernels::RowId> read) override {
-    predictor_.learn(layer, predicted, read);
-  }
 
  private:
   memory::PredictorKind kind_;
-  std::size_t layers_;
   kernels::Stream& side_;
   memory::HistoryPredictor predictor_;
 };

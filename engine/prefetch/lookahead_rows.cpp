@@ -24,13 +24,9 @@ memory::LookaheadOptions lookahead_options(Run& run, bool learns) {
           .learns = learns};
 }
 
-memory::LookaheadTarget lookahead_target(Run& run, std::int64_t block) {
-  const KeySide side = run.model().key_side(block);
-  return {.norm_gain = side.norm_gain, .keys = side.keys};
-}
-
 LookaheadRows::LookaheadRows(Run& run, kernels::Stream& side, std::int64_t distance, bool learns)
-    : run_(run),
+    : RowPredictor(run.model().options().memory_blocks.size()),
+      run_(run),
       side_(side),
       distance_(distance),
       learns_(learns),
@@ -41,9 +37,8 @@ LookaheadRows::LookaheadRows(Run& run, kernels::Stream& side, std::int64_t dista
     layers_.push_back(
         {.block = block,
          .from = static_cast<std::size_t>(2 * std::max<std::int64_t>(0, block - distance)),
-         .predictor = std::make_unique<memory::LookaheadPredictor>(run.backend(),
-                                                                   lookahead_options(run, learns)),
-         .ranking = {}});
+         .predictor = std::make_unique<memory::LookaheadPredictor>(
+             run.backend(), lookahead_options(run, learns))});
   }
 }
 
@@ -71,16 +66,15 @@ void LookaheadRows::before_branch(std::size_t branch, const float* state, std::i
     layer.state = state;
     stream.record(*seen_);
     side_.wait(*seen_);
-    layer.predictor->predict(side_, lookahead_target(run_, layer.block), state, tokens,
+    layer.predictor->predict(side_, run_.model().key_side(layer.block), state, tokens,
                              share_ < 1 ? &chosen_ : nullptr);
   }
 }
 
 memory::PredictedRows LookaheadRows::of_micro_batch(std::size_t layer) {
-  Layer& one = layers_[layer];
-  const memory::RowVotes::Counted counted = one.predictor->await();
-  one.ranking.add(counted.rows, counted.votes);
-  return one.ranking.rank(counted.rows, counted.votes);
+  const memory::RowVotes::Counted counted = layers_[layer].predictor->await();
+  ranking(layer).add(counted.rows, counted.votes);
+  return ranking(layer).rank(counted.rows, counted.votes);
 }
 
 void LookaheadRows::after_memory(std::size_t layer, const memory::MemoryLayer& memory,
@@ -89,7 +83,7 @@ void LookaheadRows::after_memory(std::size_t layer, const memory::MemoryLayer& m
   Layer& one = layers_[layer];
   stream.record(*seen_);
   side_.wait(*seen_);
-  one.predictor->observe(side_, lookahead_target(run_, one.block), one.state, memory.queries(),
+  one.predictor->observe(side_, run_.model().key_side(one.block), one.state, memory.queries(),
                          static_cast<std::int64_t>(batch.tokens.size()), step_);
 }
 

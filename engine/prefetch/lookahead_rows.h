@@ -14,7 +14,6 @@ namespace mneme::engine {
 
 // Options of a predictor that looks ahead to a memory layer of the run.
 memory::LookaheadOptions lookahead_options(Run& run, bool learns);
-memory::LookaheadTarget lookahead_target(Run& run, std::int64_t block);
 
 class LookaheadRows final : public RowPredictor {
  public:
@@ -31,11 +30,6 @@ class LookaheadRows final : public RowPredictor {
                     kernels::Stream& stream) override;
   memory::PredictedRows of_micro_batch(std::size_t layer) override;
   void end_forward() override;
-  memory::PredictedRows take(std::size_t layer) override { return layers_[layer].ranking.take(); }
-  void learn(std::size_t layer, const memory::PredictedRows& predicted,
-             std::span<const kernels::RowId> read) override {
-    layers_[layer].ranking.learn(predicted, read);
-  }
   NamedMaps maps() override;
 
  private:
@@ -43,7 +37,6 @@ class LookaheadRows final : public RowPredictor {
     std::int64_t block = 0;
     std::size_t from = 0;  // the branch in front of which it looks
     std::unique_ptr<memory::LookaheadPredictor> predictor;
-    memory::VoteRanking ranking;
     const float* state = nullptr;  // of the running micro-batch
   };
 

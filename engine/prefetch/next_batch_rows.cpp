@@ -14,7 +14,8 @@ std::size_t first_memory_branch(Run& run) {
 }  // namespace
 
 NextBatchRows::NextBatchRows(Run& run, kernels::Stream& side)
-    : run_(run),
+    : RowPredictor(run.model().options().memory_blocks.size()),
+      run_(run),
       side_(side),
       from_(first_memory_branch(run)),
       blocks_(run.backend(), run.model().options(), run.model().parameters(), nullptr, from_),
@@ -26,8 +27,7 @@ NextBatchRows::NextBatchRows(Run& run, kernels::Stream& side)
     if (!learns) options.search.knn = run.model().options().memory.knn;
     layers_.push_back(
         {.block = block,
-         .predictor = std::make_unique<memory::LookaheadPredictor>(run.backend(), options),
-         .ranking = {}});
+         .predictor = std::make_unique<memory::LookaheadPredictor>(run.backend(), options)});
   }
 }
 
@@ -54,7 +54,7 @@ void NextBatchRows::after_memory(std::size_t layer, const memory::MemoryLayer& m
   if (layer == 0) return;
   stream.record(*seen_);
   side_.wait(*seen_);
-  layers_[layer].predictor->observe(side_, lookahead_target(run_, layers_[layer].block), state_,
+  layers_[layer].predictor->observe(side_, run_.model().key_side(layers_[layer].block), state_,
                                     memory.queries(),
                                     static_cast<std::int64_t>(batch.tokens.size()), step_);
 }
@@ -78,12 +78,12 @@ void NextBatchRows::predict(const Batch& next) {
                             .vocabulary = run_.model().options().vocabulary});
   blocks_.forward(call);
   for (Layer& layer : layers_) {
-    layer.predictor->predict(side_, lookahead_target(run_, layer.block), blocks_.state(from_),
+    layer.predictor->predict(side_, run_.model().key_side(layer.block), blocks_.state(from_),
                              call.tokens());
   }
-  for (Layer& layer : layers_) {
-    const memory::RowVotes::Counted counted = layer.predictor->await();
-    layer.ranking.add(counted.rows, counted.votes);
+  for (std::size_t layer = 0; layer < layers(); ++layer) {
+    const memory::RowVotes::Counted counted = layers_[layer].predictor->await();
+    ranking(layer).add(counted.rows, counted.votes);
   }
 }
 

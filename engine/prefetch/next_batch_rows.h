@@ -1,7 +1,7 @@
 // next-batch as RowPredictor: the next step's tokens go through the blocks in front of the first
-// memory layer, with the parameters of the running step, beside its backward pass. That tells the
-// rows of this layer but for one update of the parameters; those of the later layers are looked
-// ahead to from there, by learned maps.
+// memory layer, with the parameters of the running step. That tells the rows of this layer but for
+// one update of the parameters; those of the later layers are looked ahead to from there, by
+// learned maps.
 #pragma once
 
 #include <memory>
@@ -28,18 +28,12 @@ class NextBatchRows final : public RowPredictor {
                     kernels::Stream& stream) override;
   void end_forward() override;
   void predict(const Batch& next) override;
-  memory::PredictedRows take(std::size_t layer) override { return layers_[layer].ranking.take(); }
-  void learn(std::size_t layer, const memory::PredictedRows& predicted,
-             std::span<const kernels::RowId> read) override {
-    layers_[layer].ranking.learn(predicted, read);
-  }
   NamedMaps maps() override;
 
  private:
   struct Layer {
     std::int64_t block = 0;
     std::unique_ptr<memory::LookaheadPredictor> predictor;
-    memory::VoteRanking ranking;
   };
 
   Run& run_;

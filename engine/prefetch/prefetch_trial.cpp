@@ -55,13 +55,9 @@ void PrefetchTrial::end_turn() {
   const std::size_t ended = turn_->candidate;
   const bool loses = ended != 0 && median(times_[ended]) > kClearlySlower * median(times_.front());
   if (loses) std::erase_if(coming_, [ended](const Turn& turn) { return turn.candidate == ended; });
-  // Nothing is left that could be kept.
   const bool any = std::any_of(coming_.begin(), coming_.end(),
                                [](const Turn& turn) { return turn.candidate != 0; });
-  const bool undecided = std::any_of(times_.begin() + 1, times_.end(), [&](const auto& times) {
-    return !times.empty() && median(times) <= kClearlySlower * median(times_.front());
-  });
-  if (!any && (!undecided || coming_.empty())) {
+  if (!any) {
     decide();
   } else {
     turn_ = coming_.back();

@@ -41,10 +41,13 @@ struct RowPrefetch::Choice {
   std::vector<RowId> to_device, to_host;  // hinted
 
   void learn(std::span<const RowId> read) {
-    for (std::size_t i = 0; i < absent.size(); ++i) {
-      calibrations[i].learn(absent[i], read);
-      absent[i].clear();
-    }
+    for (std::size_t i = 0; i < absent.size(); ++i) calibrations[i].learn(absent[i], read);
+    forget();
+  }
+  void forget() {
+    for (PredictedRows& rows : absent) rows.clear();
+    to_device.clear();
+    to_host.clear();
   }
 };
 
@@ -64,6 +67,17 @@ struct RowPrefetch::Layer {
   memory::UnionCalibration ahead_calibration, together_calibration;
   Choice ahead_choice, running_choice;
   std::vector<memory::PredictionScore> scores;  // the last one of all together
+
+  RowId* read_end() const {
+    return read.data() + std::accumulate(counts.begin(), counts.end(), std::int64_t{0});
+  }
+
+  // Who predicted the step before need not predict the next one.
+  void forget_ahead() {
+    for (PredictedRows& rows : predicted) rows.clear();
+    ahead.clear();
+    ahead_choice.forget();
+  }
 };
 
 RowPrefetch::RowPrefetch(const Config& config, const Data& data, Run& run)
@@ -169,11 +183,8 @@ std::string RowPrefetch::end_step(double step_ms, double stall_ms) {
   trial_->note(step_ms, stall_ms);
   const std::optional<PrefetchDecision> decision = trial_->take_decision();
   if (!decision) return {};
+  if (std::exchange(decided_, decision->candidate) == decision->candidate) return {};
   const Group& kept = candidates_[decision->candidate];
-  const bool is_news = !is_decided_ || kept != decided_;
-  decided_ = kept;
-  is_decided_ = true;
-  if (!is_news) return {};
   if (kept.empty()) {
     return fmt::format("prefetch: no predictor pays ({:.1f} ms a step without)",
                        decision->ms_without);
@@ -249,9 +260,7 @@ void RowPrefetch::after_memory(std::int64_t block, const memory::MemoryLayer& me
   }
   const memory::DistinctRows distinct = memory.distinct_rows();
   const std::int64_t count = distinct.count();
-  std::int64_t before = 0;
-  for (const std::int64_t one : layer.counts) before += one;
-  run_.backend().copy(stream, layer.read.data() + before, distinct.rows,
+  run_.backend().copy(stream, layer.read_end(), distinct.rows,
                       kernels::DeviceArray<RowId>::bytes(count));
   layer.counts.push_back(count);
   stream.record(*seen_);
@@ -271,9 +280,7 @@ void RowPrefetch::after_forward() {
 }
 
 std::vector<RowId> RowPrefetch::rows_read(const Layer& layer) const {
-  std::int64_t count = 0;
-  for (const std::int64_t one : layer.counts) count += one;
-  std::vector<RowId> read(layer.read.data(), layer.read.data() + count);
+  std::vector<RowId> read(layer.read.data(), layer.read_end());
   if (layer.counts.size() > 1) {
     std::sort(read.begin(), read.end());
     read.erase(std::unique(read.begin(), read.end()), read.end());
@@ -302,7 +309,9 @@ void RowPrefetch::score_step() {
       layer.ahead_calibration.learn(layer.ahead, read);
       layer.ahead_choice.learn(read);
     }
-    layer.running_choice.learn(read);
+    // It is of the last micro-batch alone.
+    const std::int64_t last = layer.counts.back();
+    layer.running_choice.learn({layer.read_end() - last, static_cast<std::size_t>(last)});
     layer.hot.add(read);
   }
 }
@@ -312,6 +321,7 @@ void RowPrefetch::predict_next() {
   if (step_ >= static_cast<std::uint64_t>(config_.train.steps)) return;
   predicted_step_ = step_ + 1;
   begin_budgets();
+  for (Layer& layer : layers_) layer.forget_ahead();
   const bool any =
       std::any_of(active_.begin(), active_.end(), [this](std::size_t p) { return looks_ahead(p); });
   if (!any) return;
@@ -323,7 +333,6 @@ void RowPrefetch::predict_next() {
   }
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     Layer& layer = layers_[l];
-    for (PredictedRows& rows : layer.predicted) rows.clear();
     for (const std::size_t p : active_) {
       if (looks_ahead(p)) layer.predicted[p] = predictors_[p]->take(l);
     }
@@ -347,9 +356,7 @@ void RowPrefetch::choose(const PredictedRows& predicted, Choice& choice) {
   for (const PredictedRow& row : predicted) rows_.push_back(row.row);
   places_.resize(rows_.size());
   run_.table()->store().locate(rows_, places_);
-  for (PredictedRows& rows : choice.absent) rows.clear();
-  choice.to_device.clear();
-  choice.to_host.clear();
+  choice.forget();
   for (std::size_t i = 0; i < predicted.size(); ++i) {
     if (places_[i] == Place::kHost) choice.absent[0].push_back(predicted[i]);
     if (places_[i] == Place::kDisk) choice.absent[1].push_back(predicted[i]);
@@ -422,6 +429,7 @@ void RowPrefetch::hint_exactly(std::uint64_t next_step) {
   rows_.erase(std::unique(rows_.begin(), rows_.end()), rows_.end());
   offload::TieredStore& store = run_.table()->store();
   store.hint({.rows = rows_, .byte_budget = config_.tiers.prefetch_bytes});
+  if (config_.tiers.prefetch_device_bytes == 0) return;
   store.hint(
       {.rows = rows_, .byte_budget = config_.tiers.prefetch_device_bytes, .tier = Place::kDevice});
 }

@@ -27,6 +27,7 @@
 #include <initializer_list>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -107,8 +108,7 @@ class RowPrefetch : public ForwardObserver {
   Group active_;                        // ascending
   std::vector<Group> candidates_;       // of auto; the first is empty
   std::optional<PrefetchTrial> trial_;  // of auto
-  bool is_decided_ = false;             // auto has said what it keeps:
-  Group decided_;
+  std::optional<std::size_t> decided_;  // the candidate that auto has said it keeps
   std::vector<Layer> layers_;
   std::uint64_t step_ = 0;
   std::int64_t micro_ = 0;

@@ -10,8 +10,10 @@ HistoryPredictor::HistoryPredictor(kernels::Backend& backend,
       votes_(backend, options.history.recalled(), options.history.lookups_per_token,
              options.table_rows),
       candidates_(backend, options.history.recalled() * options.history.lookups_per_token) {
-  layers_.reserve(options.layers);
-  for (std::size_t i = 0; i < options.layers; ++i) layers_.emplace_back(backend, options.history);
+  histories_.reserve(options.layers);
+  for (std::size_t i = 0; i < options.layers; ++i) {
+    histories_.emplace_back(backend, options.history);
+  }
 }
 
 std::span<const std::uint32_t> HistoryPredictor::contexts(std::span<const std::int32_t> tokens) {
@@ -23,19 +25,18 @@ std::span<const std::uint32_t> HistoryPredictor::contexts(std::span<const std::i
 
 void HistoryPredictor::remember(kernels::Stream& stream, std::size_t layer,
                                 const kernels::RowId* rows, std::span<const std::int32_t> tokens) {
-  layers_[layer].history.remember(stream, rows, contexts(tokens));
+  histories_[layer].remember(stream, rows, contexts(tokens));
 }
 
-void HistoryPredictor::predict(kernels::Stream& stream, std::size_t layer,
-                               std::span<const std::int32_t> tokens) {
+RowVotes::Counted HistoryPredictor::predict(kernels::Stream& stream, std::size_t layer,
+                                            std::span<const std::int32_t> tokens) {
   const std::span<const std::uint32_t> all_contexts = contexts(tokens);
   distinct_.assign(all_contexts.begin(), all_contexts.end());
   std::sort(distinct_.begin(), distinct_.end());
   distinct_.erase(std::unique(distinct_.begin(), distinct_.end()), distinct_.end());
-  const std::int64_t known = layers_[layer].history.recall(stream, distinct_, candidates_.data());
+  const std::int64_t known = histories_[layer].recall(stream, distinct_, candidates_.data());
   votes_.count(stream, candidates_.data(), known);
-  const RowVotes::Counted counted = votes_.await();
-  layers_[layer].ranking.add(counted.rows, counted.votes);
+  return votes_.await();
 }
 
 }  // namespace mneme::memory

@@ -1,6 +1,6 @@
 // Predicts the rows of a coming batch from what its tokens read lately: each context in it votes
 // for the rows that the newest tokens of that context have read, layer by layer. Rows with more
-// votes are more likely; how likely is learned from the steps before (vote_ranking.h).
+// votes are more likely (vote_ranking.h).
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,6 @@
 #include "kernels/device_array.h"
 #include "memory/prediction/row_history.h"
 #include "memory/prediction/row_votes.h"
-#include "memory/prediction/vote_ranking.h"
 
 namespace mneme::memory {
 
@@ -32,29 +31,18 @@ class HistoryPredictor {
   // leaves it. rows: device, [tokens, lookups]; tokens: whole sequences.
   void remember(kernels::Stream& stream, std::size_t layer, const kernels::RowId* rows,
                 std::span<const std::int32_t> tokens);
-  // Adds the rows that the tokens of a coming micro-batch vote for to those of the micro-batches
-  // before, since the last take(). Waits for the stream.
-  void predict(kernels::Stream& stream, std::size_t layer, std::span<const std::int32_t> tokens);
-  // The rows that were predicted for a layer.
-  PredictedRows take(std::size_t layer) { return layers_[layer].ranking.take(); }
-  // What became of them. read: ascending.
-  void learn(std::size_t layer, std::span<const PredictedRow> predicted,
-             std::span<const kernels::RowId> read) {
-    layers_[layer].ranking.learn(predicted, read);
-  }
+  // The rows that the tokens of a coming micro-batch vote for, until the next call. Waits for the
+  // stream.
+  RowVotes::Counted predict(kernels::Stream& stream, std::size_t layer,
+                            std::span<const std::int32_t> tokens);
 
  private:
-  struct Layer {
-    Layer(kernels::Backend& backend, const RowHistoryShape& shape) : history(backend, shape) {}
-    RowHistory history;
-    VoteRanking ranking;
-  };
   std::span<const std::uint32_t> contexts(std::span<const std::int32_t> tokens);
 
   HistoryPredictorOptions options_;
   RowVotes votes_;
   kernels::DeviceArray<kernels::RowId> candidates_;  // [recalled, lookups]
-  std::vector<Layer> layers_;
+  std::vector<RowHistory> histories_;                // of each layer
   std::vector<std::uint32_t> contexts_, distinct_;
 };
 

@@ -16,7 +16,7 @@ LookaheadPredictor::LookaheadPredictor(kernels::Backend& backend, const Lookahea
   if (options.learns) map_.emplace(backend, options.width, options.search.query_width());
 }
 
-void LookaheadPredictor::normalise(kernels::Stream& stream, const LookaheadTarget& target,
+void LookaheadPredictor::normalise(kernels::Stream& stream, const KeySide& target,
                                    const float* state, std::int64_t tokens) {
   backend_.norm(stream, {.x = state,
                          .gain = target.norm_gain,
@@ -27,9 +27,8 @@ void LookaheadPredictor::normalise(kernels::Stream& stream, const LookaheadTarge
                          .epsilon = static_cast<float>(options_.norm_epsilon)});
 }
 
-void LookaheadPredictor::predict(kernels::Stream& stream, const LookaheadTarget& target,
-                                 const float* state, std::int64_t tokens,
-                                 const std::vector<std::int32_t>* chosen) {
+void LookaheadPredictor::predict(kernels::Stream& stream, const KeySide& target, const float* state,
+                                 std::int64_t tokens, const std::vector<std::int32_t>* chosen) {
   if (chosen != nullptr) {
     if (chosen_.count() == 0) {
       chosen_ = kernels::pinned_array<std::int32_t>(backend_, options_.search.tokens);
@@ -67,9 +66,8 @@ void LookaheadPredictor::predict(kernels::Stream& stream, const LookaheadTarget&
   votes_.count(stream, search_.rows(), tokens);
 }
 
-void LookaheadPredictor::observe(kernels::Stream& stream, const LookaheadTarget& target,
-                                 const float* state, const float* queries, std::int64_t tokens,
-                                 std::uint64_t turn) {
+void LookaheadPredictor::observe(kernels::Stream& stream, const KeySide& target, const float* state,
+                                 const float* queries, std::int64_t tokens, std::uint64_t turn) {
   if (!map_) return;
   const std::int64_t count = std::min(options_.observed_tokens, tokens);
   // Stretches that take turns, the last of them as long as the others.

@@ -27,20 +27,15 @@ struct LookaheadOptions {
   std::int64_t observed_tokens = 256;
 };
 
-// Device addresses, of the layer that is looked ahead to.
-struct LookaheadTarget {
-  const float* norm_gain = nullptr;  // [C]
-  ProductKeyParameters keys;
-};
-
 class LookaheadPredictor {
  public:
   // Allocates what a search takes, without its backward half. The backend must outlive it.
   LookaheadPredictor(kernels::Backend& backend, const LookaheadOptions& options);
 
-  // Queues the search. state: device, [tokens, C], float32. One predict() at a time: the next one
-  // after await(). With `chosen`, only for the tokens of these indices, unchanged until await().
-  void predict(kernels::Stream& stream, const LookaheadTarget& target, const float* state,
+  // Queues the search. target: of the layer that is looked ahead to. state: device, [tokens, C],
+  // float32. One predict() at a time: the next one after await(). With `chosen`, only for the
+  // tokens of these indices, unchanged until await().
+  void predict(kernels::Stream& stream, const KeySide& target, const float* state,
                std::int64_t tokens, const std::vector<std::int32_t>* chosen = nullptr);
   // Waits for it: the rows and their votes, until the next predict().
   RowVotes::Counted await() { return votes_.await(); }
@@ -48,14 +43,14 @@ class LookaheadPredictor {
   bool learns() const { return map_.has_value(); }
   // What the layer made of the same tokens in the end, for the map. state as above; queries:
   // device, [tokens, H * d_k]. turn: which of the tokens are taken goes by it.
-  void observe(kernels::Stream& stream, const LookaheadTarget& target, const float* state,
+  void observe(kernels::Stream& stream, const KeySide& target, const float* state,
                const float* queries, std::int64_t tokens, std::uint64_t turn);
   // REQUIRES: learns().
   QueryMap& map() { return *map_; }
 
  private:
   // The norm in front of the layer.
-  void normalise(kernels::Stream& stream, const LookaheadTarget& target, const float* state,
+  void normalise(kernels::Stream& stream, const KeySide& target, const float* state,
                  std::int64_t tokens);
 
   kernels::Backend& backend_;

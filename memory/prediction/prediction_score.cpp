@@ -47,11 +47,7 @@ PredictionScore score_of(std::span<const PredictedRow> predicted,
     score.hottest_at[i] = hot.hits(read, most[i]);
   }
   std::vector<std::uint8_t> was_read(predicted.size());
-  auto next = read.begin();
-  for (std::size_t i = 0; i < predicted.size(); ++i) {
-    while (next != read.end() && *next < predicted[i].row) ++next;
-    was_read[i] = next != read.end() && *next == predicted[i].row ? 1 : 0;
-  }
+  for_each_outcome(predicted, read, [&](std::size_t i, bool hit) { was_read[i] = hit ? 1 : 0; });
   std::size_t rank = 0;
   for (const std::uint32_t i : order_by_confidence(predicted)) {
     if (was_read[i] != 0) {

@@ -76,13 +76,11 @@ PredictedRows VoteRanking::rank(std::span<const RowId> rows,
 
 void VoteRanking::learn(std::span<const PredictedRow> predicted, std::span<const RowId> read) {
   Calibration::Outcome outcome;
-  auto next = read.begin();
-  for (const PredictedRow& row : predicted) {
-    while (next != read.end() && *next < row.row) ++next;
-    const std::size_t bucket = Calibration::bucket_of(row.votes);
+  for_each_outcome(predicted, read, [&](std::size_t i, bool was_read) {
+    const std::size_t bucket = Calibration::bucket_of(predicted[i].votes);
     ++outcome.predicted[bucket];
-    outcome.read[bucket] += next != read.end() && *next == row.row ? 1 : 0;
-  }
+    outcome.read[bucket] += was_read ? 1 : 0;
+  });
   calibration_.learn(outcome);
 }
 
@@ -133,13 +131,11 @@ void UnionCalibration::learn(std::span<const PredictedRow> predicted, std::span<
     cell.predicted *= static_cast<float>(Calibration::kKept);
     cell.read *= static_cast<float>(Calibration::kKept);
   }
-  auto next = read.begin();
-  for (const PredictedRow& row : predicted) {
-    while (next != read.end() && *next < row.row) ++next;
-    Cell& cell = cells_[row.named_by * kLevels + row.level];
+  for_each_outcome(predicted, read, [&](std::size_t i, bool was_read) {
+    Cell& cell = cells_[predicted[i].named_by * kLevels + predicted[i].level];
     cell.predicted += 1;
-    cell.read += next != read.end() && *next == row.row ? 1 : 0;
-  }
+    cell.read += was_read ? 1 : 0;
+  });
 }
 
 }  // namespace mneme::memory

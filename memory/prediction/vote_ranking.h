@@ -23,6 +23,17 @@ struct PredictedRow {
 // Lists of predicted rows are ascending by row, each row once.
 using PredictedRows = std::vector<PredictedRow>;
 
+// Calls use(predicted row's index, whether it is among those read). read: ascending.
+template <typename Use>
+void for_each_outcome(std::span<const PredictedRow> predicted, std::span<const kernels::RowId> read,
+                      const Use& use) {
+  auto next = read.begin();
+  for (std::size_t i = 0; i < predicted.size(); ++i) {
+    while (next != read.end() && *next < predicted[i].row) ++next;
+    use(i, next != read.end() && *next == predicted[i].row);
+  }
+}
+
 class VoteRanking {
  public:
   // rows: ascending, each once. Votes for rows that were added before, since the last take(), sum

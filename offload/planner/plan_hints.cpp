@@ -11,13 +11,8 @@ using kernels::Place;
 using kernels::RowId;
 using kernels::SlotId;
 
-// Chooses up to `limit` rows that are at `from`, in order, and keeps those that are in the tier
-// above it. Rows on disk cannot come to the device: they have to be in the host tier first. Waits.
-// Once the stream has run, the lists are free again.
-PlannedHint Planner::choose_hinted(std::span<const RowId> rows, Place from, std::int64_t limit) {
-  PlannedHint hint;
-  SlotTier& tier = from == Place::kDisk ? host_ : device_;
-  const Place to = from == Place::kDisk ? Place::kHost : Place::kDevice;
+template <typename Use>
+void Planner::for_each_located(std::span<const RowId> rows, const Use& use) {
   const auto most = static_cast<std::size_t>(list_rows_.count());
   for (std::size_t first = 0; first < rows.size(); first += most) {
     const std::size_t count = std::min(most, rows.size() - first);
@@ -26,8 +21,20 @@ PlannedHint Planner::choose_hinted(std::span<const RowId> rows, Place from, std:
     backend_.locate_rows(*stream_, residency_.locations(), list_rows_.data(),
                          static_cast<std::int64_t>(count), list_slots_.data());
     stream_->synchronize();
+    use(first, static_cast<std::int64_t>(count));
+  }
+}
+
+// Chooses up to `limit` rows that are at `from`, in order, and keeps those that are in the tier
+// above it. Rows on disk cannot come to the device: they have to be in the host tier first. Waits.
+// Once the stream has run, the lists are free again.
+PlannedHint Planner::choose_hinted(std::span<const RowId> rows, Place from, std::int64_t limit) {
+  PlannedHint hint;
+  SlotTier& tier = from == Place::kDisk ? host_ : device_;
+  const Place to = from == Place::kDisk ? Place::kHost : Place::kDevice;
+  for_each_located(rows, [&](std::size_t, std::int64_t count) {
     std::int64_t kept = 0;
-    for (std::int64_t i = 0; i < static_cast<std::int64_t>(count); ++i) {
+    for (std::int64_t i = 0; i < count; ++i) {
       const Place place = kernels::place_of(list_slots_[i]);
       if (place == to) list_slots_[kept++] = kernels::slot_of(list_slots_[i]);
       if (place != from) {
@@ -39,7 +46,7 @@ PlannedHint Planner::choose_hinted(std::span<const RowId> rows, Place from, std:
       }
     }
     if (kept > 0) tier.keep(list_slots_.data(), kept, hint_step_, now());
-  }
+  });
   std::vector<RowId> ascending = hint.rows;
   std::sort(ascending.begin(), ascending.end());
   if (std::adjacent_find(ascending.begin(), ascending.end()) != ascending.end()) {
@@ -51,18 +58,10 @@ PlannedHint Planner::choose_hinted(std::span<const RowId> rows, Place from, std:
 
 void Planner::locate(std::span<const RowId> rows, std::span<Place> places) {
   CHECK(places.size() == rows.size());
-  const auto most = static_cast<std::size_t>(list_rows_.count());
-  for (std::size_t first = 0; first < rows.size(); first += most) {
-    const std::size_t count = std::min(most, rows.size() - first);
-    stream_->synchronize();
-    std::copy_n(rows.begin() + static_cast<std::ptrdiff_t>(first), count, list_rows_.data());
-    backend_.locate_rows(*stream_, residency_.locations(), list_rows_.data(),
-                         static_cast<std::int64_t>(count), list_slots_.data());
-    stream_->synchronize();
-    for (std::size_t i = 0; i < count; ++i) {
-      places[first + i] = kernels::place_of(list_slots_[static_cast<std::int64_t>(i)]);
-    }
-  }
+  for_each_located(rows, [&](std::size_t first, std::int64_t count) {
+    std::transform(list_slots_.data(), list_slots_.data() + count,
+                   places.begin() + static_cast<std::ptrdiff_t>(first), kernels::place_of);
+  });
 }
 
 PlannedHint Planner::plan_hint_to_host(std::span<const RowId> rows, std::int64_t most,

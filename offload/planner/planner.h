@@ -253,6 +253,10 @@ class Planner {
   Victims take_host_victims(std::int64_t wanted);
 
   // plan_hints.cpp
+  // Calls use(first, count) for stretches of the rows, which are in list_rows_ then, and where they
+  // are in list_slots_. Waits.
+  template <typename Use>
+  void for_each_located(std::span<const kernels::RowId> rows, const Use& use);
   PlannedHint choose_hinted(std::span<const kernels::RowId> rows, kernels::Place from,
                             std::int64_t limit);
   std::uint32_t number_of(HintStep step) const { return step_ + (step == HintStep::kNext ? 1 : 0); }

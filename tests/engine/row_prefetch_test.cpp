@@ -73,7 +73,6 @@ class PredictorFile : public ::testing::Test {
   Config config(const std::string& name) {
     Config config = tiny_.tiered(name);
     config.tiers.prefetch = memory::PredictorKind::kUnion;
-    config.train.micro_batches = 2;
     return config;
   }
   std::map<std::string, std::vector<double>> learned(const Config& config) {

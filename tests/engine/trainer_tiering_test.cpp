@@ -145,7 +145,6 @@ TEST_P(TrainerPrediction, NoPredictorChangesABit) {
   config.tiers.prefetch_device_bytes = 4000;
   config.tiers.prefetch_confidence = 0.1;
   config.tiers.lookahead_distances = {0, 2};
-  config.train.micro_batches = 2;
   config.evaluation.every = 3;
   const Observed found = expect_reference(config);
   const auto count = [&](offload::Field field) { return found.rows[field]; };
@@ -172,18 +171,22 @@ TEST_F(TrainerTiering, AutoSwitchesPredictorsAndChangesNothing) {
   expect_same(found.outcome, reference.outcome);
   EXPECT_GT(found.rows[offload::Field::kHintsUsed], 0u);
   std::set<std::uint64_t> predictors;
-  std::uint64_t step = 0, first = 0;
+  const auto bit = [](memory::PredictorKind kind) { return std::uint64_t{1} << int(kind); };
+  std::uint64_t step = 0, first = 0, now = 0;
   offload::TraceReader reader(run_.disk(),
                               trace_paths(run_.disk(), config.run.directory, 0).back());
   for (offload::TraceEvent event; reader.next(event);) {
     if (event.kind == offload::TraceKind::kStep) step = event.number;
+    if (event.kind == offload::TraceKind::kHint && now == bit(memory::PredictorKind::kLookahead)) {
+      EXPECT_TRUE(event.of_running_step) << "step " << step << ": of who predicted before";
+    }
     if (event.kind != offload::TraceKind::kPredictors) continue;
+    now = event.number;
     if (first == 0) first = step;
     predictors.insert(event.number);
   }
   EXPECT_EQ(first, PrefetchTrial::kFirstTrial + PrefetchTrial::kWarmSteps +
                        PrefetchTrial::kMeasuredSteps + 1);
-  const auto bit = [](memory::PredictorKind kind) { return std::uint64_t{1} << int(kind); };
   EXPECT_TRUE(predictors.contains(bit(memory::PredictorKind::kNextBatch)));
   EXPECT_TRUE(predictors.contains(bit(memory::PredictorKind::kLookahead)));
   EXPECT_TRUE(predictors.contains(bit(memory::PredictorKind::kTrigramHistory)));

@@ -8,6 +8,7 @@
 #include <random>
 
 #include "memory/prediction/history_predictor.h"
+#include "memory/prediction/vote_ranking.h"
 #include "tests/kernels/pinned.h"
 #include "tests/support/test_backend.h"
 
@@ -103,25 +104,26 @@ TEST_P(RowHistoryTest, VotesAreCountedAndCalibrated) {
   const Pinned<RowId> rows(backend_, std::vector<RowId>{10, 11, 20, 21, 30, 11, 10, 12});
   predictor.remember(*stream_, 0, rows.data(), std::vector<std::int32_t>{1, 2, 3, 1});
   // Token 1 read 10, 12 and, before, 10, 11; token 3 read 30 and 11; nobody knows token 9.
-  for (int micro = 0; micro < 2; ++micro) {
-    predictor.predict(*stream_, 0, std::vector<std::int32_t>{1, 3, 1, 9});
-  }
-  const PredictedRows predicted = predictor.take(0);
+  VoteRanking ranking;
+  const auto predict = [&](const std::vector<std::int32_t>& tokens) {
+    const RowVotes::Counted counted = predictor.predict(*stream_, 0, tokens);
+    ranking.add(counted.rows, counted.votes);
+  };
+  for (int micro = 0; micro < 2; ++micro) predict({1, 3, 1, 9});
+  const PredictedRows predicted = ranking.take();
   ASSERT_EQ(predicted.size(), 4u);
   const auto expected =
       std::vector<std::pair<RowId, std::uint32_t>>{{10, 4}, {11, 4}, {12, 2}, {30, 2}};
   for (std::size_t i = 0; i < 4; ++i) {
     EXPECT_EQ(std::pair(predicted[i].row, predicted[i].votes), expected[i]);
   }
-  EXPECT_TRUE(predictor.take(0).empty());
+  EXPECT_TRUE(ranking.take().empty());
   // Rows with two votes were read, those with four were not: they change places.
   for (int step = 0; step < 3; ++step) {
-    predictor.learn(0, predicted, std::vector<RowId>{12, 30, 40});
+    ranking.learn(predicted, std::vector<RowId>{12, 30, 40});
   }
-  for (int micro = 0; micro < 2; ++micro) {
-    predictor.predict(*stream_, 0, std::vector<std::int32_t>{1, 1, 3, 3});
-  }
-  const PredictedRows again = predictor.take(0);
+  for (int micro = 0; micro < 2; ++micro) predict({1, 1, 3, 3});
+  const PredictedRows again = ranking.take();
   ASSERT_EQ(again.size(), 4u);
   EXPECT_EQ(again[2].votes, 2u);
   EXPECT_GT(again[2].confidence, 0.5);

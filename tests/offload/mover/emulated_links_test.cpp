@@ -107,6 +107,26 @@ TEST_F(HostLink, TheTwoDirectionsDoNotDisturbEachOther) {
   });
 }
 
+// In eight transfers: what comes in is one of them behind what makes room for it.
+TEST_F(HostLink, RowsComeInBesideThoseThatMakeRoomForThem) {
+  MoverOptions wide = options();
+  wide.layout = kernels::RecordLayout::of({.columns = kernels::ColumnRange::all(256)});
+  wide.host_link_bytes_per_second =
+      static_cast<double>(kRows) * double(wide.layout.record_bytes()) / kTransfer;
+  Mover mover(*backend_, wide);
+  expect_seconds(kTransfer * 9 / 8, [&] {
+    return seconds_of([&] {
+      mover.exchange(mover.arena(),
+                     {.lists = {numbers_.data(), numbers_.data(), numbers_.data() + 2 * kRows,
+                                numbers_.data() + 2 * kRows},
+                      .arriving = kRows,
+                      .leaving = kRows,
+                      .free_host = kRows});
+      mover.synchronize();
+    });
+  });
+}
+
 TEST_F(HostLink, ComputationOverlapsATransferAndWaitsForItWhereItNeedsTheRows) {
   for (const double computation : {kTransfer / 2, 2 * kTransfer}) {
     expect_seconds(std::max(computation, kTransfer), [&] {

@@ -266,6 +266,63 @@ TEST(Planner, AHintToTheDeviceBringsRowsOfTheHostTier) {
   EXPECT_EQ(planner.settle().device.prefetch_used, 3u);
 }
 
+namespace {
+
+// Carries out what a hint to the device has planned.
+void bring(Planner& planner) {
+  Round round;
+  while (planner.next_round(round)) {
+    planner.plan(round);
+    planner.end_round(nullptr, nullptr);
+  }
+  planner.finish_lease();
+}
+
+}  // namespace
+
+TEST(Planner, AHintToTheDeviceTakesNoPlaceOfTheRunningStep) {
+  PlannerRun run(kSmall);
+  Planner& planner = run.planner();
+  planner.begin_step(1);
+  run.lease(rows_from(0, 7));
+  planner.begin_step(2);
+  run.lease(rows_from(8, 13));  // rows 0 to 5 go; two places are of step 1
+  ASSERT_TRUE(run.all_at(rows_from(0, 5), Place::kHost));
+  const PlannedHint hint = planner.plan_hint_to_device(rows_from(0, 5), 100, HintStep::kNext);
+  EXPECT_EQ(hint.rows, rows_from(0, 1));
+  EXPECT_EQ(hint.dropped, 4u);
+  bring(planner);
+  EXPECT_TRUE(run.all_at(rows_from(8, 13), Place::kDevice));
+  EXPECT_TRUE(planner.plan_hint_to_device(rows_from(2, 5), 100, HintStep::kNext).rows.empty())
+      << "nor that of another hint";
+  planner.end_step();
+  EXPECT_EQ(planner.plan_hint_to_device(rows_from(2, 5), 100, HintStep::kNext).rows,
+            rows_from(2, 5))
+      << "the step is over";
+  bring(planner);
+  EXPECT_TRUE(run.all_at(rows_from(0, 5), Place::kDevice));
+}
+
+TEST(Planner, RowsThatAHintNamesWhereTheyAreStayUpToItsStep) {
+  PlannerRun run(kSmall);
+  Planner& planner = run.planner();
+  planner.begin_step(1);
+  run.lease(rows_from(0, 3));
+  run.lease(rows_from(4, 7));
+  planner.end_step();
+  const PlannedHint hint = planner.plan_hint_to_device(rows_from(0, 3), 100, HintStep::kNext);
+  EXPECT_TRUE(hint.rows.empty());
+  EXPECT_EQ(hint.present, 4u);
+  planner.begin_step(2);
+  run.lease(rows_from(100, 103));
+  EXPECT_TRUE(run.all_at(rows_from(0, 3), Place::kDevice)) << "the older ones";
+  EXPECT_TRUE(run.all_at(rows_from(4, 7), Place::kHost));
+  planner.begin_step(3);
+  run.lease(rows_from(200, 203));
+  EXPECT_TRUE(run.all_at(rows_from(0, 3), Place::kHost)) << "their step is over";
+  EXPECT_EQ(planner.settle().device.prefetch_wasted, 0u) << "nothing was brought";
+}
+
 // ---- Determinism, memory, errors
 
 TEST(Planner, EqualCallsGiveEqualPlans) {
