@@ -59,8 +59,9 @@ PlannedHint Planner::choose_hinted(std::span<const RowId> rows, Place from, std:
 void Planner::locate(std::span<const RowId> rows, std::span<Place> places) {
   CHECK(places.size() == rows.size());
   for_each_located(rows, [&](std::size_t first, std::int64_t count) {
-    std::transform(list_slots_.data(), list_slots_.data() + count,
-                   places.begin() + static_cast<std::ptrdiff_t>(first), kernels::place_of);
+    for (std::int64_t i = 0; i < count; ++i) {
+      places[first + static_cast<std::size_t>(i)] = kernels::place_of(list_slots_[i]);
+    }
   });
 }
 
