@@ -50,6 +50,7 @@ class PlanBooks {
     ledger_.book(Field::kHintsPresent, planned.present);
     ledger_.book(Field::kHintsDropped, planned.dropped);
     ledger_.book(Field::kHintsPlanned, planned.rows.size());
+    ledger_.book(Field::kHintsPromoted, planned.promoted);
   }
 
  private:

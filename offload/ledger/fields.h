@@ -53,6 +53,7 @@ enum class Field : std::uint8_t {
   kHinted,
   kHintsPresent,
   kHintsPlanned,
+  kHintsPromoted,
   kHintsDropped,
   kHintsUsed,
   kHintsLate,
@@ -145,6 +146,9 @@ inline constexpr std::array<FieldInfo, kFieldCount> kFields = {{
      "rows hinted, each once a hint; the sum of present, planned and dropped"},
     {Field::kHintsPresent, "hints.present", "rows", "hinted rows that were there already"},
     {Field::kHintsPlanned, "hints.planned", "rows", "hinted rows that got a slot and are brought"},
+    {Field::kHintsPromoted, "hints.promoted", "rows",
+     "of the planned ones, rows that a hint to the host tier had brought before, and no lease "
+     "used"},
     {Field::kHintsDropped, "hints.dropped", "rows",
      "hinted rows beyond the byte budget or the room for hints: not brought"},
     {Field::kHintsUsed, "hints.used", "rows", "rows brought by a hint that a lease took"},

@@ -135,7 +135,8 @@ PlannedHint Planner::plan_hint_to_device(std::span<const RowId> rows, std::int64
   CHECK(found_.in_host == found_.count);
   stage_ = Stage::kRounds;
   left_ = {.in_host = found_.in_host};
-  promoted_ += found_.hinted.size();
+  hint.promoted = found_.hinted.size();
+  promoted_ += hint.promoted;
   hinted_to_device_ += static_cast<std::uint64_t>(found_.count);
   return hint;
 }

@@ -120,8 +120,9 @@ enum class HintStep : std::uint8_t { kRunning, kNext };
 // A hint, planned. Rows of a hint to the host tier have their slots at once; their records are to
 // be read into them.
 struct PlannedHint {
-  std::uint64_t present = 0;  // rows that are where they are wanted, or have no record to bring
-  std::uint64_t dropped = 0;  // rows beyond the limit or the room
+  std::uint64_t present = 0;   // rows that are where they are wanted, or have no record to bring
+  std::uint64_t dropped = 0;   // rows beyond the limit or the room
+  std::uint64_t promoted = 0;  // of `rows`, those that a hint to the host tier had brought, unused
   std::vector<kernels::RowId> rows;    // in the order of the hint
   std::vector<kernels::SlotId> slots;  // of a hint to the host tier: their host slots
   Victims host_victims;                // of a hint to the host tier

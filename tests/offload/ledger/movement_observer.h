@@ -2,6 +2,7 @@
 // at the lists of each copy and at each transfer. They know nothing of the store's books.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <utility>
@@ -72,6 +73,25 @@ class ObservingBackend final : public mneme::testing::ForwardingBackend {
     seen_.generated.add(moved(stream, nullptr, slots, count), arena.layout.record_bytes());
   }
 
+  void lookup_slots(kernels::Stream& stream, const kernels::SlotTable& device,
+                    const kernels::SlotTable& host, const kernels::LookupSlotsArgs& args) override {
+    inner_.lookup_slots(stream, device, host, args);
+    tables_ = {device, host};
+  }
+  // Rows of both tiers that a hint has brought and no lease has used. No work may be queued.
+  std::uint64_t hinted_rows(kernels::Stream& stream) {
+    std::uint64_t rows = 0;
+    for (const kernels::SlotTable& table : tables_) {
+      const std::vector<std::uint8_t> state = read(stream, table.state, table.slots);
+      const std::vector<std::uint8_t> occupied = read(stream, table.occupied, table.slots);
+      for (std::size_t slot = 0; slot < state.size(); ++slot) {
+        const bool hinted = occupied[slot] != 0 && (state[slot] & kernels::kPrefetched) != 0;
+        rows += hinted ? 1 : 0;
+      }
+    }
+    return rows;
+  }
+
  private:
   // Entries that name a slot in every list that is there; waits for the stream.
   std::uint64_t moved(kernels::Stream& stream, const kernels::SlotId* first,
@@ -86,17 +106,18 @@ class ObservingBackend final : public mneme::testing::ForwardingBackend {
     }
     return moved;
   }
-  std::vector<kernels::SlotId> read(kernels::Stream& stream, const kernels::SlotId* list,
-                                    std::int64_t count) {
+  template <typename T>
+  std::vector<T> read(kernels::Stream& stream, const T* list, std::int64_t count) {
     if (list == nullptr || count == 0) return {};
-    const auto copy = kernels::pinned_array<kernels::SlotId>(inner_, count);
-    inner_.copy(stream, copy.data(), list, kernels::DeviceArray<kernels::SlotId>::bytes(count));
+    const auto copy = kernels::pinned_array<T>(inner_, count);
+    inner_.copy(stream, copy.data(), list, kernels::DeviceArray<T>::bytes(count));
     stream.synchronize();
     return {copy.data(), copy.data() + count};
   }
 
   Movements& seen_;
   Strides strides_;
+  std::array<kernels::SlotTable, 2> tables_;  // of the last look-up: device, host
 };
 
 // Of records that take one block each.
