@@ -78,6 +78,14 @@ OrderedJson predictions_json(const std::vector<PredictionMetrics>& predictions) 
     object["hits"] = score.hits;
     object["recall"] = score.recall();
     object["at"] = std::move(at);
+    const memory::HintScore& hints = one.hints;
+    object["hints"] = {{"present", hints.present},
+                       {"hinted", hints.hinted},
+                       {"dropped", hints.hinted - hints.brought},
+                       {"brought", hints.brought},
+                       {"used", hints.used},
+                       {"wasted", hints.brought - hints.used},
+                       {"late", hints.late}};
     array.push_back(std::move(object));
   }
   return array;

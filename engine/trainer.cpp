@@ -361,6 +361,7 @@ class Training {
     if (!line_) return;
     line_->times.checkpoint_ms += saves_->take_standing_still();
     if (run_->table() != nullptr) line_->books = run_->table()->store().take_books();
+    prefetch_->note_moves(line_->books.total());
     line_->predictions = prefetch_->take_scores();
     const StepMetrics metrics = std::move(*line_);
     line_.reset();
@@ -396,7 +397,7 @@ class Training {
     prefetch_->hint(completed_ + 1);
     line_->times.step_ms += io::elapsed_ms(start);
     line_->tokens_per_s = 1e3 * double(config_.tokens_per_step()) / line_->times.step_ms;
-    const std::string decided = prefetch_->end_step(line_->times.step_ms, line_->times.stall_ms);
+    const std::string decided = prefetch_->end_step(line_->times);
     if (!decided.empty()) note(decided);
   }
 

@@ -2,7 +2,9 @@ target_sources(mneme_engine PRIVATE
   device.cpp
   evaluate.cpp
   preflight.cpp
+  prefetch/hint_sender.cpp
   prefetch/history_rows.cpp
+  prefetch/link_budget.cpp
   prefetch/lookahead_rows.cpp
   prefetch/next_batch_rows.cpp
   prefetch/predictor_file.cpp

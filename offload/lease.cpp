@@ -193,6 +193,7 @@ void TieredStore::wait_for_hints(const Found& found, StallClock::HostTime& host)
   hints_.await(late);
   host.hint_us += io::elapsed_us(start);
   ledger_.book(Field::kHintsLate, late.size());
+  late_rows_.insert(late_rows_.end(), late.begin(), late.end());
 }
 
 void TieredStore::await_hinted() {
@@ -317,7 +318,7 @@ void TieredStore::end(PlannedLease& lease, kernels::Stream& compute) noexcept {
   }
 }
 
-std::int64_t TieredStore::hint(const Hint& hint) {
+std::vector<kernels::RowId> TieredStore::hint(const Hint& hint) {
   return guarded([&] {
     CHECK(hint.tier == Place::kHost || hint.tier == Place::kDevice);
     const auto start = Clock::now();
@@ -330,7 +331,7 @@ std::int64_t TieredStore::hint(const Hint& hint) {
     snapshot_.write_some();
     host.save_us = io::elapsed_us(start);
     trace_hint(hint);
-    std::int64_t planned = 0;
+    std::vector<kernels::RowId> planned;
     if (sizes_.host == 0) {
       ledger_.book(Field::kHintsDropped, hint.rows.size());  // nowhere to put them, or to take from
     } else if (hint.tier == Place::kHost) {
@@ -358,9 +359,10 @@ void TieredStore::book_hint(const PlannedHint& planned) {
   plan_books_.report(planner_.report());
 }
 
-std::int64_t TieredStore::hint_to_host(const Hint& hint, StallClock::HostTime& host) {
+std::vector<kernels::RowId> TieredStore::hint_to_host(const Hint& hint,
+                                                      StallClock::HostTime& host) {
   const auto most = static_cast<std::int64_t>(hint.byte_budget / mover_.record_bytes());
-  const PlannedHint planned = planner_.plan_hint_to_host(hint.rows, most, hint.step);
+  PlannedHint planned = planner_.plan_hint_to_host(hint.rows, most, hint.step);
   book_hint(planned);
   const auto start = Clock::now();
   write_back_.write_host_victims(planned.host_victims);
@@ -370,14 +372,15 @@ std::int64_t TieredStore::hint_to_host(const Hint& hint, StallClock::HostTime& h
   settle_unready(planned.rows);
   hints_.add(planned.rows, planned.slots);
   hints_.collect();
-  return std::ssize(planned.rows);
+  return std::move(planned.rows);
 }
 
-std::int64_t TieredStore::hint_to_device(const Hint& hint, StallClock::HostTime& host) {
+std::vector<kernels::RowId> TieredStore::hint_to_device(const Hint& hint,
+                                                        StallClock::HostTime& host) {
   const auto most = static_cast<std::int64_t>(hint.byte_budget / mover_.record_bytes());
-  const PlannedHint planned = planner_.plan_hint_to_device(hint.rows, most, hint.step);
+  PlannedHint planned = planner_.plan_hint_to_device(hint.rows, most, hint.step);
   book_hint(planned);
-  if (planned.rows.empty()) return 0;
+  if (planned.rows.empty()) return {};
   plan_books_.bind();
   wait_for_hints(planner_.found(), host);
   Round round;
@@ -389,7 +392,7 @@ std::int64_t TieredStore::hint_to_device(const Hint& hint, StallClock::HostTime&
   mover_.page_in().record(*hinted_arrived_);
   hinted_arrive_ = true;
   hinted_step_ = step_;
-  return std::ssize(planned.rows);
+  return std::move(planned.rows);
 }
 
 }  // namespace mneme::offload

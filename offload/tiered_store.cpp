@@ -98,6 +98,7 @@ void TieredStore::begin_step(std::uint64_t step) {
   guarded([&] {
     trace_step(step);
     step_ = step;
+    late_rows_.clear();
     planner_.begin_step(step);
     hints_.collect();
   });

@@ -225,9 +225,10 @@ class TieredStore {
   // to the device what neither the running step nor another hint has a use for. Waits for the
   // plan, and where slots have to be freed, for writes; reads go on behind it, in the disk's own
   // thread, and rows keep their slots until a lease takes them or nothing else is left. Never
-  // changes a result. What is not brought is booked (hints.dropped). Returns how many rows are
-  // brought.
-  std::int64_t hint(const Hint& hint);
+  // changes a result. What is not brought is booked (hints.dropped). Returns the rows that are.
+  std::vector<kernels::RowId> hint(const Hint& hint);
+  // Hinted rows that leases of the running step had to wait for, so far.
+  std::span<const kernels::RowId> late_rows() const { return late_rows_; }
   // Where rows are now. rows: host memory. Waits for the plans before.
   void locate(std::span<const kernels::RowId> rows, std::span<kernels::Place> places);
   // Waits until nothing is on its way to or from the disk: hinted rows are where they were hinted
@@ -352,8 +353,8 @@ class TieredStore {
   // release() for a destructor, which runs while an error of the device unwinds a step, too: a
   // failure is the next call's.
   void end(PlannedLease& lease, kernels::Stream& compute) noexcept;
-  std::int64_t hint_to_host(const Hint& hint, StallClock::HostTime& host);
-  std::int64_t hint_to_device(const Hint& hint, StallClock::HostTime& host);
+  std::vector<kernels::RowId> hint_to_host(const Hint& hint, StallClock::HostTime& host);
+  std::vector<kernels::RowId> hint_to_device(const Hint& hint, StallClock::HostTime& host);
 
   // records.cpp. REQUIRE: one batch of scratch memory and one lease hold the rows.
   void write_batch(std::span<const kernels::RowId> rows, std::span<const std::byte* const> records);
@@ -400,6 +401,7 @@ class TieredStore {
   std::unique_ptr<kernels::Event> hinted_arrived_;
   bool hinted_arrive_ = false;
   std::uint64_t step_ = 0, hinted_step_ = 0;
+  std::vector<kernels::RowId> late_rows_;
   std::uint64_t hinted_used_ = 0;  // rows on the device that leases have taken so far
 
   LeaseRequest looked_up_;  // rows null: none

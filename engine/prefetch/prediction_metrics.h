@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "memory/prediction/hint_choice.h"
 #include "memory/prediction/prediction_score.h"
 #include "memory/prediction/predictor_kind.h"
 
@@ -13,6 +14,7 @@ struct PredictionMetrics {
   std::int64_t distance = -1;  // of lookahead: blocks
   std::int32_t layer = 0;
   memory::PredictionScore score;
+  memory::HintScore hints;
 };
 
 }  // namespace mneme::engine

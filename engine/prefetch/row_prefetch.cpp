@@ -14,14 +14,10 @@ namespace mneme::engine {
 
 using kernels::Place;
 using kernels::RowId;
-using memory::PredictedRow;
 using memory::PredictedRows;
 using memory::PredictorKind;
 
 namespace {
-
-// Rows on the device that are at least as likely to be read do not make room for others.
-constexpr float kLikely = 0.5f;
 
 bool is_part(PredictorKind part, PredictorKind of) {
   if (of == PredictorKind::kAuto) {
@@ -33,30 +29,20 @@ bool is_part(PredictorKind part, PredictorKind of) {
 
 }  // namespace
 
-// Rows of a layer that are predicted for a step or micro-batch, by what is to become of them.
-struct RowPrefetch::Choice {
-  // That are not on the device: in the host tier, on disk; and how likely such rows are read.
-  std::array<PredictedRows, 2> absent;
-  std::array<memory::UnionCalibration, 2> calibrations;
-  std::vector<RowId> to_device, to_host;  // hinted
-
-  void learn(std::span<const RowId> read) {
-    for (std::size_t i = 0; i < absent.size(); ++i) calibrations[i].learn(absent[i], read);
-    forget();
-  }
-  void forget() {
-    for (PredictedRows& rows : absent) rows.clear();
-    to_device.clear();
-    to_host.clear();
-  }
-};
-
 // What is known of one layer, between its forward pass of a step and that of the next.
 struct RowPrefetch::Layer {
-  Layer(std::int64_t block_number, std::uint64_t table_rows, std::size_t predictors)
-      : block(block_number), hot(table_rows), predicted(predictors), scores(predictors + 1) {}
+  Layer(std::int32_t block_number, const Config& config, std::uint64_t table_rows,
+        std::size_t predictors)
+      : block(block_number),
+        hot(table_rows),
+        predicted(predictors),
+        ahead_choice(static_cast<float>(config.tiers.prefetch_confidence)),
+        running_choice(ahead_choice),
+        running(static_cast<std::size_t>(config.train.micro_batches)),
+        scores(predictors + 1),
+        hint_scores(predictors + 1) {}
 
-  std::int64_t block;
+  std::int32_t block;
   memory::HotRows hot;
   // Distinct rows of the step's micro-batches, in pinned host memory once the stream was there.
   kernels::DeviceArray<RowId> read;
@@ -65,9 +51,18 @@ struct RowPrefetch::Layer {
   std::vector<PredictedRows> predicted;
   PredictedRows ahead;
   memory::UnionCalibration ahead_calibration, together_calibration;
-  Choice ahead_choice, running_choice;
-  std::vector<memory::PredictionScore> scores;  // the last one of all together
+  memory::HintChoice ahead_choice, running_choice;
+  memory::ChosenRows chosen_ahead;          // for the next step
+  std::vector<memory::ChosenRows> running;  // for each micro-batch of the running one
+  // The last one of all together.
+  std::vector<memory::PredictionScore> scores;
+  std::vector<memory::HintScore> hint_scores;
 
+  std::span<const RowId> read_of(std::size_t micro) const {
+    const auto before = counts.begin() + static_cast<std::ptrdiff_t>(micro);
+    return {read.data() + std::accumulate(counts.begin(), before, std::int64_t{0}),
+            static_cast<std::size_t>(*before)};
+  }
   RowId* read_end() const {
     return read.data() + std::accumulate(counts.begin(), counts.end(), std::int64_t{0});
   }
@@ -76,13 +71,26 @@ struct RowPrefetch::Layer {
   void forget_ahead() {
     for (PredictedRows& rows : predicted) rows.clear();
     ahead.clear();
-    ahead_choice.forget();
+    chosen_ahead.clear();
+  }
+  void add(const memory::HintScores& more) {
+    const std::size_t predictors = hint_scores.size() - 1;
+    for (std::size_t p = 0; p < std::min(predictors, memory::kNamers); ++p) {
+      hint_scores[p] += more[p];
+    }
+    hint_scores.back() += more.back();
   }
 };
 
 RowPrefetch::RowPrefetch(const Config& config, const Data& data, Run& run)
     : config_(config), data_(data), run_(run) {
   if (!is_on()) return;
+  offload::TieredStore& store = run.table()->store();
+  sender_.emplace(
+      HintTarget{.record_bytes = store.record_bytes(),
+                 .locate = [&store](std::span<const RowId> rows,
+                                    std::span<Place> places) { store.locate(rows, places); },
+                 .hint = [&store](const offload::Hint& hint) { return store.hint(hint); }});
   if (config.tiers.prefetch != PredictorKind::kOracleNextStep) {
     open();
     return;
@@ -133,9 +141,15 @@ void RowPrefetch::open() {
   const std::vector<std::int64_t>& blocks = run_.model().options().memory_blocks;
   layers_.reserve(blocks.size());
   for (const std::int64_t block : blocks) {
-    Layer& layer = layers_.emplace_back(block, run_.table()->options().rows, predictors_.size());
+    Layer& layer = layers_.emplace_back(static_cast<std::int32_t>(block), config_,
+                                        run_.table()->options().rows, predictors_.size());
     layer.read = kernels::pinned_array<RowId>(backend, lookups);
   }
+  const offload::StoreOptions& store = run_.table()->store().options();
+  host_link_ =
+      LinkBudget(store.tiers.host_link_bytes_per_second > 0 ? store.tiers.host_link_bytes_per_second
+                                                            : measure_host_link(backend));
+  disk_link_ = LinkBudget(store.tiers.disk_link_bytes_per_second);
   if (kind == PredictorKind::kAuto) {
     using enum PredictorKind;
     candidates_ = {{},
@@ -178,9 +192,13 @@ void RowPrefetch::use(const Group& group) {
   if (trace != nullptr) trace->add({.kind = offload::TraceKind::kPredictors, .number = kinds});
 }
 
-std::string RowPrefetch::end_step(double step_ms, double stall_ms) {
+std::string RowPrefetch::end_step(const StepTimes& times) {
+  const double computed_ms = times.step_ms - times.stall_ms;
+  if (computed_ms > 0) forward_share_ = std::min(1.0, times.forward_ms / computed_ms);
+  host_link_.note_step(1e-3 * computed_ms);
+  disk_link_.note_step(1e-3 * computed_ms, written_bytes_);
   if (!trial_) return {};
-  trial_->note(step_ms, stall_ms);
+  trial_->note(times.step_ms, times.stall_ms);
   const std::optional<PrefetchDecision> decision = trial_->take_decision();
   if (!decision) return {};
   if (std::exchange(decided_, decision->candidate) == decision->candidate) return {};
@@ -191,6 +209,14 @@ std::string RowPrefetch::end_step(double step_ms, double stall_ms) {
   }
   return fmt::format("prefetch: {} pays, {:.1f} ms a step, {:.1f} without", describe(kept),
                      decision->ms, decision->ms_without);
+}
+
+void RowPrefetch::note_moves(const offload::Entry& moved) {
+  using offload::Field;
+  disk_link_.note_busy(
+      moved.disk_bytes_read(),
+      1e-6 * static_cast<double>(moved[Field::kDiskToDeviceTime] + moved[Field::kDiskToHostTime]));
+  written_bytes_ = moved.disk_bytes_written();
 }
 
 NamedMaps RowPrefetch::maps() const {
@@ -210,8 +236,15 @@ RowPrefetch::Layer& RowPrefetch::layer_of(std::int64_t block) {
 }
 
 void RowPrefetch::begin_budgets() {
-  host_left_ = config_.tiers.prefetch_bytes;
-  device_left_ = config_.tiers.prefetch_device_bytes;
+  sender_->begin_step(std::min(config_.tiers.prefetch_bytes, disk_link_.bytes()),
+                      std::min(config_.tiers.prefetch_device_bytes, host_link_.bytes()));
+}
+
+double RowPrefetch::share_ahead(std::int64_t block) const {
+  std::int64_t distance = 0;
+  for (const std::size_t p : active_) distance = std::max(distance, predictors_[p]->distance());
+  const auto branches = static_cast<double>(2 * std::min(distance, block) + 1);
+  return forward_share_ * branches / static_cast<double>(2 * run_.model().options().blocks);
 }
 
 void RowPrefetch::begin(std::uint64_t step, std::int64_t micro, const Batch& batch) {
@@ -238,16 +271,24 @@ void RowPrefetch::before_branch(std::size_t branch, const float* state, kernels:
   if (branch % 2 == 0) return;
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     if (layers_[l].block != static_cast<std::int64_t>(branch / 2)) continue;
-    std::vector<PredictedRows> lists;
+    std::vector<PredictedRows> lists(predictors_.size());
     for (const std::size_t p : active_) {
-      if (!looks_ahead(p)) lists.push_back(predictors_[p]->of_micro_batch(l));
+      if (!looks_ahead(p)) lists[p] = predictors_[p]->of_micro_batch(l);
     }
-    if (lists.empty()) return;
-    Choice& choice = layers_[l].running_choice;
-    choose(memory::union_of(lists), choice);
-    hint_rows(layers_[l], choice.to_host, Place::kHost, offload::HintStep::kRunning);
-    hint_rows(layers_[l], choice.to_device, Place::kDevice, offload::HintStep::kRunning);
+    hint_running(layers_[l], lists);
   }
+}
+
+void RowPrefetch::hint_running(Layer& layer, std::span<const PredictedRows> lists) {
+  memory::ChosenRows& chosen = layer.running[static_cast<std::size_t>(micro_)];
+  chosen.clear();
+  const PredictedRows predicted = memory::union_of(lists);
+  if (predicted.empty()) return;
+  sender_->choose(layer.running_choice, predicted, chosen);
+  const double share = share_ahead(layer.block);
+  const auto step = offload::HintStep::kRunning;
+  sender_->bring_to_host(chosen, layer.block, step, disk_link_.bytes(share));
+  sender_->bring_to_device(chosen, layer.block, step, host_link_.bytes(share));
 }
 
 void RowPrefetch::after_memory(std::int64_t block, const memory::MemoryLayer& memory,
@@ -289,6 +330,9 @@ std::vector<RowId> RowPrefetch::rows_read(const Layer& layer) const {
 }
 
 void RowPrefetch::score_step() {
+  const std::span<const RowId> waited_for = run_.table()->store().late_rows();
+  std::vector<RowId> late(waited_for.begin(), waited_for.end());
+  std::sort(late.begin(), late.end());
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     Layer& layer = layers_[l];
     const std::vector<RowId> read = rows_read(layer);
@@ -307,11 +351,11 @@ void RowPrefetch::score_step() {
     }
     if (predicted_step_ == step_) {
       layer.ahead_calibration.learn(layer.ahead, read);
-      layer.ahead_choice.learn(read);
+      layer.add(layer.ahead_choice.learn(layer.chosen_ahead, read, late));
     }
-    // It is of the last micro-batch alone.
-    const std::int64_t last = layer.counts.back();
-    layer.running_choice.learn({layer.read_end() - last, static_cast<std::size_t>(last)});
+    for (std::size_t micro = 0; micro < layer.counts.size(); ++micro) {
+      layer.add(layer.running_choice.learn(layer.running[micro], layer.read_of(micro), late));
+    }
     layer.hot.add(read);
   }
 }
@@ -338,56 +382,15 @@ void RowPrefetch::predict_next() {
     }
     layer.ahead = memory::union_of(layer.predicted);
     if (predictors_.size() > 1) layer.ahead_calibration.set_confidence(layer.ahead);
-    choose(layer.ahead, layer.ahead_choice);
+    sender_->choose(layer.ahead_choice, layer.ahead, layer.chosen_ahead);
   }
   // A hint to the host tier waits for what is on its way between device and host.
   for (Layer& layer : layers_) {
-    hint_rows(layer, layer.ahead_choice.to_host, Place::kHost, offload::HintStep::kNext);
+    sender_->bring_to_host(layer.chosen_ahead, layer.block, offload::HintStep::kNext);
   }
   for (Layer& layer : layers_) {
-    hint_rows(layer, layer.ahead_choice.to_device, Place::kDevice, offload::HintStep::kNext);
+    sender_->bring_to_device(layer.chosen_ahead, layer.block, offload::HintStep::kNext);
   }
-}
-
-// How likely a row is read goes by where it is, too: what a tier has kept is what is read often.
-void RowPrefetch::choose(const PredictedRows& predicted, Choice& choice) {
-  const auto least = static_cast<float>(config_.tiers.prefetch_confidence);
-  rows_.clear();
-  for (const PredictedRow& row : predicted) rows_.push_back(row.row);
-  places_.resize(rows_.size());
-  run_.table()->store().locate(rows_, places_);
-  choice.forget();
-  for (std::size_t i = 0; i < predicted.size(); ++i) {
-    if (places_[i] == Place::kHost) choice.absent[0].push_back(predicted[i]);
-    if (places_[i] == Place::kDisk) choice.absent[1].push_back(predicted[i]);
-  }
-  for (std::size_t from = 0; from < choice.absent.size(); ++from) {
-    PredictedRows& absent = choice.absent[from];
-    choice.calibrations[from].set_confidence(absent);
-    std::vector<RowId>& wanted = from == 0 ? choice.to_device : choice.to_host;
-    for (const std::uint32_t index : memory::order_by_confidence(absent)) {
-      if (absent[index].confidence < least) break;
-      wanted.push_back(absent[index].row);
-    }
-  }
-  // They stay where they are.
-  for (std::size_t i = 0; i < predicted.size(); ++i) {
-    const bool stays = places_[i] == Place::kDevice && predicted[i].confidence >= kLikely;
-    if (stays) choice.to_device.push_back(predicted[i].row);
-  }
-}
-
-void RowPrefetch::hint_rows(const Layer& layer, std::span<const RowId> rows, Place tier,
-                            offload::HintStep step) {
-  std::uint64_t& left = tier == Place::kHost ? host_left_ : device_left_;
-  offload::TieredStore& store = run_.table()->store();
-  if (rows.empty() || left < store.record_bytes()) return;
-  const std::int64_t planned = store.hint({.rows = rows,
-                                           .byte_budget = left,
-                                           .tier = tier,
-                                           .layer = static_cast<std::int32_t>(layer.block),
-                                           .step = step});
-  left -= static_cast<std::uint64_t>(planned) * store.record_bytes();
 }
 
 void RowPrefetch::hint(std::uint64_t next_step) {
@@ -397,12 +400,7 @@ void RowPrefetch::hint(std::uint64_t next_step) {
     return;
   }
   if (predicted_step_ != next_step) return;
-  // As far as there was no room for them before; and what came from the disk meanwhile.
-  for (Layer& layer : layers_) {
-    Choice& choice = layer.ahead_choice;
-    choice.to_device.insert(choice.to_device.begin(), choice.to_host.begin(), choice.to_host.end());
-    hint_rows(layer, choice.to_device, Place::kDevice, offload::HintStep::kNext);
-  }
+  for (Layer& layer : layers_) sender_->bring_rest(layer.chosen_ahead, layer.block);
 }
 
 // The weights are those before the step, so that every row that is found is one that it reads.
@@ -427,11 +425,9 @@ void RowPrefetch::hint_exactly(std::uint64_t next_step) {
   }
   std::sort(rows_.begin(), rows_.end());
   rows_.erase(std::unique(rows_.begin(), rows_.end()), rows_.end());
-  offload::TieredStore& store = run_.table()->store();
-  store.hint({.rows = rows_, .byte_budget = config_.tiers.prefetch_bytes});
-  if (config_.tiers.prefetch_device_bytes == 0) return;
-  store.hint(
-      {.rows = rows_, .byte_budget = config_.tiers.prefetch_device_bytes, .tier = Place::kDevice});
+  sender_->begin_step(config_.tiers.prefetch_bytes, config_.tiers.prefetch_device_bytes);
+  sender_->bring(rows_, Place::kHost);
+  sender_->bring(rows_, Place::kDevice);
 }
 
 std::vector<PredictionMetrics> RowPrefetch::take_scores() {
@@ -439,12 +435,14 @@ std::vector<PredictionMetrics> RowPrefetch::take_scores() {
   for (Layer& layer : layers_) {
     for (std::size_t p = 0; p < layer.scores.size(); ++p) {
       const memory::PredictionScore score = std::exchange(layer.scores[p], {});
+      const memory::HintScore hints = std::exchange(layer.hint_scores[p], {});
       if (score.steps == 0) continue;
       const bool is_one = p < predictors_.size();
       metrics.push_back({.predictor = is_one ? predictors_[p]->kind() : PredictorKind::kUnion,
                          .distance = is_one ? predictors_[p]->distance() : -1,
-                         .layer = static_cast<std::int32_t>(layer.block),
-                         .score = score});
+                         .layer = layer.block,
+                         .score = score,
+                         .hints = hints});
     }
   }
   return metrics;

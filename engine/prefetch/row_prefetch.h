@@ -20,7 +20,8 @@
 // far as there was no room or they came from the disk meanwhile. Rows of the running step are
 // hinted in front of the layer that the prediction is for. Of each step at most
 // tiers.prefetch_bytes go to the host tier and tiers.prefetch_device_bytes to the device, the most
-// confident rows first.
+// confident rows first; and no more than the links can carry while a step computes, or where rows
+// are of the running step, while the blocks compute that lookahead looks over (link_budget.h).
 #pragma once
 
 #include <cstdint>
@@ -34,6 +35,9 @@
 #include "engine/config.h"
 #include "engine/data.h"
 #include "engine/forward_observer.h"
+#include "engine/metrics.h"
+#include "engine/prefetch/hint_sender.h"
+#include "engine/prefetch/link_budget.h"
 #include "engine/prefetch/prediction_metrics.h"
 #include "engine/prefetch/prefetch_trial.h"
 #include "engine/prefetch/row_predictor.h"
@@ -64,14 +68,15 @@ class RowPrefetch : public ForwardObserver {
 
   // Between the steps: hints rows of `next_step` that have not been.
   void hint(std::uint64_t next_step);
-  // The step is over: what it took, hint() included, and what of that it waited for rows. What auto
-  // has decided by that, in words, else nothing.
-  std::string end_step(double step_ms, double stall_ms);
+  // The step is over: what it took, hint() included. What auto has decided by that, in words, else
+  // nothing.
+  std::string end_step(const StepTimes& times);
+  // What was moved since the last call.
+  void note_moves(const offload::Entry& moved);
   // Of the steps since the last call.
   std::vector<PredictionMetrics> take_scores();
 
  private:
-  struct Choice;
   struct Layer;
   // Predictors that work together, by their numbers.
   using Group = std::vector<std::size_t>;
@@ -87,10 +92,9 @@ class RowPrefetch : public ForwardObserver {
   std::vector<kernels::RowId> rows_read(const Layer& layer) const;
   void score_step();
   void predict_next();
-  void choose(const memory::PredictedRows& predicted, Choice& choice);
-  // Within what is left of the tier's bytes.
-  void hint_rows(const Layer& layer, std::span<const kernels::RowId> rows, kernels::Place tier,
-                 offload::HintStep step);
+  void hint_running(Layer& layer, std::span<const memory::PredictedRows> lists);
+  // The share of a step's computation that runs while rows come that lookahead names.
+  double share_ahead(std::int64_t block) const;
   void hint_exactly(std::uint64_t next_step);
   void begin_budgets();
 
@@ -99,7 +103,6 @@ class RowPrefetch : public ForwardObserver {
   Run& run_;
   Batch batch_;  // of the next step
   std::vector<kernels::RowId> rows_;
-  std::vector<kernels::Place> places_;
   kernels::Buffer pinned_;  // of exact predictors: the look-ups of a layer
 
   std::unique_ptr<kernels::Stream> side_;  // where predictions are made, beside the model
@@ -113,8 +116,11 @@ class RowPrefetch : public ForwardObserver {
   std::uint64_t step_ = 0;
   std::int64_t micro_ = 0;
   const Batch* current_ = nullptr;
-  std::uint64_t predicted_step_ = 0;               // of which rows are predicted; 0: none
-  std::uint64_t host_left_ = 0, device_left_ = 0;  // bytes that may still be hinted
+  std::uint64_t predicted_step_ = 0;  // of which rows are predicted; 0: none
+  std::optional<HintSender> sender_;
+  LinkBudget host_link_, disk_link_;
+  double forward_share_ = 0;         // of a step's computation
+  std::uint64_t written_bytes_ = 0;  // to the disk, in the last step
 };
 
 }  // namespace mneme::engine

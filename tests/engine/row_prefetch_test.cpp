@@ -14,6 +14,15 @@ namespace {
 
 using testing::TinyRun;
 
+std::vector<nlohmann::json> lines_of(TinyRun& tiny, const Config& config) {
+  tiny.train(config);
+  const auto bytes = tiny.disk().read_file(metrics_path(config.run.directory), 1 << 20);
+  std::istringstream text(std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+  std::vector<nlohmann::json> lines;
+  for (std::string line; std::getline(text, line);) lines.push_back(nlohmann::json::parse(line));
+  return lines;
+}
+
 // A configuration may list other blocks than the model was built with, as when it was edited since.
 TEST(RowPrefetch, AsksOnlyBlocksThatAreMemoryLayers) {
   TinyRun tiny;
@@ -42,11 +51,7 @@ TEST(RowPrefetch, PredictorsAreScoredStepByStep) {
   config.tiers.prefetch = memory::PredictorKind::kUnion;
   config.tiers.lookahead_distances = {0, 1};
   config.train.micro_batches = 2;
-  tiny.train(config);
-  const auto bytes = tiny.disk().read_file(metrics_path(config.run.directory), 1 << 20);
-  std::istringstream text(std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
-  std::vector<nlohmann::json> lines;
-  for (std::string line; std::getline(text, line);) lines.push_back(nlohmann::json::parse(line));
+  const std::vector<nlohmann::json> lines = lines_of(tiny, config);
   ASSERT_FALSE(lines.empty());
   // Of the first step nothing was known but what came while it ran.
   for (const nlohmann::json& one : lines.front().at("predictions")) {
@@ -65,7 +70,37 @@ TEST(RowPrefetch, PredictorsAreScoredStepByStep) {
       EXPECT_GE(at.at("hits"), before);
       before = at.at("hits");
     }
+    const nlohmann::json& hints = one.at("hints");
+    EXPECT_EQ(hints.at("hinted"), hints.at("brought").get<int>() + hints.at("dropped").get<int>());
+    EXPECT_EQ(hints.at("brought"), hints.at("used").get<int>() + hints.at("wasted").get<int>());
+    EXPECT_LE(hints.at("late"), hints.at("used"));
   }
+}
+
+// What is said of a predictor and layer adds up to what the store's books say of all.
+TEST(RowPrefetch, HintScoresAddUpToTheBooks) {
+  TinyRun tiny;
+  Config config = tiny.tiered("run");
+  config.tiers.prefetch = memory::PredictorKind::kNextBatch;
+  config.tiers.prefetch_confidence = 0.1;
+  config.train.micro_batches = 2;
+  memory::HintScore scored;
+  std::uint64_t brought = 0, used = 0, wasted = 0;
+  for (const nlohmann::json& line : lines_of(tiny, config)) {
+    for (const nlohmann::json& one : line.value("predictions", nlohmann::json::array())) {
+      scored += {.brought = one.at("hints").at("brought").get<std::uint64_t>(),
+                 .used = one.at("hints").at("used").get<std::uint64_t>()};
+    }
+    const nlohmann::json& hints = line.at("books").at("total").at("hints");
+    brought += hints.at("planned").get<std::uint64_t>() - hints.at("promoted").get<std::uint64_t>();
+    used += hints.at("used").get<std::uint64_t>();
+    wasted += hints.at("wasted").get<std::uint64_t>();
+  }
+  EXPECT_GT(scored.used, 0u);
+  // A row that has lost its place may be brought once more for the same step.
+  EXPECT_LE(scored.brought, brought);
+  EXPECT_GE(scored.brought + wasted, brought);
+  EXPECT_LE(scored.used, used);
 }
 
 class PredictorFile : public ::testing::Test {

@@ -1,6 +1,7 @@
 # Whole training runs: the promises end to end.
 mneme_test(trainer_test DEVICES
   SOURCES
+    link_budget_test.cpp
     prefetch_trial_test.cpp
     row_prefetch_test.cpp
     trainer_background_test.cpp
