@@ -73,6 +73,7 @@ struct RunConfig {
   std::int64_t transfer_multiprocessors = 16;                   // of the CUDA device
   bool trace = false;                                           // of what the store is asked for
   bool trace_tokens = false;                                    // with the batches' tokens
+  bool trace_lookups = false;                                   // and the rows of each token
 };
 
 struct DataConfig {

@@ -53,6 +53,9 @@ void add_run(RunConfig& run, std::vector<Key>& keys) {
                   "run: for `mneme trace`. A run that goes on continues its trace."});
   keys.push_back({"run.trace_tokens", FlagValue{&run.trace_tokens},
                   "Whether a trace holds the tokens of the batches, too."});
+  keys.push_back({"run.trace_lookups", FlagValue{&run.trace_lookups},
+                  "Whether it holds them and the rows that each token has read: for replays of "
+                  "what predicts rows."});
 }
 
 void add_data(DataConfig& data, std::vector<Key>& keys) {

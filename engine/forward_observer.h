@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "kernels/backend.h"
 #include "memory/memory_layer.h"
@@ -23,6 +24,27 @@ class ForwardObserver {
                             kernels::Stream& stream) = 0;
   // All blocks' is, and nothing of the backward pass.
   virtual void after_forward() = 0;
+};
+
+// Several of them, as one.
+class ForwardObservers final : public ForwardObserver {
+ public:
+  // It must outlive this.
+  void add(ForwardObserver& observer) { observers_.push_back(&observer); }
+
+  void before_branch(std::size_t branch, const float* state, kernels::Stream& stream) override {
+    for (ForwardObserver* one : observers_) one->before_branch(branch, state, stream);
+  }
+  void after_memory(std::int64_t block, const memory::MemoryLayer& layer,
+                    kernels::Stream& stream) override {
+    for (ForwardObserver* one : observers_) one->after_memory(block, layer, stream);
+  }
+  void after_forward() override {
+    for (ForwardObserver* one : observers_) one->after_forward();
+  }
+
+ private:
+  std::vector<ForwardObserver*> observers_;
 };
 
 }  // namespace mneme::engine

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 
+#include "engine/lookup_trace.h"
 #include "engine/schedule.h"
 #include "io/elapsed.h"
 #include "io/error.h"
@@ -86,6 +87,11 @@ void TrainStep::trace_tokens(std::int64_t micro) {
 StepMetrics TrainStep::take(std::uint64_t t, const NextBatch& next_batch, RowPrefetch* prefetch) {
   if (prefetch != nullptr && !prefetch->observes()) prefetch = nullptr;
   const Config& config = run_.config();
+  const bool traces_lookups = run_.table() != nullptr && config.run.trace_lookups;
+  LookupTrace lookups(run_);
+  ForwardObservers observers;
+  if (prefetch != nullptr) observers.add(*prefetch);
+  if (traces_lookups) observers.add(lookups);
   const auto start = Clock::now();
   kernels::Stream& stream = run_.stream();
   memory::ValueTable* table = run_.table();
@@ -100,7 +106,8 @@ StepMetrics TrainStep::take(std::uint64_t t, const NextBatch& next_batch, RowPre
   for (std::int64_t micro = 0; micro < config.train.micro_batches; ++micro) {
     const auto data_start = Clock::now();
     next_batch(micro, batch_);
-    if (table != nullptr && config.run.trace_tokens) trace_tokens(micro);
+    if (table != nullptr && (config.run.trace_tokens || traces_lookups)) trace_tokens(micro);
+    lookups.begin(micro);
     metrics.times.data_ms += io::elapsed_ms(data_start);
     if (prefetch != nullptr) prefetch->begin(t, micro, batch_);
     Marks& marks = marks_[std::size_t(micro)];
@@ -113,7 +120,7 @@ StepMetrics TrainStep::take(std::uint64_t t, const NextBatch& next_batch, RowPre
                                    .batch = config.train.batch,
                                    .sequence = config.train.sequence},
                                   1.0 / double(config.train.micro_batches),
-                                  marks.forward_done.get(), prefetch);
+                                  marks.forward_done.get(), &observers);
     stream.record(*marks.backward_done);
   }
   // While no parameter and no value has changed yet: the state after the step before can still be

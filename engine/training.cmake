@@ -3,6 +3,7 @@ target_sources(mneme_engine PRIVATE
   evaluate.cpp
   preflight.cpp
   prefetch/hint_sender.cpp
+  prefetch/history_replay.cpp
   prefetch/history_rows.cpp
   prefetch/link_budget.cpp
   prefetch/lookahead_rows.cpp

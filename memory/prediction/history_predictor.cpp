@@ -3,6 +3,47 @@
 #include <algorithm>
 
 namespace mneme::memory {
+namespace {
+
+// Contexts of a history: 256 bytes' pairs have numbers of their own.
+constexpr std::uint32_t kContexts = 1u << 18;
+// Tokens that a history knows of a context.
+constexpr int kDepth = 8;
+
+// 0 where it is none.
+int context_length(PredictorKind kind) {
+  switch (kind) {
+    case PredictorKind::kTokenHistory:
+      return 1;
+    case PredictorKind::kBigramHistory:
+      return 2;
+    case PredictorKind::kTrigramHistory:
+      return 3;
+    default:
+      return 0;
+  }
+}
+
+}  // namespace
+
+bool is_history(PredictorKind kind) {
+  return context_length(kind) > 0;
+}
+
+HistoryPredictorOptions history_options(PredictorKind kind, const HistoryNeeds& needs) {
+  const std::uint64_t token_bytes =
+      static_cast<std::uint64_t>(needs.lookups_per_token) * sizeof(kernels::RowId) * needs.layers;
+  const auto affordable = static_cast<std::int64_t>(needs.bytes / token_bytes);
+  return {.layers = needs.layers,
+          .history = {.tokens = needs.tokens,
+                      .lookups_per_token = needs.lookups_per_token,
+                      .ring_tokens = std::max(needs.tokens, affordable),
+                      .contexts = kContexts,
+                      .depth = kDepth},
+          .table_rows = needs.table_rows,
+          .context_length = context_length(kind),
+          .sequence = needs.sequence};
+}
 
 HistoryPredictor::HistoryPredictor(kernels::Backend& backend,
                                    const HistoryPredictorOptions& options)

@@ -10,6 +10,7 @@
 
 #include "kernels/backend.h"
 #include "kernels/device_array.h"
+#include "memory/prediction/predictor_kind.h"
 #include "memory/prediction/row_history.h"
 #include "memory/prediction/row_votes.h"
 
@@ -22,6 +23,16 @@ struct HistoryPredictorOptions {
   int context_length = 1;     // tokens of a context
   std::int64_t sequence = 0;  // tokens of a sequence
 };
+
+bool is_history(PredictorKind kind);
+// What a history of this kind takes for micro-batches of `tokens`, with device memory of `bytes`
+// for all layers; at least what one micro-batch needs. REQUIRES: is_history(kind).
+struct HistoryNeeds {
+  std::size_t layers = 1;
+  std::int64_t tokens = 0, lookups_per_token = 0, sequence = 0;
+  std::uint64_t table_rows = 0, bytes = 0;
+};
+HistoryPredictorOptions history_options(PredictorKind kind, const HistoryNeeds& needs);
 
 class HistoryPredictor {
  public:

@@ -54,7 +54,8 @@ void ReplayStore::apply(const TraceEvent& event) {
       return;
     }
     case TraceKind::kHint:
-      return hint(event);
+      hint(event);
+      return;
     case TraceKind::kCheckpoint:
       return begin_checkpoint();
     case TraceKind::kSave:
@@ -65,6 +66,7 @@ void ReplayStore::apply(const TraceEvent& event) {
     case TraceKind::kCommit:
     case TraceKind::kRelease:
     case TraceKind::kTokens:
+    case TraceKind::kLookups:
       return;
   }
 }
@@ -261,7 +263,7 @@ void ReplayStore::bring_round(Round& round) {
   write_host_victims(planner().end_round(nullptr, nullptr));
 }
 
-void ReplayStore::hint(const TraceEvent& event) {
+std::vector<RowId> ReplayStore::hint(const TraceEvent& event) {
   for (const RowId row : event.list) {
     if (row >= header_.rows) io::fail("row {} of a table of {}", row, header_.rows);
   }
@@ -269,14 +271,13 @@ void ReplayStore::hint(const TraceEvent& event) {
   ledger_.book(Field::kHinted, event.list.size());
   if (tiers_.host_slots == 0) {
     ledger_.book(Field::kHintsDropped, event.list.size());
-    return;
+    return {};
   }
   const auto most =
       static_cast<std::int64_t>(event.number / std::max<std::uint64_t>(1, tiers_.record_bytes));
   const HintStep step = event.of_running_step ? HintStep::kRunning : HintStep::kNext;
-  const PlannedHint planned = event.to_device
-                                  ? planner().plan_hint_to_device(event.list, most, step)
-                                  : planner().plan_hint_to_host(event.list, most, step);
+  PlannedHint planned = event.to_device ? planner().plan_hint_to_device(event.list, most, step)
+                                        : planner().plan_hint_to_host(event.list, most, step);
   plan_books_->hint(planned);
   plan_books_->report(planner().report());
   if (!event.to_device) {
@@ -287,9 +288,9 @@ void ReplayStore::hint(const TraceEvent& event) {
         clock_->fetch(row, static_cast<double>(disk_slot_bytes_));
       }
     }
-    return;
+    return std::move(planned.rows);
   }
-  if (planned.rows.empty()) return;
+  if (planned.rows.empty()) return {};
   plan_books_->bind();
   if (clock_) {
     clock_->begin_hint(!step_is_over_);
@@ -299,6 +300,7 @@ void ReplayStore::hint(const TraceEvent& event) {
   }
   bring_missing();
   if (clock_) clock_->end_hint();
+  return std::move(planned.rows);
 }
 
 void ReplayStore::begin_checkpoint() {

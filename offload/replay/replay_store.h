@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <unordered_map>
 #include <vector>
 
@@ -43,6 +44,13 @@ class ReplayStore {
   // In the order of the trace. Throws Error for an event that no run gives, and where a lease does
   // not fit the tiers.
   void apply(const TraceEvent& event);
+  // As apply() does a hint's event; the rows that it brings.
+  std::vector<kernels::RowId> hint(const TraceEvent& event);
+  // Where rows are now. REQUIRES: a kStart event was applied.
+  void locate(std::span<const kernels::RowId> rows, std::span<kernels::Place> places) {
+    planner().locate(rows, places);
+  }
+  const TraceTiers& tiers() const { return tiers_; }
   // Of all so far; of times those that leases waited for are known, with speeds. Waits for nothing.
   Books books();
   std::uint64_t references() const { return references_; }
@@ -61,7 +69,6 @@ class ReplayStore {
   PlannedLease& take_in_parts(const TraceEvent& event, std::int64_t capacity);
   void bring_missing();
   void bring_round(Round& round);
-  void hint(const TraceEvent& event);
   void begin_checkpoint();
   void save_next(std::int64_t most);
   void save_leased(const std::uint32_t* rows, std::int64_t count);

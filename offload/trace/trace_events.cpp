@@ -63,7 +63,8 @@ bool ascends(TraceKind kind) {
   return kind == TraceKind::kLease || kind == TraceKind::kStart;
 }
 bool has_list(TraceKind kind) {
-  return ascends(kind) || kind == TraceKind::kHint || kind == TraceKind::kTokens;
+  return ascends(kind) || kind == TraceKind::kHint || kind == TraceKind::kTokens ||
+         kind == TraceKind::kLookups;
 }
 
 // 0 and the list, or the place of an earlier one, from 1 on.
@@ -170,6 +171,11 @@ void encode(const TraceEvent& event, TraceLists& lists, std::vector<std::byte>& 
       put_account(event.account, out);
       put(out, (event.to_device ? 1 : 0) + (event.of_running_step ? 2 : 0));
       break;
+    case TraceKind::kLookups:
+      put_account(event.account, out);
+      put(out, event.lookups_per_token);
+      put(out, event.sequence);
+      break;
     default:
       break;
   }
@@ -201,6 +207,11 @@ TraceEvent decode(std::span<const std::byte>& bytes, TraceLists& lists) {
       event.of_running_step = (where & 2) != 0;
       break;
     }
+    case TraceKind::kLookups:
+      event.account = take_account(bytes);
+      event.lookups_per_token = take(bytes);
+      event.sequence = take(bytes);
+      break;
     default:
       break;
   }

@@ -33,6 +33,7 @@ enum class TraceKind : std::uint8_t {
   kDiskSlot,    // it is known from now on how large a slot of the rows files is
   kEndStep,     // end_step
   kPredictors,  // that hints come from, from now on
+  kLookups,     // of a micro-batch in a layer: the rows that each token has read
 };
 constexpr auto enum_names(TraceKind) {
   return std::to_array<io::EnumName<TraceKind>>({{"start", TraceKind::kStart},
@@ -48,7 +49,8 @@ constexpr auto enum_names(TraceKind) {
                                                  {"save", TraceKind::kSave},
                                                  {"disk-slot", TraceKind::kDiskSlot},
                                                  {"end-step", TraceKind::kEndStep},
-                                                 {"predictors", TraceKind::kPredictors}});
+                                                 {"predictors", TraceKind::kPredictors},
+                                                 {"lookups", TraceKind::kLookups}});
 }
 
 // The tiers of a process. Sizes in slots, speeds in bytes a second (0: not emulated).
@@ -72,19 +74,22 @@ struct TraceEvent {
   // Of kStart and kCheckpoint: the steps that were complete; kStep: the step; kLease, kMarkDirty,
   // kEndLease: the lease, counted from 1 since kStart; kCommit, kRelease: the epoch; kTokens: the
   // micro-batch; kHint: the most bytes of records; kSave: the most rows; kDiskSlot: bytes;
-  // kEndStep: 0; kPredictors: a bit for each, 1 << memory::PredictorKind.
+  // kEndStep: 0; kPredictors: a bit for each, 1 << memory::PredictorKind; kLookups: the
+  // micro-batch.
   std::uint64_t number = 0;
-  Account account = {};          // kLease, kHint
+  Account account = {};          // kLease, kHint, kLookups
   bool read_only = false;        // kLease
   bool moves_records = false;    // kLease: records are copied in, or out where it is read-only
   bool to_device = false;        // kHint: else to the host tier
   bool of_running_step = false;  // kHint: else of the next one
+  // kLookups: of the layer, for each token; and tokens of a sequence.
+  std::uint64_t lookups_per_token = 0, sequence = 0;
   // kStart: whether the rows were where this trace's checkpoint after `number` steps had left them,
   // all on disk. Else those on disk are the list.
   bool continues = false;
-  TraceTiers tiers = {};  // kStart
-  std::vector<std::uint32_t> list =
-      {};  // kStart, kLease: rows, ascending; kHint: rows; kTokens: tokens
+  TraceTiers tiers = {};                 // kStart
+  std::vector<std::uint32_t> list = {};  // kStart, kLease: rows, ascending; kHint: rows; kTokens:
+                                         // tokens; kLookups: rows, [tokens, lookups_per_token]
   bool operator==(const TraceEvent&) const = default;
 };
 

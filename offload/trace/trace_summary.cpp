@@ -66,6 +66,7 @@ TraceSummary summarise(TraceReader& reader, const std::function<void()>& between
       case TraceKind::kDiskSlot:
       case TraceKind::kEndStep:
       case TraceKind::kPredictors:
+      case TraceKind::kLookups:
         break;
     }
   }

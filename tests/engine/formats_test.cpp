@@ -61,7 +61,8 @@ const std::string kTraceHeader =
 const std::string kTraceEvents =
     "010000f7042ace02a018d018c018a4e8030180808080048080010080f4f6905d0003000002ac020a01000384"
     "0102030301000501000008030004be0100a6a104008eada8f30e040105010302010000010106808080080400"
-    "00030003140d0a07ac0208ac0209c8010b80200c80200d000e9001030305000003000107";
+    "00030003140d0a07ac0208ac0209c8010b80200c80200d000e90010f01000501020300040c07080503030500000300"
+    "0107";
 // Two parts without moments, current for step 9: two float32 values with the sum 1.5, three
 // bfloat16 values with the sum -4.
 const std::string kRecordOfTwo =
@@ -383,6 +384,12 @@ TEST(Formats, ATraceHasTheseEventsAndFrames) {
       {.kind = TraceKind::kDiskSlot, .number = 4096},
       {.kind = TraceKind::kEndStep},
       {.kind = TraceKind::kPredictors, .number = 0x90},
+      {.kind = TraceKind::kLookups,
+       .number = 1,
+       .account = {offload::Cause::kTraining, 4, offload::Pass::kForward},
+       .lookups_per_token = 2,
+       .sequence = 3,
+       .list = {5, 1, 5, 2}},
       {.kind = TraceKind::kLease,
        .number = 3,
        .account = {offload::Cause::kExchange, offload::kNoLayer, offload::Pass::kNone},
@@ -403,7 +410,7 @@ TEST(Formats, ATraceHasTheseEventsAndFrames) {
   EXPECT_EQ(hex(std::span(file).first(64)), kTraceHeader);
   const std::span<const std::byte> frame = std::span(file).subspan(64);
   EXPECT_EQ(hex(frame.first(8)), "4d4e465201000000");
-  EXPECT_EQ(hex(frame.subspan(12, 12)), "7c0000002c01000000000000");
+  EXPECT_EQ(hex(frame.subspan(12, 12)), "890000002c01000000000000");
   std::uint32_t packed = 0;
   std::uint64_t packed_sum = 0, head_sum = 0;
   std::memcpy(&packed, frame.data() + 8, 4);

@@ -7,10 +7,12 @@
 #include <string>
 #include <vector>
 
+#include "engine/prefetch/history_replay.h"
 #include "engine/run_files.h"
 #include "offload/replay/replay_store.h"
 #include "offload/trace/trace_summary.h"
 #include "tests/engine/tiny_run.h"
+#include "tests/support/error_of.h"
 
 namespace mneme::engine {
 namespace {
@@ -161,6 +163,67 @@ TEST_F(TrainerTrace, ReplayedItGivesTheCountsOfTheRun) {
       EXPECT_GT(compared, 40u);
     }
   }
+}
+
+// A history that stands beside a replay makes the hints that it made in the run.
+TEST_F(TrainerTrace, AHistoryThatIsReplayedHintsWhatItHintedInTheRun) {
+  using memory::PredictorKind;
+  for (const PredictorKind kind : {PredictorKind::kTokenHistory, PredictorKind::kBigramHistory,
+                                   PredictorKind::kTrigramHistory}) {
+    SCOPED_TRACE(io::name_of(kind));
+    Config config = traced(fmt::format("run-{}", io::name_of(kind)));
+    config.run.trace_lookups = true;
+    config.tiers.prefetch = kind;
+    config.tiers.prefetch_bytes = 3000;
+    config.tiers.prefetch_device_bytes = 4000;
+    config.tiers.prefetch_confidence = 0.1;
+    // Once more from a checkpoint: a process begins to learn afresh.
+    run_.train_until(config, 5);
+    run_.train(config, resumed(4));
+    const auto backend = kernels::make_cpu_backend({.threads = 1});
+    const std::string path = paths(config)[0];
+    std::size_t recorded = 0;
+    offload::TraceReader recording(run_.disk(), path);
+    offload::ReplayStore as_recorded(*backend, recording.header());
+    for (TraceEvent event; recording.next(event);) {
+      as_recorded.apply(event);
+      recorded += event.kind == TraceKind::kHint ? 1 : 0;
+    }
+    offload::TraceReader reader(run_.disk(), path);
+    offload::ReplayStore store(*backend, reader.header());
+    HistoryReplay history(*backend, run_.disk(), path, store,
+                          {.kind = kind,
+                           .confidence = config.tiers.prefetch_confidence,
+                           .host_bytes = config.tiers.prefetch_bytes,
+                           .device_bytes = config.tiers.prefetch_device_bytes,
+                           .history_bytes = config.tiers.prefetch_history_bytes});
+    for (TraceEvent event; reader.next(event);) {
+      if (event.kind == TraceKind::kHint) continue;
+      history.before(event);
+      store.apply(event);
+      history.after(event);
+    }
+    EXPECT_EQ(store.books().entries(), as_recorded.books().entries());
+    EXPECT_GT(store.books().total()[offload::Field::kHintsUsed], 0u);
+    EXPECT_GT(recorded, 10u);
+  }
+}
+
+TEST_F(TrainerTrace, AHistoryCannotBeReplayedWithoutLookups) {
+  Config config = traced("run");
+  run_.train(config);
+  const auto backend = kernels::make_cpu_backend({.threads = 1});
+  const std::string path = paths(config)[0];
+  offload::TraceReader reader(run_.disk(), path);
+  offload::ReplayStore store(*backend, reader.header());
+  HistoryReplay history(*backend, run_.disk(), path, store, {});
+  const std::string error = mneme::testing::error_of([&] {
+    for (TraceEvent event; reader.next(event);) {
+      history.before(event);
+      store.apply(event);
+    }
+  });
+  EXPECT_NE(error.find("run.trace_lookups"), std::string::npos) << error;
 }
 
 // A run that was not traced from its beginning starts with the rows that it has on disk.

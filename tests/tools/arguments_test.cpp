@@ -76,6 +76,11 @@ TEST(Arguments, EveryCommandFillsItsOptions) {
                                              "--device-bytes", "4096", "--policy", "lru,sieve"});
   EXPECT_EQ(replay.device_bytes, (std::vector<std::string>{"1GiB", "25%", "4096"}));
   EXPECT_EQ(replay.policies, (std::vector<std::string>{"lru", "sieve"}));
+  const auto predicting = parsed<ReplayOptions>(
+      {"replay", "runs/a", "--prefetch", "none,bigram-history", "--prefetch-bytes", "1MiB"});
+  EXPECT_EQ(predicting.prefetch, (std::vector<std::string>{"none", "bigram-history"}));
+  EXPECT_EQ(predicting.hints.prefetch_bytes, 1u << 20);
+  EXPECT_EQ(predicting.hints.prefetch_confidence, engine::TiersConfig().prefetch_confidence);
   EXPECT_EQ(parsed<TraceMissesOptions>({"trace", "misses", "a", "--sizes", "5,10%"}).sizes,
             (std::vector<std::string>{"5", "10%"}));
   EXPECT_TRUE(parsed<TraceUsageOptions>({"trace", "usage", "a", "--csv"}).csv);

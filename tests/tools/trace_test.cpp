@@ -17,7 +17,7 @@ std::string content(const std::string& path) {
 class Trace : public BadInput {
  protected:
   Trace() {
-    config_.run.trace = true;
+    config_.run.trace = config_.run.trace_lookups = true;
     config_.evaluation.every = 2;
     write_config();
   }
@@ -166,6 +166,17 @@ TEST_F(Trace, IsReplayedWithTheRunsTiersAndWithOthers) {
         << values;
   }
 
+  // Histories, beside each other; the hints of the trace are left out.
+  const nlohmann::json predicted = replayed({"--device-bytes", "20%", "--prefetch",
+                                             "none,trigram-history", "--prefetch-confidence", "0"});
+  ASSERT_EQ(predicted.size(), 2u);
+  EXPECT_EQ(predicted[0].at("prefetch"), "none");
+  EXPECT_EQ(found(predicted[0], "hints.planned"), 0u);
+  EXPECT_GT(found(predicted[1], "hints.planned"), 0u);
+  EXPECT_EQ(found(predicted[1], "leases.rows"), leased);
+  const Finished shown = run({"replay", trace(), "--prefetch", "bigram-history"});
+  EXPECT_NE(shown.output.find("bigram-history"), std::string::npos) << shown.output;
+
   const Finished misses =
       run({"trace", "misses", trace(), "--json", "--belady", "--sizes", "1,50%"});
   ASSERT_EQ(misses.status, 0) << misses.error;
@@ -191,8 +202,17 @@ TEST_F(Trace, IsReplayedWithTheRunsTiersAndWithOthers) {
   expect_refused({"replay", directory(), "--device-bytes", "0"}, {"too small"});
   expect_refused({"replay", directory(), "--device-bytes", "much"}, {"--device-bytes", "much"}, 2);
   expect_refused({"replay", directory(), "--policy", "fifo"}, {"--policy"}, 2);
+  expect_refused({"replay", directory(), "--prefetch", "next-batch"}, {"--prefetch"}, 2);
   expect_refused({"trace", "misses", directory(), "--sizes", "-3"}, {"--sizes"}, 2);
   expect_refused({"replay", folder_}, {folder_, "run.trace=true"});
+}
+
+TEST_F(Trace, WithoutLookupsNoHistoryIsReplayed) {
+  config_.run.trace_lookups = false;
+  write_config();
+  train();
+  expect_refused({"replay", directory(), "--prefetch", "trigram-history"},
+                 {trace(), "run.trace_lookups=true"});
 }
 
 TEST_F(Trace, WhatIsNoneIsRefusedInOneLine) {

@@ -3,7 +3,9 @@
 #include <memory>
 
 #include "engine/config_reader.h"
+#include "io/enum_names.h"
 #include "io/utf8.h"
+#include "memory/prediction/history_predictor.h"
 
 #include "tools/mneme/grammar.h"
 
@@ -132,6 +134,27 @@ void add_replay(CLI::App& parent, std::optional<Command>& command) {
          "comes, and misses least")
       ->delimiter(',')
       ->check(CLI::IsMember(policies));
+  std::vector<std::string> predictors;
+  for (const std::string& name : io::names_of<memory::PredictorKind>()) {
+    const auto kind = *io::value_named<memory::PredictorKind>(name);
+    if (kind == memory::PredictorKind::kNone || memory::is_history(kind))
+      predictors.push_back(name);
+  }
+  app->add_option("--prefetch", replay->prefetch,
+                  "What predicts rows, to try: a history takes a trace with run.trace_lookups "
+                  "(default: the hints of the trace)")
+      ->delimiter(',')
+      ->check(CLI::IsMember(predictors));
+  app->add_option("--prefetch-confidence", replay->hints.prefetch_confidence,
+                  "How likely a row has to be read to be hinted by a history")
+      ->capture_default_str()
+      ->transform(number(0, 1));
+  add_bytes(app, "--prefetch-bytes", replay->hints.prefetch_bytes,
+            "Most bytes that hints of a history move in one step from the disk to the host tier");
+  add_bytes(app, "--prefetch-device-bytes", replay->hints.prefetch_device_bytes,
+            "The same from the host tier to the device");
+  add_bytes(app, "--prefetch-history-bytes", replay->hints.prefetch_history_bytes,
+            "Memory in which a history keeps the look-ups of the last tokens");
   const auto add_speed = [&](const char* name, std::optional<double>& value, const char* type,
                              const char* description) {
     app->add_option(name, value, description)->type_name(type)->transform(number(0, 1e9));

@@ -115,6 +115,8 @@ struct ReplayOptions {
   // Bytes, or shares of the table such as "25%"; none: as the run had them.
   std::vector<std::string> device_bytes, host_bytes;
   std::vector<std::string> policies;  // of both tiers
+  std::vector<std::string> prefetch;  // none, or a history; none given: hints as the trace has them
+  engine::TiersConfig hints;          // of histories: confidence and bytes
   std::optional<std::int64_t> until;  // the last step to replay; none: all
   std::int64_t threads = 0;           // 0 for all cores
   // Speeds, and what a step computes; none: as the run emulated them, or not known.

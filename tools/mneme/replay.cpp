@@ -27,26 +27,11 @@
 #include "offload/tier_sizes.h"
 #include "tools/mneme/commands.h"
 #include "tools/mneme/interrupt.h"
+#include "tools/mneme/replay_report.h"
 #include "tools/mneme/trace_path.h"
 
 namespace mneme::tools {
 namespace {
-
-using offload::Field;
-
-// One way to replay the trace, and what came of it.
-struct Replay {
-  bool is_own = false;  // with the tiers that the run had, which may differ from process to process
-  bool knows_future = false;  // Belady's replacement
-  offload::TraceTiers tiers;
-  offload::Books books = {};
-  std::uint64_t until = std::numeric_limits<std::uint64_t>::max();  // the last step
-  std::uint64_t references = 0, steps = 0;
-  double seconds = 0;
-  std::optional<offload::ReplaySpeeds> speeds = {};
-  // With speeds: of the run that would have been.
-  double run_seconds = 0, computed_seconds = 0;
-};
 
 // "25%" of the table's records, or bytes.
 std::uint64_t budget_of(const std::string& text, std::uint64_t rows, std::uint64_t record_bytes) {
@@ -98,36 +83,40 @@ Replay replay_with(const offload::TraceTiers& own, std::uint64_t rows, const std
   return replay;
 }
 
+// With what is to predict rows.
+void set_prefetch(const ReplayOptions& options, const std::string& prefetch, Replay& replay) {
+  if (prefetch.empty()) return;
+  const auto kind = *io::value_named<memory::PredictorKind>(prefetch);
+  replay.has_hints = memory::is_history(kind);
+  if (!replay.has_hints) return;
+  replay.history = {.kind = kind,
+                    .confidence = options.hints.prefetch_confidence,
+                    .host_bytes = options.hints.prefetch_bytes,
+                    .device_bytes = options.hints.prefetch_device_bytes,
+                    .history_bytes = options.hints.prefetch_history_bytes};
+}
+
 // All combinations of what is given; what is not is as in the run's first process.
 std::vector<Replay> replays_of(const ReplayOptions& options, const offload::TraceHeader& header,
                                const offload::TraceTiers& own) {
   std::vector<Replay> replays;
-  if (options.device_bytes.empty() && options.host_bytes.empty() && options.policies.empty()) {
-    replays.push_back({.is_own = true, .tiers = own});
-    return replays;
-  }
+  const bool is_own =
+      options.device_bytes.empty() && options.host_bytes.empty() && options.policies.empty();
   const auto or_own = [](const std::vector<std::string>& given) {
     return given.empty() ? std::vector<std::string>{""} : given;
   };
   for (const std::string& device : or_own(options.device_bytes)) {
     for (const std::string& host : or_own(options.host_bytes)) {
       for (const std::string& policy : or_own(options.policies)) {
-        replays.push_back(replay_with(own, header.rows, device, host, policy));
+        for (const std::string& prefetch : or_own(options.prefetch)) {
+          replays.push_back(is_own ? Replay{.is_own = true, .tiers = own}
+                                   : replay_with(own, header.rows, device, host, policy));
+          set_prefetch(options, prefetch, replays.back());
+        }
       }
     }
   }
   return replays;
-}
-
-// The names of the policies in the device and in the host tier.
-std::pair<std::string, std::string> policies_of(const Replay& replay) {
-  if (replay.knows_future) return {kBelady, kBelady};
-  return {io::name_of(replay.tiers.device_policy), io::name_of(replay.tiers.host_policy)};
-}
-
-std::string policy_text(const Replay& replay) {
-  const auto [device, host] = policies_of(replay);
-  return device == host || replay.tiers.host_slots == 0 ? device : device + "/" + host;
 }
 
 // Where a replay needs it.
@@ -163,6 +152,9 @@ void run_replay_of(io::Disk& disk, const std::string& path, Replay& replay,
                              {.tiers = replay.is_own ? std::nullopt : std::optional(replay.tiers),
                               .future = replay.knows_future ? future : nullptr,
                               .speeds = replay.speeds});
+  std::optional<engine::HistoryReplay> history;
+  if (replay.history) history.emplace(*backend, disk, path, store, *replay.history);
+  const bool takes_hints = replay.has_hints && !history;
   const auto start = std::chrono::steady_clock::now();
   offload::TraceEvent event;
   while (reader.next(event)) {
@@ -171,7 +163,10 @@ void run_replay_of(io::Disk& disk, const std::string& path, Replay& replay,
       if (event.number > replay.until) break;
       ++replay.steps;
     }
+    if (event.kind == offload::TraceKind::kHint && !takes_hints) continue;
+    if (history) history->before(event);
     store.apply(event);
+    if (history) history->after(event);
   }
   replay.books = store.books();
   replay.references = store.references();
@@ -219,131 +214,6 @@ void run_all(io::Disk& disk, const std::string& path, std::vector<Replay>& repla
   if (failure) std::rethrow_exception(failure);
 }
 
-double percent_of(std::uint64_t part, std::uint64_t whole) {
-  return whole == 0 ? 0 : 100 * static_cast<double>(part) / static_cast<double>(whole);
-}
-
-std::string table_of(const std::string& path, const std::vector<Replay>& replays) {
-  std::string text = fmt::format("{}: rows leased in training, and where they were\n", path);
-  text += fmt::format("{:>12} {:>12} {:>11} {:>14} {:>7} {:>7} {:>7} {:>7} {:>12} {:>12} {:>12}\n",
-                      "device slots", "host slots", "policy", "rows", "device", "host", "disk",
-                      "new", "from host", "disk reads", "disk writes");
-  for (const Replay& replay : replays) {
-    const offload::Entry training = replay.books.total(offload::Cause::kTraining);
-    const offload::Entry all = replay.books.total();
-    const std::uint64_t rows = training[Field::kRowsLeased];
-    text += fmt::format(
-        "{:>12} {:>12} {:>11} {:>14} {:>6.2f}% {:>6.2f}% {:>6.2f}% {:>6.2f}% {:>12} {:>12} "
-        "{:>12}\n",
-        replay.tiers.device_slots, replay.tiers.host_slots, policy_text(replay), rows,
-        percent_of(training[Field::kFoundOnDevice], rows),
-        percent_of(training[Field::kFoundInHost], rows),
-        percent_of(training[Field::kFoundOnDisk], rows),
-        percent_of(training[Field::kFoundUntouched], rows), all[Field::kHostToDeviceRows],
-        all.disk_rows_read(), all.disk_rows_written());
-  }
-  return text;
-}
-
-constexpr std::array kWaits = {Field::kStallHost, Field::kStallDisk, Field::kStallWriteBack,
-                               Field::kStallHint};
-
-double step_ms(const Replay& replay) {
-  return replay.steps == 0 ? 0 : 1e3 * replay.run_seconds / static_cast<double>(replay.steps);
-}
-
-// What steps would take, where speeds are known.
-std::string times_of(const std::vector<Replay>& replays) {
-  if (!replays.front().speeds) return {};
-  const offload::ReplaySpeeds& speeds = *replays.front().speeds;
-  const auto link = [](double bytes_per_second) {
-    return bytes_per_second > 0 ? fmt::format("{:.4g} GB/s", 1e-9 * bytes_per_second)
-                                : std::string("of any speed");
-  };
-  std::string text = fmt::format(
-      "times of a step: {:.4g} ms of computation, host link {}, disk {}; of which waits for rows\n",
-      1e3 * speeds.step_seconds, link(speeds.host_link), link(speeds.disk_link));
-  text += fmt::format("{:>12} {:>12} {:>11} {:>12} {:>9} {:>9} {:>9} {:>9} {:>12}\n",
-                      "device slots", "host slots", "policy", "step ms", "host", "disk", "writes",
-                      "hints", "hints late");
-  for (const Replay& replay : replays) {
-    const offload::Entry all = replay.books.total();
-    text += fmt::format("{:>12} {:>12} {:>11} {:>12.3f}", replay.tiers.device_slots,
-                        replay.tiers.host_slots, policy_text(replay), step_ms(replay));
-    for (const Field field : kWaits) {
-      const double share =
-          replay.run_seconds > 0 ? 1e-4 * static_cast<double>(all[field]) / replay.run_seconds : 0;
-      text += fmt::format(" {:>8.2f}%", share);
-    }
-    text += fmt::format(" {:>12}\n", all[Field::kHintsLate]);
-  }
-  return text;
-}
-
-// Times are known with speeds, and of waits for rows alone.
-bool is_shown(const Replay& replay, const offload::FieldInfo& field) {
-  return field.unit != "microseconds" ||
-         (replay.speeds && std::find(kWaits.begin(), kWaits.end(), field.field) != kWaits.end());
-}
-
-std::string csv_of(const std::vector<Replay>& replays) {
-  std::string text =
-      "device_slots,evaluation_slots,host_slots,device_policy,host_policy,step_ms,computed_ms";
-  for (const offload::FieldInfo& field : offload::kFields) {
-    if (is_shown(replays.front(), field)) text += fmt::format(",{}", field.name);
-  }
-  text += "\n";
-  for (const Replay& replay : replays) {
-    const offload::Entry all = replay.books.total();
-    const auto [device, host] = policies_of(replay);
-    const double computed_ms =
-        replay.steps == 0 ? 0 : 1e3 * replay.computed_seconds / static_cast<double>(replay.steps);
-    text += fmt::format("{},{},{},{},{},{},{}", replay.tiers.device_slots,
-                        replay.tiers.evaluation_slots, replay.tiers.host_slots, device, host,
-                        step_ms(replay), computed_ms);
-    for (const offload::FieldInfo& field : offload::kFields) {
-      if (is_shown(replay, field)) text += fmt::format(",{}", all[field.field]);
-    }
-    text += "\n";
-  }
-  return text;
-}
-
-nlohmann::ordered_json json_of(const std::string& path, const std::vector<Replay>& replays) {
-  auto array = nlohmann::ordered_json::array();
-  for (const Replay& replay : replays) {
-    auto accounts = nlohmann::ordered_json::array();
-    for (const auto& [account, entry] : replay.books.entries()) {
-      nlohmann::ordered_json object = {{"cause", io::name_of(account.cause)}, {"layer", nullptr}};
-      if (account.layer != offload::kNoLayer) object["layer"] = account.layer;
-      if (account.pass != offload::Pass::kNone) object["pass"] = io::name_of(account.pass);
-      for (const offload::FieldInfo& field : offload::kFields) {
-        if (is_shown(replay, field) && entry[field.field] > 0) {
-          object[std::string(field.name)] = entry[field.field];
-        }
-      }
-      accounts.push_back(std::move(object));
-    }
-    array.push_back({{"device_slots", replay.tiers.device_slots},
-                     {"evaluation_slots", replay.tiers.evaluation_slots},
-                     {"host_slots", replay.tiers.host_slots},
-                     {"device_policy", policies_of(replay).first},
-                     {"host_policy", policies_of(replay).second},
-                     {"own", replay.is_own},
-                     {"references", replay.references},
-                     {"seconds", replay.seconds}});
-    if (replay.speeds) {
-      array.back()["run"] = {{"host_link_bytes_per_s", replay.speeds->host_link},
-                             {"disk_link_bytes_per_s", replay.speeds->disk_link},
-                             {"step_ms", step_ms(replay)},
-                             {"seconds", replay.run_seconds},
-                             {"computed_seconds", replay.computed_seconds}};
-    }
-    array.back()["accounts"] = std::move(accounts);
-  }
-  return {{"trace", io::bytes_to_utf8(path)}, {"replays", std::move(array)}};
-}
-
 }  // namespace
 
 int run_replay(const ReplayOptions& options) {
@@ -362,9 +232,9 @@ int run_replay(const ReplayOptions& options) {
   run_all(*disk, path, replays,
           options.threads > 0 ? static_cast<std::size_t>(options.threads) : cores, interrupt);
   if (options.json) {
-    fmt::print("{}\n", json_of(path, replays).dump());
+    fmt::print("{}\n", replay_json(path, replays).dump());
   } else {
-    fmt::print("{}", options.csv ? csv_of(replays) : table_of(path, replays) + times_of(replays));
+    fmt::print("{}", options.csv ? replay_csv(replays) : replay_table(path, replays));
   }
   return 0;
 }
