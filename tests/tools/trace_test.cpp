@@ -167,8 +167,9 @@ TEST_F(Trace, IsReplayedWithTheRunsTiersAndWithOthers) {
   }
 
   // Histories, beside each other; the hints of the trace are left out.
-  const nlohmann::json predicted = replayed({"--device-bytes", "20%", "--prefetch",
-                                             "none,trigram-history", "--prefetch-confidence", "0"});
+  const nlohmann::json predicted =
+      replayed({"--device-bytes", "20%", "--host-bytes", "60%", "--prefetch",
+                "none,trigram-history", "--prefetch-confidence", "0"});
   ASSERT_EQ(predicted.size(), 2u);
   EXPECT_EQ(predicted[0].at("prefetch"), "none");
   EXPECT_EQ(found(predicted[0], "hints.planned"), 0u);
