@@ -172,8 +172,8 @@ TEST_F(Trace, IsReplayedWithTheRunsTiersAndWithOthers) {
                 "none,trigram-history", "--prefetch-confidence", "0"});
   ASSERT_EQ(predicted.size(), 2u);
   EXPECT_EQ(predicted[0].at("prefetch"), "none");
-  EXPECT_EQ(found(predicted[0], "hints.planned"), 0u);
-  EXPECT_GT(found(predicted[1], "hints.planned"), 0u);
+  EXPECT_EQ(found(predicted[0], "hints.used"), 0u);
+  EXPECT_GT(found(predicted[1], "hints.used"), 0u);
   EXPECT_EQ(found(predicted[1], "leases.rows"), leased);
   const Finished shown = run({"replay", trace(), "--prefetch", "bigram-history"});
   EXPECT_NE(shown.output.find("bigram-history"), std::string::npos) << shown.output;
