@@ -89,6 +89,7 @@ ModelCosts model_costs(const Config& config) {
   costs.forward.attention =
       config.model.blocks * 2 * config.model.width * (config.train.sequence + 1);
   costs.backward.attention = 2 * costs.forward.attention;
+  costs.prefetch = prefetch_memory(config);
   if (config.has_memory()) {
     costs.table = table_costs(config);
     add_lookups(costs, config);

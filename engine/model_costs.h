@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "engine/config.h"
+#include "engine/prefetch/predictor_options.h"
 #include "offload/tier_sizes.h"
 
 namespace mneme::engine {
@@ -59,6 +60,7 @@ struct ModelCosts {
   std::int64_t weight_bytes = 0;
   std::int64_t gradient_bytes = 0;
   std::int64_t moment_bytes = 0;
+  PrefetchMemory prefetch;
   TokenFlops forward;
   TokenFlops backward;
   std::int64_t tokens_per_step = 0;

@@ -9,6 +9,7 @@ target_sources(mneme_engine PRIVATE
   prefetch/lookahead_rows.cpp
   prefetch/next_batch_rows.cpp
   prefetch/predictor_file.cpp
+  prefetch/predictor_options.cpp
   prefetch/prefetch_trial.cpp
   prefetch/row_prefetch.cpp
   run.cpp

@@ -12,6 +12,11 @@ namespace {
 // in the level 2 cache of a large GPU (50 MiB), where the product has left them. Their memory is
 // bound by neither the micro-batch nor the number of half-keys.
 constexpr std::int64_t kMaxHalfScores = std::int64_t{1} << 23;
+
+// Tokens whose half-scores are there at once.
+std::int64_t block_tokens_of(const KeySearchOptions& options) {
+  return std::clamp<std::int64_t>(kMaxHalfScores / options.key_rows(), 1, options.tokens);
+}
 constexpr std::int64_t kMaxKnn = 128;
 
 void check_options(const KeySearchOptions& options) {
@@ -44,11 +49,21 @@ kernels::NormKind norm_kind(QueryKeyNorm norm) {
   return norm == QueryKeyNorm::kRms ? kernels::NormKind::kRms : kernels::NormKind::kL2;
 }
 
+std::uint64_t KeySearch::device_bytes(const KeySearchOptions& options) {
+  std::int64_t words = block_tokens_of(options) * options.key_rows();
+  words += 3 * options.tokens * options.lookups();
+  if (options.norm != QueryKeyNorm::kNone) {
+    words += options.tokens * (options.query_width() + options.heads * 2);
+    words += options.key_rows() * (options.half_width() + 1);
+  }
+  return sizeof(float) * static_cast<std::uint64_t>(words);
+}
+
 KeySearch::KeySearch(kernels::Backend& backend, const KeySearchOptions& options)
     : backend_(&backend), options_(options) {
   check_options(options);
   const std::int64_t picked = options.tokens * options.lookups();
-  block_tokens_ = std::clamp<std::int64_t>(kMaxHalfScores / options.key_rows(), 1, options.tokens);
+  block_tokens_ = block_tokens_of(options);
   half_scores_ = {backend, block_tokens_ * options.key_rows()};
   rows_ = {backend, picked};
   scores_ = {backend, picked};

@@ -44,6 +44,9 @@ class KeySearch {
   // Allocates every buffer. Throws Error when a size is out of range.
   KeySearch(kernels::Backend& backend, const KeySearchOptions& options);
 
+  // Of the buffers.
+  static std::uint64_t device_bytes(const KeySearchOptions& options);
+
   // Fills rows(), scores() and weights(). queries: device, [tokens, H, 2, d_k / 2], as projected.
   void search(kernels::Stream& stream, const float* queries, const SearchKeys& keys,
               std::int64_t tokens);

@@ -1,26 +1,15 @@
 #include "engine/prefetch/history_rows.h"
 
+#include "engine/prefetch/predictor_options.h"
+
 namespace mneme::engine {
-namespace {
 
-memory::HistoryNeeds needs_of(Run& run, std::uint64_t history_bytes) {
-  const Config& config = run.config();
-  return {.layers = run.model().options().memory_blocks.size(),
-          .tokens = config.tokens_per_micro_batch(),
-          .lookups_per_token = config.memory.heads * config.memory.knn,
-          .sequence = config.train.sequence,
-          .table_rows = run.table()->options().rows,
-          .bytes = history_bytes};
-}
-
-}  // namespace
-
-HistoryRows::HistoryRows(memory::PredictorKind kind, Run& run, kernels::Stream& side,
-                         std::uint64_t history_bytes)
+HistoryRows::HistoryRows(memory::PredictorKind kind, Run& run, kernels::Stream& side)
     : RowPredictor(run.model().options().memory_blocks.size()),
       kind_(kind),
       side_(side),
-      predictor_(run.backend(), memory::history_options(kind, needs_of(run, history_bytes))) {}
+      predictor_(run.backend(), history_options(run.config(), run.model().options(),
+                                                run.table()->options().rows, kind)) {}
 
 // The side stream has read the histories by then: the step before has waited for it.
 void HistoryRows::after_memory(std::size_t layer, const memory::MemoryLayer& memory,

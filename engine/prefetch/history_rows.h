@@ -9,9 +9,8 @@ namespace mneme::engine {
 
 class HistoryRows final : public RowPredictor {
  public:
-  // side: where recalling and counting run. history_bytes: of device memory, for all layers.
-  HistoryRows(memory::PredictorKind kind, Run& run, kernels::Stream& side,
-              std::uint64_t history_bytes);
+  // side: where recalling and counting run.
+  HistoryRows(memory::PredictorKind kind, Run& run, kernels::Stream& side);
 
   memory::PredictorKind kind() const override { return kind_; }
   void after_memory(std::size_t layer, const memory::MemoryLayer& memory, const Batch& batch,

@@ -4,25 +4,9 @@
 
 #include <algorithm>
 
-namespace mneme::engine {
+#include "engine/prefetch/predictor_options.h"
 
-memory::LookaheadOptions lookahead_options(Run& run, bool learns) {
-  const ModelOptions& model = run.model().options();
-  // A prediction that is a guess names more rows than the layer will read.
-  const std::int64_t knn = run.config().tiers.lookahead_knn;
-  const std::int64_t guessed =
-      knn > 0 ? knn : std::min<std::int64_t>(128, (3 * model.memory.knn + 1) / 2);
-  return {.width = model.width,
-          .search = {.heads = model.memory.heads,
-                     .knn = std::min(guessed, model.memory.half_keys),
-                     .half_keys = model.memory.half_keys,
-                     .key_width = model.memory.key_width,
-                     .norm = model.memory.query_key_norm,
-                     .tokens = model.tokens()},
-          .norm_epsilon = model.norm_epsilon,
-          .table_rows = run.table()->options().rows,
-          .learns = learns};
-}
+namespace mneme::engine {
 
 LookaheadRows::LookaheadRows(Run& run, kernels::Stream& side, std::int64_t distance, bool learns)
     : RowPredictor(run.model().options().memory_blocks.size()),
@@ -38,7 +22,8 @@ LookaheadRows::LookaheadRows(Run& run, kernels::Stream& side, std::int64_t dista
         {.block = block,
          .from = static_cast<std::size_t>(2 * std::max<std::int64_t>(0, block - distance)),
          .predictor = std::make_unique<memory::LookaheadPredictor>(
-             run.backend(), lookahead_options(run, learns))});
+             run.backend(), lookahead_options(run.config(), run.model().options(),
+                                              run.table()->options().rows, learns))});
   }
 }
 

@@ -12,9 +12,6 @@
 
 namespace mneme::engine {
 
-// Options of a predictor that looks ahead to a memory layer of the run.
-memory::LookaheadOptions lookahead_options(Run& run, bool learns);
-
 class LookaheadRows final : public RowPredictor {
  public:
   // distance: in blocks; 0 for the attention of the layer's own block. Layers with fewer blocks

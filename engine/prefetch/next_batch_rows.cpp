@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "engine/prefetch/lookahead_rows.h"
+#include "engine/prefetch/predictor_options.h"
 
 namespace mneme::engine {
 namespace {
@@ -22,9 +22,8 @@ NextBatchRows::NextBatchRows(Run& run, kernels::Stream& side)
       staging_(run.backend(), run.model().options().tokens(), run.model().options().vocabulary),
       seen_(run.backend().create_event()) {
   for (const std::int64_t block : run.model().options().memory_blocks) {
-    const bool learns = !layers_.empty();
-    memory::LookaheadOptions options = lookahead_options(run, learns);
-    if (!learns) options.search.knn = run.model().options().memory.knn;
+    const memory::LookaheadOptions options = next_batch_options(
+        run.config(), run.model().options(), run.table()->options().rows, layers_.empty());
     layers_.push_back(
         {.block = block,
          .predictor = std::make_unique<memory::LookaheadPredictor>(run.backend(), options)});

@@ -8,6 +8,7 @@
 #include "engine/prefetch/history_rows.h"
 #include "engine/prefetch/lookahead_rows.h"
 #include "engine/prefetch/next_batch_rows.h"
+#include "engine/prefetch/predictor_options.h"
 #include "io/check.h"
 
 namespace mneme::engine {
@@ -16,18 +17,6 @@ using kernels::Place;
 using kernels::RowId;
 using memory::PredictedRows;
 using memory::PredictorKind;
-
-namespace {
-
-bool is_part(PredictorKind part, PredictorKind of) {
-  if (of == PredictorKind::kAuto) {
-    return part == PredictorKind::kTrigramHistory || part == PredictorKind::kLookahead ||
-           part == PredictorKind::kNextBatch;
-  }
-  return part == of || of == PredictorKind::kUnion;
-}
-
-}  // namespace
 
 // What is known of one layer, between its forward pass of a step and that of the next.
 struct RowPrefetch::Layer {
@@ -120,12 +109,10 @@ void RowPrefetch::open() {
   seen_ = backend.create_event();
   side_done_ = backend.create_event();
   const PredictorKind kind = config_.tiers.prefetch;
-  std::uint64_t history_bytes = config_.tiers.prefetch_history_bytes;
-  if (kind == PredictorKind::kUnion) history_bytes /= 3;
   for (const PredictorKind history : {PredictorKind::kTokenHistory, PredictorKind::kBigramHistory,
                                       PredictorKind::kTrigramHistory}) {
     if (!is_part(history, kind)) continue;
-    predictors_.push_back(std::make_unique<HistoryRows>(history, run_, *side_, history_bytes));
+    predictors_.push_back(std::make_unique<HistoryRows>(history, run_, *side_));
   }
   if (is_part(PredictorKind::kLookahead, kind)) {
     for (const std::int64_t distance : config_.tiers.lookahead_distances) {

@@ -18,6 +18,11 @@ class QueryMap {
   // memory the same; host memory: C * (C + Q) doubles.
   QueryMap(kernels::Backend& backend, std::int64_t width, std::int64_t query_width);
 
+  // Of x x^T, q x^T, x and q over the pairs: how many numbers.
+  static std::int64_t sum_count(std::int64_t width, std::int64_t query_width) {
+    return (width + query_width) * width + width + query_width;
+  }
+
   // Queues the sums over pairs. states: [tokens, C], queries: [tokens, Q]; float32, device.
   void observe(kernels::Stream& stream, const float* states, const float* queries,
                std::int64_t tokens);
@@ -40,7 +45,7 @@ class QueryMap {
   std::int64_t cross_at() const { return width_ * width_; }
   std::int64_t mean_at() const { return cross_at() + query_width_ * width_; }
   std::int64_t query_at() const { return mean_at() + width_; }
-  std::int64_t pairs_at() const { return query_at() + query_width_; }
+  std::int64_t pairs_at() const { return sum_count(width_, query_width_); }
   void solve(kernels::Stream& stream);
 
   kernels::Backend& backend_;

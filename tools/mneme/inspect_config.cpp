@@ -76,6 +76,15 @@ std::string memory_text(const ModelCosts& costs) {
   text += line("row gradient", bytes_text(table.gradient_bytes),
                table.accumulates_gradient ? "at most, then it is added up in the rows"
                                           : "at most, of a step");
+  const memory::PredictorMemory& prefetch = costs.prefetch.bytes;
+  if (prefetch.device_bytes > 0) {
+    text += line("prediction", bytes_text(prefetch.device_bytes),
+                 fmt::format("on the device; {} pinned, {} of other host memory",
+                             bytes_text(prefetch.pinned_bytes), bytes_text(prefetch.host_bytes)));
+  }
+  if (costs.prefetch.branches > 0) {
+    text += line("", "", "and the activations up to the first memory layer once more");
+  }
   const auto share = [&](std::uint64_t rows) {
     return fmt::format("{:.3g}% of the rows",
                        100 * static_cast<double>(rows) / static_cast<double>(table.rows));
@@ -140,7 +149,12 @@ nlohmann::ordered_json costs_json(const std::string& path, const ModelCosts& cos
            {{"weights", costs.weight_bytes},
             {"gradients", costs.gradient_bytes},
             {"moments", costs.moment_bytes},
-            {"table", table.bytes}}},
+            {"table", table.bytes},
+            {"prediction",
+             {{"device", costs.prefetch.bytes.device_bytes},
+              {"pinned", costs.prefetch.bytes.pinned_bytes},
+              {"host", costs.prefetch.bytes.host_bytes},
+              {"branches", costs.prefetch.branches}}}}},
           {"table",
            {{"rows", table.rows},
             {"value_width", table.width},
