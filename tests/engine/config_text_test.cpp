@@ -185,6 +185,9 @@ TEST(ConfigText, WhateverAPathNamesIsReadOrRefusedWithAWayOut) {
   // A pipe with a writer is read to its end.
   const int keep = ::open(pipe.c_str(), O_RDWR);
   ASSERT_GE(keep, 0);
+  // What was written stays, should the writer be done before the pipe is opened.
+  const int reader = ::open(pipe.c_str(), O_RDONLY | O_NONBLOCK);
+  ASSERT_GE(reader, 0);
   std::thread writer([&] {
     const std::string text = "[train]\nsteps = 77\n";
     EXPECT_EQ(::write(keep, text.data(), text.size()), static_cast<ssize_t>(text.size()));
@@ -193,6 +196,7 @@ TEST(ConfigText, WhateverAPathNamesIsReadOrRefusedWithAWayOut) {
   });
   const Config config = load_config(pipe);
   writer.join();
+  ::close(reader);
   EXPECT_EQ(config.train.steps, 77);
 }
 

@@ -100,7 +100,8 @@ TEST(RowPrefetch, HintScoresAddUpToTheBooks) {
   // A row that has lost its place may be brought once more for the same step.
   EXPECT_LE(scored.brought, brought);
   EXPECT_GE(scored.brought + wasted, brought);
-  EXPECT_LE(scored.used, used);
+  // One that lost its place may be read all the same.
+  EXPECT_LE(scored.used, used + wasted);
 }
 
 class PredictorFile : public ::testing::Test {
