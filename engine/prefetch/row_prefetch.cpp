@@ -194,8 +194,8 @@ std::string RowPrefetch::end_step(const StepTimes& times) {
     return fmt::format("prefetch: no predictor pays ({:.1f} ms a step without)",
                        decision->ms_without);
   }
-  return fmt::format("prefetch: {} pays, {:.1f} ms a step, {:.1f} without", describe(kept),
-                     decision->ms, decision->ms_without);
+  return fmt::format("prefetch: {} pays: {:.0f}% of the {:.1f} ms a step takes without",
+                     describe(kept), 100 * decision->ratio, decision->ms_without);
 }
 
 void RowPrefetch::note_moves(const offload::Entry& moved) {

@@ -185,8 +185,7 @@ TEST_F(TrainerTiering, AutoSwitchesPredictorsAndChangesNothing) {
     if (first == 0) first = step;
     predictors.insert(event.number);
   }
-  EXPECT_EQ(first, PrefetchTrial::kFirstTrial + PrefetchTrial::kWarmSteps +
-                       PrefetchTrial::kMeasuredSteps + 1);
+  EXPECT_EQ(first, PrefetchTrial::kFirstTrial + PrefetchTrial::kTurnSteps + 1);
   EXPECT_TRUE(predictors.contains(bit(memory::PredictorKind::kNextBatch)));
   EXPECT_TRUE(predictors.contains(bit(memory::PredictorKind::kLookahead)));
   EXPECT_TRUE(predictors.contains(bit(memory::PredictorKind::kTrigramHistory)));
