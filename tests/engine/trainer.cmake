@@ -1,5 +1,5 @@
 # Whole training runs: the promises end to end.
-mneme_test(trainer_test DEVICES
+mneme_test(trainer_test DEVICES COST 300
   SOURCES
     link_budget_test.cpp
     prefetch_trial_test.cpp
@@ -15,10 +15,10 @@ mneme_test(trainer_test DEVICES
     trainer_tiering_test.cpp
     trainer_trace_test.cpp
     trainer_validation_test.cpp
-  LIBRARIES mneme_engine mneme_replay nlohmann_json::nlohmann_json)
+  LIBRARIES mneme_tiny_run mneme_replay nlohmann_json::nlohmann_json)
 if(TARGET mneme_cuda_emulated)
   mneme_test(step_counts_test SOURCES step_counts_test.cpp
-             LIBRARIES mneme_engine mneme_cuda_emulated mneme_cuda_emulator)
+             LIBRARIES mneme_tiny_run mneme_engine mneme_cuda_emulated mneme_cuda_emulator)
 endif()
 add_executable(hint_benchmark hint_benchmark.cpp)
 target_link_libraries(hint_benchmark PRIVATE mneme_engine mneme_cuda fmt::fmt)

@@ -1,5 +1,5 @@
 # Tests and benchmark of the key, row and residency operations.
-mneme_test(row_ops_test DEVICES GUARDED
+mneme_test(row_ops_test DEVICES GUARDED COST 100
   SOURCES
     accumulate_gradient_test.cpp
     gather_dot_test.cpp
@@ -14,7 +14,7 @@ mneme_test(row_ops_test DEVICES GUARDED
     row_records_test.cpp
     row_update_test.cpp
   LIBRARIES mneme_kernels)
-mneme_test(residency_ops_test DEVICES GUARDED
+mneme_test(residency_ops_test DEVICES GUARDED COST 40
   SOURCES
     lookup_slots_test.cpp
     residency_test.cpp

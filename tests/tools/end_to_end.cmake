@@ -3,7 +3,7 @@ if(TARGET mneme)
   foreach(name advice bad_input damage inspect_config limits output python_page run_access trace
                start)
     mneme_test(tools_${name}_test SOURCES ${name}_test.cpp
-               LIBRARIES mneme_engine nlohmann_json::nlohmann_json)
+               LIBRARIES mneme_tiny_run nlohmann_json::nlohmann_json)
     target_compile_definitions(tools_${name}_test PRIVATE MNEME_PROGRAM="$<TARGET_FILE:mneme>")
     add_dependencies(tools_${name}_test mneme)
   endforeach()
@@ -11,15 +11,15 @@ endif()
 # The program killed, and on a system whose calls fail.
 if(TARGET mneme AND TARGET mneme_fault_injection)
   mneme_test(tools_fault_test SOURCES fault_test.cpp
-             LIBRARIES mneme_engine nlohmann_json::nlohmann_json)
+             LIBRARIES mneme_tiny_run nlohmann_json::nlohmann_json)
   mneme_test(tools_fault_campaign CAMPAIGN SOURCES fault_campaign.cpp
-             LIBRARIES mneme_engine nlohmann_json::nlohmann_json)
+             LIBRARIES mneme_tiny_run nlohmann_json::nlohmann_json)
   mneme_test(tools_kill_test SOURCES kill_test.cpp
-             LIBRARIES mneme_engine nlohmann_json::nlohmann_json)
+             LIBRARIES mneme_tiny_run nlohmann_json::nlohmann_json)
   mneme_test(tools_signal_test SOURCES signal_test.cpp
-             LIBRARIES mneme_engine nlohmann_json::nlohmann_json)
+             LIBRARIES mneme_tiny_run nlohmann_json::nlohmann_json)
   mneme_test(tools_kill_campaign CAMPAIGN SOURCES kill_campaign.cpp
-             LIBRARIES mneme_engine nlohmann_json::nlohmann_json)
+             LIBRARIES mneme_tiny_run nlohmann_json::nlohmann_json)
   foreach(name fault_test fault_campaign kill_test signal_test kill_campaign)
     target_compile_definitions(
       tools_${name} PRIVATE MNEME_PROGRAM="$<TARGET_FILE:mneme>"
@@ -30,14 +30,14 @@ endif()
 # The benchmarks, on the CPU and on an emulated device.
 if(TARGET mneme)
   mneme_test(tools_bench_test SOURCES bench_test.cpp
-             LIBRARIES mneme_engine nlohmann_json::nlohmann_json)
+             LIBRARIES mneme_tiny_run nlohmann_json::nlohmann_json)
   target_compile_definitions(tools_bench_test PRIVATE MNEME_PROGRAM="$<TARGET_FILE:mneme>"
                                                       MNEME_BENCH_DEVICE="cpu")
   add_dependencies(tools_bench_test mneme)
 endif()
 if(TARGET mneme_emulated)
   mneme_test(tools_bench_emulated_test SOURCES bench_test.cpp
-             LIBRARIES mneme_engine nlohmann_json::nlohmann_json)
+             LIBRARIES mneme_tiny_run nlohmann_json::nlohmann_json)
   target_compile_definitions(tools_bench_emulated_test PRIVATE
                              MNEME_PROGRAM="$<TARGET_FILE:mneme_emulated>"
                              MNEME_BENCH_DEVICE="cuda")
@@ -45,7 +45,7 @@ if(TARGET mneme_emulated)
 endif()
 if(TARGET mneme_emulated AND TARGET mneme_fault_injection)
   mneme_test(tools_device_test SOURCES device_test.cpp
-             LIBRARIES mneme_engine nlohmann_json::nlohmann_json)
+             LIBRARIES mneme_tiny_run nlohmann_json::nlohmann_json)
   target_compile_definitions(
     tools_device_test PRIVATE MNEME_PROGRAM="$<TARGET_FILE:mneme_emulated>"
     MNEME_FAULT_INJECTION="$<TARGET_FILE:mneme_fault_injection>")
