@@ -17,15 +17,11 @@ namespace {
 using OrderedJson = nlohmann::ordered_json;
 
 OrderedJson times(const StepTimes& times) {
-  return {{"step", times.step_ms},
-          {"data", times.data_ms},
-          {"forward", times.forward_ms},
-          {"backward", times.backward_ms},
-          {"update", times.update_ms},
-          {"stall", times.stall_ms},
-          {"evaluation", times.evaluation_ms},
-          {"sample", times.sample_ms},
-          {"checkpoint", times.checkpoint_ms}};
+  return {{"step", times.step_ms},         {"data", times.data_ms},
+          {"forward", times.forward_ms},   {"predict", times.predict_ms},
+          {"backward", times.backward_ms}, {"update", times.update_ms},
+          {"stall", times.stall_ms},       {"evaluation", times.evaluation_ms},
+          {"sample", times.sample_ms},     {"checkpoint", times.checkpoint_ms}};
 }
 
 // The fields of an entry under their names, those of zero left out unless asked for.

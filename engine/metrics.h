@@ -23,6 +23,7 @@ struct StepTimes {
   double step_ms = 0;
   double data_ms = 0;
   double forward_ms = 0;
+  double predict_ms = 0;  // between them, that the stream stood still while hints were made
   double backward_ms = 0;
   double update_ms = 0;
   double stall_ms = 0;

@@ -23,11 +23,12 @@ class Model::Implementation {
   }
 
   void forward_backward(kernels::Stream& stream, const MicroBatch& micro_batch, double scale,
-                        kernels::Event* forward_done, ForwardObserver* observer) {
+                        const PassMarks& marks, ForwardObserver* observer) {
     const PartCall call = stage(stream, micro_batch, true);
     forward(call, observer);
+    if (marks.forward_done != nullptr) stream.record(*marks.forward_done);
     if (observer != nullptr) observer->after_forward();
-    if (forward_done != nullptr) stream.record(*forward_done);
+    if (marks.backward_begins != nullptr) stream.record(*marks.backward_begins);
     backward(call, static_cast<float>(scale / static_cast<double>(call.tokens())));
     staging_.queue_loss(stream);
   }
@@ -188,8 +189,8 @@ void Model::begin_step(kernels::Stream& stream) {
   implementation_->parameters().zero_gradients(stream);
 }
 void Model::forward_backward(kernels::Stream& stream, const MicroBatch& micro_batch, double scale,
-                             kernels::Event* forward_done, ForwardObserver* observer) {
-  implementation_->forward_backward(stream, micro_batch, scale, forward_done, observer);
+                             const PassMarks& marks, ForwardObserver* observer) {
+  implementation_->forward_backward(stream, micro_batch, scale, marks, observer);
 }
 double Model::take_loss(kernels::Stream& stream) {
   return implementation_->take_loss(stream);

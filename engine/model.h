@@ -41,6 +41,12 @@ struct MicroBatch {
   std::int64_t sequence = 0;                   // <= options().sequence
 };
 
+// Events between the passes of a micro-batch, or null.
+struct PassMarks {
+  kernels::Event* forward_done = nullptr;
+  kernels::Event* backward_begins = nullptr;
+};
+
 class Model {
  public:
   // table: null exactly when there are no memory blocks; its width, rows and lookups per token must
@@ -57,11 +63,10 @@ class Model {
   void begin_step(kernels::Stream& stream);
   // Adds scale * (gradient of the mean loss over the micro-batch's positions) to the gradients, in
   // the parameters and, in factored form, in the table. Throws Error for a token outside the
-  // vocabulary. `forward_done`, when given, is recorded between forward and backward; `observer`
-  // sees the forward pass.
+  // vocabulary. `marks`, where given, are recorded between forward and backward, before and behind
+  // what `observer`, which sees the forward pass, does there.
   void forward_backward(kernels::Stream& stream, const MicroBatch& micro_batch, double scale,
-                        kernels::Event* forward_done = nullptr,
-                        ForwardObserver* observer = nullptr);
+                        const PassMarks& marks = {}, ForwardObserver* observer = nullptr);
   // The mean, over the micro-batches since the last call, of their mean losses, in nats.
   // Synchronises the stream. REQUIRES: there was one.
   double take_loss(kernels::Stream& stream);

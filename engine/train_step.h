@@ -53,7 +53,7 @@ class TrainStep {
     explicit Marks(kernels::Backend& backend);
     // Before there is room for its row gradient, and after.
     std::unique_ptr<kernels::Event> start, begin;
-    std::unique_ptr<kernels::Event> forward_done, backward_done;
+    std::unique_ptr<kernels::Event> forward_done, backward_begins, backward_done;
   };
 
   Run& run_;

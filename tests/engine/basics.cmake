@@ -3,7 +3,7 @@ mneme_test(engine_config_test SOURCES config_test.cpp config_ranges_test.cpp con
 mneme_test(engine_configs_test SOURCES configs_test.cpp LIBRARIES mneme_engine)
 mneme_test(engine_data_test SOURCES data_test.cpp data_split_test.cpp
            LIBRARIES mneme_engine)
-mneme_test(engine_metrics_test SOURCES metrics_test.cpp
+mneme_test(engine_metrics_test SOURCES metrics_test.cpp metrics_reader_test.cpp
            LIBRARIES mneme_engine nlohmann_json::nlohmann_json)
 mneme_test(engine_schedule_test SOURCES schedule_test.cpp
            LIBRARIES mneme_engine nlohmann_json::nlohmann_json)

@@ -66,7 +66,7 @@ TEST_F(Metrics, ALineHoldsEverythingThatWasMeasured) {
   metrics.learning_rate = 1e-4;
   metrics.value_learning_rate = 1e-3;
   metrics.tokens_per_s = 1234.5;
-  metrics.times = {10, 1, 2, 3, 4, 0.5, 5, 6, 7};
+  metrics.times = {10, 1, 2, 1.5, 3, 4, 0.5, 5, 6, 7};
   metrics.distinct_rows = 100;
   metrics.dense_gradient_norm = 2;
   metrics.row_gradient_norm = 3;
@@ -84,9 +84,9 @@ TEST_F(Metrics, ALineHoldsEverythingThatWasMeasured) {
   EXPECT_EQ(line["learning_rate"], 1e-4);
   EXPECT_EQ(line["value_learning_rate"], 1e-3);
   EXPECT_EQ(line["tokens_per_s"], 1234.5);
-  const auto times = nlohmann::json{{"step", 10.0},      {"data", 1.0},   {"forward", 2.0},
-                                    {"backward", 3.0},   {"update", 4.0}, {"stall", 0.5},
-                                    {"evaluation", 5.0}, {"sample", 6.0}, {"checkpoint", 7.0}};
+  const auto times = nlohmann::json{
+      {"step", 10.0},  {"data", 1.0},  {"forward", 2.0},    {"predict", 1.5}, {"backward", 3.0},
+      {"update", 4.0}, {"stall", 0.5}, {"evaluation", 5.0}, {"sample", 6.0},  {"checkpoint", 7.0}};
   EXPECT_EQ(line["time_ms"], times);
   EXPECT_EQ(line["gradient_norm"]["dense"], 2.0);
   EXPECT_EQ(line["gradient_norm"]["rows"], 3.0);

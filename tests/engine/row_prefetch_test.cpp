@@ -3,9 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
-#include <sstream>
 
+#include "engine/metrics_reader.h"
 #include "io/safetensors.h"
 #include "tests/engine/tiny_run.h"
 
@@ -14,13 +15,9 @@ namespace {
 
 using testing::TinyRun;
 
-std::vector<nlohmann::json> lines_of(TinyRun& tiny, const Config& config) {
+std::vector<StepMetrics> lines_of(TinyRun& tiny, const Config& config) {
   tiny.train(config);
-  const auto bytes = tiny.disk().read_file(metrics_path(config.run.directory), 1 << 20);
-  std::istringstream text(std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
-  std::vector<nlohmann::json> lines;
-  for (std::string line; std::getline(text, line);) lines.push_back(nlohmann::json::parse(line));
-  return lines;
+  return read_metrics(tiny.disk(), metrics_path(config.run.directory));
 }
 
 // A configuration may list other blocks than the model was built with, as when it was edited since.
@@ -51,57 +48,47 @@ TEST(RowPrefetch, PredictorsAreScoredStepByStep) {
   config.tiers.prefetch = memory::PredictorKind::kUnion;
   config.tiers.lookahead_distances = {0, 1};
   config.train.micro_batches = 2;
-  const std::vector<nlohmann::json> lines = lines_of(tiny, config);
+  const std::vector<StepMetrics> lines = lines_of(tiny, config);
   ASSERT_FALSE(lines.empty());
   // Of the first step nothing was known but what came while it ran.
-  for (const nlohmann::json& one : lines.front().at("predictions")) {
-    EXPECT_EQ(one.at("predictor"), "lookahead");
+  for (const PredictionMetrics& one : lines.front().predictions) {
+    EXPECT_EQ(one.predictor, memory::PredictorKind::kLookahead);
   }
-  const nlohmann::json& predictions = lines.back().at("predictions");
   // Three histories, two distances, the next batch, and their union, for each memory layer.
-  EXPECT_EQ(predictions.size(), 7 * config.memory.blocks.size());
-  for (const nlohmann::json& one : predictions) {
-    EXPECT_GT(one.at("read"), 0);
-    EXPECT_GT(one.at("hits"), 0);
-    EXPECT_LE(one.at("hits"), one.at("read"));
-    EXPECT_LE(one.at("hits"), one.at("predicted"));
-    std::uint64_t before = 0;
-    for (const nlohmann::json& at : one.at("at")) {
-      EXPECT_GE(at.at("hits"), before);
-      before = at.at("hits");
-    }
-    const nlohmann::json& hints = one.at("hints");
-    EXPECT_EQ(hints.at("hinted"), hints.at("brought").get<int>() + hints.at("dropped").get<int>());
-    EXPECT_EQ(hints.at("brought"), hints.at("used").get<int>() + hints.at("wasted").get<int>());
-    EXPECT_LE(hints.at("late"), hints.at("used"));
+  EXPECT_EQ(lines.back().predictions.size(), 7 * config.memory.blocks.size());
+  for (const PredictionMetrics& one : lines.back().predictions) {
+    EXPECT_GT(one.score.read, 0u);
+    EXPECT_GT(one.score.hits, 0u);
+    EXPECT_LE(one.score.hits, one.score.read);
+    EXPECT_LE(one.score.hits, one.score.predicted);
+    EXPECT_TRUE(std::is_sorted(one.score.hits_at.begin(), one.score.hits_at.end()));
+    EXPECT_LE(one.hints.brought, one.hints.hinted);
+    EXPECT_LE(one.hints.used, one.hints.brought);
+    EXPECT_LE(one.hints.late, one.hints.used);
   }
 }
 
 // What is said of a predictor and layer adds up to what the store's books say of all.
 TEST(RowPrefetch, HintScoresAddUpToTheBooks) {
+  using offload::Field;
   TinyRun tiny;
   Config config = tiny.tiered("run");
   config.tiers.prefetch = memory::PredictorKind::kNextBatch;
   config.tiers.prefetch_confidence = 0.1;
   config.train.micro_batches = 2;
   memory::HintScore scored;
-  std::uint64_t brought = 0, used = 0, wasted = 0;
-  for (const nlohmann::json& line : lines_of(tiny, config)) {
-    for (const nlohmann::json& one : line.value("predictions", nlohmann::json::array())) {
-      scored += {.brought = one.at("hints").at("brought").get<std::uint64_t>(),
-                 .used = one.at("hints").at("used").get<std::uint64_t>()};
-    }
-    const nlohmann::json& hints = line.at("books").at("total").at("hints");
-    brought += hints.at("planned").get<std::uint64_t>() - hints.at("promoted").get<std::uint64_t>();
-    used += hints.at("used").get<std::uint64_t>();
-    wasted += hints.at("wasted").get<std::uint64_t>();
+  offload::Entry all;
+  for (const StepMetrics& line : lines_of(tiny, config)) {
+    for (const PredictionMetrics& one : line.predictions) scored += one.hints;
+    all += line.books.total();
   }
+  const std::uint64_t brought = all[Field::kHintsPlanned] - all[Field::kHintsPromoted];
   EXPECT_GT(scored.used, 0u);
   // A row that has lost its place may be brought once more for the same step.
   EXPECT_LE(scored.brought, brought);
-  EXPECT_GE(scored.brought + wasted, brought);
+  EXPECT_GE(scored.brought + all[Field::kHintsWasted], brought);
   // One that lost its place may be read all the same.
-  EXPECT_LE(scored.used, used + wasted);
+  EXPECT_LE(scored.used, all[Field::kHintsUsed] + all[Field::kHintsWasted]);
 }
 
 class PredictorFile : public ::testing::Test {
