@@ -212,6 +212,7 @@ TEST(Arguments, EveryHelpPageHasAnExample) {
                                              {"verify"},
                                              {"inspect"},
                                              {"export"},
+                                             {"report"},
                                              {"trace"},
                                              {"trace", "info"},
                                              {"trace", "export"},

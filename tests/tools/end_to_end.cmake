@@ -1,9 +1,9 @@
 # Tests that run the built program as people do, and as power cuts do.
 if(TARGET mneme)
-  foreach(name advice bad_input damage inspect_config limits output python_page run_access trace
+  foreach(name advice bad_input damage inspect_config limits output python_page report run_access trace
                start)
     mneme_test(tools_${name}_test SOURCES ${name}_test.cpp
-               LIBRARIES mneme_tiny_run nlohmann_json::nlohmann_json)
+               LIBRARIES mneme_report mneme_tiny_run nlohmann_json::nlohmann_json)
     target_compile_definitions(tools_${name}_test PRIVATE MNEME_PROGRAM="$<TARGET_FILE:mneme>")
     add_dependencies(tools_${name}_test mneme)
   endforeach()

@@ -252,6 +252,20 @@ void Grammar::add_checkpoints() {
   add_overrides(app, inspect->overrides);
   add_scale(app, inspect->scale);
 
+  const auto report = std::make_shared<ReportOptions>();
+  app = add(app_, "report",
+            "Where the time of a run's steps went, where its rows came from and how fast, and what "
+            "prefetch changed",
+            "mneme report runs/quickstart --from 100", report);
+  add_directory(app, report->directory);
+  app->add_option("--from", report->from,
+                  "First step that counts (default: behind the first tenth, in which tiers fill)")
+      ->type_name("STEP")
+      ->transform(whole_number(1, kMostSteps));
+  add_json(app, report->json);
+  app->add_flag("--csv", report->csv, "Print a line of times and books for each step")
+      ->excludes("--json");
+
   const auto exporting = std::make_shared<ExportOptions>();
   app = add(app_, "export", "Write a checkpoint as safetensors",
             "mneme export runs/quickstart --output quickstart.safetensors", exporting);

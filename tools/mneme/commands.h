@@ -71,6 +71,13 @@ struct ExportOptions {
   bool untouched = false;  // write the whole table, rows that nothing has touched generated
 };
 
+struct ReportOptions {
+  std::string directory;
+  std::optional<std::int64_t> from;  // the first step; none: behind the first tenth
+  bool json = false;
+  bool csv = false;
+};
+
 struct TraceInfoOptions {
   std::string path;  // of a trace, or of a run with one
   bool json = false;
@@ -193,8 +200,8 @@ struct BenchModelOptions {
 using Command =
     std::variant<TrainOptions, ConfigHelpOptions, ResumeOptions, EvalOptions, GenerateOptions,
                  VerifyOptions, InspectOptions, ExportOptions, TraceInfoOptions, TraceExportOptions,
-                 TraceMissesOptions, TraceUsageOptions, ReplayOptions, CompletionOptions,
-                 BenchRowsOptions, BenchDiskOptions, BenchModelOptions>;
+                 TraceMissesOptions, TraceUsageOptions, ReplayOptions, ReportOptions,
+                 CompletionOptions, BenchRowsOptions, BenchDiskOptions, BenchModelOptions>;
 
 int run_train(const TrainOptions& options);
 int run_config_help(const ConfigHelpOptions& options);
@@ -209,6 +216,7 @@ int run_export(const ExportOptions& options);
 int run_trace_info(const TraceInfoOptions& options);
 int run_trace_export(const TraceExportOptions& options);
 int run_trace_misses(const TraceMissesOptions& options);
+int run_report(const ReportOptions& options);
 int run_trace_usage(const TraceUsageOptions& options);
 int run_replay(const ReplayOptions& options);
 int run_completion(const CompletionOptions& options);

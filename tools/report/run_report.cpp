@@ -1,0 +1,174 @@
+#include "tools/report/run_report.h"
+
+#include <algorithm>
+#include <map>
+#include <tuple>
+#include <utility>
+
+#include "io/enum_names.h"
+#include "io/error.h"
+#include "offload/ledger/ledger.h"
+
+namespace mneme::report {
+namespace {
+
+using engine::PredictionMetrics;
+using engine::StepMetrics;
+using engine::StepTimes;
+using offload::Cause;
+using offload::Entry;
+using offload::Field;
+
+struct Clock {
+  const char* name;
+  const char* meaning;
+  double StepTimes::*ms;
+};
+constexpr Clock kClocks[] = {
+    {"data", "reading the batches", &StepTimes::data_ms},
+    {"forward", "the forward pass, without waits for rows", &StepTimes::forward_ms},
+    {"predict", "rows predicted and hinted between the passes", &StepTimes::predict_ms},
+    {"backward", "output head and backward pass, without waits for rows", &StepTimes::backward_ms},
+    {"update", "the optimisers, without waits for rows", &StepTimes::update_ms},
+};
+
+struct Stall {
+  const char* name;
+  const char* meaning;
+  Field us;
+};
+constexpr Stall kStalls[] = {
+    {"stall.plan", "waits for the plan: look-up, victims, slots", Field::kStallPlan},
+    {"stall.host", "waits for rows from host memory, generated or caught up", Field::kStallHost},
+    {"stall.disk", "waits for rows from the disk", Field::kStallDisk},
+    {"stall.write_back", "waits for room: rows that had to be written", Field::kStallWriteBack},
+    {"stall.hint", "waits for rows that a hint had not brought yet", Field::kStallHint},
+    {"stall.checkpoint", "waits for copies that a checkpoint made", Field::kStallCheckpoint},
+};
+
+struct Move {
+  const char* name;
+  const char* meaning;
+  Field rows;
+};
+constexpr Move kMoves[] = {
+    {"host_to_device", "page-in from the host tier", Field::kHostToDeviceRows},
+    {"disk_to_device", "page-in from the disk", Field::kDiskToDeviceRows},
+    {"generated", "rows that nothing had changed before", Field::kGeneratedRows},
+    {"disk_to_host", "read for hints", Field::kDiskToHostRows},
+    {"device_to_host", "write-back to the host tier", Field::kDeviceToHostRows},
+    {"device_to_disk", "write-back to the disk", Field::kDeviceToDiskRows},
+    {"host_to_disk", "write-back from the host tier to the disk", Field::kHostToDiskRows},
+};
+
+std::span<const StepMetrics> chosen(std::span<const StepMetrics> lines, std::uint64_t first) {
+  if (first == 0) return lines.subspan(lines.size() / 10);
+  const auto from = std::find_if(lines.begin(), lines.end(),
+                                 [first](const StepMetrics& line) { return line.step >= first; });
+  return lines.subspan(static_cast<std::size_t>(from - lines.begin()));
+}
+
+// The parts that the clocks have measured, the waits by cause, and what is left.
+std::vector<TimePart> time_parts(const StepTimes& mean, const Entry& training, double steps) {
+  std::vector<TimePart> parts;
+  double left = mean.step_ms;
+  const auto add = [&](const char* name, const char* meaning, double ms) {
+    parts.push_back({name, meaning, ms});
+    left -= ms;
+  };
+  for (const Clock& clock : kClocks) add(clock.name, clock.meaning, mean.*clock.ms);
+  double booked_ms = 0;
+  for (const Stall& stall : kStalls) booked_ms += 1e-3 * double(training[stall.us]) / steps;
+  // What was booked of a pass may be longer than the pass by its own clock.
+  const double scale = booked_ms > 0 ? mean.stall_ms / booked_ms : 0;
+  for (const Stall& stall : kStalls) {
+    add(stall.name, stall.meaning, scale * 1e-3 * double(training[stall.us]) / steps);
+  }
+  add("other", "the host: hints between the steps, checkpoints, books", std::max(0.0, left));
+  double sum = 0;
+  for (const TimePart& part : parts) sum += part.ms;
+  for (TimePart& part : parts) {
+    if (sum > mean.step_ms) part.ms *= mean.step_ms / sum;  // clocks of different threads
+    part.share = mean.step_ms > 0 ? part.ms / mean.step_ms : 0;
+  }
+  return parts;
+}
+
+ReadsByTier reads_of(const Entry& forward, double steps) {
+  return {.device = double(forward[Field::kFoundOnDevice]) / steps,
+          .host = double(forward[Field::kFoundInHost]) / steps,
+          .disk = double(forward[Field::kFoundOnDisk]) / steps,
+          .untouched = double(forward[Field::kFoundUntouched]) / steps};
+}
+
+std::vector<MoveRate> moves_of(const Entry& all, double steps, double seconds) {
+  std::vector<MoveRate> moves;
+  for (const Move& move : kMoves) {
+    const auto bytes = double(all[offload::Ledger::bytes_of(move.rows)]);
+    const double busy_s = 1e-6 * double(all[offload::Ledger::time_of(move.rows)]);
+    moves.push_back({.name = move.name,
+                     .meaning = move.meaning,
+                     .rows = double(all[move.rows]) / steps,
+                     .bytes = bytes / steps,
+                     .bytes_per_s = seconds > 0 ? bytes / seconds : 0,
+                     .busy_bytes_per_s = busy_s > 0 ? bytes / busy_s : 0});
+  }
+  return moves;
+}
+
+std::vector<PredictorReport> predictors_of(std::span<const StepMetrics> lines) {
+  std::map<std::tuple<std::int32_t, memory::PredictorKind, std::int64_t>, PredictionMetrics> sums;
+  for (const StepMetrics& line : lines) {
+    for (const PredictionMetrics& one : line.predictions) {
+      PredictionMetrics& sum = sums[{one.layer, one.predictor, one.distance}];
+      sum.predictor = one.predictor;
+      sum.distance = one.distance;
+      sum.layer = one.layer;
+      sum.score += one.score;
+      sum.hints += one.hints;
+    }
+  }
+  std::vector<PredictorReport> predictors;
+  for (const auto& [key, sum] : sums) {
+    std::string name = io::name_of(sum.predictor);
+    if (sum.distance >= 0) name += ", d " + std::to_string(sum.distance);
+    predictors.push_back({sum, std::move(name)});
+  }
+  return predictors;
+}
+
+}  // namespace
+
+RunReport report_of(std::span<const StepMetrics> lines, std::int64_t tokens, std::uint64_t first) {
+  const std::span<const StepMetrics> used = chosen(lines, first);
+  if (used.empty()) io::fail("no steps{} to report on", first > 0 ? " from there on" : "");
+  RunReport report;
+  report.first_step = used.front().step;
+  report.last_step = used.back().step;
+  report.steps = used.size();
+  const auto steps = static_cast<double>(used.size());
+  StepTimes mean;
+  offload::Books books;
+  for (const StepMetrics& line : used) {
+    mean.step_ms += line.times.step_ms / steps;
+    mean.stall_ms += line.times.stall_ms / steps;
+    for (const Clock& clock : kClocks) mean.*clock.ms += line.times.*clock.ms / steps;
+    report.loss += line.loss / steps;
+    books += line.books;
+  }
+  const double seconds = 1e-3 * mean.step_ms * steps;
+  const Entry all = books.total();
+  report.step_ms = mean.step_ms;
+  report.tokens_per_s = seconds > 0 ? static_cast<double>(tokens) * steps / seconds : 0;
+  report.time = time_parts(mean, books.total(Cause::kTraining), steps);
+  report.reads = reads_of(books.total(Cause::kTraining, offload::Pass::kForward), steps);
+  report.moves = moves_of(all, steps, seconds);
+  report.hints = {.brought = double(all[Field::kHintsPlanned] - all[Field::kHintsPromoted]) / steps,
+                  .used = double(all[Field::kHintsUsed]) / steps,
+                  .late = double(all[Field::kHintsLate]) / steps,
+                  .wasted = double(all[Field::kHintsWasted]) / steps};
+  report.predictors = predictors_of(used);
+  return report;
+}
+
+}  // namespace mneme::report
