@@ -2,20 +2,24 @@
 mneme_test(trainer_test DEVICES COST 300
   SOURCES
     link_budget_test.cpp
-    prefetch_trial_test.cpp
     row_prefetch_test.cpp
     trainer_background_test.cpp
     trainer_books_test.cpp
-    trainer_changes_test.cpp
-    trainer_disks_test.cpp
-    trainer_ends_test.cpp
-    trainer_extension_test.cpp
     trainer_gradient_test.cpp
     trainer_resume_test.cpp
     trainer_tiering_test.cpp
     trainer_trace_test.cpp
     trainer_validation_test.cpp
   LIBRARIES mneme_tiny_run mneme_replay nlohmann_json::nlohmann_json)
+# What a run leaves on its disks, how it ends and how it may be changed: the device does not matter.
+mneme_test(trainer_files_test
+  SOURCES
+    prefetch_trial_test.cpp
+    trainer_changes_test.cpp
+    trainer_disks_test.cpp
+    trainer_ends_test.cpp
+    trainer_extension_test.cpp
+  LIBRARIES mneme_tiny_run nlohmann_json::nlohmann_json)
 if(TARGET mneme_cuda_emulated)
   mneme_test(step_counts_test SOURCES step_counts_test.cpp
              LIBRARIES mneme_tiny_run mneme_engine mneme_cuda_emulated mneme_cuda_emulator)
