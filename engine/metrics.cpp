@@ -6,6 +6,7 @@
 #include <span>
 #include <utility>
 
+#include "engine/metrics_fields.h"
 #include "io/checksum.h"
 #include "io/enum_names.h"
 #include "io/error.h"
@@ -29,10 +30,7 @@ OrderedJson entry_json(const offload::Entry& entry, bool with_zeros) {
   OrderedJson object = OrderedJson::object();
   for (const offload::FieldInfo& info : offload::kFields) {
     if (entry[info.field] == 0 && !with_zeros) continue;
-    std::string pointer(1, '/');
-    pointer += info.name;
-    std::replace(pointer.begin(), pointer.end(), '.', '/');
-    object[OrderedJson::json_pointer(pointer)] = entry[info.field];
+    object[OrderedJson::json_pointer(field_pointer(info))] = entry[info.field];
   }
   return object;
 }

@@ -1,10 +1,9 @@
 #include "engine/metrics_reader.h"
 
-#include <algorithm>
-#include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "engine/metrics_fields.h"
 #include "io/enum_names.h"
 #include "io/error.h"
 
@@ -43,10 +42,7 @@ offload::Books books_of(const Json& accounts) {
     if (!object.at("layer").is_null()) account.layer = object.at("layer").get<std::int32_t>();
     offload::Entry& entry = books[account];
     for (const offload::FieldInfo& info : offload::kFields) {
-      std::string pointer(1, '/');
-      pointer += info.name;
-      std::replace(pointer.begin(), pointer.end(), '.', '/');
-      entry[info.field] = object.value(Json::json_pointer(pointer), std::uint64_t{0});
+      entry[info.field] = object.value(Json::json_pointer(field_pointer(info)), std::uint64_t{0});
     }
   }
   return books;

@@ -8,17 +8,22 @@ namespace mneme::engine {
 
 using memory::PredictorKind;
 
+namespace {
+
+// Device memory of one history.
+std::uint64_t history_bytes(const TiersConfig& tiers) {
+  const bool all = tiers.prefetch == PredictorKind::kUnion;
+  return tiers.prefetch_history_bytes / (all ? memory::kHistories.size() : 1);
+}
+
+}  // namespace
+
 bool is_part(PredictorKind part, PredictorKind kind) {
   if (kind == PredictorKind::kAuto) {
     return part == PredictorKind::kTrigramHistory || part == PredictorKind::kLookahead ||
            part == PredictorKind::kNextBatch;
   }
   return part == kind || kind == PredictorKind::kUnion;
-}
-
-std::uint64_t history_bytes(const TiersConfig& tiers) {
-  constexpr std::uint64_t kHistories = 3;
-  return tiers.prefetch_history_bytes / (tiers.prefetch == PredictorKind::kUnion ? kHistories : 1);
 }
 
 memory::HistoryPredictorOptions history_options(const Config& config, const ModelOptions& model,
@@ -66,8 +71,7 @@ PrefetchMemory prefetch_memory(const Config& config) {
   }
   const ModelOptions model = resolve(model_options(config));
   const std::uint64_t rows = value_table_options(config, 0).rows;
-  for (const PredictorKind history : {PredictorKind::kTokenHistory, PredictorKind::kBigramHistory,
-                                      PredictorKind::kTrigramHistory}) {
+  for (const PredictorKind history : memory::kHistories) {
     if (!is_part(history, kind)) continue;
     found.bytes += memory::predictor_memory(history_options(config, model, rows, history));
   }

@@ -13,8 +13,6 @@ namespace mneme::engine {
 
 // Whether `kind` means this predictor, by itself or with others.
 bool is_part(memory::PredictorKind part, memory::PredictorKind kind);
-// Device memory of one history.
-std::uint64_t history_bytes(const TiersConfig& tiers);
 memory::HistoryPredictorOptions history_options(const Config& config, const ModelOptions& model,
                                                 std::uint64_t table_rows,
                                                 memory::PredictorKind kind);

@@ -109,8 +109,7 @@ void RowPrefetch::open() {
   seen_ = backend.create_event();
   side_done_ = backend.create_event();
   const PredictorKind kind = config_.tiers.prefetch;
-  for (const PredictorKind history : {PredictorKind::kTokenHistory, PredictorKind::kBigramHistory,
-                                      PredictorKind::kTrigramHistory}) {
+  for (const PredictorKind history : memory::kHistories) {
     if (!is_part(history, kind)) continue;
     predictors_.push_back(std::make_unique<HistoryRows>(history, run_, *side_));
   }

@@ -3,6 +3,7 @@
 // votes are more likely (vote_ranking.h).
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -24,6 +25,8 @@ struct HistoryPredictorOptions {
   std::int64_t sequence = 0;  // tokens of a sequence
 };
 
+inline constexpr std::array kHistories = {
+    PredictorKind::kTokenHistory, PredictorKind::kBigramHistory, PredictorKind::kTrigramHistory};
 bool is_history(PredictorKind kind);
 // What a history of this kind takes for micro-batches of `tokens`, with device memory of `bytes`
 // for all layers; at least what one micro-batch needs. REQUIRES: is_history(kind).

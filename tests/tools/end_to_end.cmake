@@ -3,10 +3,11 @@ if(TARGET mneme)
   foreach(name advice bad_input damage inspect_config limits output python_page report run_access trace
                start)
     mneme_test(tools_${name}_test SOURCES ${name}_test.cpp
-               LIBRARIES mneme_report mneme_tiny_run nlohmann_json::nlohmann_json)
+               LIBRARIES mneme_tiny_run nlohmann_json::nlohmann_json)
     target_compile_definitions(tools_${name}_test PRIVATE MNEME_PROGRAM="$<TARGET_FILE:mneme>")
     add_dependencies(tools_${name}_test mneme)
   endforeach()
+  target_link_libraries(tools_report_test PRIVATE mneme_report)
 endif()
 # The program killed, and on a system whose calls fail.
 if(TARGET mneme AND TARGET mneme_fault_injection)

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <map>
+#include <string_view>
 #include <tuple>
 #include <utility>
 
+#include "io/check.h"
 #include "io/enum_names.h"
 #include "io/error.h"
 #include "offload/ledger/ledger.h"
@@ -32,34 +34,37 @@ constexpr Clock kClocks[] = {
     {"update", "the optimisers, without waits for rows", &StepTimes::update_ms},
 };
 
-struct Stall {
-  const char* name;
+// Fields of the books, and what the report says of them. Their names are the table's.
+struct Shown {
+  Field field;
   const char* meaning;
-  Field us;
 };
-constexpr Stall kStalls[] = {
-    {"stall.plan", "waits for the plan: look-up, victims, slots", Field::kStallPlan},
-    {"stall.host", "waits for rows from host memory, generated or caught up", Field::kStallHost},
-    {"stall.disk", "waits for rows from the disk", Field::kStallDisk},
-    {"stall.write_back", "waits for room: rows that had to be written", Field::kStallWriteBack},
-    {"stall.hint", "waits for rows that a hint had not brought yet", Field::kStallHint},
-    {"stall.checkpoint", "waits for copies that a checkpoint made", Field::kStallCheckpoint},
+constexpr Shown kStalls[] = {
+    {Field::kStallPlan, "waits for the plan: look-up, victims, slots"},
+    {Field::kStallHost, "waits for rows from host memory, generated or caught up"},
+    {Field::kStallDisk, "waits for rows from the disk"},
+    {Field::kStallWriteBack, "waits for room: rows that had to be written"},
+    {Field::kStallHint, "waits for rows that a hint had not brought yet"},
+    {Field::kStallCheckpoint, "waits for copies that a checkpoint made"},
+};
+constexpr Shown kMoves[] = {
+    {Field::kHostToDeviceRows, "page-in from the host tier"},
+    {Field::kDiskToDeviceRows, "page-in from the disk"},
+    {Field::kGeneratedRows, "rows that nothing had changed before"},
+    {Field::kDiskToHostRows, "read for hints"},
+    {Field::kDeviceToHostRows, "write-back to the host tier"},
+    {Field::kDeviceToDiskRows, "write-back to the disk"},
+    {Field::kHostToDiskRows, "write-back from the host tier to the disk"},
 };
 
-struct Move {
-  const char* name;
-  const char* meaning;
-  Field rows;
-};
-constexpr Move kMoves[] = {
-    {"host_to_device", "page-in from the host tier", Field::kHostToDeviceRows},
-    {"disk_to_device", "page-in from the disk", Field::kDiskToDeviceRows},
-    {"generated", "rows that nothing had changed before", Field::kGeneratedRows},
-    {"disk_to_host", "read for hints", Field::kDiskToHostRows},
-    {"device_to_host", "write-back to the host tier", Field::kDeviceToHostRows},
-    {"device_to_disk", "write-back to the disk", Field::kDeviceToDiskRows},
-    {"host_to_disk", "write-back from the host tier to the disk", Field::kHostToDiskRows},
-};
+// Without what says what kind of number it is.
+std::string name_without(Field field, std::string_view front, std::string_view end) {
+  std::string_view name = offload::info(field).name;
+  CHECK(name.starts_with(front) && name.ends_with(end));
+  name.remove_prefix(front.size());
+  name.remove_suffix(end.size());
+  return std::string(name);
+}
 
 std::span<const StepMetrics> chosen(std::span<const StepMetrics> lines, std::uint64_t first) {
   if (first == 0) return lines.subspan(lines.size() / 10);
@@ -72,17 +77,18 @@ std::span<const StepMetrics> chosen(std::span<const StepMetrics> lines, std::uin
 std::vector<TimePart> time_parts(const StepTimes& mean, const Entry& training, double steps) {
   std::vector<TimePart> parts;
   double left = mean.step_ms;
-  const auto add = [&](const char* name, const char* meaning, double ms) {
-    parts.push_back({name, meaning, ms});
+  const auto add = [&](std::string name, const char* meaning, double ms) {
+    parts.push_back({std::move(name), meaning, ms});
     left -= ms;
   };
   for (const Clock& clock : kClocks) add(clock.name, clock.meaning, mean.*clock.ms);
   double booked_ms = 0;
-  for (const Stall& stall : kStalls) booked_ms += 1e-3 * double(training[stall.us]) / steps;
+  for (const Shown& stall : kStalls) booked_ms += 1e-3 * double(training[stall.field]) / steps;
   // What was booked of a pass may be longer than the pass by its own clock.
   const double scale = booked_ms > 0 ? mean.stall_ms / booked_ms : 0;
-  for (const Stall& stall : kStalls) {
-    add(stall.name, stall.meaning, scale * 1e-3 * double(training[stall.us]) / steps);
+  for (const Shown& stall : kStalls) {
+    add(name_without(stall.field, "", "_us"), stall.meaning,
+        scale * 1e-3 * double(training[stall.field]) / steps);
   }
   add("other", "the host: hints between the steps, checkpoints, books", std::max(0.0, left));
   double sum = 0;
@@ -103,12 +109,12 @@ ReadsByTier reads_of(const Entry& forward, double steps) {
 
 std::vector<MoveRate> moves_of(const Entry& all, double steps, double seconds) {
   std::vector<MoveRate> moves;
-  for (const Move& move : kMoves) {
-    const auto bytes = double(all[offload::Ledger::bytes_of(move.rows)]);
-    const double busy_s = 1e-6 * double(all[offload::Ledger::time_of(move.rows)]);
-    moves.push_back({.name = move.name,
+  for (const Shown& move : kMoves) {
+    const auto bytes = double(all[offload::Ledger::bytes_of(move.field)]);
+    const double busy_s = 1e-6 * double(all[offload::Ledger::time_of(move.field)]);
+    moves.push_back({.name = name_without(move.field, "moves.", ".rows"),
                      .meaning = move.meaning,
-                     .rows = double(all[move.rows]) / steps,
+                     .rows = double(all[move.field]) / steps,
                      .bytes = bytes / steps,
                      .bytes_per_s = seconds > 0 ? bytes / seconds : 0,
                      .busy_bytes_per_s = busy_s > 0 ? bytes / busy_s : 0});
