@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <fnmatch.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -67,6 +68,7 @@ struct Plan {
 Plan plan;
 std::atomic<bool> armed{false};
 std::atomic<std::uint64_t> passings{0};
+std::atomic<bool> is_reported{false};  // the first strike
 std::atomic<std::uint64_t> counts[kFunctions];
 
 int number_of(const Name* first, const Name* last, const char* text) {
@@ -193,7 +195,12 @@ Verdict begin_call(Function function, CallPath path, std::uint64_t calls) {
     const bool now = plan.call > before && plan.call <= before + calls;
     const bool later = (plan.from_there_on && before >= plan.call) ||
                        (plan.again_and_again && (before + calls) % plan.call == 0);
-    if (now) report_strike(function, path);
+    if (now) {
+      report_strike(function, path);
+      is_reported = true;
+    }
+    // A later strike in another thread may end the program before the first one has said so.
+    while (later && plan.from_there_on && !is_reported) ::sched_yield();
     if (now || later) {
       verdict.error = plan.error;
       verdict.short_transfer = plan.short_transfer;
