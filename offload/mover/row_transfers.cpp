@@ -77,19 +77,21 @@ void RowTransfers::leave_before(kernels::Stream& plan) {
 
 // In several transfers, so that one direction goes on beside the other; each worth its launch: 256
 // KiB take 10 us on a bus of 25 GB/s.
-std::int64_t RowTransfers::transfer_rows(std::int64_t rows) const {
+std::int64_t RowTransfers::rows_of_a_transfer(std::int64_t rows, std::size_t record_bytes,
+                                              std::int64_t most) {
   constexpr std::size_t kLeastBytes = std::size_t{256} << 10;
   constexpr std::int64_t kTransfers = 8;
   const auto least =
-      static_cast<std::int64_t>(kLeastBytes / std::max<std::size_t>(1, options_.record_bytes)) + 1;
-  return std::min(options_.transfer_rows, std::max(least, (rows + kTransfers - 1) / kTransfers));
+      static_cast<std::int64_t>(kLeastBytes / std::max<std::size_t>(1, record_bytes)) + 1;
+  return std::min(most, std::max(least, (rows + kTransfers - 1) / kTransfers));
 }
 
 void RowTransfers::exchange(const kernels::RowArena& arena, const kernels::HostRecords& records,
                             const Exchange& exchange) {
   const ExchangeLists& lists = exchange.lists;
   Direction in(backend_, *in_, arrivals_), out(backend_, *out_, departures_);
-  const std::int64_t most = transfer_rows(std::max(exchange.arriving, exchange.leaving));
+  const std::int64_t most = rows_of_a_transfer(std::max(exchange.arriving, exchange.leaving),
+                                               options_.record_bytes, options_.transfer_rows);
   while (in.done() < exchange.arriving || out.done() < exchange.leaving) {
     const std::int64_t out_end =
         std::min({exchange.leaving, out.done() + most, exchange.free_host + in.done()});

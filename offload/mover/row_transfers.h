@@ -27,6 +27,10 @@ struct RowTransferOptions {
 
 class RowTransfers {
  public:
+  // Rows of one transfer, of an exchange of so many; most: as RowTransferOptions::transfer_rows.
+  static std::int64_t rows_of_a_transfer(std::int64_t rows, std::size_t record_bytes,
+                                         std::int64_t most);
+
   RowTransfers(kernels::Backend& backend, const RowTransferOptions& options);
 
   kernels::Stream& page_in() { return *in_; }
@@ -62,8 +66,6 @@ class RowTransfers {
   };
   class Direction;
 
-  // Rows of one transfer, of an exchange of so many.
-  std::int64_t transfer_rows(std::int64_t rows) const;
   void queue_leaving(const kernels::RowArena& arena, const kernels::HostRecords& records,
                      const Exchange& exchange, std::int64_t first, std::int64_t count);
 

@@ -5,9 +5,13 @@
 namespace mneme::offload {
 
 double LinkClock::transfer(double now, double bytes) {
-  if (bytes_per_second_ <= 0) return now;
+  if (bytes_per_second_ <= 0) return std::max(free_, now);
+  return hold(now, bytes / bytes_per_second_);
+}
+
+double LinkClock::hold(double now, double seconds) {
   work_off(now);
-  free_ = std::max(free_, now) + bytes / bytes_per_second_;
+  free_ = std::max(free_, now) + seconds;
   return free_;
 }
 

@@ -4,6 +4,7 @@
 // has: work that waits behind all transfers, and is worked off while there are none.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 
@@ -17,6 +18,9 @@ class LinkClock {
   // Calls come in the order of `now`.
   // Asked for at `now`: when it is through.
   double transfer(double now, double bytes);
+  double free_at(double now) const { return std::max(free_, now); }
+  // It is not to be used for so long: when that is over.
+  double hold(double now, double seconds);
 
   // Work that waits, in the order in which it came.
   struct Waiting {

@@ -3,7 +3,34 @@
 #include <algorithm>
 #include <utility>
 
+#include "offload/mover/row_transfers.h"
+
 namespace mneme::offload {
+namespace {
+
+// When the entries of one direction of an exchange are through.
+class Direction {
+ public:
+  std::int64_t done() const { return transfers_.empty() ? 0 : transfers_.back().end; }
+  void add(std::int64_t end, double time) { transfers_.push_back({end, time}); }
+  // Of the first `entries` ones; not before `start`.
+  double time_of(std::int64_t entries, double start) const {
+    if (entries <= 0) return start;
+    for (const Transfer& transfer : transfers_) {
+      if (transfer.end >= entries) return std::max(start, transfer.time);
+    }
+    return start;
+  }
+
+ private:
+  struct Transfer {
+    std::int64_t end = 0;
+    double time = 0;
+  };
+  std::vector<Transfer> transfers_;
+};
+
+}  // namespace
 
 ReplayClock::ReplayClock(const ReplaySpeeds& speeds, std::uint64_t rows, double write_room)
     : speeds_(speeds),
@@ -45,18 +72,47 @@ void ReplayClock::leave(double bytes) {
   if (bytes > 0) left_ = out_.transfer(start_, bytes);
 }
 
-void ReplayClock::arrive(double bytes) {
-  if (bytes > 0) arrived_ = std::max(arrived_, in_.transfer(std::max(start_, hints_done_), bytes));
+// As RowTransfers::exchange() queues it.
+void ReplayClock::exchange(const Exchange& exchange, double record_bytes, std::int64_t most_rows) {
+  const std::int64_t most =
+      RowTransfers::rows_of_a_transfer(std::max(exchange.arriving, exchange.leaving),
+                                       static_cast<std::size_t>(record_bytes), most_rows);
+  // Neither begins before what the other had to do is done.
+  const double start = std::max({start_, in_.free_at(start_), out_.free_at(start_)});
+  Direction in, out;
+  while (in.done() < exchange.arriving || out.done() < exchange.leaving) {
+    const std::int64_t out_end =
+        std::min({exchange.leaving, out.done() + most, exchange.free_host + in.done()});
+    if (out_end > out.done()) {
+      const double from = in.time_of(out_end - exchange.free_host, start);
+      left_ = out_.transfer(from, record_bytes * static_cast<double>(out_end - out.done()));
+      out.add(out_end, left_);
+    }
+    const std::int64_t in_end =
+        std::min({exchange.arriving, in.done() + most, exchange.free_device + out.done()});
+    if (in_end > in.done()) {
+      const double from = std::max(out.time_of(in_end - exchange.free_device, start), hints_done_);
+      const double end = in_.transfer(from, record_bytes * static_cast<double>(in_end - in.done()));
+      arrived_ = std::max(arrived_, end);
+      in.add(in_end, end);
+    }
+  }
+}
+
+void ReplayClock::generate(double bytes) {
+  if (bytes <= 0 || speeds_.generate <= 0) return;
+  arrived_ = std::max(arrived_, in_.hold(left_, bytes / speeds_.generate));
 }
 
 void ReplayClock::read(double disk_bytes, double bytes) {
+  if (speeds_.free_reads) disk_bytes = 0;
   if (disk_bytes <= 0 && bytes <= 0) return;
   disk_done_ = std::max(disk_done_, disk_.transfer(start_, disk_bytes));
   arrived_ = std::max({arrived_, in_.transfer(left_, bytes), disk_done_});
 }
 
 void ReplayClock::write(double disk_bytes) {
-  if (disk_bytes <= 0) return;
+  if (disk_bytes <= 0 || speeds_.free_writes) return;
   disk_.add_waiting(start_, disk_bytes);
   if (disk_.waiting_bytes(start_) > write_room_) {
     room_done_ = std::max(room_done_, disk_.hurry_down_to(start_, write_room_));
@@ -89,7 +145,8 @@ ReplayClock::Waits ReplayClock::end_lease(std::int64_t parts) {
 }
 
 void ReplayClock::fetch(kernels::RowId row, double disk_bytes) {
-  if (!fetches_.empty()) fetches_[row] = disk_.add_waiting(now_, disk_bytes);
+  if (fetches_.empty() || speeds_.free_reads) return;
+  fetches_[row] = disk_.add_waiting(now_, disk_bytes);
 }
 
 void ReplayClock::forget(kernels::RowId row) {

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "kernels/key_ops.h"
+#include "offload/moves.h"
 #include "offload/replay/link_clock.h"
 
 namespace mneme::offload {
@@ -22,6 +23,10 @@ struct ReplaySpeeds {
   // Bytes a second; 0: no time passes. The host link has it in each direction.
   double host_link = 0, disk_link = 0;
   double step_seconds = 0;  // of computation, spread evenly over the leases of a step
+  // Bytes a second in records, in the order of what arrives on the device; 0: no time passes.
+  double generate = 0;
+  // Nothing that is read from the disk, or written to it, takes time there.
+  bool free_reads = false, free_writes = false;
 };
 
 class ReplayClock {
@@ -37,8 +42,10 @@ class ReplayClock {
   // Rows of hints that the lease takes; how many are still on their way.
   std::uint64_t take_hinted(const std::vector<kernels::RowId>& rows);
   // Bytes of a round.
-  void leave(double bytes);                    // device to host
-  void arrive(double bytes);                   // host to device
+  void leave(double bytes);  // device to host, to be written
+  // Both ways, transfer by transfer, as rows wait for slots that others free.
+  void exchange(const Exchange& exchange, double record_bytes, std::int64_t most_rows);
+  void generate(double bytes);                 // on the device
   void read(double disk_bytes, double bytes);  // disk to device
   void write(double disk_bytes);               // to the disk, whoever's record it is
   // What the lease waited for, in seconds.

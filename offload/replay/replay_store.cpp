@@ -1,9 +1,11 @@
 #include "offload/replay/replay_store.h"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "io/check.h"
+#include "io/elapsed.h"
 #include "io/error.h"
 #include "offload/disk/disk_engine.h"
 
@@ -40,7 +42,7 @@ void ReplayStore::apply(const TraceEvent& event) {
     case TraceKind::kPredictors:
       return;  // hints are recorded one by one
     case TraceKind::kLease:
-      return lease(event);
+      return timed([&] { lease(event); });
     case TraceKind::kMarkDirty:
     case TraceKind::kEndLease: {
       const auto found = leases_.find(event.number);
@@ -69,6 +71,13 @@ void ReplayStore::apply(const TraceEvent& event) {
     case TraceKind::kLookups:
       return;
   }
+}
+
+template <typename Work>
+void ReplayStore::timed(const Work& work) {
+  const auto start = std::chrono::steady_clock::now();
+  work();
+  plan_seconds_ += 1e-3 * io::elapsed_ms(start);
 }
 
 // The tiers are empty, and all that has a record is on disk.
@@ -255,8 +264,9 @@ void ReplayStore::bring_round(Round& round) {
   ledger_.book(Field::kDiskToDeviceRows, static_cast<std::uint64_t>(round.on_disk));
   if (clock_) {
     const auto record = static_cast<double>(tiers_.record_bytes);
-    clock_->leave(record * static_cast<double>(round.victims));
-    clock_->arrive(record * static_cast<double>(round.exchange.arriving));
+    clock_->leave(record * static_cast<double>(round.device_victims.slots.size()));
+    clock_->exchange(round.exchange, record, static_cast<std::int64_t>(tiers_.transfer_rows));
+    clock_->generate(record * static_cast<double>(round.untouched));
     clock_->read(static_cast<double>(disk_slot_bytes_) * static_cast<double>(round.on_disk),
                  record * static_cast<double>(round.on_disk));
   }
@@ -264,6 +274,12 @@ void ReplayStore::bring_round(Round& round) {
 }
 
 std::vector<RowId> ReplayStore::hint(const TraceEvent& event) {
+  std::vector<RowId> brought;
+  timed([&] { brought = bring_hinted(event); });
+  return brought;
+}
+
+std::vector<RowId> ReplayStore::bring_hinted(const TraceEvent& event) {
   for (const RowId row : event.list) {
     if (row >= header_.rows) io::fail("row {} of a table of {}", row, header_.rows);
   }

@@ -57,10 +57,15 @@ class ReplayStore {
   // With speeds: seconds of all steps, and how many of them were computation.
   double seconds() const { return clock_ ? clock_->seconds() : 0; }
   double computed_seconds() const { return clock_ ? clock_->computed() : 0; }
+  // That this replay itself has spent on leases and hints so far, by its own clock.
+  double plan_seconds() const { return plan_seconds_; }
 
  private:
   void start(const TraceEvent& event);
+  template <typename Work>
+  void timed(const Work& work);
   void lease(const TraceEvent& event);
+  std::vector<kernels::RowId> bring_hinted(const TraceEvent& event);
   // part: of `parts`, in the order in which they are taken.
   PlannedLease& take_lease(const TraceEvent& event, std::int64_t first, std::int64_t count,
                            std::int64_t part, std::int64_t parts);
@@ -90,6 +95,7 @@ class ReplayStore {
   std::optional<PlanBooks> plan_books_;  // of the process
   std::optional<ReplayClock> clock_;
   bool step_is_over_ = false;
+  double plan_seconds_ = 0;
   std::uint64_t hinted_used_ = 0;  // rows on the device that leases have taken so far
   std::uint64_t disk_slot_bytes_ = 0, references_ = 0;
 

@@ -51,8 +51,9 @@ TEST(ReplayClockTest, StepsTakeComputationAndWhatIsNotBesideIt) {
     for (int lease = 0; lease < 2; ++lease) {
       clock.begin_lease(false, true);
       if (lease == 0) {
-        clock.leave(20);  // beside what arrives
-        clock.arrive(30);
+        // Beside each other: there are slots for all that arrives.
+        clock.exchange({.lists = {}, .arriving = 3, .leaving = 2, .free_device = 3, .free_host = 2},
+                       10, 100);
       } else {
         clock.read(10, 10);
       }
@@ -65,6 +66,49 @@ TEST(ReplayClockTest, StepsTakeComputationAndWhatIsNotBesideIt) {
   EXPECT_NEAR(clock.computed(), 4, 1e-9);
 }
 
+// Rows that need the slots of others wait for these, a whole transfer at a time.
+TEST(ReplayClockTest, AnExchangeWithoutFreeSlotsGoesOneWayAfterTheOther) {
+  const auto wait_of = [](std::int64_t rows, std::int64_t most) {
+    ReplayClock clock({.host_link = 100, .disk_link = 0, .step_seconds = 0}, 10, 1000);
+    clock.begin_step();
+    clock.begin_lease(false, true);
+    clock.exchange({.lists = {}, .arriving = rows, .leaving = rows, .free_host = rows}, 10, most);
+    return clock.end_lease(1).host;
+  };
+  EXPECT_NEAR(wait_of(4, 100), 0.4 + 0.4, 1e-9);  // of so few rows one transfer is made
+  EXPECT_NEAR(wait_of(4, 1), 0.4 + 0.1, 1e-9);
+}
+
+TEST(ReplayClockTest, RowsAreGeneratedInTheOrderOfWhatArrives) {
+  ReplayClock clock({.host_link = 100, .disk_link = 0, .step_seconds = 0, .generate = 200}, 10,
+                    1000);
+  clock.begin_step();
+  clock.begin_lease(false, true);
+  clock.exchange({.lists = {}, .arriving = 2, .free_device = 2}, 10, 100);
+  clock.generate(40);
+  EXPECT_NEAR(clock.end_lease(1).host, 0.2 + 0.2, 1e-9);
+}
+
+TEST(ReplayClockTest, ReadsOrWritesMayTakeNoTime) {
+  const auto waits_with = [](bool free_reads, bool free_writes) {
+    ReplayClock clock({.host_link = 0,
+                       .disk_link = 100,
+                       .step_seconds = 0,
+                       .free_reads = free_reads,
+                       .free_writes = free_writes},
+                      10, 0);
+    clock.begin_step();
+    clock.begin_lease(false, true);
+    clock.read(20, 20);
+    clock.write(30);
+    return clock.end_lease(1);
+  };
+  EXPECT_NEAR(waits_with(true, false).disk, 0, 1e-9);
+  EXPECT_NEAR(waits_with(true, false).write_back, 0.3, 1e-9);
+  EXPECT_NEAR(waits_with(false, true).disk, 0.2, 1e-9);
+  EXPECT_NEAR(waits_with(false, true).write_back, 0, 1e-9);
+}
+
 TEST(ReplayClockTest, PartsComeBesideTheWorkOnThePartBefore) {
   ReplayClock clock({.host_link = 100, .disk_link = 0, .step_seconds = 1}, 10, 1000);
   const auto step = [&] {
@@ -72,7 +116,7 @@ TEST(ReplayClockTest, PartsComeBesideTheWorkOnThePartBefore) {
     double waited = 0;
     for (int part = 0; part < 4; ++part) {
       clock.begin_lease(part > 0, true);
-      clock.arrive(20);
+      clock.exchange({.lists = {}, .arriving = 2, .free_device = 2}, 10, 100);
       waited += clock.end_lease(4).host;
     }
     return waited;
