@@ -80,10 +80,10 @@ class Training {
   TrainResult train() {
     const auto start = Clock::now();
     result_.first_step = completed_;
-    const auto steps = static_cast<std::uint64_t>(config_.train.steps);
+    const std::uint64_t last = last_step();
     bool stops = stopped();
     try {
-      while (completed_ < steps && !stops) {
+      while (completed_ < last && !stops) {
         take_step();
         stops = finish_step();
       }
@@ -102,10 +102,10 @@ class Training {
     } else {
       end_without_steps();
     }
-    if (saves_->saved() != completed_) {
+    if (saves_->saved() != completed_ && options_.saves_at_stop) {
       note(fmt::format("step {} is not saved: checkpoint.final is false", completed_));
     }
-    result_.interrupted = completed_ < steps;
+    result_.interrupted = completed_ < static_cast<std::uint64_t>(config_.train.steps);
     result_.last_step = completed_;
     result_.tokens_per_s = speeds_.median();
     return result_;
@@ -121,7 +121,7 @@ class Training {
     record_.data = data_->fingerprint();
     record_.validation_data = data_->validation_fingerprint();
     record_.schedule = continue_schedule({}, 0, config_);
-    run_.emplace(config_, disk_, run_options());
+    run_.emplace(run_config(), disk_, run_options());
     open_saves();
     claim_ = RunClaim::start(disk_, config_.run.directory);
     run_->initialize();
@@ -134,7 +134,7 @@ class Training {
 
   // Beginning with the trace that knows the checkpoint that the run goes on from, if there is one.
   void start_trace() {
-    if (!config_.run.trace || run_->table() == nullptr) return;
+    if (!run_->config().run.trace || run_->table() == nullptr) return;
     const std::string& directory = config_.run.directory;
     disk_.make_directories(trace_directory(directory));
     const std::uint32_t table = run_->table()->options().table;
@@ -188,7 +188,7 @@ class Training {
     record_.schedule = continue_schedule(manifest.run.schedule, from.step, config_);
     const std::string change = describe_schedule_change(record_.schedule, from.step, config_);
     if (!change.empty()) io::info("{}", change);
-    run_.emplace(config_, disk_, run_options());
+    run_.emplace(run_config(), disk_, run_options());
     open_saves();
     completed_ = run_->load(manifest, from.step).step;
     saves_->resume_from(completed_);
@@ -216,6 +216,16 @@ class Training {
         config_.run.directory, config_.train.steps, step, step, earlier);
   }
 
+  // As this process runs it.
+  Config run_config() const {
+    Config config = config_;
+    if (options_.traces) config.run.trace = config.run.trace_lookups = true;
+    return config;
+  }
+  std::uint64_t last_step() const {
+    const auto steps = static_cast<std::uint64_t>(config_.train.steps);
+    return std::min(steps, options_.stop_after.value_or(steps));
+  }
   RunOptions run_options() const { return {.id = record_.id, .schedule = record_.schedule}; }
 
   // Keeps config.toml up to date, unless it is no longer what mneme has written.
@@ -331,8 +341,9 @@ class Training {
     if (due(config_.sample.every) || (is_last && !stopped())) or_save([&] { sample(); });
     tell();
     // Asked once a step: what a stop still has to write belongs to this step's line.
-    const bool stops = stopped();
-    const bool saves_end = stops || (is_last && config_.checkpoint.final);
+    const bool stops = stopped() || (!is_last && completed_ == last_step());
+    const bool saves_end =
+        (stops && options_.saves_at_stop) || (is_last && config_.checkpoint.final);
     if (saves_end || (due(config_.checkpoint.every) && !config_.checkpoint.background)) {
       save();
     } else if (due(config_.checkpoint.every)) {
@@ -350,7 +361,8 @@ class Training {
   // A run that had no steps left says how good it is all the same; its directory stays as it is.
   // One that was stopped before its first step can be resumed.
   void end_without_steps() {
-    if (saves_->saved() != completed_ && (config_.checkpoint.final || stopped())) save();
+    const bool stops = stopped() && options_.saves_at_stop;
+    if (saves_->saved() != completed_ && (config_.checkpoint.final || stops)) save();
     if (evaluation_is_due()) validate();
     if (!stopped() && !due(config_.sample.every)) sample();
   }
@@ -433,7 +445,7 @@ class Training {
     if (options_.progress == nullptr) return;
     StepMetrics metrics = *line_;
     if (run_->table() != nullptr) metrics.books = run_->table()->store().books();
-    const auto steps = static_cast<std::uint64_t>(config_.train.steps);
+    const std::uint64_t steps = last_step();
     pace_.note(std::chrono::duration<double>(Clock::now().time_since_epoch()).count());
     const bool is_due = completed_ == 1 || completed_ == steps ||
                         completed_ % std::uint64_t(config_.train.log_every) == 0;

@@ -19,6 +19,13 @@ struct TrainerOptions {
   bool resume = false;
   std::optional<std::uint64_t> step;  // to resume from; the newest checkpoint unless given
   bool accept_changed_data = false;   // of a resumed run
+  // Ends the run after this step as a stop does.
+  std::optional<std::uint64_t> stop_after;
+  // Whether a run that is stopped is saved. Failures save what can be saved all the same.
+  bool saves_at_stop = true;
+  // Writes a trace with the look-ups of tokens, whatever the configuration says; the run keeps its
+  // configuration.
+  bool traces = false;
   // Asked between steps, and within evaluations and samples: true ends the run after a checkpoint.
   std::function<bool()> stop_requested;
   // Sees every step's metrics, after its evaluation and sample; what its checkpoint takes is in

@@ -7,6 +7,11 @@ Entry& Entry::operator+=(const Entry& other) {
   return *this;
 }
 
+Entry& Entry::operator-=(const Entry& other) {
+  for (std::size_t i = 0; i < kFieldCount; ++i) values_[i] -= other.values_[i];
+  return *this;
+}
+
 std::uint64_t Entry::rows_fetched() const {
   const Entry& entry = *this;
   return entry[Field::kHostToDeviceRows] + entry[Field::kDiskToDeviceRows] +
@@ -59,6 +64,11 @@ Entry Books::total(Cause cause, Pass pass) const {
 
 Books& Books::operator+=(const Books& other) {
   for (const auto& [account, entry] : other.entries_) entries_[account] += entry;
+  return *this;
+}
+
+Books& Books::operator-=(const Books& earlier) {
+  for (const auto& [account, entry] : earlier.entries_) entries_[account] -= entry;
   return *this;
 }
 

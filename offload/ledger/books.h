@@ -55,6 +55,7 @@ class Entry {
   std::uint64_t& operator[](Field field) { return values_[static_cast<std::size_t>(field)]; }
   std::uint64_t operator[](Field field) const { return values_[static_cast<std::size_t>(field)]; }
   Entry& operator+=(const Entry& other);
+  Entry& operator-=(const Entry& other);
   bool operator==(const Entry&) const = default;
 
   // Rows that came into device memory: from the host tier, from the disk, generated.
@@ -82,6 +83,8 @@ class Books {
   Entry total(Cause cause) const;
   Entry total(Cause cause, Pass pass) const;
   Books& operator+=(const Books& other);
+  // REQUIRES: `earlier` is these books as they were once.
+  Books& operator-=(const Books& earlier);
   void clear() { entries_.clear(); }
 
  private:

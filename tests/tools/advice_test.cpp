@@ -319,6 +319,16 @@ TEST_F(Advice, ForSettings) {
 
 // Advice that this program's tests do not try must at least be looked at: a text that names a
 // command, an option or a key to set belongs into one of the tests above.
+TEST_F(Advice, AProfileOfFewerSteps) {
+  const std::string error = error_of({"profile", file()});
+  expect_says(error, "raise train.steps, or lower --warm-up and --steps");
+  expect_success({"profile", file(), "--set", "train.steps=70"});
+  expect_success({"profile", file(), "--warm-up", "2", "--steps", "3"});
+  train_until(2);
+  expect_says(error_of({"profile", directory(), "--output", run_.path("x")}), "is in its folder");
+  expect_success({"profile", directory(), "--warm-up", "1", "--steps", "2"});
+}
+
 TEST(AdviceTexts, AreAllTried) {
   // Parts of texts whose advice is tried above, or in the test that is named.
   const std::vector<std::string> tried = {
@@ -365,14 +375,16 @@ TEST(AdviceTexts, AreAllTried) {
       "and --set changes keys",
       "set data.format",
       "set data.path",
-      "set sample.prompt"};
+      "set sample.prompt",
+      "--output is for the profile of a configuration",
+      "\"--warm-up and --steps\""};
   // Numbers of a benchmark's own options that do not fit together.
   const std::vector<std::string> options = {"--record-bytes {}", "--file-bytes {}",
                                             "--scale {}",        "--read-share {}",
                                             "--fill-rows",       "--distinct-rows {}"};
   const std::regex literal("\"((?:[^\"\\\\]|\\\\.)*)\"");
   const std::regex names(
-      "(mneme (train|resume|eval|generate|verify|inspect|report|export|trace|replay|bench)|"
+      "(mneme (train|resume|eval|generate|verify|inspect|profile|report|export|trace|replay|bench)|"
       "(^|[ (\"])--[a-z][a-z-]+|set [a-z]+\\.[a-z_]+)");
   const std::set<std::string> not_errors = {
       "arguments.cpp",      "arguments_bench.cpp", "arguments_trace.cpp",

@@ -212,6 +212,7 @@ TEST(Arguments, EveryHelpPageHasAnExample) {
                                              {"verify"},
                                              {"inspect"},
                                              {"export"},
+                                             {"profile"},
                                              {"report"},
                                              {"trace"},
                                              {"trace", "info"},

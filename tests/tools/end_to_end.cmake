@@ -1,6 +1,6 @@
 # Tests that run the built program as people do, and as power cuts do.
 if(TARGET mneme)
-  foreach(name advice bad_input damage inspect_config limits output python_page report run_access trace
+  foreach(name advice bad_input damage inspect_config limits output profile python_page report run_access trace
                start)
     mneme_test(tools_${name}_test SOURCES ${name}_test.cpp
                LIBRARIES mneme_tiny_run nlohmann_json::nlohmann_json)
@@ -8,6 +8,7 @@ if(TARGET mneme)
     add_dependencies(tools_${name}_test mneme)
   endforeach()
   target_link_libraries(tools_report_test PRIVATE mneme_report)
+  target_link_libraries(tools_profile_test PRIVATE mneme_report)
 endif()
 # The program killed, and on a system whose calls fail.
 if(TARGET mneme AND TARGET mneme_fault_injection)

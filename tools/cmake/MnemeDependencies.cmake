@@ -11,3 +11,6 @@ pkg_check_modules(LIBURING REQUIRED IMPORTED_TARGET liburing)
 pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
 pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
 pkg_check_modules(TOMLPLUSPLUS REQUIRED IMPORTED_TARGET tomlplusplus)
+find_file(MNEME_CHART_JS chart.min.js REQUIRED
+  PATH_SUFFIXES share/javascript/chart.js
+  DOC "Chart.js for pages of reports: Debian's libjs-chart.js")

@@ -22,6 +22,7 @@ NEEDED = [
     ("liburing.h", ["liburing-dev", "liburing2"]),
     ("gtest/gtest.h", ["libgtest-dev", "googletest"]),
     ("gmock/gmock.h", ["libgmock-dev"]),
+    ("javascript/chart.js/chart.min.js", ["libjs-chart.js"]),
     ("benchmark/benchmark.h", ["libbenchmark-dev", "libbenchmark1debian"]),
 ]
 PROGRAMS = ["nvcc", "cmake", "ninja", "g++", "pkg-config"]
@@ -34,7 +35,7 @@ def fail(message):
 def header_folders(root):
     architecture = "usr/include/x86_64-linux-gnu"
     return [os.path.join(root, folder) for folder in
-            ("usr/include", architecture, "usr/local/include")]
+            ("usr/include", architecture, "usr/local/include", "usr/share")]
 
 
 def has_header(name, folders):

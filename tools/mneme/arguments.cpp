@@ -252,14 +252,43 @@ void Grammar::add_checkpoints() {
   add_overrides(app, inspect->overrides);
   add_scale(app, inspect->scale);
 
+  const auto profile = std::make_shared<ProfileOptions>();
+  app =
+      add(app_, "profile",
+          "Train for some steps, measure what the machine reaches, and report: what bounds a step, "
+          "and which setting to change next",
+          "mneme profile configs/quickstart.toml\n  mneme profile runs/quickstart --steps 100",
+          profile);
+  app->add_option(
+         "PATH", profile->path,
+         "Configuration, a TOML file: its first steps, in a folder of their own; or folder "
+         "of a run, which goes on for so many steps")
+      ->required()
+      ->type_name(kTomlType);
+  app->add_option("--warm-up", profile->warm_up, "Steps before those that count")
+      ->transform(whole_number(0, kMostSteps));
+  app->add_option("--steps", profile->steps, "Steps that count")
+      ->transform(whole_number(1, kMostSteps));
+  app->add_option("--output", profile->output,
+                  "Folder for the steps of a configuration (default: its run.directory with "
+                  "-profile behind it)")
+      ->type_name(kFolderType);
+  add_overrides(app, profile->overrides);
+  add_json(app, profile->json);
+
   const auto report = std::make_shared<ReportOptions>();
   app = add(app_, "report",
             "Where the time of a run's steps went, where its rows came from and how fast, and what "
             "prefetch changed",
             "mneme report runs/quickstart --from 100", report);
   add_directory(app, report->directory);
-  app->add_option("--from", report->from,
-                  "First step that counts (default: behind the first tenth, in which tiers fill)")
+  app->add_option("--output", report->output,
+                  "Folder for report.html and its data (default: the run's)")
+      ->type_name(kFolderType);
+  app->add_option(
+         "--from", report->from,
+         "First step that counts (default: a profile's, or behind the first tenth, in which "
+         "tiers fill)")
       ->type_name("STEP")
       ->transform(whole_number(1, kMostSteps));
   add_json(app, report->json);

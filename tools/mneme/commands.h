@@ -71,9 +71,21 @@ struct ExportOptions {
   bool untouched = false;  // write the whole table, rows that nothing has touched generated
 };
 
+struct ProfileOptions {
+  std::string path;                    // a configuration's file, or a run's folder
+  std::vector<std::string> overrides;  // as of TrainOptions and ResumeOptions
+  std::string output;                  // folder of the profile of a configuration; empty: beside
+                                       // its run.directory, with "-profile" behind the name
+  std::int64_t warm_up = 20;           // steps before those that count
+  std::int64_t steps = 50;
+  bool json = false;
+};
+
 struct ReportOptions {
   std::string directory;
-  std::optional<std::int64_t> from;  // the first step; none: behind the first tenth
+  std::string other;                 // run to compare it with; empty: none
+  std::string output;                // folder for the pages; empty: the run's
+  std::optional<std::int64_t> from;  // the first step; none: a profile's, or behind the first tenth
   bool json = false;
   bool csv = false;
 };
@@ -200,8 +212,9 @@ struct BenchModelOptions {
 using Command =
     std::variant<TrainOptions, ConfigHelpOptions, ResumeOptions, EvalOptions, GenerateOptions,
                  VerifyOptions, InspectOptions, ExportOptions, TraceInfoOptions, TraceExportOptions,
-                 TraceMissesOptions, TraceUsageOptions, ReplayOptions, ReportOptions,
-                 CompletionOptions, BenchRowsOptions, BenchDiskOptions, BenchModelOptions>;
+                 TraceMissesOptions, TraceUsageOptions, ReplayOptions, ProfileOptions,
+                 ReportOptions, CompletionOptions, BenchRowsOptions, BenchDiskOptions,
+                 BenchModelOptions>;
 
 int run_train(const TrainOptions& options);
 int run_config_help(const ConfigHelpOptions& options);
@@ -216,6 +229,7 @@ int run_export(const ExportOptions& options);
 int run_trace_info(const TraceInfoOptions& options);
 int run_trace_export(const TraceExportOptions& options);
 int run_trace_misses(const TraceMissesOptions& options);
+int run_profile(const ProfileOptions& options);
 int run_report(const ReportOptions& options);
 int run_trace_usage(const TraceUsageOptions& options);
 int run_replay(const ReplayOptions& options);

@@ -34,6 +34,7 @@ struct Run {
   int operator()(const TraceExportOptions& options) const { return run_trace_export(options); }
   int operator()(const TraceMissesOptions& options) const { return run_trace_misses(options); }
   int operator()(const TraceUsageOptions& options) const { return run_trace_usage(options); }
+  int operator()(const ProfileOptions& options) const { return run_profile(options); }
   int operator()(const ReportOptions& options) const { return run_report(options); }
   int operator()(const ReplayOptions& options) const { return run_replay(options); }
   int operator()(const CompletionOptions& options) const { return run_completion(options); }

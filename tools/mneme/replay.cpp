@@ -29,9 +29,12 @@
 #include "tools/mneme/interrupt.h"
 #include "tools/mneme/replay_report.h"
 #include "tools/mneme/trace_path.h"
+#include "tools/report/replays.h"
 
 namespace mneme::tools {
 namespace {
+
+using report::Replay;
 
 // "25%" of the table's records, or bytes.
 std::uint64_t budget_of(const std::string& text, std::uint64_t rows, std::uint64_t record_bytes) {
@@ -45,42 +48,16 @@ std::uint64_t budget_of(const std::string& text, std::uint64_t rows, std::uint64
   return bytes;
 }
 
-offload::TraceEvent first_event(io::Disk& disk, const std::string& path) {
-  offload::TraceReader reader(disk, path);
-  offload::TraceEvent event;
-  if (!reader.next(event) || event.kind != offload::TraceKind::kStart) {
-    io::fail("{}: the trace is empty: its run was killed before its first second was over", path);
-  }
-  return event;
-}
-
 // Of an empty text nothing is changed.
 Replay replay_with(const offload::TraceTiers& own, std::uint64_t rows, const std::string& device,
                    const std::string& host, const std::string& policy) {
-  Replay replay{.knows_future = policy == kBelady, .tiers = own};
-  const offload::TierOptions had{.device_policy = own.device_policy,
-                                 .host_policy = own.host_policy};
-  offload::TierOptions budgets = had;
-  if (!policy.empty() && !replay.knows_future) {
-    budgets.device_policy = budgets.host_policy =
-        *io::value_named<kernels::ReplacementKind>(policy);
+  report::TierChange change;
+  if (!policy.empty() && policy != kBelady) {
+    change.policy = *io::value_named<kernels::ReplacementKind>(policy);
   }
-  budgets.evaluation_share = 1e-6 * static_cast<double>(own.evaluation_millionths);
-  budgets.device_bytes = (own.device_slots + own.evaluation_slots) * own.device_slot_bytes;
-  budgets.host_bytes = own.host_slots * own.host_slot_bytes;
-  if (!device.empty()) budgets.device_bytes = budget_of(device, rows, own.record_bytes);
-  if (!host.empty()) budgets.host_bytes = budget_of(host, rows, own.record_bytes);
-  const offload::SlotBytes own_bytes{own.device_slot_bytes, own.host_slot_bytes};
-  const offload::SlotBytes bytes = offload::slot_bytes_with(budgets, own_bytes, had);
-  const offload::TierSizes sizes = offload::tier_sizes(bytes, rows, budgets);
-  if (!device.empty() || bytes.device != own_bytes.device) {
-    replay.tiers.device_slots = sizes.training;
-    replay.tiers.evaluation_slots = sizes.evaluation;
-  }
-  if (!host.empty()) replay.tiers.host_slots = sizes.host;
-  replay.tiers.device_policy = budgets.device_policy;
-  replay.tiers.host_policy = budgets.host_policy;
-  return replay;
+  if (!device.empty()) change.device_bytes = budget_of(device, rows, own.record_bytes);
+  if (!host.empty()) change.host_bytes = budget_of(host, rows, own.record_bytes);
+  return {.knows_future = policy == kBelady, .tiers = report::tiers_with(own, rows, change)};
 }
 
 // With what is to predict rows.
@@ -119,20 +96,6 @@ std::vector<Replay> replays_of(const ReplayOptions& options, const offload::Trac
   return replays;
 }
 
-// Where a replay needs it.
-std::optional<offload::NextUses> future_of(io::Disk& disk, const std::string& path,
-                                           const std::vector<Replay>& replays,
-                                           const InterruptGuard& interrupt) {
-  const auto needs = [](const Replay& replay) { return replay.knows_future; };
-  if (std::none_of(replays.begin(), replays.end(), needs)) return {};
-  offload::TraceReader reader(disk, path);
-  io::Phase phase("looking ahead", reader.file_bytes(), "bytes");
-  return offload::NextUses(reader, [&] {
-    interrupt.check();
-    phase.reach(reader.position());
-  });
-}
-
 // Nothing where neither the options nor the run say how fast anything is.
 std::optional<offload::ReplaySpeeds> speeds_of(const ReplayOptions& options,
                                                const offload::TraceTiers& own) {
@@ -144,76 +107,6 @@ std::optional<offload::ReplaySpeeds> speeds_of(const ReplayOptions& options,
   return known ? std::optional(speeds) : std::nullopt;
 }
 
-void run_replay_of(io::Disk& disk, const std::string& path, Replay& replay,
-                   const offload::NextUses* future, const std::function<void()>& between) {
-  const auto backend = kernels::make_cpu_backend({.threads = 1});
-  offload::TraceReader reader(disk, path);
-  offload::ReplayStore store(*backend, reader.header(),
-                             {.tiers = replay.is_own ? std::nullopt : std::optional(replay.tiers),
-                              .future = replay.knows_future ? future : nullptr,
-                              .speeds = replay.speeds});
-  std::optional<engine::HistoryReplay> history;
-  if (replay.history) history.emplace(*backend, disk, path, store, *replay.history);
-  const bool takes_hints = replay.has_hints && !history;
-  const auto start = std::chrono::steady_clock::now();
-  offload::TraceEvent event;
-  while (reader.next(event)) {
-    between();
-    if (event.kind == offload::TraceKind::kStep) {
-      if (event.number > replay.until) break;
-      ++replay.steps;
-    }
-    if (event.kind == offload::TraceKind::kHint && !takes_hints) continue;
-    if (history) history->before(event);
-    store.apply(event);
-    if (history) history->after(event);
-  }
-  replay.books = store.books();
-  replay.references = store.references();
-  replay.run_seconds = store.seconds();
-  replay.computed_seconds = store.computed_seconds();
-  replay.seconds = 1e-3 * io::elapsed_ms(start);
-}
-
-// As many at a time as there are threads.
-void run_all(io::Disk& disk, const std::string& path, std::vector<Replay>& replays,
-             std::size_t threads, const InterruptGuard& interrupt) {
-  const std::optional<offload::NextUses> future = future_of(disk, path, replays, interrupt);
-  io::Phase phase("replaying", replays.size(), "replays");
-  std::atomic<std::size_t> next = 0, done = 0;
-  std::atomic<bool> stops = false;
-  std::mutex mutex;
-  std::exception_ptr failure;
-  const auto work = [&] {
-    for (std::size_t i = next++; i < replays.size() && !stops; i = next++) {
-      try {
-        run_replay_of(disk, path, replays[i], future ? &*future : nullptr, [&] {
-          if (stops) io::fail("another replay failed");
-        });
-      } catch (...) {
-        const std::lock_guard lock(mutex);
-        if (!stops.exchange(true)) failure = std::current_exception();
-      }
-      ++done;
-    }
-  };
-  std::vector<std::thread> workers;
-  for (std::size_t i = 0; i < std::min(threads, replays.size()); ++i) workers.emplace_back(work);
-  try {
-    while (done < replays.size() && !stops) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-      interrupt.check();
-      phase.reach(done);
-    }
-  } catch (...) {
-    stops = true;
-    for (std::thread& worker : workers) worker.join();
-    throw;
-  }
-  for (std::thread& worker : workers) worker.join();
-  if (failure) std::rethrow_exception(failure);
-}
-
 }  // namespace
 
 int run_replay(const ReplayOptions& options) {
@@ -222,15 +115,16 @@ int run_replay(const ReplayOptions& options) {
   io::ProgressDisplay progress(std::cerr, io::standard_error_progress());
   const std::string path = trace_of(*disk, options.path);
   const offload::TraceHeader header = offload::TraceReader(*disk, path).header();
-  const offload::TraceTiers own = first_event(*disk, path).tiers;
+  const offload::TraceTiers own = report::first_tiers(*disk, path);
   std::vector<Replay> replays = replays_of(options, header, own);
   for (Replay& replay : replays) {
     replay.speeds = speeds_of(options, own);
     if (options.until) replay.until = static_cast<std::uint64_t>(*options.until);
   }
   const std::size_t cores = std::max(1u, std::thread::hardware_concurrency());
-  run_all(*disk, path, replays,
-          options.threads > 0 ? static_cast<std::size_t>(options.threads) : cores, interrupt);
+  report::run_replays(*disk, path, replays,
+                      options.threads > 0 ? static_cast<std::size_t>(options.threads) : cores,
+                      [&] { interrupt.check(); });
   if (options.json) {
     fmt::print("{}\n", replay_json(path, replays).dump());
   } else {

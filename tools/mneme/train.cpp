@@ -6,9 +6,10 @@
 namespace mneme::tools {
 
 int run_train(const TrainOptions& options) {
-  return run_training(
+  run_training(
       engine::scaled_down(engine::load_config(options.config, options.overrides), options.scale),
       {});
+  return 0;
 }
 
 }  // namespace mneme::tools

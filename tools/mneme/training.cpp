@@ -35,7 +35,7 @@ std::string last_words(const engine::Config& config, const engine::TrainResult& 
 
 }  // namespace
 
-int run_training(const engine::Config& config, engine::TrainerOptions options) {
+engine::TrainResult run_training(const engine::Config& config, engine::TrainerOptions options) {
   const auto disk = io::make_posix_disk();
   const InterruptGuard interrupt;
   OutputBuffer output_buffer(STDOUT_FILENO, [&] { return interrupt.interrupted(); });
@@ -48,15 +48,16 @@ int run_training(const engine::Config& config, engine::TrainerOptions options) {
   };
   // A run's result is its directory: it goes on without samples when standard output is closed.
   options.samples = is_writable(STDOUT_FILENO) ? &output : nullptr;
+  engine::TrainResult result;
   {
     io::ProgressDisplay progress(error, io::standard_error_progress());
     options.progress = &progress;
-    const engine::TrainResult result = engine::train(config, *disk, options);
-    progress.note(last_words(config, result));
+    result = engine::train(config, *disk, options);
+    if (options.saves_at_stop || !result.interrupted) progress.note(last_words(config, result));
   }
   const int lost = output_buffer.error();
   if (lost != 0 && lost != EPIPE && lost != EAGAIN) io::fail("{}", lost_output(lost));
-  return 0;
+  return result;
 }
 
 }  // namespace mneme::tools

@@ -1,4 +1,5 @@
-// A report as text, JSON and CSV.
+#include "tools/report/report_formats.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -6,16 +7,12 @@
 
 #include "io/enum_names.h"
 #include "io/human.h"
-#include "tools/report/run_report.h"
+#include "tools/report/words.h"
 
 namespace mneme::report {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-std::string rate(double bytes_per_s) {
-  return bytes_per_s > 0 ? io::human_bytes(bytes_per_s) + "/s" : "";
-}
 
 std::string time_text(const RunReport& report) {
   std::string text = "time of a step\n";
@@ -109,29 +106,96 @@ Json predictors_json(const std::vector<PredictorReport>& predictors) {
   return array;
 }
 
+std::string what_ifs_text(const Findings& findings) {
+  if (!findings.what_ifs) return {};
+  const WhatIfs& told = *findings.what_ifs;
+  std::string text =
+      fmt::format("what a step would take (the model has {:.2f} ms for it)\n", told.modelled_ms);
+  const auto add = [&](const std::vector<WhatIf>& list, const char* how) {
+    for (const WhatIf& one : list) {
+      text += fmt::format("  {:>10.2f} ms {:>6.1f}%  {}{}\n", one.step_ms, -100 * one.gain,
+                          one.name, how);
+    }
+  };
+  add(told.resources, " infinitely fast");
+  add(told.settings, "");
+  return text;
+}
+
+Json reads_json(const ReadsByTier& reads) {
+  return {{"device", reads.device},
+          {"host", reads.host},
+          {"disk", reads.disk},
+          {"untouched", reads.untouched}};
+}
+
+Json what_if_json(const WhatIf& one) {
+  return {{"name", one.name},
+          {"set", one.changes},
+          {"step_ms", one.step_ms},
+          {"gain", one.gain},
+          {"reads", reads_json(one.reads)},
+          {"disk_read_bytes", one.disk_read_bytes},
+          {"disk_written_bytes", one.disk_written_bytes}};
+}
+
+Json advice_json(const Verdict& verdict) {
+  return verdict.advice ? what_if_json(*verdict.advice) : Json(nullptr);
+}
+
+Json ceilings_json(const Ceilings& ceilings) {
+  return {{"host_to_device", ceilings.host_to_device},
+          {"device_to_host", ceilings.device_to_host},
+          {"disk_read", ceilings.disk_read},
+          {"disk_write", ceilings.disk_write}};
+}
+
+Json what_ifs_json(const WhatIfs& told) {
+  Json json = {{"measured_ms", told.measured_ms},
+               {"modelled_ms", told.modelled_ms},
+               {"host_link_bytes_per_s", told.speeds.host_link},
+               {"disk_link_bytes_per_s", told.speeds.disk_link},
+               {"resources", Json::array()},
+               {"settings", Json::array()},
+               {"misses", Json::array()}};
+  for (const WhatIf& one : told.resources) json["resources"].push_back(what_if_json(one));
+  for (const WhatIf& one : told.settings) json["settings"].push_back(what_if_json(one));
+  for (const MissPoint& point : told.misses) {
+    json["misses"].push_back({{"rows", point.rows},
+                              {"bytes", point.bytes},
+                              {"planned", point.planned},
+                              {"belady", point.belady}});
+  }
+  return json;
+}
+
 }  // namespace
 
-std::string report_text(const RunReport& report) {
-  return fmt::format("steps {} to {}: {:.2f} ms a step, {:.0f} tokens/s, mean loss {:.4f}\n",
+std::string report_text(const Findings& findings) {
+  const RunReport& report = findings.report;
+  return findings.verdict.text + "\n" +
+         fmt::format("steps {} to {}: {:.2f} ms a step, {:.0f} tokens/s, mean loss {:.4f}\n",
                      report.first_step, report.last_step, report.step_ms, report.tokens_per_s,
                      report.loss) +
          time_text(report) + reads_text(report.reads) + moves_text(report) +
-         prediction_text(report);
+         prediction_text(report) + what_ifs_text(findings);
 }
 
-std::string report_json(const RunReport& report) {
-  Json json = {{"first_step", report.first_step},
+std::string report_json(const Findings& findings) {
+  const RunReport& report = findings.report;
+  Json json = {{"mneme_report", 1},
+               {"verdict",
+                {{"bound", findings.verdict.bound},
+                 {"text", findings.verdict.text},
+                 {"advice", advice_json(findings.verdict)}}},
+               {"first_step", report.first_step},
                {"last_step", report.last_step},
                {"steps", report.steps},
                {"step_ms", report.step_ms},
                {"tokens_per_s", report.tokens_per_s},
                {"loss", report.loss},
                {"time", Json::array()},
-               {"reads",
-                {{"device", report.reads.device},
-                 {"host", report.reads.host},
-                 {"disk", report.reads.disk},
-                 {"untouched", report.reads.untouched}}},
+               {"reads", reads_json(report.reads)},
                {"moves", Json::array()},
                {"hints",
                 {{"brought", report.hints.brought},
@@ -149,6 +213,8 @@ std::string report_json(const RunReport& report) {
                              {"bytes_per_s", move.bytes_per_s},
                              {"busy_bytes_per_s", move.busy_bytes_per_s}});
   }
+  if (findings.notes) json["ceilings"] = ceilings_json(findings.notes->ceilings);
+  if (findings.what_ifs) json["what_if"] = what_ifs_json(*findings.what_ifs);
   return json.dump();
 }
 
@@ -171,6 +237,14 @@ std::string report_csv(std::span<const engine::StepMetrics> lines) {
       text += fmt::format(",{}", all[field.field]);
     }
     text += "\n";
+  }
+  return text;
+}
+
+std::string misses_csv(const std::vector<MissPoint>& misses) {
+  std::string text = "rows,bytes,planned,belady\n";
+  for (const MissPoint& point : misses) {
+    text += fmt::format("{},{},{},{}\n", point.rows, point.bytes, point.planned, point.belady);
   }
   return text;
 }

@@ -66,6 +66,12 @@ std::string name_without(Field field, std::string_view front, std::string_view e
   return std::string(name);
 }
 
+// Of a wait.
+std::string part_name(Field stall) {
+  return name_without(stall, "", "_us");
+}
+constexpr std::string_view kStallFront = "stall.";
+
 std::span<const StepMetrics> chosen(std::span<const StepMetrics> lines, std::uint64_t first) {
   if (first == 0) return lines.subspan(lines.size() / 10);
   const auto from = std::find_if(lines.begin(), lines.end(),
@@ -87,7 +93,7 @@ std::vector<TimePart> time_parts(const StepTimes& mean, const Entry& training, d
   // What was booked of a pass may be longer than the pass by its own clock.
   const double scale = booked_ms > 0 ? mean.stall_ms / booked_ms : 0;
   for (const Shown& stall : kStalls) {
-    add(name_without(stall.field, "", "_us"), stall.meaning,
+    add(part_name(stall.field), stall.meaning,
         scale * 1e-3 * double(training[stall.field]) / steps);
   }
   add("other", "the host: hints between the steps, checkpoints, books", std::max(0.0, left));
@@ -98,13 +104,6 @@ std::vector<TimePart> time_parts(const StepTimes& mean, const Entry& training, d
     part.share = mean.step_ms > 0 ? part.ms / mean.step_ms : 0;
   }
   return parts;
-}
-
-ReadsByTier reads_of(const Entry& forward, double steps) {
-  return {.device = double(forward[Field::kFoundOnDevice]) / steps,
-          .host = double(forward[Field::kFoundInHost]) / steps,
-          .disk = double(forward[Field::kFoundOnDisk]) / steps,
-          .untouched = double(forward[Field::kFoundUntouched]) / steps};
 }
 
 std::vector<MoveRate> moves_of(const Entry& all, double steps, double seconds) {
@@ -144,6 +143,29 @@ std::vector<PredictorReport> predictors_of(std::span<const StepMetrics> lines) {
 }
 
 }  // namespace
+
+ReadsByTier reads_of(const Entry& forward, double steps) {
+  return {.device = double(forward[Field::kFoundOnDevice]) / steps,
+          .host = double(forward[Field::kFoundInHost]) / steps,
+          .disk = double(forward[Field::kFoundOnDisk]) / steps,
+          .untouched = double(forward[Field::kFoundUntouched]) / steps};
+}
+
+double RunReport::computing_ms() const {
+  double ms = step_ms;
+  for (const TimePart& part : time) {
+    if (part.name.starts_with(kStallFront)) ms -= part.ms;
+  }
+  return std::max(0.0, ms);
+}
+
+double RunReport::planning_ms() const {
+  const std::string name = part_name(Field::kStallPlan);
+  for (const TimePart& part : time) {
+    if (part.name == name) return part.ms;
+  }
+  return 0;
+}
 
 RunReport report_of(std::span<const StepMetrics> lines, std::int64_t tokens, std::uint64_t first) {
   const std::span<const StepMetrics> used = chosen(lines, first);

@@ -55,17 +55,18 @@ struct RunReport {
   std::vector<MoveRate> moves;
   HintOutcome hints;
   std::vector<PredictorReport> predictors;
+
+  // Of a step, what it did not wait for rows; and what it waited for plans.
+  double computing_ms() const;
+  double planning_ms() const;
 };
+
+// Of the books of forward passes of training.
+ReadsByTier reads_of(const offload::Entry& forward, double steps);
 
 // Of the lines from step `first` on; 0: those behind the first tenth, in which tiers fill up.
 // tokens: of a step. Throws Error where there are none.
 RunReport report_of(std::span<const engine::StepMetrics> lines, std::int64_t tokens,
                     std::uint64_t first = 0);
-
-// For people, and for programs.
-std::string report_text(const RunReport& report);
-std::string report_json(const RunReport& report);
-// A line for each step: times, and all fields of the books.
-std::string report_csv(std::span<const engine::StepMetrics> lines);
 
 }  // namespace mneme::report

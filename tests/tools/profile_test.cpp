@@ -1,0 +1,214 @@
+// mneme profile and the files of a report: what they hold, what they leave alone.
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "engine/metrics_reader.h"
+#include "engine/run_directory.h"
+#include "tests/tools/bad_input.h"
+#include "tools/report/html.h"
+#include "tools/report/own_file.h"
+#include "tools/report/verdict.h"
+
+namespace mneme::test {
+namespace {
+
+using offload::Cause;
+using offload::Field;
+using offload::Pass;
+
+class Profile : public BadInput {
+ protected:
+  std::string profiled() const { return directory() + "-profile"; }
+  Finished profile(const std::string& path, const Words& more = {}) {
+    Words words = {"profile", path, "--warm-up", "2", "--steps", "4"};
+    words.insert(words.end(), more.begin(), more.end());
+    return run(words);
+  }
+  // What a page holds between the tags of its data.
+  static nlohmann::json data_of(const std::string& page, const std::string& id) {
+    const std::string front = "<script type=\"application/json\" id=\"" + id + "\">";
+    const std::size_t begin = page.find(front);
+    EXPECT_NE(begin, std::string::npos) << id;
+    const std::size_t from = begin + front.size();
+    return nlohmann::json::parse(page.substr(from, page.find("</script>", from) - from));
+  }
+};
+
+TEST_F(Profile, OfAConfigurationSaysWhatBoundsAStep) {
+  const Finished told = profile(file(), {"--json"});
+  ASSERT_EQ(told.status, 0) << told.error;
+  EXPECT_FALSE(fs::exists(directory()));
+  const nlohmann::json json = nlohmann::json::parse(told.output);
+  EXPECT_EQ(json.at("first_step"), 3);
+  EXPECT_EQ(json.at("last_step"), 6);
+  EXPECT_FALSE(json.at("verdict").at("text").get<std::string>().empty());
+  std::set<std::string> resources;
+  for (const nlohmann::json& one : json.at("what_if").at("resources")) {
+    resources.insert(one.at("name"));
+  }
+  EXPECT_EQ(resources, (std::set<std::string>{"compute", "host link", "disk reads", "disk writes",
+                                              "new rows", "plan"}));
+  EXPECT_EQ(json.at("verdict").at("bound"), json.at("what_if").at("resources")[0].at("name"));
+  EXPECT_GT(json.at("ceilings").at("host_to_device"), 0);
+
+  // A profile is not a run to go on with, and makes room for the next one.
+  EXPECT_EQ(run({"resume", profiled()}).status, 1);
+  EXPECT_EQ(profile(file()).status, 0);
+}
+
+// Every number of the page is one of the metrics'.
+TEST_F(Profile, ItsPageSaysWhatTheLedgerSays) {
+  ASSERT_EQ(profile(file()).status, 0);
+  const std::string page = text_of(profiled() + "/report.html");
+  EXPECT_TRUE(page.starts_with("<!DOCTYPE html>"));
+  EXPECT_LT(page.size(), 400'000u);
+  EXPECT_NE(page.find("default-src 'none'"), std::string::npos);
+  const auto lines = engine::read_metrics(*io::make_posix_disk(), profiled() + "/metrics.jsonl");
+  ASSERT_EQ(lines.size(), 6u);
+  offload::Entry forward;
+  double step_ms = 0;
+  for (std::size_t i = 2; i < lines.size(); ++i) {
+    forward += lines[i].books.total(Cause::kTraining, Pass::kForward);
+    step_ms += lines[i].times.step_ms / 4;
+  }
+  const nlohmann::json report = data_of(page, "report");
+  EXPECT_EQ(report, nlohmann::json::parse(text_of(profiled() + "/report.json")));
+  EXPECT_NEAR(report.at("step_ms"), step_ms, 1e-9 * step_ms);
+  EXPECT_NEAR(report.at("reads").at("device"), double(forward[Field::kFoundOnDevice]) / 4, 1e-9);
+  EXPECT_NEAR(report.at("reads").at("untouched"), double(forward[Field::kFoundUntouched]) / 4,
+              1e-9);
+  std::set<std::string> charts;
+  for (const nlohmann::json& chart : data_of(page, "charts")) {
+    charts.insert(chart.at("id"));
+    for (const nlohmann::json& series : chart.at("series")) {
+      EXPECT_EQ(series.at("values").size(), chart.at("x").size()) << chart.at("id");
+    }
+    EXPECT_NE(page.find("id=\"chart-" + chart.at("id").get<std::string>() + "\""),
+              std::string::npos);
+    if (chart.at("id") != "reads") continue;
+    for (std::size_t i = 0; i < lines.size(); ++i) {
+      double sum = 0;
+      for (const nlohmann::json& series : chart.at("series")) {
+        sum += series.at("values")[i].get<double>();
+      }
+      EXPECT_NEAR(sum, 1, 1e-4) << "step " << i + 1;
+    }
+  }
+  for (const char* id : {"step", "reads", "misses", "usage", "loss", "speed"}) {
+    EXPECT_TRUE(charts.contains(id)) << id;
+  }
+}
+
+TEST_F(Profile, OfARunGoesOnWithItToTheSameBits) {
+  const auto expected = uninterrupted();
+  train_until(2);
+  const std::string config = text_of(directory() + "/config.toml");
+  const Finished told = run({"profile", directory(), "--warm-up", "1", "--steps", "3", "--json"});
+  ASSERT_EQ(told.status, 0) << told.error;
+  EXPECT_EQ(nlohmann::json::parse(told.output).at("first_step"), 4);
+  EXPECT_EQ(nlohmann::json::parse(told.output).at("last_step"), 6);
+  EXPECT_TRUE(nlohmann::json::parse(told.output).contains("what_if"));
+  EXPECT_EQ(text_of(directory() + "/config.toml"), config) << "the run keeps its configuration";
+  EXPECT_EQ(engine::RunDirectory(run_.disk(), directory()).checkpoint().step, 6u);
+  ASSERT_EQ(run({"resume", directory()}).status, 0);
+  expect_same(run_.outcome(config_), expected);
+}
+
+TEST_F(Profile, WithoutAMemoryNothingIsAdvised) {
+  const Finished told = profile(file(), {"--set", "memory.kind=none", "--json"});
+  ASSERT_EQ(told.status, 0) << told.error;
+  const nlohmann::json json = nlohmann::json::parse(told.output);
+  EXPECT_EQ(json.at("verdict").at("bound"), "compute");
+  EXPECT_TRUE(json.at("verdict").at("advice").is_null());
+  EXPECT_FALSE(json.contains("what_if"));
+}
+
+TEST_F(Profile, WhatCannotBeProfiledIsRefusedInOneLine) {
+  expect_refused({"profile", file(), "--steps", "50"}, {"8 of 8 steps are left", "--steps"});
+  expect_refused({"profile", folder_ + "/nothing.toml"}, {"nothing.toml"});
+  run_.train(config_);
+  expect_refused({"profile", directory()}, {"0 of 8 steps are left", "train.steps"});
+  expect_refused({"profile", directory(), "--output", folder_ + "/x"}, {"--output"});
+}
+
+// Whatever else stands under the names of a report's files stays.
+TEST_F(Profile, AReportReplacesNothingThatItHasNotWritten) {
+  ASSERT_EQ(run({"train", file()}).status, 0);
+  put(directory() + "/report.html", "mine");
+  expect_refused({"report", directory()}, {"report.html", "no report is"});
+  EXPECT_EQ(text_of(directory() + "/report.html"), "mine");
+  const std::string other = run_.path("pages");
+  ASSERT_EQ(run({"report", directory(), "--output", other}).status, 0);
+  ASSERT_EQ(run({"report", directory(), "--output", other}).status, 0);
+  EXPECT_TRUE(text_of(other + "/report.html").starts_with("<!DOCTYPE html>"));
+}
+
+report::RunReport report_of(double step_ms) {
+  report::RunReport report;
+  report.step_ms = step_ms;
+  report.time = {{.name = "forward", .meaning = "", .ms = step_ms, .share = 1}};
+  return report;
+}
+
+report::WhatIf what_if(const std::string& name, double gain, const Words& changes = {}) {
+  return {.name = name, .changes = changes, .step_ms = 100 * (1 - gain), .gain = gain, .reads = {}};
+}
+
+TEST(VerdictTest, NamesWhatShortensAStepMostAndTheSettingThatGainsMost) {
+  report::WhatIfs told;
+  told.resources = {what_if("disk reads", .6), what_if("compute", .2)};
+  told.settings = {what_if("a host tier twice as large", .3, {"tiers.host_bytes=2GiB"})};
+  const report::Verdict verdict = report::verdict_of(report_of(100), &told);
+  EXPECT_EQ(verdict.bound, "disk reads");
+  ASSERT_TRUE(verdict.advice);
+  EXPECT_EQ(verdict.advice->changes, Words{"tiers.host_bytes=2GiB"});
+  EXPECT_NE(verdict.text.find("Disk reads bound"), std::string::npos) << verdict.text;
+  EXPECT_NE(verdict.text.find("--set tiers.host_bytes=2GiB"), std::string::npos) << verdict.text;
+  EXPECT_NE(verdict.text.find("70.0 ms"), std::string::npos) << verdict.text;
+}
+
+TEST(VerdictTest, SaysSoWhereNoSettingHelps) {
+  report::WhatIfs told;
+  told.resources = {what_if("compute", .9)};
+  told.settings = {what_if("a device tier twice as large", .01, {"tiers.device_bytes=1GiB"})};
+  const report::Verdict verdict = report::verdict_of(report_of(100), &told);
+  EXPECT_FALSE(verdict.advice);
+  EXPECT_NE(verdict.text.find("No tier setting helps"), std::string::npos) << verdict.text;
+}
+
+TEST(VerdictTest, NewRowsPass) {
+  report::WhatIfs told;
+  told.resources = {what_if("new rows", .7), what_if("compute", .3)};
+  const report::Verdict verdict = report::verdict_of(report_of(100), &told);
+  ASSERT_TRUE(verdict.advice);
+  EXPECT_EQ(verdict.advice->step_ms, told.resources[0].step_ms);
+  EXPECT_TRUE(verdict.advice->changes.empty());
+  EXPECT_NE(verdict.text.find("warm-up"), std::string::npos) << verdict.text;
+}
+
+TEST(PageTest, TextFromOutsideStaysText) {
+  EXPECT_EQ(report::escape("<a href=\"x\">&"), "&lt;a href=&quot;x&quot;&gt;&amp;");
+  EXPECT_EQ(report::for_script("\"</script></script>\""), "\"<\\/script><\\/script>\"");
+}
+
+TEST(PageTest, CurvesAreBinned) {
+  report::Chart chart{.id = "x",
+                      .how_to_read = "",
+                      .alternative = "",
+                      .x_title = "",
+                      .y_title = "",
+                      .x = {},
+                      .series = {{"", 1, {}}}};
+  for (int i = 0; i < 5000; ++i) {
+    chart.x.push_back(i);
+    chart.series[0].values.push_back(i % 3 == 0 ? std::nan("") : 2);
+  }
+  report::bin(chart);
+  EXPECT_LE(chart.x.size(), report::kMostPoints);
+  EXPECT_EQ(chart.x.size(), chart.series[0].values.size());
+  EXPECT_EQ(chart.x[0], 1);
+  EXPECT_EQ(chart.series[0].values[10], 2);
+}
+
+}  // namespace
+}  // namespace mneme::test
