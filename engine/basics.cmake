@@ -10,6 +10,7 @@ target_sources(mneme_engine PRIVATE
   data_files.cpp
   data_split.cpp
   metrics.cpp
+  open_metrics.cpp
   metrics_reader.cpp
   step_line.cpp
   prompt.cpp

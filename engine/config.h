@@ -74,6 +74,7 @@ struct RunConfig {
   bool trace = false;                                           // of what the store is asked for
   bool trace_tokens = false;                                    // with the batches' tokens
   bool trace_lookups = false;                                   // and the rows of each token
+  bool open_metrics = false;                                    // a file for monitors
 };
 
 struct DataConfig {

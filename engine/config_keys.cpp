@@ -56,6 +56,9 @@ void add_run(RunConfig& run, std::vector<Key>& keys) {
   keys.push_back({"run.trace_lookups", FlagValue{&run.trace_lookups},
                   "Whether it holds them and the rows that each token has read: for replays of "
                   "what predicts rows."});
+  keys.push_back({"run.open_metrics", FlagValue{&run.open_metrics},
+                  "Whether training keeps metrics.prom in the run's folder up to date, once a "
+                  "second at the most: where it is, in OpenMetrics text format, for monitors."});
 }
 
 void add_data(DataConfig& data, std::vector<Key>& keys) {

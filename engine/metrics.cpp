@@ -54,6 +54,23 @@ OrderedJson rows(const StepMetrics& metrics) {
           {"fetched_share", metrics.fetched_share()}};
 }
 
+// Queues with transfers: pairs of a bucket's least microseconds and its transfers.
+OrderedJson latencies_json(const offload::DiskLatencies& latencies) {
+  OrderedJson object = OrderedJson::object();
+  for (std::size_t i = 0; i < offload::kDiskQueues; ++i) {
+    OrderedJson pairs = OrderedJson::array();
+    const auto& counts = latencies.queues[i].counts();
+    for (std::size_t bucket = 0; bucket < counts.size(); ++bucket) {
+      if (counts[bucket] == 0) continue;
+      pairs.push_back({offload::LatencyCounts::least_us(bucket), counts[bucket]});
+    }
+    if (!pairs.empty()) {
+      object[io::name_of(static_cast<offload::DiskQueue>(i))] = std::move(pairs);
+    }
+  }
+  return object;
+}
+
 OrderedJson predictions_json(const std::vector<PredictionMetrics>& predictions) {
   OrderedJson array = OrderedJson::array();
   for (const PredictionMetrics& one : predictions) {
@@ -140,6 +157,8 @@ std::string metrics_line(const StepMetrics& metrics) {
        {{"dense", metrics.dense_gradient_norm}, {"rows", metrics.row_gradient_norm}}},
       {"rows", rows(metrics)},
       {"books", books_json(metrics.books)}};
+  OrderedJson latencies = latencies_json(metrics.disk_latencies);
+  if (!latencies.empty()) line["disk_latency_us"] = std::move(latencies);
   if (!metrics.predictions.empty()) line["predictions"] = predictions_json(metrics.predictions);
   if (metrics.validation_loss) line["validation_loss"] = *metrics.validation_loss;
   return line.dump();

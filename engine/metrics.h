@@ -11,6 +11,7 @@
 #include "engine/manifest.h"
 #include "engine/prefetch/prediction_metrics.h"
 #include "io/disk.h"
+#include "offload/disk/disk_latency.h"
 #include "offload/ledger/books.h"
 
 namespace mneme::engine {
@@ -43,12 +44,15 @@ struct StepMetrics {
   double dense_gradient_norm = 0;                   // before clipping
   double row_gradient_norm = 0;                     // before clipping
   offload::Books books;                             // since the line before: docs/metrics.md
+  offload::DiskLatencies disk_latencies = {};       // of transfers since the line before
   std::vector<PredictionMetrics> predictions = {};  // of the step, where rows were predicted
   std::optional<double> validation_loss;
 
   // Rows that came into device memory for training, each as often as it came, as a share of the
   // step's distinct rows; 0 without rows.
   double fetched_share() const;
+  // Of the step's time, what it stood still for rows.
+  double stall_share() const { return times.step_ms > 0 ? times.stall_ms / times.step_ms : 0; }
 };
 
 // One line of metrics.jsonl, without the line's end. Numbers that are not finite become null.

@@ -56,6 +56,17 @@ memory::HintScore hints_of(const Json& object) {
           .late = whole<std::uint64_t>(object, "late")};
 }
 
+offload::DiskLatencies latencies_of(const Json& object) {
+  offload::DiskLatencies latencies;
+  for (std::size_t i = 0; i < offload::kDiskQueues; ++i) {
+    const std::string name(io::name_of(static_cast<offload::DiskQueue>(i)));
+    for (const Json& pair : object.value(name, Json::array())) {
+      latencies.queues[i].add(pair.at(0).get<std::uint64_t>(), pair.at(1).get<std::uint64_t>());
+    }
+  }
+  return latencies;
+}
+
 PredictionMetrics prediction_of(const Json& object) {
   PredictionMetrics prediction;
   prediction.predictor = named(object, "predictor", memory::PredictorKind::kNone);
@@ -104,6 +115,7 @@ StepMetrics parse_metrics_line(std::string_view line) {
     metrics.distinct_rows = whole<std::int64_t>(object.value("rows", Json::object()), "distinct");
     const Json books = object.value("books", Json::object());
     metrics.books = books_of(books.value("accounts", Json::array()));
+    metrics.disk_latencies = latencies_of(object.value("disk_latency_us", Json::object()));
     for (const Json& one : object.value("predictions", Json::array())) {
       metrics.predictions.push_back(prediction_of(one));
     }

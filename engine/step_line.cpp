@@ -39,6 +39,17 @@ std::vector<io::ProgressField> step_fields(const StepMetrics& metrics, std::uint
                       4});
     fields.push_back({share_text("host", rows[offload::Field::kHostToDeviceRows], all), 5, true});
     fields.push_back({share_text("new", rows[offload::Field::kGeneratedRows], all), 6, true});
+    if (metrics.times.stall_ms > 0) {
+      fields.push_back({fmt::format("stall {:.0f}%", 100 * metrics.stall_share()), 7});
+    }
+    const offload::Entry sum = metrics.books.total();
+    const std::uint64_t hinted = sum[offload::Field::kHintsUsed] - sum[offload::Field::kHintsLate];
+    if (sum[offload::Field::kHinted] > 0) {
+      // Of the rows that had to come, those that were there before they were asked for.
+      const std::uint64_t missed = rows.rows_fetched() + sum[offload::Field::kHintsLate];
+      fields.push_back(
+          {share_text("hinted", hinted, static_cast<std::int64_t>(hinted + missed)), 8});
+    }
   }
   if (seconds_left && metrics.step < steps) {
     fields.push_back({io::human_seconds(*seconds_left) + " left", 2});

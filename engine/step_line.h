@@ -25,7 +25,9 @@ class RunPace {
 };
 
 // The step, then by falling rank: the loss, the time left, the speed, and from where its distinct
-// rows had to come into device memory: the disk, the host tier, or nowhere (new ones).
+// rows had to come into device memory: the disk, the host tier, or nowhere (new ones); the share of
+// the step that stood still for them; and with hints, the share of the rows that had to come which
+// were there before they were asked for.
 std::vector<io::ProgressField> step_fields(const StepMetrics& metrics, std::uint64_t steps,
                                            std::optional<double> seconds_left, bool has_rows);
 

@@ -8,6 +8,7 @@
 #include "engine/schedule.h"
 #include "io/elapsed.h"
 #include "io/error.h"
+#include "io/timeline.h"
 
 namespace mneme::engine {
 namespace {
@@ -85,6 +86,21 @@ void TrainStep::trace_tokens(std::int64_t micro) {
               .list = {batch_.tokens.begin(), batch_.tokens.end()}});
 }
 
+void TrainStep::show(std::uint64_t t) const {
+  io::Timeline* const timeline = io::Timeline::current();
+  if (timeline == nullptr || !times_) return;
+  const auto add = [&](std::string_view name, const kernels::Event& from,
+                       const kernels::Event& to) {
+    timeline->add("1 compute", name, times_->when(from), times_->when(to));
+  };
+  add("step " + std::to_string(t), *marks_.front().start, *update_done_);
+  for (const Marks& marks : marks_) {
+    add("forward", *marks.begin, *marks.forward_done);
+    add("backward", *marks.backward_begins, *marks.backward_done);
+  }
+  add("update", *marks_.back().backward_done, *update_done_);
+}
+
 StepMetrics TrainStep::take(std::uint64_t t, const NextBatch& next_batch, RowPrefetch* prefetch) {
   if (prefetch != nullptr && !prefetch->observes()) prefetch = nullptr;
   const Config& config = run_.config();
@@ -95,6 +111,8 @@ StepMetrics TrainStep::take(std::uint64_t t, const NextBatch& next_batch, RowPre
   if (traces_lookups) observers.add(lookups);
   const auto start = Clock::now();
   kernels::Stream& stream = run_.stream();
+  if (!times_ && io::Timeline::current() != nullptr)
+    times_ = kernels::StreamTimes::of(run_.backend(), stream);
   memory::ValueTable* table = run_.table();
   StepMetrics metrics;
   metrics.step = t;
@@ -153,6 +171,7 @@ StepMetrics TrainStep::take(std::uint64_t t, const NextBatch& next_batch, RowPre
   for (const Marks& marks : marks_) update_s += marks.begin->seconds_since(*marks.start);
   metrics.times.update_ms = std::max(0.0, 1e3 * update_s - metrics.times.checkpoint_ms);
   if (table != nullptr) take_out_stalls(table->store().books(), metrics.times);
+  show(t);
   metrics.times.step_ms = io::elapsed_ms(start);
   metrics.tokens_per_s = 1e3 * double(config.tokens_per_step()) / metrics.times.step_ms;
   return metrics;

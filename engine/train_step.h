@@ -11,6 +11,7 @@
 #include "engine/prefetch/row_prefetch.h"
 #include "engine/run.h"
 #include "io/error.h"
+#include "kernels/stream_times.h"
 
 namespace mneme::engine {
 
@@ -48,6 +49,9 @@ class TrainStep {
   double await_checkpoint();
   void trace_tokens(std::int64_t micro);
 
+  // The step by its marks, and its blocks, where there is a timeline.
+  void show(std::uint64_t t) const;
+
   // Device-time marks of one micro-batch.
   struct Marks {
     explicit Marks(kernels::Backend& backend);
@@ -57,6 +61,7 @@ class TrainStep {
   };
 
   Run& run_;
+  std::shared_ptr<const kernels::StreamTimes> times_;  // with a timeline
   bool will_be_saved_;
   std::vector<Marks> marks_;
   std::unique_ptr<kernels::Event> update_done_;

@@ -13,6 +13,7 @@
 #include "engine/data.h"
 #include "engine/device.h"
 #include "engine/evaluate.h"
+#include "engine/open_metrics.h"
 #include "engine/prefetch/predictor_file.h"
 #include "engine/prefetch/row_prefetch.h"
 #include "engine/preflight.h"
@@ -92,6 +93,7 @@ class Training {
       write_line_after_failure();
       throw;
     }
+    if (open_metrics_) open_metrics_->finish();
     if (options_.progress != nullptr) options_.progress->end_line();
     const bool any_step = completed_ > result_.first_step;
     if (any_step) {
@@ -152,6 +154,9 @@ class Training {
   // What steps need, and whether they will be able to write what they have to.
   void prepare_steps() {
     check_outputs(disk_, *run_);
+    if (config_.run.open_metrics) {
+      open_metrics_.emplace(disk_, config_.run.directory, config_.tokens_per_step());
+    }
     step_.emplace(*run_, /*will_be_saved=*/true);
     prefetch_.emplace(config_, *data_, *run_);
     note("on " + describe(run_->backend()));
@@ -372,12 +377,16 @@ class Training {
   void write_line() {
     if (!line_) return;
     line_->times.checkpoint_ms += saves_->take_standing_still();
-    if (run_->table() != nullptr) line_->books = run_->table()->store().take_books();
+    if (run_->table() != nullptr) {
+      line_->books = run_->table()->store().take_books();
+      line_->disk_latencies = run_->table()->store().take_disk_latencies();
+    }
     prefetch_->note_moves(line_->books.total());
     line_->predictions = prefetch_->take_scores();
     const StepMetrics metrics = std::move(*line_);
     line_.reset();
     metrics_->write(metrics);
+    if (open_metrics_) open_metrics_->add(metrics);
     claim_.keep();
   }
 
@@ -466,6 +475,7 @@ class Training {
   RunRecord record_;
   std::optional<Data> data_;
   std::optional<MetricsWriter> metrics_;  // outlives the run, whose checkpoint makes it durable
+  std::optional<OpenMetricsFile> open_metrics_;
   std::optional<Run> run_;
   std::optional<TrainingSaves> saves_;
   std::optional<TrainStep> step_;

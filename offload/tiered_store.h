@@ -307,6 +307,8 @@ class TieredStore {
   // Of a store that has stopped they are what was booked until then, without those.
   const Books& books();
   Books take_books();
+  // How long disk transfers took that came through since the last call.
+  DiskLatencies take_disk_latencies() { return disk_.take_latencies(); }
   const Books& all_books() const { return ledger_.all(); }
   // Queues what books() waits for in front of the caller's next work on `compute`: once that stream
   // has been waited for, and nothing else was asked of the store, books() need not wait.

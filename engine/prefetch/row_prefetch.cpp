@@ -10,6 +10,7 @@
 #include "engine/prefetch/next_batch_rows.h"
 #include "engine/prefetch/predictor_options.h"
 #include "io/check.h"
+#include "io/timeline.h"
 
 namespace mneme::engine {
 
@@ -121,6 +122,11 @@ void RowPrefetch::open() {
   }
   if (is_part(PredictorKind::kNextBatch, kind)) {
     predictors_.push_back(std::make_unique<NextBatchRows>(run_, *side_));
+  }
+  for (const auto& predictor : predictors_) {
+    std::string& track =
+        tracks_.emplace_back("6 predict: " + std::string(io::name_of(predictor->kind())));
+    if (predictor->distance() >= 0) track += ", d " + std::to_string(predictor->distance());
   }
   const std::int64_t lookups =
       config_.tokens_per_step() * config_.memory.heads * config_.memory.knn;
@@ -252,6 +258,7 @@ void RowPrefetch::begin(std::uint64_t step, std::int64_t micro, const Batch& bat
 void RowPrefetch::before_branch(std::size_t branch, const float* state, kernels::Stream& stream) {
   const auto tokens = static_cast<std::int64_t>(current_->tokens.size());
   for (const std::size_t p : active_) {
+    const io::TimelineSpan span(track_of(p), "before a block");
     predictors_[p]->before_branch(branch, state, tokens, stream);
   }
   if (branch % 2 == 0) return;
@@ -259,7 +266,9 @@ void RowPrefetch::before_branch(std::size_t branch, const float* state, kernels:
     if (layers_[l].block != static_cast<std::int64_t>(branch / 2)) continue;
     std::vector<PredictedRows> lists(predictors_.size());
     for (const std::size_t p : active_) {
-      if (!looks_ahead(p)) lists[p] = predictors_[p]->of_micro_batch(l);
+      if (looks_ahead(p)) continue;
+      const io::TimelineSpan span(track_of(p), "rank");
+      lists[p] = predictors_[p]->of_micro_batch(l);
     }
     hint_running(layers_[l], lists);
   }
@@ -283,6 +292,7 @@ void RowPrefetch::after_memory(std::int64_t block, const memory::MemoryLayer& me
   Layer& layer = layer_of(block);
   const auto index = static_cast<std::size_t>(&layer - layers_.data());
   for (const std::size_t p : active_) {
+    const io::TimelineSpan span(track_of(p), "behind a memory layer");
     predictors_[p]->after_memory(index, memory, *current_, stream);
   }
   const memory::DistinctRows distinct = memory.distinct_rows();
@@ -358,18 +368,23 @@ void RowPrefetch::predict_next() {
   for (std::int64_t micro = 0; micro < config_.train.micro_batches; ++micro) {
     data_.train_batch(predicted_step_, micro, batch_);
     for (const std::size_t p : active_) {
-      if (looks_ahead(p)) predictors_[p]->predict(batch_);
+      if (!looks_ahead(p)) continue;
+      const io::TimelineSpan span(track_of(p), "predict");
+      predictors_[p]->predict(batch_);
     }
   }
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     Layer& layer = layers_[l];
     for (const std::size_t p : active_) {
-      if (looks_ahead(p)) layer.predicted[p] = predictors_[p]->take(l);
+      if (!looks_ahead(p)) continue;
+      const io::TimelineSpan span(track_of(p), "rank");
+      layer.predicted[p] = predictors_[p]->take(l);
     }
     layer.ahead = memory::union_of(layer.predicted);
     if (predictors_.size() > 1) layer.ahead_calibration.set_confidence(layer.ahead);
     sender_->choose(layer.ahead_choice, layer.ahead, layer.chosen_ahead);
   }
+  const io::TimelineSpan span("6 hints", "hint");
   // A hint to the host tier waits for what is on its way between device and host.
   for (Layer& layer : layers_) {
     sender_->bring_to_host(layer.chosen_ahead, layer.block, offload::HintStep::kNext);
@@ -386,6 +401,7 @@ void RowPrefetch::hint(std::uint64_t next_step) {
     return;
   }
   if (predicted_step_ != next_step) return;
+  const io::TimelineSpan span("6 hints", "the rest");
   for (Layer& layer : layers_) sender_->bring_rest(layer.chosen_ahead, layer.block);
 }
 

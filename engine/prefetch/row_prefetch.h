@@ -87,6 +87,8 @@ class RowPrefetch : public ForwardObserver {
   std::string describe(const Group& group) const;
   // Switches predictors on and off, and says so in the trace.
   void use(const Group& group);
+  // Of a timeline.
+  const std::string& track_of(std::size_t predictor) const { return tracks_[predictor]; }
   bool looks_ahead(std::size_t predictor) const { return predictors_[predictor]->distance() < 0; }
   Layer& layer_of(std::int64_t block);
   std::vector<kernels::RowId> rows_read(const Layer& layer) const;
@@ -108,6 +110,7 @@ class RowPrefetch : public ForwardObserver {
   std::unique_ptr<kernels::Stream> side_;  // where predictions are made, beside the model
   std::unique_ptr<kernels::Event> seen_, side_done_;
   std::vector<std::unique_ptr<RowPredictor>> predictors_;
+  std::vector<std::string> tracks_;     // of a timeline, for each of them
   Group active_;                        // ascending
   std::vector<Group> candidates_;       // of auto; the first is empty
   std::optional<PrefetchTrial> trial_;  // of auto

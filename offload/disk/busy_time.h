@@ -17,6 +17,8 @@ class BusyTime {
     total_ += Clock::now() - started_;
     running_ = false;
   }
+  // The last start.
+  std::chrono::steady_clock::time_point started() const { return started_; }
   // So far, what is under way included.
   std::uint64_t us() const {
     const Clock::duration all = total_ + (running_ ? Clock::now() - started_ : Clock::duration{});

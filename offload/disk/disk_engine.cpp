@@ -201,6 +201,14 @@ std::uint64_t DiskEngine::sum(std::uint64_t (DiskLane::*count)() const) const {
   return all;
 }
 
+DiskLatencies DiskEngine::take_latencies() {
+  const Lock lock(signal_.mutex);
+  DiskLatencies sum;
+  if (!is_open()) return sum;
+  for (const Stripe& stripe : stripes_) sum += stripe.lane->take_latencies();
+  return sum;
+}
+
 DiskEngine::BusyTimes DiskEngine::busy_times() const {
   const Lock lock(signal_.mutex);
   BusyTimes times;

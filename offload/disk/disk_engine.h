@@ -180,6 +180,8 @@ class DiskEngine {
     std::uint64_t demand_us = 0, hint_us = 0, write_us = 0, save_us = 0;
   };
   BusyTimes busy_times() const;
+  // Of the transfers of all files that came through since the last call.
+  DiskLatencies take_latencies();
   std::uint64_t io_retries() const { return sum(&DiskLane::retries); }
   // Stops the engine for a failure of somebody else; waits until nothing is under way. What was
   // submitted is written.

@@ -22,6 +22,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
@@ -39,6 +40,7 @@
 #include "io/record_file.h"
 #include "kernels/key_ops.h"
 #include "offload/disk/busy_time.h"
+#include "offload/disk/disk_latency.h"
 
 namespace mneme::offload {
 
@@ -187,12 +189,15 @@ class DiskLane {
   std::uint64_t demand_us() const { return demand_time_.us(); }
   std::uint64_t write_us(WriteQueue queue) const { return writes(queue).time.us(); }
   std::uint64_t hint_us() const { return hint_time_.us(); }
+  // Of the transfers that came through since the last call.
+  DiskLatencies take_latencies() { return std::exchange(latencies_, {}); }
 
  private:
   static constexpr std::size_t kMostQueued = 4096;
 
-  enum class Kind : std::uint8_t { kRead, kHint, kWriteBack, kSave };
-  static constexpr std::size_t kKinds = 4;
+  using Clock = std::chrono::steady_clock;
+  enum class Kind : std::uint8_t { kRead, kHint, kWriteBack, kSave };  // as DiskQueue
+  static constexpr std::size_t kKinds = kDiskQueues;
   static bool is_write(Kind kind) { return kind == Kind::kWriteBack || kind == Kind::kSave; }
   struct Buffer {
     Kind kind = Kind::kRead;
@@ -200,6 +205,7 @@ class DiskLane {
     RecordPlace place;
     std::byte* target = nullptr;  // of a hint
     std::uint32_t run = 1;        // of a write: records in its transfer
+    Clock::time_point started{};  // when the system got the transfer
   };
   // A transfer that the thread is to start.
   struct Start {
@@ -210,6 +216,7 @@ class DiskLane {
     std::uint32_t buffer = 0;
     int error = 0;
     bool is_copy = false;
+    std::uint64_t us = 0;  // of a transfer
   };
   struct HintRead {
     RecordPlace place;
@@ -259,9 +266,7 @@ class DiskLane {
   void begin(std::uint32_t& flying, BusyTime& time) {
     if (flying++ == 0) time.start();
   }
-  void end(std::uint32_t& flying, BusyTime& time) {
-    if (--flying == 0) time.stop();
-  }
+  void end(std::uint32_t& flying, BusyTime& time, DiskQueue queue);
 
   DiskSignal& signal_;
   const std::string path_;
@@ -284,6 +289,7 @@ class DiskLane {
   std::uint32_t demand_flying_ = 0, hint_flying_ = 0;
   std::uint64_t demand_rows_ = 0, demand_bytes_ = 0;
   BusyTime demand_time_, hint_time_;
+  DiskLatencies latencies_;
   std::uint64_t capacity_slots_ = 0, file_bytes_ = 0, retries_ = 0;
   std::uint32_t slot_bytes_ = 0;
   std::uint32_t first_ = 0;

@@ -8,6 +8,7 @@
 #include "io/advice.h"
 #include "io/errno_text.h"
 #include "io/error.h"
+#include "io/timeline.h"
 #include "offload/disk/disk_lane.h"
 
 namespace mneme::offload {
@@ -158,10 +159,10 @@ void DiskLane::choose_hints(std::deque<RowId>& queue) {
 
 // The buffers of transfers under way are the thread's own: no lock is needed for them.
 void DiskLane::start(const Start& start) {
-  const Buffer& buffer = buffers_[start.buffer];
+  Buffer& buffer = buffers_[start.buffer];
   if (start.copy_of) {
     std::memcpy(data(start.buffer), data(*start.copy_of), slot_bytes_);
-    finished_.push_back({start.buffer, 0, /*is_copy=*/true});
+    finished_.push_back({start.buffer, 0, /*is_copy=*/true, 0});
     return;
   }
   const auto queue = [&] {
@@ -176,6 +177,7 @@ void DiskLane::start(const Start& start) {
       file_->seal(data(start.buffer + i), {place.row, place.slot, place.generation});
     }
   }
+  buffer.started = Clock::now();
   while (!queue()) collect();
 }
 
@@ -185,10 +187,14 @@ void DiskLane::collect() {
   bool wait = finished_.empty();
   for (;;) {
     const std::size_t count = file_->file().poll(completions, wait);
+    const Clock::time_point now = count > 0 ? Clock::now() : Clock::time_point();
     for (std::size_t i = 0; i < count; ++i) {
       const auto buffer = static_cast<std::uint32_t>(completions[i].tag);
       --in_ring(buffers_[buffer].kind);
-      finished_.push_back({buffer, completions[i].error, /*is_copy=*/false});
+      const auto took =
+          std::chrono::duration_cast<std::chrono::microseconds>(now - buffers_[buffer].started);
+      finished_.push_back({buffer, completions[i].error, /*is_copy=*/false,
+                           static_cast<std::uint64_t>(took.count())});
     }
     if (count < completions.size()) return;
     wait = false;
@@ -261,16 +267,31 @@ void DiskLane::give_up(const std::exception& error) {
   hint_reads_.clear();
 }
 
+void DiskLane::end(std::uint32_t& flying, BusyTime& time, DiskQueue queue) {
+  if (--flying > 0) return;
+  time.stop();
+  if (io::Timeline* const timeline = io::Timeline::current()) {
+    const bool reads = queue == DiskQueue::kDemand || queue == DiskQueue::kHint;
+    const std::string name = io::name_of(queue);
+    const std::string file = path_.substr(path_.rfind('/') + 1);
+    timeline->add(fmt::format("5 disk {} {}", file, name), reads ? "reads" : "writes",
+                  time.started(), Clock::now());
+  }
+}
+
 void DiskLane::publish() {
   for (const Finished& finished : finished_) {
     Buffer& buffer = buffers_[finished.buffer];
+    if (!finished.is_copy && finished.error == 0) {
+      latencies_[static_cast<DiskQueue>(buffer.kind)].add(finished.us);
+    }
     switch (buffer.kind) {
       case Kind::kRead:
-        end(demand_flying_, demand_time_);
+        end(demand_flying_, demand_time_, DiskQueue::kDemand);
         arrived_.push_back({first_ + finished.buffer, buffer.place.index});
         break;
       case Kind::kHint:
-        end(hint_flying_, hint_time_);
+        end(hint_flying_, hint_time_, DiskQueue::kHint);
         hint_reads_.erase(buffer.place.row);
         hint_events_.push_back({buffer.place.row, true, 0});
         buffer.is_taken = false;
@@ -279,7 +300,7 @@ void DiskLane::publish() {
       case Kind::kWriteBack:
       case Kind::kSave: {
         Writes& mine = writes(buffer.kind);
-        end(mine.flying, mine.time);
+        end(mine.flying, mine.time, static_cast<DiskQueue>(buffer.kind));
         mine.flying_bytes -= buffer.run * std::uint64_t{slot_bytes_};
         for (std::uint32_t i = 0; i < buffer.run; ++i) {
           Buffer& record = buffers_[finished.buffer + i];

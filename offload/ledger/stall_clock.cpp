@@ -1,10 +1,15 @@
 #include "offload/ledger/stall_clock.h"
 
 #include <algorithm>
+#include <string>
+
+#include "io/timeline.h"
 
 namespace mneme::offload {
 
 void StallClock::start(kernels::Stream& compute) {
+  if (!times_ && io::Timeline::current() != nullptr)
+    times_ = kernels::StreamTimes::of(backend_, compute);
   if (!current_.start) {
     if (spare_.empty()) {
       spare_.push_back({.start = backend_.create_event(),
@@ -49,9 +54,22 @@ void StallClock::forget() {
 void StallClock::collect(Ledger& ledger) {
   while (!under_way_.empty() && under_way_.front().resumed->reached()) {
     book(under_way_.front(), ledger);
+    show(under_way_.front());
     spare_.push_back(std::move(under_way_.front()));
     under_way_.pop_front();
   }
+}
+
+// What the caller's work waited for, on its own track, and how long for the plan.
+void StallClock::show(const Lease& lease) const {
+  io::Timeline* const timeline = io::Timeline::current();
+  if (timeline == nullptr || !times_) return;
+  const auto start = times_->when(*lease.start), resumed = times_->when(*lease.resumed);
+  std::string name = "wait for rows";
+  if (lease.account.layer >= 0) name += " of block " + std::to_string(lease.account.layer);
+  timeline->add("1 compute", name, start, resumed);
+  timeline->add("2 plan", lease.host.missing ? "look-up and places" : "look-up", start,
+                lease.host.missing ? std::min(resumed, times_->when(*lease.planned)) : resumed);
 }
 
 void StallClock::book(const Lease& lease, Ledger& ledger) {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "kernels/backend.h"
+#include "kernels/stream_times.h"
 #include "offload/ledger/ledger.h"
 
 namespace mneme::offload {
@@ -53,8 +54,10 @@ class StallClock {
     Account account = {};
   };
   static void book(const Lease& lease, Ledger& ledger);
+  void show(const Lease& lease) const;
 
   kernels::Backend& backend_;
+  std::shared_ptr<const kernels::StreamTimes> times_;  // with a timeline
   std::vector<Lease> spare_;
   Lease current_;
   std::deque<Lease> under_way_;

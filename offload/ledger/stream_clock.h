@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/backend.h"
+#include "kernels/stream_times.h"
 #include "offload/ledger/ledger.h"
 
 namespace mneme::offload {
@@ -32,6 +33,9 @@ class StreamClock {
 
  private:
   kernels::Backend& backend_;
+  void show(const Span& span) const;
+
+  std::shared_ptr<const kernels::StreamTimes> times_;  // with a timeline
   std::vector<Span> spare_;
   std::deque<Span> under_way_;
 };

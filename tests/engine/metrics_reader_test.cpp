@@ -45,6 +45,9 @@ StepMetrics metrics_of(std::uint64_t step) {
                  .hits_at = {8, 16, 32},
                  .hottest_at = {4, 8, 16}},
        .hints = {.present = 5, .hinted = 20, .brought = 16, .used = 8, .late = 2}}};
+  metrics.disk_latencies[offload::DiskQueue::kDemand].add(130, 3);
+  metrics.disk_latencies[offload::DiskQueue::kDemand].add(9000);
+  metrics.disk_latencies[offload::DiskQueue::kSave].add(2);
   return metrics;
 }
 
@@ -54,6 +57,7 @@ TEST(MetricsReader, ALineComesBackAsItWasWritten) {
   const StepMetrics read = parse_metrics_line(line);
   EXPECT_EQ(metrics_line(read), line);
   EXPECT_EQ(read.books.entries(), metrics.books.entries());
+  EXPECT_EQ(read.disk_latencies, metrics.disk_latencies);
   EXPECT_EQ(read.predictions.at(0).hints, metrics.predictions[0].hints);
   EXPECT_EQ(read.predictions[0].score.hottest_at, metrics.predictions[0].score.hottest_at);
 }

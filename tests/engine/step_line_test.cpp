@@ -31,6 +31,19 @@ TEST(StepLine, EightyColumnsHoldTheTimeLeftAndWhatComesFromTheDisk) {
   EXPECT_EQ(io::fit_fields(fields, 12), "step 10/60");
 }
 
+TEST(StepLine, SaysHowLongAStepStoodStillAndWhatHintsBroughtInTime) {
+  StepMetrics metrics = some_step();
+  metrics.times.step_ms = 200;
+  metrics.times.stall_ms = 30;
+  offload::Entry& hints = metrics.books[{offload::Cause::kPrefetch, 1}];
+  hints[offload::Field::kHinted] = 400;
+  metrics.books[{offload::Cause::kTraining, 1}][offload::Field::kHintsUsed] = 60;
+  metrics.books[{offload::Cause::kTraining, 1}][offload::Field::kHintsLate] = 10;
+  EXPECT_EQ(io::fit_fields(step_fields(metrics, 60, 200.0, true), 200),
+            "step 10/60  loss 3.7789  5112 tokens/s  1000 rows: disk 2% host 3% new 0%  stall 15%  "
+            "hinted 45%  3m20s left");
+}
+
 TEST(StepLine, RowsAndTimeAreLeftOutWhereThereAreNone) {
   EXPECT_EQ(io::fit_fields(step_fields(some_step(), 60, {}, false), 200),
             "step 10/60  loss 3.7789  5112 tokens/s");

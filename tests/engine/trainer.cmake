@@ -14,6 +14,7 @@ mneme_test(trainer_test DEVICES COST 300
 # What a run leaves on its disks, how it ends and how it may be changed: the device does not matter.
 mneme_test(trainer_files_test
   SOURCES
+    open_metrics_test.cpp
     prefetch_trial_test.cpp
     trainer_changes_test.cpp
     trainer_disks_test.cpp

@@ -99,6 +99,50 @@ TEST_F(Profile, ItsPageSaysWhatTheLedgerSays) {
   }
 }
 
+// Opened by its comment, which a reader of gzip leaves out.
+TEST_F(Profile, ItsTimelineIsACompressedFileOfMneme) {
+  ASSERT_EQ(profile(file()).status, 0);
+  const std::string packed = text_of(profiled() + "/timeline.json.gz");
+  ASSERT_TRUE(packed.starts_with("\x1f\x8b"));
+  EXPECT_EQ(packed.substr(10, 15), std::string("mneme timeline") + '\0');
+  const std::string text = run_.path("timeline.json");
+  ASSERT_EQ(std::system(("gzip -dc " + profiled() + "/timeline.json.gz > " + text).c_str()), 0);
+  const nlohmann::json json = nlohmann::json::parse(text_of(text));
+  EXPECT_EQ(json.at("otherData").at("spans_dropped"), 0);
+  std::map<int, std::string> tracks;
+  // Spans of a track lie in each other or apart.
+  std::map<int, std::vector<std::pair<double, double>>> spans;
+  std::map<std::string, int> names;
+  for (const nlohmann::json& event : json.at("traceEvents")) {
+    if (event.at("name") == "thread_name") tracks[event.at("tid")] = event.at("args").at("name");
+    if (event.at("ph") != "X") continue;
+    spans[event.at("tid")].emplace_back(event.at("ts"), event.at("dur"));
+    ++names[event.at("name")];
+  }
+  for (int step = 3; step <= 6; ++step) EXPECT_EQ(names["step " + std::to_string(step)], 1);
+  EXPECT_EQ(names["forward"], 4 * config_.train.micro_batches);
+  EXPECT_EQ(names["update"], 4);
+  std::set<std::string> found;
+  for (auto& [track, list] : spans) {
+    found.insert(tracks.at(track));
+    std::sort(list.begin(), list.end(), [](const auto& a, const auto& b) {
+      return a.first != b.first ? a.first < b.first : a.second > b.second;
+    });
+    std::vector<double> open;
+    constexpr double kSlack = 1;  // microseconds
+    for (const auto& [begin, length] : list) {
+      while (!open.empty() && open.back() <= begin + kSlack) open.pop_back();
+      if (!open.empty()) {
+        EXPECT_LE(begin + length, open.back() + kSlack) << tracks.at(track);
+      }
+      open.push_back(begin + length);
+    }
+  }
+  for (const char* track : {"1 compute", "2 plan", "3 page-in"}) {
+    EXPECT_TRUE(found.contains(track)) << track;
+  }
+}
+
 TEST_F(Profile, OfARunGoesOnWithItToTheSameBits) {
   const auto expected = uninterrupted();
   train_until(2);

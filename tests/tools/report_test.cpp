@@ -145,6 +145,40 @@ TEST_F(Report, OfARunSaysWhatItsMetricsSay) {
   EXPECT_EQ(rows, lines.size());
 }
 
+TEST_F(Report, OfTwoRunsComparesEveryNumber) {
+  ASSERT_EQ(run({"train", file()}).status, 0);
+  const std::string first = directory();
+  config_.run.directory = run_.path("other");
+  config_.tiers.store.host_bytes = 0;
+  write_config();
+  ASSERT_EQ(run({"train", file()}).status, 0);
+  const Finished told = run({"report", first, directory(), "--json"});
+  ASSERT_EQ(told.status, 0) << told.error;
+  const nlohmann::json json = nlohmann::json::parse(told.output);
+  std::size_t found = 0;
+  for (const nlohmann::json& one : json.at("numbers")) {
+    if (one.at("name") == "step_ms") {
+      EXPECT_EQ(one.at("a"), json.at("a").at("step_ms"));
+      EXPECT_EQ(one.at("b"), json.at("b").at("step_ms"));
+      ++found;
+    }
+    if (one.at("name") == "loss") {
+      EXPECT_EQ(one.at("a"), one.at("b")) << "tiers change no result";
+      ++found;
+    }
+    found += one.at("name") == "time.forward.ms" || one.at("name") == "reads.device" ? 1 : 0;
+  }
+  EXPECT_EQ(found, 4u);
+  const std::string pages = run_.path("pages");
+  const Finished text = run({"report", first, directory(), "--output", pages});
+  ASSERT_EQ(text.status, 0) << text.error;
+  EXPECT_NE(text.output.find("B against A"), std::string::npos);
+  const std::string page = text_of(pages + "/comparison.html");
+  EXPECT_NE(page.find("id=\"chart-loss\""), std::string::npos);
+  EXPECT_NE(page.find("default-src 'none'"), std::string::npos);
+  EXPECT_FALSE(fs::exists(directory() + "/comparison.html"));
+}
+
 TEST_F(Report, WhatCannotBeReportedIsRefusedInOneLine) {
   ASSERT_EQ(run({"train", file()}).status, 0);
   expect_refused({"report", folder_}, {folder_, "no metrics"});

@@ -19,6 +19,7 @@ NEEDED = [
     ("xxhash.h", ["libxxhash-dev", "libxxhash0"]),
     ("eigen3/Eigen/Core", ["libeigen3-dev"]),
     ("zstd.h", ["libzstd-dev", "libzstd1"]),
+    ("zlib.h", ["zlib1g-dev", "zlib1g"]),
     ("liburing.h", ["liburing-dev", "liburing2"]),
     ("gtest/gtest.h", ["libgtest-dev", "googletest"]),
     ("gmock/gmock.h", ["libgmock-dev"]),

@@ -280,8 +280,11 @@ void Grammar::add_checkpoints() {
   app = add(app_, "report",
             "Where the time of a run's steps went, where its rows came from and how fast, and what "
             "prefetch changed",
-            "mneme report runs/quickstart --from 100", report);
+            "mneme report runs/quickstart --from 100\n  mneme report runs/quickstart runs/disk",
+            report);
   add_directory(app, report->directory);
+  app->add_option("OTHER", report->other, "Folder of another run, to compare it with")
+      ->type_name(kFolderType);
   app->add_option("--output", report->output,
                   "Folder for report.html and its data (default: the run's)")
       ->type_name(kFolderType);

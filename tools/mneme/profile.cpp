@@ -5,6 +5,7 @@
 #include <chrono>
 #include <ctime>
 #include <iostream>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,15 +16,22 @@
 #include "io/disk.h"
 #include "io/error.h"
 #include "io/progress.h"
+#include "io/timeline.h"
 #include "tools/mneme/commands.h"
 #include "tools/mneme/interrupt.h"
 #include "tools/mneme/report_output.h"
 #include "tools/mneme/training.h"
 #include "tools/mneme/version.h"
+#include "tools/report/gzip.h"
+#include "tools/report/own_file.h"
 #include "tools/report/profile_notes.h"
 
 namespace mneme::tools {
 namespace {
+
+// A megabyte or two as a file; more than a viewer draws at ease.
+constexpr std::size_t kMostSpans = 200'000;
+constexpr const char* kTimelineComment = "mneme timeline";
 
 std::string utc_now() {
   return fmt::format("{:%Y-%m-%d %H:%M}", fmt::gmtime(std::time(nullptr)));
@@ -88,11 +96,16 @@ std::uint32_t slot_bytes_of(const std::vector<engine::StepMetrics>& lines) {
 
 int run_profile(const ProfileOptions& options) {
   const auto disk = io::make_posix_disk();
-  const Profiled profiled = profiled_run(*disk, options);
+  Profiled profiled = profiled_run(*disk, options);
   const engine::Config& config = profiled.config;
-  const engine::TrainResult result = run_training(config, profiled.training);
   const std::uint64_t first =
       profiled.steps_before + static_cast<std::uint64_t>(options.warm_up) + 1;
+  std::optional<io::Timeline> timeline;
+  if (options.warm_up == 0) timeline.emplace(kMostSpans);
+  profiled.training.on_step = [&](const engine::StepMetrics& metrics) {
+    if (metrics.step + 1 == first) timeline.emplace(kMostSpans);
+  };
+  const engine::TrainResult result = run_training(config, profiled.training);
   report::ProfileNotes notes{// One that was interrupted while it warmed up reports all the same.
                              .first_step = first <= result.last_step ? first : 0,
                              .date = utc_now(),
@@ -112,6 +125,11 @@ int run_profile(const ProfileOptions& options) {
                                               [&] { interrupt.check(); });
   }
   report::write_profile_notes(*disk, directory, notes);
+  if (timeline) {
+    report::replace_own_file(*disk, directory + "/timeline.json.gz",
+                             report::gzip_mark(kTimelineComment),
+                             report::gzip_file(timeline->trace_events(), kTimelineComment));
+  }
   ReportOptions report;
   report.directory = directory;
   report.json = options.json;

@@ -6,9 +6,12 @@
 #include <iostream>
 #include <string>
 #include <thread>
+#include <vector>
 
+#include "io/error.h"
 #include "io/progress.h"
 #include "tools/mneme/interrupt.h"
+#include "tools/report/comparison.h"
 #include "tools/report/findings.h"
 #include "tools/report/own_file.h"
 #include "tools/report/page.h"
@@ -28,9 +31,32 @@ report::Findings find(io::Disk& disk, const std::string& directory, const Report
                               .check = [&] { interrupt.check(); }});
 }
 
+void write(io::Disk& disk, const std::string& folder, const std::vector<report::PageFile>& files) {
+  disk.make_directories(folder);
+  for (const report::PageFile& file : files) {
+    report::replace_own_file(disk, folder + "/" + file.name, file.mark, file.content);
+  }
+}
+
+// The pages of a comparison belong to neither run.
+int write_comparison(io::Disk& disk, const ReportOptions& options) {
+  if (options.csv) io::fail("--csv is for one run; two are compared as JSON or as a page");
+  const report::Findings first = find(disk, options.directory, options, true);
+  const report::Findings second = find(disk, options.other, options, true);
+  if (options.json) {
+    fmt::print("{}\n", report::comparison_json(first, second));
+    return 0;
+  }
+  const std::string folder = options.output.empty() ? "." : options.output;
+  write(disk, folder, report::comparison_files(first, second));
+  fmt::print("{}{}/comparison.html shows it\n", report::comparison_text(first, second), folder);
+  return 0;
+}
+
 }  // namespace
 
 int write_report(io::Disk& disk, const ReportOptions& options) {
+  if (!options.other.empty()) return write_comparison(disk, options);
   const report::Findings findings =
       find(disk, options.directory, options, /*replays=*/!options.csv);
   if (options.csv) {
@@ -38,10 +64,7 @@ int write_report(io::Disk& disk, const ReportOptions& options) {
     return 0;
   }
   const std::string folder = options.output.empty() ? options.directory : options.output;
-  disk.make_directories(folder);
-  for (const report::PageFile& file : report::files_of(findings)) {
-    report::replace_own_file(disk, folder + "/" + file.name, file.mark, file.content);
-  }
+  write(disk, folder, report::files_of(findings));
   if (options.json) {
     fmt::print("{}\n", report::report_json(findings));
   } else {

@@ -79,6 +79,7 @@ std::vector<PageFile> files_of(const Findings& findings) {
   std::vector<PageFile> files = {
       {"report.html", kPageMark, report_page(findings)},
       {"report.json", R"({"mneme_report":1,)", report_json(findings) + "\n"},
+      {"report-latency.csv", "queue,least_us,", latency_csv(findings.report.disk_latencies)},
       {"report-steps.csv", "step,loss,tokens_per_s,", report_csv(findings.lines)}};
   if (findings.what_ifs) {
     files.push_back(

@@ -356,6 +356,57 @@ Section misses_section(const Findings& findings) {
   return section;
 }
 
+Section latency_section(const Findings& findings) {
+  Section section{.id = "latency", .title = "How long the disk took", .html = {}};
+  Table table{.caption = "Disk transfers by queue, from when the system got them to their end",
+              .head = {"queue", "transfers", "median", "90%", "99%", "longest"},
+              .rows = {}};
+  Chart chart{.id = "latency",
+              .how_to_read =
+                  "Each curve shows which share of a queue's transfers took about so long; "
+                  "further right is slower. Demand reads are those that a step waits for.",
+              .alternative = "Shares of transfers by how long they took, for each queue",
+              .x_title = "microseconds",
+              .y_title = "share of the queue's transfers",
+              .x = {},
+              .series = {},
+              .percent = true,
+              .log_x = true};
+  std::size_t first = offload::LatencyCounts::kBuckets, last = 0;
+  const auto each_queue = [&](const auto& use) {
+    for (std::size_t i = 0; i < offload::kDiskQueues; ++i) {
+      const offload::LatencyCounts& counts = findings.report.disk_latencies.queues[i];
+      if (counts.transfers() > 0) use(i, counts);
+    }
+  };
+  each_queue([&](std::size_t, const offload::LatencyCounts& counts) {
+    for (std::size_t bucket = 1; bucket < counts.counts().size(); ++bucket) {
+      if (counts.counts()[bucket] == 0) continue;
+      first = std::min(first, bucket);
+      last = std::max(last, bucket);
+    }
+  });
+  if (first > last) return section;
+  for (std::size_t bucket = first; bucket <= last; ++bucket) {
+    chart.x.push_back(static_cast<double>(offload::LatencyCounts::least_us(bucket)));
+  }
+  each_queue([&](std::size_t i, const offload::LatencyCounts& counts) {
+    const std::string name(io::name_of(static_cast<offload::DiskQueue>(i)));
+    const auto us = [&](double share) { return fmt::format("{:.0f} us", counts.quantile(share)); };
+    table.rows.push_back(
+        {name, std::to_string(counts.transfers()), us(.5), us(.9), us(.99), us(1)});
+    Series series{name, static_cast<int>(i) + 1, {}};
+    for (std::size_t bucket = first; bucket <= last; ++bucket) {
+      series.values.push_back(static_cast<double>(counts.counts()[bucket]) /
+                              static_cast<double>(counts.transfers()));
+    }
+    chart.series.push_back(std::move(series));
+  });
+  section.html = table_html(table);
+  add_chart(section, std::move(chart));
+  return section;
+}
+
 Section usage_section(const Findings& findings) {
   Section section{.id = "usage", .title = "How unevenly rows are used", .html = {}};
   if (!findings.usage || findings.usage->all.uses == 0) return section;
@@ -468,7 +519,7 @@ std::vector<Section> sections_of(const Findings& findings) {
   std::vector<Section> sections;
   for (const auto make :
        {what_if_section, time_section, reads_section, rates_section, prefetch_section,
-        misses_section, usage_section, loss_section, setting_section}) {
+        misses_section, latency_section, usage_section, loss_section, setting_section}) {
     Section section = make(findings);
     if (!section.html.empty()) sections.push_back(std::move(section));
   }

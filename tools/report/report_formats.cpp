@@ -129,6 +129,20 @@ Json reads_json(const ReadsByTier& reads) {
           {"untouched", reads.untouched}};
 }
 
+Json latencies_json(const offload::DiskLatencies& latencies) {
+  Json json = Json::object();
+  for (std::size_t i = 0; i < offload::kDiskQueues; ++i) {
+    const offload::LatencyCounts& counts = latencies.queues[i];
+    if (counts.transfers() == 0) continue;
+    json[io::name_of(static_cast<offload::DiskQueue>(i))] = {{"transfers", counts.transfers()},
+                                                             {"p50_us", counts.quantile(.5)},
+                                                             {"p90_us", counts.quantile(.9)},
+                                                             {"p99_us", counts.quantile(.99)},
+                                                             {"most_us", counts.quantile(1)}};
+  }
+  return json;
+}
+
 Json what_if_json(const WhatIf& one) {
   return {{"name", one.name},
           {"set", one.changes},
@@ -202,6 +216,7 @@ std::string report_json(const Findings& findings) {
                  {"used", report.hints.used},
                  {"late", report.hints.late},
                  {"wasted", report.hints.wasted}}},
+               {"disk_latency", latencies_json(report.disk_latencies)},
                {"predictors", predictors_json(report.predictors)}};
   for (const TimePart& part : report.time) {
     json["time"].push_back({{"name", part.name}, {"ms", part.ms}, {"share", part.share}});
@@ -237,6 +252,19 @@ std::string report_csv(std::span<const engine::StepMetrics> lines) {
       text += fmt::format(",{}", all[field.field]);
     }
     text += "\n";
+  }
+  return text;
+}
+
+std::string latency_csv(const offload::DiskLatencies& latencies) {
+  std::string text = "queue,least_us,transfers\n";
+  for (std::size_t i = 0; i < offload::kDiskQueues; ++i) {
+    const auto& counts = latencies.queues[i].counts();
+    for (std::size_t bucket = 0; bucket < counts.size(); ++bucket) {
+      if (counts[bucket] == 0) continue;
+      text += fmt::format("{},{},{}\n", io::name_of(static_cast<offload::DiskQueue>(i)),
+                          offload::LatencyCounts::least_us(bucket), counts[bucket]);
+    }
   }
   return text;
 }

@@ -159,12 +159,23 @@ double RunReport::computing_ms() const {
   return std::max(0.0, ms);
 }
 
-double RunReport::planning_ms() const {
-  const std::string name = part_name(Field::kStallPlan);
-  for (const TimePart& part : time) {
+namespace {
+
+double ms_of(const std::vector<TimePart>& parts, const std::string& name) {
+  for (const TimePart& part : parts) {
     if (part.name == name) return part.ms;
   }
   return 0;
+}
+
+}  // namespace
+
+double RunReport::planning_ms() const {
+  return ms_of(time, part_name(Field::kStallPlan));
+}
+
+double RunReport::predicting_ms() const {
+  return ms_of(time, "predict");
 }
 
 RunReport report_of(std::span<const StepMetrics> lines, std::int64_t tokens, std::uint64_t first) {
@@ -183,6 +194,7 @@ RunReport report_of(std::span<const StepMetrics> lines, std::int64_t tokens, std
     for (const Clock& clock : kClocks) mean.*clock.ms += line.times.*clock.ms / steps;
     report.loss += line.loss / steps;
     books += line.books;
+    report.disk_latencies += line.disk_latencies;
   }
   const double seconds = 1e-3 * mean.step_ms * steps;
   const Entry all = books.total();

@@ -54,11 +54,14 @@ struct RunReport {
   ReadsByTier reads;
   std::vector<MoveRate> moves;
   HintOutcome hints;
+  offload::DiskLatencies disk_latencies;  // of all its transfers
   std::vector<PredictorReport> predictors;
 
   // Of a step, what it did not wait for rows; and what it waited for plans.
   double computing_ms() const;
   double planning_ms() const;
+  // And what it stood still while rows were predicted, between the passes.
+  double predicting_ms() const;
 };
 
 // Of the books of forward passes of training.

@@ -244,8 +244,11 @@ class Questions {
     // What asks for the same leases plans as long as the run did.
     const bool same_plans = question.replay.is_own && question.replay.has_hints &&
                             !question.replay.history && !question.plans_for_free;
-    const double predicting =
+    double predicting =
         1e3 * question.replay.predict_seconds / static_cast<double>(question.replay.steps);
+    // In the place of what the run predicted by.
+    if (question.replay.history || !question.replay.has_hints)
+      predicting -= report_.predicting_ms();
     return modelled_ms(question.replay) + (same_plans ? report_.planning_ms() : plans) + predicting;
   }
 

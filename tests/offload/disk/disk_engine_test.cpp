@@ -200,6 +200,25 @@ TEST_F(DiskEngineTest, HintsArriveWhileNobodyAsks) {
   for (RowId row = 0; row < 300; ++row) ASSERT_TRUE(has(row));
 }
 
+// Transfers of each queue, not those that were copied from a record on its way; each told once.
+TEST_F(DiskEngineTest, EveryTransferHasALatency) {
+  write_all(40);
+  const DiskLatencies wrote = engine_->take_latencies();
+  EXPECT_EQ(wrote[DiskQueue::kWriteBack].transfers(), std::uint64_t(watched_.writes) - 1)
+      << "all but the header's";
+  EXPECT_EQ(wrote[DiskQueue::kDemand].transfers(), 0u);
+  std::vector<RowId> rows(30);
+  std::iota(rows.begin(), rows.end(), 0u);
+  expect_records(rows);
+  hint(30, 10);
+  EXPECT_EQ(arrivals(10).size(), 10u);
+  const DiskLatencies read = engine_->take_latencies();
+  EXPECT_EQ(read[DiskQueue::kDemand].transfers(), 30u);
+  EXPECT_EQ(read[DiskQueue::kHint].transfers(), 10u);
+  EXPECT_EQ(read[DiskQueue::kWriteBack].transfers(), 0u);
+  EXPECT_EQ(engine_->take_latencies(), DiskLatencies{});
+}
+
 // However many hints wait, a read for a lease stands behind those that are under way alone.
 TEST_F(DiskEngineTest, ReadsForALeaseGoBeforeHints) {
   hint_and_hold();
