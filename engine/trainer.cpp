@@ -157,7 +157,8 @@ class Training {
     if (config_.run.open_metrics) {
       open_metrics_.emplace(disk_, config_.run.directory, config_.tokens_per_step());
     }
-    step_.emplace(*run_, /*will_be_saved=*/true);
+    step_.emplace(*run_, /*will_be_saved=*/options_.saves_at_stop || config_.checkpoint.final ||
+                             config_.checkpoint.every > 0);
     prefetch_.emplace(config_, *data_, *run_);
     note("on " + describe(run_->backend()));
   }

@@ -1,5 +1,9 @@
 // mneme profile and the files of a report: what they hold, what they leave alone.
+#include <cmath>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <regex>
+#include <set>
 #include <sstream>
 
 #include "engine/metrics_reader.h"
@@ -7,6 +11,7 @@
 #include "tests/tools/bad_input.h"
 #include "tools/report/html.h"
 #include "tools/report/own_file.h"
+#include "tools/report/page_assets.h"
 #include "tools/report/verdict.h"
 
 namespace mneme::test {
@@ -233,6 +238,66 @@ TEST(VerdictTest, NewRowsPass) {
 TEST(PageTest, TextFromOutsideStaysText) {
   EXPECT_EQ(report::escape("<a href=\"x\">&"), "&lt;a href=&quot;x&quot;&gt;&amp;");
   EXPECT_EQ(report::for_script("\"</script></script>\""), "\"<\\/script><\\/script>\"");
+}
+
+// Relative luminance and contrast of WCAG 2.
+double luminance(const std::string& color) {
+  double sum = 0;
+  const double weights[] = {.2126, .7152, .0722};
+  for (int i = 0; i < 3; ++i) {
+    const double part = std::stoi(color.substr(1 + 2 * std::size_t(i), 2), nullptr, 16) / 255.0;
+    sum += weights[i] * (part <= .03928 ? part / 12.92 : std::pow((part + .055) / 1.055, 2.4));
+  }
+  return sum;
+}
+
+double contrast(const std::string& a, const std::string& b) {
+  const double x = luminance(a), y = luminance(b);
+  return (std::max(x, y) + .05) / (std::min(x, y) + .05);
+}
+
+// Light, dark and printed pages: text 4.5 to 1, what is drawn 3 to 1.
+TEST(PageTest, ColoursHaveEnoughContrast) {
+  const std::string sheet(report::style_sheet());
+  const std::regex block(":root \\{([^}]*)\\}"), variable("--([a-z0-9]+): (#[0-9a-f]{6})");
+  int blocks = 0;
+  for (std::sregex_iterator at(sheet.begin(), sheet.end(), block), end; at != end; ++at) {
+    ++blocks;
+    const std::string inside = (*at)[1].str();
+    std::map<std::string, std::string> colors;
+    for (std::sregex_iterator one(inside.begin(), inside.end(), variable); one != end; ++one) {
+      colors[(*one)[1]] = (*one)[2];
+    }
+    for (const char* ground : {"page", "panel"}) {
+      for (const char* text : {"text", "soft", "accent"}) {
+        EXPECT_GE(contrast(colors.at(text), colors.at(ground)), 4.5) << text << " on " << ground;
+      }
+      for (int series = 1; series <= 8; ++series) {
+        std::string name(1, 'c');
+        name += std::to_string(series);
+        EXPECT_GE(contrast(colors.at(name), colors.at(ground)), 3) << name << " on " << ground;
+      }
+    }
+  }
+  EXPECT_EQ(blocks, 3);
+}
+
+// Pictures have words for who does not see them, and nobody is asked for anything.
+TEST_F(Profile, ItsPicturesHaveAlternatives) {
+  ASSERT_EQ(profile(file()).status, 0);
+  const std::string page = text_of(profiled() + "/report.html");
+  const std::regex picture("<(canvas|svg)[^>]*>");
+  int pictures = 0;
+  for (std::sregex_iterator at(page.begin(), page.end(), picture), end; at != end; ++at) {
+    const std::string tag = at->str();
+    const std::size_t before =
+        page.rfind("role=\"img\" aria-label=\"", std::size_t(at->position()) + tag.size());
+    ++pictures;
+    EXPECT_NE(before, std::string::npos) << tag;
+  }
+  EXPECT_GE(pictures, 8);
+  EXPECT_EQ(page.find(" src="), std::string::npos);
+  EXPECT_EQ(page.find("url("), std::string::npos);
 }
 
 TEST(PageTest, CurvesAreBinned) {

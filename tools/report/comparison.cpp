@@ -141,8 +141,9 @@ std::vector<std::string> row_of(const ComparedNumber& number, const std::string&
 
 std::vector<Section> sections(const Findings& first, const Findings& second) {
   const std::vector<ComparedNumber> numbers = compared(first, second);
-  Table some{
-      .caption = "The numbers that matter most", .head = {"", "A", "B", "B against A"}, .rows = {}};
+  Table some{.caption = "The numbers that matter most",
+             .head = {"number", "A", "B", "B against A"},
+             .rows = {}};
   for (const auto& [name, words] : headlines()) {
     const ComparedNumber* const number = number_named(numbers, name);
     if (number != nullptr && (number->first != 0 || number->second != 0)) {

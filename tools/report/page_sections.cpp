@@ -260,7 +260,7 @@ Section prefetch_section(const Findings& findings) {
   if (hints.brought > 0) {
     section.html += table_html(
         {.caption = "Rows that hints brought, of a step",
-         .head = {"", "rows", "of those brought"},
+         .head = {"rows that were", "rows", "of those brought"},
          .rows = {{"brought", fmt::format("{:.1f}", hints.brought), ""},
                   {"used", fmt::format("{:.1f}", hints.used), percent(hints.used / hints.brought)},
                   {"late", fmt::format("{:.1f}", hints.late), percent(hints.late / hints.brought)},
@@ -269,7 +269,7 @@ Section prefetch_section(const Findings& findings) {
   }
   if (findings.what_ifs) {
     Table table{.caption = "The same steps with other predictions, by replay",
-                .head = {"", "a step", "on the device", "from host", "from the disk"},
+                .head = {"predictions", "a step", "on the device", "from host", "from the disk"},
                 .rows = {}};
     const auto add = [&](const std::string& name, double ms, const ReadsByTier& reads) {
       const double all = std::max(1.0, reads.all());
@@ -468,7 +468,7 @@ Section setting_section(const Findings& findings) {
   if (findings.notes) {
     const ProfileNotes& notes = *findings.notes;
     section.html = table_html({.caption = "Where and when it was measured",
-                               .head = {"", ""},
+                               .head = {"what", "as measured"},
                                .rows = {{"machine", notes.machine},
                                         {"device", notes.device},
                                         {"date", notes.date + " UTC"},

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <utility>
 
 #include "engine/config_reader.h"
@@ -235,21 +236,24 @@ class Questions {
     return 1e3 * replay.run_seconds / static_cast<double>(replay.steps);
   }
 
+  // How much longer the planner took than in the run's own replay; differences as replays of the
+  // same leases show them are none.
+  static double plan_ratio(const Replay& replay, const Replay& own) {
+    constexpr double kNoise = 0.15;
+    const double ratio = own.plan_seconds > 0 ? replay.plan_seconds / own.plan_seconds : 1;
+    return std::abs(ratio - 1) < kNoise ? 1 : ratio;
+  }
+
   double step_ms(const Question& question) const {
     const Replay& own = questions_.front().replay;
     const double plans =
-        own.plan_seconds > 0 && !question.plans_for_free
-            ? report_.planning_ms() * question.replay.plan_seconds / own.plan_seconds
-            : 0;
-    // What asks for the same leases plans as long as the run did.
-    const bool same_plans = question.replay.is_own && question.replay.has_hints &&
-                            !question.replay.history && !question.plans_for_free;
+        question.plans_for_free ? 0 : report_.planning_ms() * plan_ratio(question.replay, own);
     double predicting =
         1e3 * question.replay.predict_seconds / static_cast<double>(question.replay.steps);
     // In the place of what the run predicted by.
     if (question.replay.history || !question.replay.has_hints)
       predicting -= report_.predicting_ms();
-    return modelled_ms(question.replay) + (same_plans ? report_.planning_ms() : plans) + predicting;
+    return modelled_ms(question.replay) + plans + predicting;
   }
 
   WhatIf answer_to(const Question& question) const {
