@@ -1,6 +1,7 @@
 // Signals at chosen moments: inside a save, a step, an evaluation, an export. Training ends with a
 // checkpoint and goes on to the same bits; whatever else was at work leaves nothing half-made.
 #include <csignal>
+#include <nlohmann/json.hpp>
 
 #include "tests/fault_injection/fault.h"
 #include "tests/tools/bad_input.h"
@@ -76,6 +77,22 @@ TEST_F(SignalMoments, AnExportLeavesTheOldFileOrNone) {
     EXPECT_FALSE(fs::exists(path + ".mneme-partial"));
   }
   ASSERT_EQ(run(words).status, 0);
+}
+
+TEST_F(SignalMoments, AnInterruptedProfileReportsWhatItHas) {
+  const std::string page = directory() + "-profile/report.html";
+  for (const std::uint64_t line : {1, 4}) {
+    const Finished stopped = run_with(
+        {"profile", file(), "--warm-up", "2", "--steps", "6", "--json"},
+        {.functions = "write", .action = "SIGINT", .call = line, .path = "*/metrics.jsonl"});
+    ASSERT_TRUE(struck()) << text_of(report_);
+    ASSERT_EQ(stopped.status, 0) << stopped.error;
+    const nlohmann::json told = nlohmann::json::parse(stopped.output);
+    EXPECT_LT(told.at("last_step"), 8);
+    // One that was still warming up reports on what there is.
+    EXPECT_EQ(told.at("first_step"), line == 1 ? 1 : 3);
+    EXPECT_TRUE(fs::exists(page));
+  }
 }
 
 TEST_F(SignalMoments, CommandsThatReadEndAtOnce) {
