@@ -202,7 +202,8 @@ void TieredStore::await_hinted() {
 
 // Of a checkpoint under way, records that the lease will change.
 void TieredStore::save_before(const LeaseRequest& request, StallClock::HostTime& host) {
-  if (request.mode != LeaseMode::kTrain || !snapshot_.is_open()) return;
+  if (request.mode != LeaseMode::kTrain) return;
+  if (!snapshot_.is_open() && !snapshot_.is_copying()) return;
   const auto start = Clock::now();
   stalls_.saving(planner_.stream());
   snapshot_.copy_leased(request.rows, request.count);

@@ -73,7 +73,7 @@ void Snapshot::copy_leased(const RowId* rows, std::int64_t count) {
   const CheckpointBooking booking(ledger_);
   submit_copied();
   const std::int64_t most = planner_.most_taken();
-  for (std::int64_t first = 0; first < count; first += most) {
+  for (std::int64_t first = 0; is_open() && first < count; first += most) {
     copy(planner_.take_unsaved(rows + first, std::min(most, count - first), MemoryKind::kDevice));
   }
   mover_.leave_before(planner_.stream());

@@ -3,8 +3,8 @@
 // change before that. A row that leaves memory meanwhile is written then, as any victim.
 //
 //   begin()          the plan marks what is dirty, and the disk seals its table
-//   settle()         ... first in each call of the store: copies that were queued go to the disk
-//   copy_leased()    ... before each training lease: its rows
+//   settle()         copies that were queued go to the disk: before what they hold is asked for
+//   there copy_leased()    ... before each training lease: its rows; its work waits for all copies
 //   write_some()     ... from time to time: others, where half of the buffers are free
 //   is_written()     all records are in the files
 //
@@ -46,6 +46,9 @@ class Snapshot {
   void begin();
   // Whether records are still to be written.
   bool is_open() const { return disk_.unsaved_rows() > 0; }
+  // Whether records are on their way into buffers: rows must not change before that is done, also
+  // where no more are to be written.
+  bool is_copying() const { return !copying_.empty(); }
   // rows: device, [count], distinct: of the look-up that the planner has done last. Work queued on
   // the planner's stream afterwards may change them. Waits for buffers for them.
   void copy_leased(const kernels::RowId* rows, std::int64_t count);

@@ -4,7 +4,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstring>
 #include <map>
+#include <numeric>
 #include <random>
 #include <set>
 
@@ -125,6 +128,56 @@ TEST_F(SnapshotTest, InAFullFileToo) {
   StoreOptions limited = options(60, 40);
   limited.tiers.disk_bytes = 4096 + 3 * kRows * 512;
   for (std::uint64_t seed = 1; seed <= 4; ++seed) expect_checkpoints_hold(limited, seed);
+}
+
+// The last rows of a checkpoint are taken, and their copies still under way, when a lease comes
+// that changes them: nothing is left for it to save, and yet it has to wait. So many wide rows take
+// milliseconds, and the lease is of the last of them.
+using SnapshotOrderTest = SnapshotTest;
+TEST_F(SnapshotOrderTest, WorkOnRowsWaitsForTheLastCopiesOfThem) {
+  constexpr std::int64_t kTable = 6000, kMany = 1200, kLast = 8;
+  StoreOptions wide = small_store(kTable);
+  wide.layout = kernels::RecordLayout::of({.columns = kernels::ColumnRange::all(1024)});
+  wide.tiers.device_bytes = bytes_for_slots(wide, 2 * kTable);
+  wide.tiers.host_bytes = 0;
+  wide.save_bytes = 1 << 30;  // a quarter of the buffers takes all that are dirty at once
+  io::SimulatedDisk disk({.record_log = false});
+  TieredStore store(backend_, disk, wide);
+  const auto compute = backend_.create_stream();
+  const auto rows = kernels::pinned_array<RowId>(backend_, kMany);
+  std::iota(rows.data(), rows.data() + kMany, RowId{0});
+  const std::size_t record_bytes = wide.layout.record_bytes();
+  const kernels::Buffer changed =
+      backend_.allocate(record_bytes * kLast, kernels::MemoryKind::kPinnedHost);
+  std::memset(changed.as<void>(), 0, record_bytes * kLast);
+  store.prepare_checkpoints();
+
+  store.begin_step(1);
+  store.acquire(*compute, {.rows = rows.data(), .count = kMany, .mode = LeaseMode::kTrain}, {})
+      .mark_dirty();
+  StoreRun run(backend_, store, 5);
+  const std::vector<std::byte> expected = run.all_records();
+
+  store.begin_checkpoint();
+  store.checkpoint_is_written();  // copies are queued for all of them
+  store.begin_step(2);
+  {
+    Lease lease = store.acquire(
+        *compute, {.rows = rows.data() + kMany - kLast, .count = kLast, .mode = LeaseMode::kTrain},
+        {});
+    backend_.unpack_records(
+        *compute, lease.arena(),
+        kernels::HostRecords::in_one_piece(changed.as<std::byte>(), record_bytes), nullptr,
+        lease.slots(), kLast);
+    lease.mark_dirty();
+  }
+  compute->synchronize();
+  store.write_checkpoint();
+  store.sync_checkpoint();
+  table_.clear();
+  add(delta_of(store.checkpoint_changes()));
+  store.commit_checkpoint(1);
+  expect_records(disk, wide, 1, expected);
 }
 
 TEST_F(SnapshotTest, WritesWhatWasDirtyOnceAndNothingElse) {

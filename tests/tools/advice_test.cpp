@@ -329,6 +329,14 @@ TEST_F(Advice, AProfileOfFewerSteps) {
   expect_success({"profile", directory(), "--warm-up", "1", "--steps", "2"});
 }
 
+TEST_F(Advice, TwoRunsComparedAsJson) {
+  run_.train(config_);
+  const std::string error = error_of({"report", directory(), directory(), "--csv"});
+  expect_says(error, "--csv is for one run; two are compared as JSON");
+  expect_success({"report", directory(), directory(), "--json"});
+  expect_success({"report", directory(), "--csv"});
+}
+
 TEST(AdviceTexts, AreAllTried) {
   // Parts of texts whose advice is tried above, or in the test that is named.
   const std::vector<std::string> tried = {
@@ -377,6 +385,7 @@ TEST(AdviceTexts, AreAllTried) {
       "set data.path",
       "set sample.prompt",
       "--output is for the profile of a configuration",
+      "--csv is for one run",
       "\"--warm-up and --steps\""};
   // Numbers of a benchmark's own options that do not fit together.
   const std::vector<std::string> options = {"--record-bytes {}", "--file-bytes {}",

@@ -129,11 +129,11 @@ Section misses_section(const Findings& findings) {
   const MissPoint* now = point_at(told.misses, told.rows_now);
   const MissPoint* twice = point_at(told.misses, 2 * told.rows_now);
   section.html = paragraph(fmt::format(
-      "{} of the rows read were in neither tier of memory. {} with {} instead of {}, {} would be. "
-      "Of these misses, {} are rows that are read for the first time or could only be kept by who "
-      "knows the future.",
-      percent(now->planned, 2), "Twice the memory buys:", io::human_bytes(double(twice->bytes)),
-      io::human_bytes(double(now->bytes)), percent(twice->planned, 2), percent(now->belady, 2)));
+      "{} of the rows read were in neither tier of memory, whose budgets are {}. Twice the memory, "
+      "{}, "
+      "would leave {}. With the memory as it is, replacement that knows the future would leave {}.",
+      percent(now->planned, 2), io::human_bytes(double(now->bytes)),
+      io::human_bytes(double(twice->bytes)), percent(twice->planned, 2), percent(now->belady, 2)));
   Chart chart{.id = "misses",
               .how_to_read =
                   "Left to right, device and host tier hold more rows; a curve shows which "
