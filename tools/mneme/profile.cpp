@@ -7,6 +7,7 @@
 #include <iostream>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/device.h"
@@ -18,6 +19,7 @@
 #include "io/progress.h"
 #include "io/timeline.h"
 #include "tools/mneme/commands.h"
+#include "tools/mneme/commit.h"
 #include "tools/mneme/interrupt.h"
 #include "tools/mneme/report_output.h"
 #include "tools/mneme/training.h"
@@ -32,6 +34,12 @@ namespace {
 // A megabyte or two as a file; more than a viewer draws at ease.
 constexpr std::size_t kMostSpans = 200'000;
 constexpr const char* kTimelineComment = "mneme timeline";
+
+std::string version_text() {
+  std::string text = kVersion;
+  if (std::string_view(kCommit) != "") text += fmt::format(", commit {}", kCommit);
+  return text;
+}
 
 std::string utc_now() {
   return fmt::format("{:%Y-%m-%d %H:%M}", fmt::gmtime(std::time(nullptr)));
@@ -109,7 +117,7 @@ int run_profile(const ProfileOptions& options) {
   report::ProfileNotes notes{// One that was interrupted while it warmed up reports all the same.
                              .first_step = first <= result.last_step ? first : 0,
                              .date = utc_now(),
-                             .version = kVersion,
+                             .version = version_text(),
                              .machine = report::this_machine(),
                              .device = {},
                              .ceilings = {}};

@@ -24,7 +24,7 @@ struct Ceilings {
 struct ProfileNotes {
   std::uint64_t first_step = 0;  // the first that counts
   std::string date;              // UTC, as 2026-01-31 12:00
-  std::string version;           // of mneme
+  std::string version;           // of mneme, and its commit
   std::string machine;           // processor, cores, memory
   std::string device;            // as training says it
   Ceilings ceilings;
