@@ -265,9 +265,9 @@ void Grammar::add_checkpoints() {
          "of a run, which goes on for so many steps")
       ->required()
       ->type_name(kTomlType);
-  app->add_option("--warm-up", profile->warm_up, "Steps before those that count")
+  app->add_option("--warm-up", profile->warm_up, "Steps before those that count (default: 20)")
       ->transform(whole_number(0, kMostSteps));
-  app->add_option("--steps", profile->steps, "Steps that count")
+  app->add_option("--steps", profile->steps, "Steps that count (default: 50)")
       ->transform(whole_number(1, kMostSteps));
   app->add_option("--output", profile->output,
                   "Folder for the steps of a configuration (default: its run.directory with "
