@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <fstream>
 #include <iterator>
 #include <span>
 
 #include "io/error.h"
+#include "io/own_file.h"
 
 namespace mneme::engine {
 namespace {
@@ -45,11 +45,7 @@ std::string open_metrics_path(const std::string& run_directory) {
 OpenMetricsFile::OpenMetricsFile(io::Disk& disk, const std::string& run_directory,
                                  std::int64_t tokens)
     : disk_(disk), path_(open_metrics_path(run_directory)), tokens_(tokens) {
-  if (!disk.exists(path_)) return;
-  std::string front(kMark.size(), '\0');
-  std::ifstream(path_, std::ios::binary)
-      .read(front.data(), static_cast<std::streamsize>(front.size()));
-  if (front != kMark) {
+  if (disk.exists(path_) && !io::begins_with(disk, path_, kMark)) {
     io::fail(
         "{}: there is a file that run.open_metrics has not written; move it, or set "
         "run.open_metrics to false",

@@ -9,7 +9,6 @@
 #include "engine/run_directory.h"
 #include "tests/tools/bad_input.h"
 #include "tools/report/html.h"
-#include "tools/report/own_file.h"
 #include "tools/report/page_assets.h"
 #include "tools/report/verdict.h"
 

@@ -16,6 +16,7 @@
 #include "engine/run_files.h"
 #include "io/disk.h"
 #include "io/error.h"
+#include "io/own_file.h"
 #include "io/progress.h"
 #include "io/timeline.h"
 #include "tools/mneme/commands.h"
@@ -25,7 +26,6 @@
 #include "tools/mneme/training.h"
 #include "tools/mneme/version.h"
 #include "tools/report/gzip.h"
-#include "tools/report/own_file.h"
 #include "tools/report/profile_notes.h"
 
 namespace mneme::tools {
@@ -134,9 +134,9 @@ int run_profile(const ProfileOptions& options) {
   }
   report::write_profile_notes(*disk, directory, notes);
   if (timeline) {
-    report::replace_own_file(*disk, directory + "/timeline.json.gz",
-                             report::gzip_mark(kTimelineComment),
-                             report::gzip_file(timeline->trace_events(), kTimelineComment));
+    io::replace_own_file(*disk, directory + "/timeline.json.gz",
+                         report::gzip_mark(kTimelineComment),
+                         report::gzip_file(timeline->trace_events(), kTimelineComment));
   }
   ReportOptions report;
   report.directory = directory;

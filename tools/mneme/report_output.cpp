@@ -9,11 +9,11 @@
 #include <vector>
 
 #include "io/error.h"
+#include "io/own_file.h"
 #include "io/progress.h"
 #include "tools/mneme/interrupt.h"
 #include "tools/report/comparison.h"
 #include "tools/report/findings.h"
-#include "tools/report/own_file.h"
 #include "tools/report/page.h"
 #include "tools/report/report_formats.h"
 
@@ -34,7 +34,7 @@ report::Findings find(io::Disk& disk, const std::string& directory, const Report
 void write(io::Disk& disk, const std::string& folder, const std::vector<report::PageFile>& files) {
   disk.make_directories(folder);
   for (const report::PageFile& file : files) {
-    report::replace_own_file(disk, folder + "/" + file.name, file.mark, file.content);
+    io::replace_own_file(disk, folder + "/" + file.name, file.mark, file.content);
   }
 }
 

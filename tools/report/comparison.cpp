@@ -7,8 +7,8 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "tools/report/page_parts.h"
 #include "tools/report/report_formats.h"
-#include "tools/report/words.h"
 
 namespace mneme::report {
 namespace {
@@ -100,39 +100,34 @@ Chart over_each_other(Chart first, const Chart& second, const Findings& a, const
 }
 
 Chart step_chart(const Findings& findings) {
-  Chart chart{.id = "step",
-              .how_to_read = "Lower is better: milliseconds of each step.",
-              .alternative = "Milliseconds of each step",
-              .x_title = "step",
-              .y_title = "milliseconds",
-              .x = {},
-              .series = {{"", 1, {}}}};
-  for (const engine::StepMetrics& line : findings.lines) {
-    chart.x.push_back(static_cast<double>(line.step));
-    chart.series[0].values.push_back(line.times.step_ms);
-  }
-  return chart;
+  return {.id = "step",
+          .how_to_read = "Lower is better: milliseconds of each step.",
+          .alternative = "Milliseconds of each step",
+          .x_title = "step",
+          .y_title = "milliseconds",
+          .x = steps_of(findings.lines),
+          .series = {{"", 1, each(findings.lines, [](const engine::StepMetrics& line) {
+                        return line.times.step_ms;
+                      })}}};
+}
+
+double brought_share(const engine::StepMetrics& line) {
+  const ReadsByTier reads =
+      reads_of(line.books.total(offload::Cause::kTraining, offload::Pass::kForward), 1);
+  return reads.all() > 0 ? 1 - reads.device / reads.all() : std::nan("");
 }
 
 Chart misses_chart(const Findings& findings) {
-  Chart chart{.id = "brought",
-              .how_to_read =
-                  "Lower is better: the share of the rows read that were not on the device "
-                  "and had to be brought.",
-              .alternative = "Share of rows read that had to be brought, by step",
-              .x_title = "step",
-              .y_title = "share of the rows read",
-              .x = {},
-              .series = {{"", 1, {}}},
-              .percent = true};
-  for (const engine::StepMetrics& line : findings.lines) {
-    const ReadsByTier reads =
-        reads_of(line.books.total(offload::Cause::kTraining, offload::Pass::kForward), 1);
-    chart.x.push_back(static_cast<double>(line.step));
-    chart.series[0].values.push_back(reads.all() > 0 ? 1 - reads.device / reads.all()
-                                                     : std::nan(""));
-  }
-  return chart;
+  return {.id = "brought",
+          .how_to_read =
+              "Lower is better: the share of the rows read that were not on the device and had to "
+              "be brought.",
+          .alternative = "Share of rows read that had to be brought, by step",
+          .x_title = "step",
+          .y_title = "share of the rows read",
+          .x = steps_of(findings.lines),
+          .series = {{"", 1, each(findings.lines, brought_share)}},
+          .percent = true};
 }
 
 std::vector<std::string> row_of(const ComparedNumber& number, const std::string& name) {

@@ -6,7 +6,7 @@
 
 namespace mneme::report {
 
-// How every file of gzip_file() with that comment begins (own_file.h).
+// How every file of gzip_file() with that comment begins (io/own_file.h).
 std::string gzip_mark(std::string_view comment);
 // comment: stands in the file's header. Throws Error for want of memory.
 std::string gzip_file(std::string_view content, std::string_view comment);

@@ -12,7 +12,7 @@ namespace mneme::report {
 
 struct PageFile {
   std::string name;
-  std::string_view mark;  // how it begins (own_file.h)
+  std::string_view mark;  // how it begins (io/own_file.h)
   std::string content;
 };
 

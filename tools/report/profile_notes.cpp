@@ -13,7 +13,7 @@
 #include "io/elapsed.h"
 #include "io/error.h"
 #include "io/human.h"
-#include "tools/report/own_file.h"
+#include "io/own_file.h"
 
 namespace mneme::report {
 namespace {
@@ -111,7 +111,7 @@ void write_profile_notes(io::Disk& disk, const std::string& run_directory,
                        {"disk_write", ceilings.disk_write},
                        {"host_is_emulated", ceilings.host_is_emulated},
                        {"disk_is_emulated", ceilings.disk_is_emulated}}}};
-  replace_own_file(disk, profile_notes_path(run_directory), kMark, json.dump() + "\n");
+  io::replace_own_file(disk, profile_notes_path(run_directory), kMark, json.dump() + "\n");
 }
 
 std::optional<ProfileNotes> read_profile_notes(io::Disk& disk, const std::string& run_directory) {

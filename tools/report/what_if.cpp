@@ -191,7 +191,7 @@ class Questions {
     }
   }
 
-  // The host tier grows and shrinks; beyond what it has, the device tier shrinks as well.
+  // The host tier grows and shrinks; without one, the device tier.
   void ask_misses() {
     const std::uint64_t device = device_budget(own_), host = host_budget(own_);
     for (const double factor : kMissFactors) {
