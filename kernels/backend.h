@@ -8,6 +8,7 @@
 //   key_ops.h         product-key search
 //   row_ops.h         rows of a value table: gather, gradients, optimiser, records
 //   residency_ops.h   where rows are: look-up, free slots, victims
+//   expert_ops.h      PEER's experts and mixtures of experts
 //
 // Calling an operation queues it on a stream and returns; it runs later, after what was queued on
 // that stream before. Pointers that it is given are device memory unless said otherwise, and must
@@ -23,6 +24,7 @@
 #include <string>
 
 #include "kernels/dense_ops.h"
+#include "kernels/expert_ops.h"
 #include "kernels/float_type.h"
 #include "kernels/key_ops.h"
 #include "kernels/memory.h"
@@ -31,7 +33,11 @@
 
 namespace mneme::kernels {
 
-class Backend : public DenseOps, public KeyOps, public RowOps, public ResidencyOps {
+class Backend : public DenseOps,
+                public KeyOps,
+                public RowOps,
+                public ResidencyOps,
+                public ExpertOps {
  public:
   virtual std::string name() const = 0;  // "cpu (2 threads, AVX-512)"
   // What computes matrix products, with its version: "mneme 0.1.0, AVX-512 kernels".

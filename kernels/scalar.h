@@ -169,6 +169,18 @@ MNEME_HOST_DEVICE float clip_factor(double square_sum, float limit) {
   return limit > 0 && norm > limit ? static_cast<float>(limit / (norm + 1e-6)) : 1.0f;
 }
 
+// ---- gelu, by the error function ----
+
+// a/2 (1 + erf(a / sqrt 2)), without cancellation where a is far below 0.
+MNEME_HOST_DEVICE float gelu(float a) {
+  return 0.5f * a * erfcf(-0.70710678118654752f * a);
+}
+MNEME_HOST_DEVICE float gelu_slope(float a) {
+  constexpr float kDensity = 0.39894228040143268f;  // 1 / sqrt(2 pi)
+  return fused_multiply_add(a * kDensity, expf(-0.5f * a * a),
+                            0.5f * erfcf(-0.70710678118654752f * a));
+}
+
 // ---- AdamW ----
 
 // What all elements of one AdamW step share, worked out in double.

@@ -1,5 +1,6 @@
 // Matrix products in tiles of the result, a thread each. How it is cut does not change a bit.
 #include <algorithm>
+#include <vector>
 
 #include "io/check.h"
 #include "kernels/cpu/cpu_backend.h"
@@ -41,6 +42,23 @@ struct Tile {
   std::int64_t batch, row, column, rows, columns;
 };
 
+// The index-th tile of the results.
+Tile tile_at(const MatmulArgs& args, const Tiling& tiling, std::int64_t index) {
+  const std::int64_t tiles_n = chunk_count(args.n, tiling.n);
+  const std::int64_t per_batch = chunk_count(args.m, tiling.m) * tiles_n;
+  Tile tile{};
+  tile.batch = index / per_batch;
+  tile.row = index % per_batch / tiles_n * tiling.m;
+  tile.column = index % tiles_n * tiling.n;
+  tile.rows = std::min(tiling.m, args.m - tile.row);
+  tile.columns = std::min(tiling.n, args.n - tile.column);
+  return tile;
+}
+
+std::int64_t tiles_of(const MatmulArgs& args, const Tiling& tiling) {
+  return args.batch * chunk_count(args.m, tiling.m) * chunk_count(args.n, tiling.n);
+}
+
 void compute_tile(const MatmulArgs& args, const Tile& tile, float* scratch) {
   Product product{.m = tile.rows, .n = tile.columns, .k = args.k};
   product.a = {f32(args.a) + tile.batch * args.stride_a +
@@ -73,25 +91,53 @@ void CpuBackend::matmul(Stream& stream, const MatmulArgs& args) {
   on(stream).enqueue([args](Scratch& scratch) {
     float* products_scratch = scratch.take<float>(thread_slots() * kProductScratch);
     const Tiling tiling = tiling_of(args);
-    const std::int64_t tiles_m = chunk_count(args.m, tiling.m);
-    const std::int64_t tiles_n = chunk_count(args.n, tiling.n);
-    const std::int64_t per_batch = tiles_m * tiles_n;
     // A task takes several small products of a batch, so that its own cost does not show.
     const std::int64_t products = std::max<std::int64_t>(1, tiling.m * tiling.n * args.k);
     const std::int64_t tiles_a_task = std::max<std::int64_t>(1, kSerialProducts / 4 / products);
-    parallel_chunks(args.batch * per_batch, tiles_a_task,
+    parallel_chunks(tiles_of(args, tiling), tiles_a_task,
                     [&](std::int64_t begin, std::int64_t end) {
                       float* own = products_scratch + thread_slot() * kProductScratch;
                       for (std::int64_t i = begin; i < end; ++i) {
-                        Tile tile{};
-                        tile.batch = i / per_batch;
-                        tile.row = i % per_batch / tiles_n * tiling.m;
-                        tile.column = i % tiles_n * tiling.n;
-                        tile.rows = std::min(tiling.m, args.m - tile.row);
-                        tile.columns = std::min(tiling.n, args.n - tile.column);
-                        compute_tile(args, tile, own);
+                        compute_tile(args, tile_at(args, tiling, i), own);
                       }
                     });
+  });
+}
+
+// The tiles of all products are shared out together. A product of less than a thread's fair share
+// of the work stays whole: its factors are copied once.
+void CpuBackend::grouped_matmul(Stream& stream, std::span<const MatmulArgs> products) {
+  std::vector<MatmulArgs> list;
+  for (const MatmulArgs& args : products) {
+    check_matmul(args);
+    if (args.m > 0 && args.n > 0 && args.batch > 0) list.push_back(args);
+  }
+  if (list.empty()) return;
+  on(stream).enqueue([list = std::move(list)](Scratch& scratch) {
+    struct Task {
+      std::size_t product;
+      Tiling tiling;
+      std::int64_t tile;
+    };
+    std::int64_t work = 0;
+    for (const MatmulArgs& args : list) work += args.batch * args.m * args.n * args.k;
+    const std::int64_t share = work / (2 * thread_slots());
+    std::vector<Task> tasks;
+    for (std::size_t i = 0; i < list.size(); ++i) {
+      const MatmulArgs& args = list[i];
+      const bool whole = args.m * args.n * args.k <= share;
+      const Tiling tiling = whole ? Tiling{args.m, args.n} : tiling_of(args);
+      for (std::int64_t tile = 0; tile < tiles_of(args, tiling); ++tile) {
+        tasks.push_back({i, tiling, tile});
+      }
+    }
+    float* products_scratch = scratch.take<float>(thread_slots() * kProductScratch);
+    parallel_tasks(std::ssize(tasks), [&](std::int64_t index) {
+      const Task& task = tasks[static_cast<std::size_t>(index)];
+      const MatmulArgs& args = list[task.product];
+      compute_tile(args, tile_at(args, task.tiling, task.tile),
+                   products_scratch + thread_slot() * kProductScratch);
+    });
   });
 }
 

@@ -113,6 +113,16 @@ class CudaBackend final : public Backend {
   void list_dirty(Stream& stream, const SlotTable& table, SlotId* slots, RowId* rows,
                   std::uint64_t* count) override;
 
+  // ExpertOps
+  void expert_activation(Stream& stream, const ExpertActivationArgs& args) override;
+  void expert_activation_backward(Stream& stream,
+                                  const ExpertActivationBackwardArgs& args) override;
+  void route_tokens(Stream& stream, const RouteTokensArgs& args) override;
+  void gather_tokens(Stream& stream, const GatherTokensArgs& args) override;
+  void grouped_matmul(Stream& stream, std::span<const MatmulArgs> products) override;
+  void combine_experts(Stream& stream, const CombineExpertsArgs& args) override;
+  void combine_experts_backward(Stream& stream, const CombineExpertsBackwardArgs& args) override;
+
  protected:
   void release(void* data, std::size_t bytes, MemoryKind kind) noexcept override;
 

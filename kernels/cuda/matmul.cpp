@@ -34,20 +34,9 @@ void clear(Operation& operation, const MatmulArgs& args) {
   }
 }
 
-}  // namespace
-
-std::string CudaBackend::product_library() const {
-  int major = 0, minor = 0, patch = 0;
-  check_cublas(cublasGetProperty(MAJOR_VERSION, &major), "asking for the version");
-  check_cublas(cublasGetProperty(MINOR_VERSION, &minor), "asking for the version");
-  check_cublas(cublasGetProperty(PATCH_LEVEL, &patch), "asking for the version");
-  return fmt::format("cuBLAS {}.{}.{}", major, minor, patch);
-}
-
-void CudaBackend::matmul(Stream& stream, const MatmulArgs& args) {
+void multiply(Operation& operation, const MatmulArgs& args) {
   check_matmul(args);
   if (args.m == 0 || args.n == 0 || args.batch == 0) return;
-  Operation operation(stream, "matmul");
   if (args.k == 0) return clear(operation, args);
   const float alpha = args.alpha, beta = args.accumulate ? 1.0f : 0.0f;
   const cudaDataType_t input = cuda_type(args.input_type);
@@ -60,7 +49,28 @@ void CudaBackend::matmul(Stream& stream, const MatmulArgs& args) {
                    args.b, input, args.ldb, args.stride_b, args.a, input, args.lda, args.stride_a,
                    &beta, args.c, cuda_type(args.output_type), args.ldc, args.stride_c, args.batch,
                    compute, CUBLAS_GEMM_DEFAULT),
-               "matmul");
+               operation.name());
+}
+
+}  // namespace
+
+std::string CudaBackend::product_library() const {
+  int major = 0, minor = 0, patch = 0;
+  check_cublas(cublasGetProperty(MAJOR_VERSION, &major), "asking for the version");
+  check_cublas(cublasGetProperty(MINOR_VERSION, &minor), "asking for the version");
+  check_cublas(cublasGetProperty(PATCH_LEVEL, &patch), "asking for the version");
+  return fmt::format("cuBLAS {}.{}.{}", major, minor, patch);
+}
+
+void CudaBackend::matmul(Stream& stream, const MatmulArgs& args) {
+  Operation operation(stream, "matmul");
+  multiply(operation, args);
+}
+
+// One after the other: an expert's product of some hundred tokens fills the device.
+void CudaBackend::grouped_matmul(Stream& stream, std::span<const MatmulArgs> products) {
+  Operation operation(stream, "grouped_matmul");
+  for (const MatmulArgs& args : products) multiply(operation, args);
 }
 
 }  // namespace mneme::kernels::cuda

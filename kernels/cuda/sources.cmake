@@ -19,6 +19,8 @@ set(MNEME_CUDA_SOURCES
   device_report.cpp
   device_scratch.cpp
   embedding.cu
+  expert_activation.cu
+  expert_tokens.cu
   gated_silu.cu
   gather_rows.cu
   group_lookups.cu
@@ -34,6 +36,7 @@ set(MNEME_CUDA_SOURCES
   reductions.cu
   residency.cu
   rotary.cu
+  route_tokens.cu
   row_gradient.cu
   row_marks.cu
   row_records.cu

@@ -175,6 +175,7 @@ int main(int argc, char** argv) {
   add_residency();
   add_keys();
   add_dense();
+  add_experts();
   add_products();
   benchmark::RunSpecifiedBenchmarks();
   return any_failed ? 1 : 0;

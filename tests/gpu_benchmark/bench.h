@@ -114,6 +114,7 @@ void add_records();
 void add_residency();
 void add_keys();
 void add_dense();
+void add_experts();
 void add_products();
 
 }  // namespace mneme::gpu_benchmark

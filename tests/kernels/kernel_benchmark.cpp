@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "kernels/backend.h"
+#include "kernels/linear.h"
 
 namespace mneme::kernels {
 namespace {
@@ -356,6 +357,52 @@ void add_token_operations() {
   }
 }
 
+// A mixture of eight experts, whose tokens are spread as those of random logits; PEER's activation.
+void add_experts() {
+  constexpr std::int64_t kExperts = 8, kHidden = 384, kNarrow = 256;
+  for (const bool together : {true, false}) {
+    add_benchmark(
+        together ? "grouped_matmul/8x512x384x256" : "grouped_matmul/one_by_one",
+        [=](benchmark::State& state) {
+          const Buffer x = bench().floats(kTokens * kNarrow),
+                       out = bench().floats(kTokens * kHidden);
+          const Buffer weights = bench().floats(kExperts * kHidden * kNarrow);
+          std::vector<MatmulArgs> products;
+          for (std::int64_t e = 0; e < kExperts; ++e) {
+            const std::int64_t rows = kTokens / kExperts;
+            products.push_back(linear_product(
+                FloatType::kF32, {.rows = rows, .in = kNarrow, .out = kHidden},
+                x.as<float>() + e * rows * kNarrow, weights.as<float>() + e * kHidden * kNarrow,
+                {.data = out.as<float>() + e * rows * kHidden}));
+          }
+          run(state, {.flops = 2.0 * kTokens * kHidden * kNarrow}, [&] {
+            if (together) return bench().backend().grouped_matmul(bench().stream(), products);
+            for (const MatmulArgs& product : products) {
+              bench().backend().matmul(bench().stream(), product);
+            }
+          });
+        });
+  }
+  add_streaming("expert_activation", 3, [](Backend& backend, Stream& stream, const Arrays& arrays) {
+    backend.expert_activation(
+        stream, {.weights = arrays.a, .dots = arrays.b, .factors = arrays.c, .count = kCount});
+  });
+  add_benchmark("route_tokens/4096x8", [](benchmark::State& state) {
+    const Buffer logits = bench().floats(kTokens * kExperts), ids = bench().floats(kTokens);
+    const Buffer probabilities = bench().floats(kTokens * kExperts);
+    const Buffer places = bench().floats(kTokens * kExperts), offsets = bench().floats(kTokens);
+    const RouteTokensArgs args{.logits = logits.as<float>(),
+                               .probabilities = probabilities.as<float>(),
+                               .offsets = offsets.as<std::uint32_t>(),
+                               .tokens_of = ids.as<std::uint32_t>(),
+                               .places = places.as<std::int32_t>(),
+                               .tokens = kTokens,
+                               .experts = kExperts};
+    run(state, {.bytes = 12.0 * kTokens * kExperts},
+        [&] { bench().backend().route_tokens(bench().stream(), args); });
+  });
+}
+
 // Queueing and running an operation that does next to nothing.
 void add_overhead() {
   add_benchmark("overhead/1000_operations", [](benchmark::State& state) {
@@ -380,6 +427,7 @@ int main(int argc, char** argv) {
   mneme::kernels::add_elementwise();
   mneme::kernels::add_reductions();
   mneme::kernels::add_token_operations();
+  mneme::kernels::add_experts();
   mneme::kernels::add_overhead();
   benchmark::RunSpecifiedBenchmarks();
   return 0;

@@ -216,6 +216,31 @@ class ForwardingBackend : public kernels::Backend {
                   kernels::RowId* rows, std::uint64_t* count) override {
     inner_.list_dirty(stream, table, slots, rows, count);
   }
+  void expert_activation(kernels::Stream& stream,
+                         const kernels::ExpertActivationArgs& args) override {
+    inner_.expert_activation(stream, args);
+  }
+  void expert_activation_backward(kernels::Stream& stream,
+                                  const kernels::ExpertActivationBackwardArgs& args) override {
+    inner_.expert_activation_backward(stream, args);
+  }
+  void route_tokens(kernels::Stream& stream, const kernels::RouteTokensArgs& args) override {
+    inner_.route_tokens(stream, args);
+  }
+  void gather_tokens(kernels::Stream& stream, const kernels::GatherTokensArgs& args) override {
+    inner_.gather_tokens(stream, args);
+  }
+  void grouped_matmul(kernels::Stream& stream,
+                      std::span<const kernels::MatmulArgs> products) override {
+    inner_.grouped_matmul(stream, products);
+  }
+  void combine_experts(kernels::Stream& stream, const kernels::CombineExpertsArgs& args) override {
+    inner_.combine_experts(stream, args);
+  }
+  void combine_experts_backward(kernels::Stream& stream,
+                                const kernels::CombineExpertsBackwardArgs& args) override {
+    inner_.combine_experts_backward(stream, args);
+  }
   std::string name() const override { return inner_.name(); }
   void use_in_this_thread() override { inner_.use_in_this_thread(); }
   std::string product_library() const override { return inner_.product_library(); }
