@@ -110,6 +110,9 @@ struct LeaseRequest {
   std::int64_t count = 0;                // of look_up() with count_at: the most
   LeaseMode mode = LeaseMode::kTrain;
   Account account = {};  // that pays for it
+  // Whether the parts of a pass over rows that no lease can hold at once go from the first to the
+  // last also in a backward pass: for the trace.
+  bool ascending = false;
   // Recorded once `rows` (and *count_at) and the tables of the currency are in place. The rows move
   // as soon as it is reached, at the same time as the work that `compute` got after it. Null: they
   // move once everything queued on `compute` so far has run.

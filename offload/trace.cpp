@@ -73,7 +73,8 @@ void TieredStore::trace_lease(const LeaseRequest& request) {
                .number = ++traced_leases_,
                .account = request.account,
                .read_only = request.mode == LeaseMode::kReadOnly,
-               .moves_records = moves_records_},
+               .moves_records = moves_records_,
+               .ascending = request.ascending},
               planner_.stream(), request.rows, request.count);
 }
 

@@ -170,15 +170,16 @@ void ReplayStore::look_ahead(const TraceEvent& lease, std::int64_t first, std::i
 }
 
 // Tiers that are smaller than the run's: in parts, as a value table takes them, those of a backward
-// pass from the last to the first (memory/row_leases.h).
+// pass from the last to the first unless it says otherwise (memory/row_leases.h).
 PlannedLease& ReplayStore::take_in_parts(const TraceEvent& event, std::int64_t capacity) {
   const auto count = static_cast<std::int64_t>(event.list.size());
   const std::int64_t part = event.read_only ? capacity : capacity / 2;
   if (part < 1) io::fail("lease {} finds no free slot in these tiers", event.number);
+  const bool descends = event.account.pass == Pass::kBackward && !event.ascending;
   PlannedLease* before = nullptr;
   const std::int64_t parts = (count + part - 1) / part;
   for (std::int64_t i = 0; i < parts; ++i) {
-    const std::int64_t first = part * (event.account.pass == Pass::kBackward ? parts - 1 - i : i);
+    const std::int64_t first = part * (descends ? parts - 1 - i : i);
     if (event.read_only && before != nullptr) planner().end_lease(*std::exchange(before, nullptr));
     PlannedLease& planned = take_lease(event, first, std::min(part, count - first), i, parts);
     if (before != nullptr) planner().end_lease(*before);

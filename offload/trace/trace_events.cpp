@@ -165,7 +165,8 @@ void encode(const TraceEvent& event, TraceLists& lists, std::vector<std::byte>& 
       break;
     case TraceKind::kLease:
       put_account(event.account, out);
-      put(out, (event.read_only ? 1 : 0) + (event.moves_records ? 2 : 0));
+      put(out,
+          (event.read_only ? 1 : 0) + (event.moves_records ? 2 : 0) + (event.ascending ? 4 : 0));
       break;
     case TraceKind::kHint:
       put_account(event.account, out);
@@ -195,9 +196,10 @@ TraceEvent decode(std::span<const std::byte>& bytes, TraceLists& lists) {
       break;
     case TraceKind::kLease: {
       event.account = take_account(bytes);
-      const std::uint64_t mode = take_below(bytes, 4, "the mode of a lease");
+      const std::uint64_t mode = take_below(bytes, 8, "the mode of a lease");
       event.read_only = (mode & 1) != 0;
       event.moves_records = (mode & 2) != 0;
+      event.ascending = (mode & 4) != 0;
       break;
     }
     case TraceKind::kHint: {

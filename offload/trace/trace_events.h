@@ -77,9 +77,12 @@ struct TraceEvent {
   // kEndStep: 0; kPredictors: a bit for each, 1 << memory::PredictorKind; kLookups: the
   // micro-batch.
   std::uint64_t number = 0;
-  Account account = {};          // kLease, kHint, kLookups
-  bool read_only = false;        // kLease
-  bool moves_records = false;    // kLease: records are copied in, or out where it is read-only
+  Account account = {};        // kLease, kHint, kLookups
+  bool read_only = false;      // kLease
+  bool moves_records = false;  // kLease: records are copied in, or out where it is read-only
+  // kLease: in parts, where it is too large, it is taken from the first to the last also in a
+  // backward pass.
+  bool ascending = false;
   bool to_device = false;        // kHint: else to the host tier
   bool of_running_step = false;  // kHint: else of the next one
   // kLookups: of the layer, for each token; and tokens of a sequence.

@@ -53,6 +53,7 @@ inline TraceEvent random_event(std::mt19937_64& random) {
       event.account = account();
       event.read_only = random() % 2 == 0;
       event.moves_records = random() % 4 == 0;
+      event.ascending = random() % 4 == 0;
       event.list = random_list(random, true);
       break;
     case TraceKind::kHint:
