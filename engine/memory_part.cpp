@@ -50,7 +50,7 @@ memory::MemoryLayerParameters bind(const Parameters& parameters, ParameterBuffer
   return bound;
 }
 
-memory::MemoryLayerOptions of_block(memory::MemoryLayerOptions options, std::int64_t block) {
+memory::TableLayerOptions of_block(memory::TableLayerOptions options, std::int64_t block) {
   options.layer = static_cast<std::int32_t>(block);
   return options;
 }
@@ -58,7 +58,7 @@ memory::MemoryLayerOptions of_block(memory::MemoryLayerOptions options, std::int
 }  // namespace
 
 std::vector<ParameterDeclaration> declare_memory_parameters(
-    const memory::MemoryLayerOptions& options, const std::string& prefix) {
+    const memory::TableLayerOptions& options, const std::string& prefix) {
   const std::int64_t width = options.width;
   const std::int64_t value_width = options.value_width;
   const std::int64_t half_width = options.key_width / 2;

@@ -33,6 +33,6 @@ class MemoryPart : public BlockPart {
 
 // Declares the parameters of a memory layer, named prefix + ".keys" and so on, for the options.
 std::vector<ParameterDeclaration> declare_memory_parameters(
-    const memory::MemoryLayerOptions& options, const std::string& prefix);
+    const memory::TableLayerOptions& options, const std::string& prefix);
 
 }  // namespace mneme::engine

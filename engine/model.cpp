@@ -83,7 +83,7 @@ class Model::Implementation {
           "a value table is needed exactly when there are memory blocks");
     if (table == nullptr) return table;
     const memory::ValueTableOptions& given = table->options();
-    const memory::MemoryLayerOptions& wanted = options_.memory;
+    const memory::TableLayerOptions& wanted = options_.memory;
     CHECK(given.width == wanted.value_width, "table width {}, layers read {}", given.width,
           wanted.value_width);
     CHECK(given.rows == static_cast<std::uint64_t>(wanted.half_keys * wanted.half_keys),

@@ -22,7 +22,7 @@ struct ModelOptions {
   // Blocks, ascending, whose feed-forward is a memory layer; they share one value table.
   std::vector<std::int64_t> memory_blocks;
   // Of every memory layer. width and tokens are set by the model; value_width 0 means width.
-  memory::MemoryLayerOptions memory;
+  memory::TableLayerOptions memory;
   // The largest micro-batch, for which buffers are allocated.
   std::int64_t batch = 0;     // sequences
   std::int64_t sequence = 0;  // tokens of one sequence

@@ -52,7 +52,7 @@ bool fits_memory(const Config& config) {
 
 std::uint64_t factored_gradient_bytes(const Config& config, std::int64_t micro_batches) {
   const std::uint64_t of_token = memory::StepGradient::bytes_per_token(
-      config.memory.heads * config.memory.knn, config.value_width());
+      config.memory.heads * config.memory.knn, config.value_width(), 1);
   return product(product(token_calls(config), of_token), static_cast<std::uint64_t>(micro_batches));
 }
 

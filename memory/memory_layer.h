@@ -13,6 +13,8 @@
 // model owns the parameters and their gradients, and passes their addresses to every call.
 //
 // Files of this folder
+//   table_layer       what this layer and PEER's have in common
+//   peer_layer        rows as tiny experts
 //   product_keys      query projection, search, and their backward pass; sees no value
 //   key_search        the search alone, from queries to rows
 //   value_table       reads rows, collects their gradient, runs their optimiser
@@ -27,34 +29,14 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 
-#include "io/enum_names.h"
 #include "kernels/backend.h"
-#include "memory/lookup_set.h"
+#include "kernels/device_array.h"
+#include "kernels/linear.h"
 #include "memory/product_keys.h"
-#include "memory/value_table.h"
+#include "memory/table_layer.h"
 
 namespace mneme::memory {
-
-enum class Gate { kNone, kSwilu };
-constexpr auto enum_names(Gate) {
-  return std::to_array<io::EnumName<Gate>>({{"none", Gate::kNone}, {"swilu", Gate::kSwilu}});
-}
-
-struct MemoryLayerOptions {
-  std::int64_t width = 0;         // C
-  std::int64_t heads = 4;         // H
-  std::int64_t knn = 32;          // k
-  std::int64_t half_keys = 1024;  // n
-  std::int64_t key_width = 512;   // d_k, both halves together
-  std::int64_t value_width = 0;   // d_v; 0 for width
-  Gate gate = Gate::kSwilu;
-  bool scalar_gate = false;
-  QueryKeyNorm query_key_norm = QueryKeyNorm::kNone;
-  std::int64_t tokens = 0;                 // N, the most tokens of one call
-  std::int32_t layer = offload::kNoLayer;  // index of the block, for the books
-};
 
 // Addresses in device memory of the parameters, or of their gradients. Null where the options have
 // no such parameter: with gate none there is no gate_in, and value_out only where value_width !=
@@ -87,13 +69,12 @@ struct MemoryLayerParameters {
   }
 };
 
-class MemoryLayer {
+class MemoryLayer : public TableLayer {
  public:
   // Allocates the activations for options.tokens tokens. Throws Error when an option is out of
   // range or does not match the table's (rows, width, look-ups, tokens). Backend and table must
   // outlive the layer.
-  MemoryLayer(kernels::Backend& backend, ValueTable& table, const MemoryLayerOptions& options);
-  ~MemoryLayer();
+  MemoryLayer(kernels::Backend& backend, ValueTable& table, const TableLayerOptions& options);
 
   // x: [tokens, C] in the backend's compute type, unchanged until backward() has run. out:
   // [tokens, C], overwritten. Both: device memory. Blocks the caller until the distinct rows are
@@ -106,18 +87,40 @@ class MemoryLayer {
   void backward(kernels::Stream& stream, const MemoryLayerParameters& parameters,
                 const MemoryLayerParameters& gradients, const float* d_out, float* d_x);
 
-  // Of the last forward(), device memory. The first three: [tokens, heads, knn]; y: [tokens, d_v].
-  const kernels::RowId* rows() const;
-  const float* weights() const;
-  const float* scores() const;
-  const float* y() const;
-  const float* queries() const;  // [tokens, heads, d_k], as projected
-  // The rows of the last forward(), each once.
-  DistinctRows distinct_rows() const;
+  const float* y() const { return y_.data(); }  // [tokens, d_v], of the last forward
 
  private:
-  class Implementation;
-  std::unique_ptr<Implementation> implementation_;
+  bool swilu() const { return gate_ == Gate::kSwilu; }
+  bool projects() const { return swilu() || value_width_ != width_; }
+  // The linear maps of the layer, for the tokens of the last forward.
+  kernels::LinearShape gate_shape() const {
+    return {.rows = tokens_, .in = width_, .out = value_width_};
+  }
+  kernels::LinearShape output_shape() const {
+    return {.rows = tokens_, .in = value_width_, .out = width_};
+  }
+  kernels::ScalarGateArgs scalar_gate_args(const MemoryLayerParameters& parameters, float* out);
+  // Fills d_y from the gradient of the output before the scalar gate; adds to d_x.
+  void value_backward(kernels::Stream& stream, const MemoryLayerParameters& parameters,
+                      const MemoryLayerParameters& gradients, const float* d_out, float* d_x);
+
+  Gate gate_;
+  bool scalar_gate_;
+  kernels::DeviceArray<float> y_;          // [N, d_v]
+  kernels::DeviceArray<float> d_y_;        // [N, d_v]
+  kernels::DeviceArray<float> d_weights_;  // [N, H, k]
+  kernels::FloatArray gate_in_;            // [N, d_v]: g, with swilu
+  kernels::FloatArray gated_;              // [N, d_v]: y * silu(g), with swilu
+  kernels::FloatArray d_gate_;             // [N, d_v], with swilu
+  kernels::FloatArray y_compute_;      // [N, d_v]: what is projected without swilu, if not y itself
+  kernels::FloatArray d_out_compute_;  // [N, C], where the compute type is not float32
+  kernels::DeviceArray<float> rho_;    // [N], with the scalar gate
+  kernels::DeviceArray<float> ungated_;    // [N, C]: o before the scalar gate
+  kernels::DeviceArray<float> d_ungated_;  // [N, C]
+
+  const void* x_ = nullptr;          // of the last forward
+  const void* projected_ = nullptr;  // of the last forward: what value_out was applied to
+  std::int64_t tokens_ = 0;          // of the last forward
 };
 
 }  // namespace mneme::memory

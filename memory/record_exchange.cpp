@@ -15,13 +15,14 @@ constexpr std::size_t kBatchRows = 256;  // written in one go
 // Read in one go.
 constexpr std::int64_t kMostRows = 16384, kMostBytes = std::int64_t{16} << 20;
 
-// Writes a record whose moments and sums are zero. values: of its first part, the only one.
-void encode_record(const kernels::RecordLayout& layout, const float* values, std::uint32_t step,
-                   std::byte* record) {
-  const kernels::PartLayout& part = layout.parts[0];
-  std::memset(record, 0, layout.record_bytes());
-  std::memcpy(record, &step, sizeof(step));
-  std::byte* out = record + layout.value_offset();
+// Of the values of all parts of a row, one after the other.
+std::size_t row_numbers(const kernels::RecordLayout& layout) {
+  std::size_t numbers = 0;
+  for (int i = 0; i < layout.part_count; ++i) numbers += layout.parts[i].columns.count;
+  return numbers;
+}
+
+void encode_values(const kernels::PartLayout& part, const float* values, std::byte* out) {
   if (part.value_type == kernels::FloatType::kF32) {
     std::memcpy(out, values, part.value_bytes());
     return;
@@ -29,6 +30,17 @@ void encode_record(const kernels::RecordLayout& layout, const float* values, std
   for (std::uint32_t column = 0; column < part.columns.count; ++column) {
     const std::uint16_t value = kernels::float_to_bf16(values[column]);
     std::memcpy(out + column * sizeof(value), &value, sizeof(value));
+  }
+}
+
+// Writes a record whose moments and sums are zero. values: [row_numbers()].
+void encode_record(const kernels::RecordLayout& layout, const float* values, std::uint32_t step,
+                   std::byte* record) {
+  std::memset(record, 0, layout.record_bytes());
+  std::memcpy(record, &step, sizeof(step));
+  for (int i = 0; i < layout.part_count; ++i) {
+    encode_values(layout.parts[i], values, record + layout.value_offset(i));
+    values += layout.parts[i].columns.count;
   }
 }
 
@@ -48,7 +60,7 @@ RecordExchange::RecordExchange(kernels::Backend& backend, offload::TieredStore& 
 // As many rows at a time as one lease can have, so that a lease costs little.
 RecordExchange::Reading& RecordExchange::reading() {
   if (reading_) return *reading_;
-  const std::int64_t width = store_->options().layout.parts[0].columns.count;
+  const auto width = static_cast<std::int64_t>(row_numbers(store_->options().layout));
   const std::int64_t fit = kMostBytes / (width * std::int64_t{sizeof(float)});
   const std::int64_t leased = store_->lease_capacity(offload::LeaseMode::kReadOnly);
   const std::int64_t rows = std::max<std::int64_t>(1, std::min({kMostRows, fit, leased}));
@@ -59,7 +71,7 @@ RecordExchange::Reading& RecordExchange::reading() {
 void RecordExchange::read_values(const offload::Currency& currency,
                                  std::span<const kernels::RowId> rows, std::span<float> out,
                                  const std::function<void()>& between) {
-  const std::size_t width = store_->options().layout.parts[0].columns.count;
+  const std::size_t width = row_numbers(store_->options().layout);
   CHECK(out.size() == rows.size() * width);
   if (store_->options().read_only) {
     read_stored(currency, rows, out, between);
@@ -72,7 +84,7 @@ void RecordExchange::read_values(const offload::Currency& currency,
 void RecordExchange::read_stored(const offload::Currency& currency,
                                  std::span<const kernels::RowId> rows, std::span<float> out,
                                  const std::function<void()>& between) {
-  const std::size_t width = store_->options().layout.parts[0].columns.count;
+  const std::size_t width = row_numbers(store_->options().layout);
   Reading& batch = reading();
   std::vector<bool> is_read(rows.size(), false);
   store_->read_stored(
@@ -81,18 +93,12 @@ void RecordExchange::read_stored(const offload::Currency& currency,
         if (between) between();
         for (std::int64_t first = 0; first < count; first += batch.most) {
           const std::int64_t these = std::min(batch.most, count - first);
-          const std::size_t bytes =
-              kernels::DeviceArray<float>::bytes(these * static_cast<std::int64_t>(width));
-          backend_->read_values(*batch.stream, stored.arena, 0, stored.slots + first, these,
-                                batch.values.data());
-          backend_->copy(*batch.stream, batch.host_values.data(), batch.values.data(), bytes);
+          queue_values(stored.arena, stored.slots + first, these);
           batch.stream->synchronize();
           for (std::int64_t i = 0; i < these; ++i) {
             const std::size_t index = stored.indices[static_cast<std::size_t>(first + i)];
             is_read[index] = true;
-            std::memcpy(out.data() + index * width,
-                        batch.host_values.data() + static_cast<std::size_t>(i) * width,
-                        width * sizeof(float));
+            take_values(i, these, out.data() + index * width);
           }
         }
       });
@@ -120,7 +126,7 @@ void RecordExchange::read_stored(const offload::Currency& currency,
 void RecordExchange::read_leased(const offload::Currency& currency,
                                  std::span<const kernels::RowId> rows, std::span<float> out,
                                  const std::function<void()>& between) {
-  const std::size_t width = store_->options().layout.parts[0].columns.count;
+  const std::size_t width = row_numbers(store_->options().layout);
   const auto most = static_cast<std::size_t>(reading().most);
   for (std::size_t done = 0; done < rows.size(); done += most) {
     if (between) between();
@@ -144,20 +150,42 @@ void RecordExchange::read_batch(const offload::Currency& currency,
                          .mode = offload::LeaseMode::kReadOnly,
                          .account = {offload::Cause::kExchange, offload::kNoLayer}},
                         currency);
-    backend_->read_values(*batch.stream, lease.arena(), 0, lease.slots(), count,
-                          batch.values.data());
+    queue_values(lease.arena(), lease.slots(), count);
   }
-  const std::size_t bytes =
-      kernels::DeviceArray<float>::bytes(count * store_->options().layout.parts[0].columns.count);
-  backend_->copy(*batch.stream, batch.host_values.data(), batch.values.data(), bytes);
   batch.stream->synchronize();
-  std::memcpy(out, batch.host_values.data(), bytes);
+  const std::size_t width = row_numbers(store_->options().layout);
+  for (std::int64_t i = 0; i < count; ++i) {
+    take_values(i, count, out + static_cast<std::size_t>(i) * width);
+  }
+}
+
+void RecordExchange::queue_values(const kernels::RowArena& arena, const kernels::SlotId* slots,
+                                  std::int64_t count) {
+  const Reading& batch = reading();
+  std::int64_t numbers = 0;
+  for (int i = 0; i < arena.layout.part_count; ++i) {
+    backend_->read_values(*batch.stream, arena, i, slots, count, batch.values.data() + numbers);
+    numbers += count * arena.layout.parts[i].columns.count;
+  }
+  backend_->copy(*batch.stream, batch.host_values.data(), batch.values.data(),
+                 kernels::DeviceArray<float>::bytes(numbers));
+}
+
+void RecordExchange::take_values(std::int64_t index, std::int64_t count, float* out) {
+  const kernels::RecordLayout& layout = store_->options().layout;
+  const float* values = reading().host_values.data();
+  for (int i = 0; i < layout.part_count; ++i) {
+    const std::int64_t width = layout.parts[i].columns.count;
+    out = std::copy_n(values + index * width, width, out);
+    values += count * width;
+  }
 }
 
 void RecordExchange::write_values(std::span<const kernels::RowId> rows,
                                   std::span<const float> values, std::uint64_t step) {
   const kernels::RecordLayout& layout = store_->options().layout;
-  CHECK(values.size() == rows.size() * layout.parts[0].columns.count);
+  const std::size_t width = row_numbers(layout);
+  CHECK(values.size() == rows.size() * width);
   const std::size_t record_bytes = layout.record_bytes();
   std::vector<std::byte> records(kBatchRows * record_bytes);
   for (std::size_t done = 0; done < rows.size(); done += kBatchRows) {
@@ -165,8 +193,8 @@ void RecordExchange::write_values(std::span<const kernels::RowId> rows,
     std::array<const std::byte*, kBatchRows> addresses;
     for (std::size_t i = 0; i < count; ++i) {
       std::byte* const record = records.data() + i * record_bytes;
-      encode_record(layout, values.data() + (done + i) * layout.parts[0].columns.count,
-                    static_cast<std::uint32_t>(step), record);
+      encode_record(layout, values.data() + (done + i) * width, static_cast<std::uint32_t>(step),
+                    record);
       addresses[i] = record;
     }
     store_->write_records(rows.subspan(done, count), {addresses.data(), count});

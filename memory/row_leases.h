@@ -15,6 +15,8 @@
 
 namespace mneme::memory {
 
+enum class ChunkOrder { kOfPass, kAscending };
+
 class RowLeases {
  public:
   // seed: of the stochastic rounding of caught-up values.
@@ -38,17 +40,20 @@ class RowLeases {
   std::int64_t count(kernels::Stream& stream, const DistinctRows& rows);
 
   // Runs `work(lease, first)` over the rows in chunks that the device tier can hold: in a backward
-  // pass from the last to the first, so that it begins with those that the forward pass left there.
+  // pass from the last to the first, so that it begins with those that the forward pass left there,
+  // unless the work adds up sums over the rows, which have one order.
   // Each chunk's rows stay resident after its lease where the budget allows, for the next
   // operation. The rows of a chunk come beside the caller's other work and beside the work on the
   // chunk before.
   template <typename Work>
   void for_each_chunk(kernels::Stream& stream, const DistinctRows& rows, offload::Pass pass,
-                      const Work& work) {
+                      const Work& work, ChunkOrder order = ChunkOrder::kOfPass) {
     const offload::Currency current = currency();
     const std::int64_t all = count(stream, rows);
     offload::LeaseRequest chunk_request = request(rows, pass);
     chunk_request.count_at = nullptr;
+    chunk_request.ascending = order == ChunkOrder::kAscending;
+    const bool descends = pass == offload::Pass::kBackward && !chunk_request.ascending;
     const std::int64_t capacity = store_.lease_capacity(mode_);
     // Two leases at a time where all rows do not fit into one; read-only ones come one by one.
     const bool two = is_training() && all > capacity;
@@ -57,7 +62,7 @@ class RowLeases {
     offload::Lease before;
     const std::int64_t chunks = (all + chunk - 1) / chunk;
     for (std::int64_t i = 0; i < chunks; ++i) {
-      const std::int64_t first = chunk * (pass == offload::Pass::kBackward ? chunks - 1 - i : i);
+      const std::int64_t first = chunk * (descends ? chunks - 1 - i : i);
       chunk_request.rows = rows.rows + first;
       chunk_request.count = std::min(chunk, all - first);
       offload::Lease lease = store_.acquire(stream, chunk_request, current);

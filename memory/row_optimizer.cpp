@@ -13,21 +13,26 @@ bool has_moments(kernels::RowOptimizerKind kind) {
 
 kernels::RecordLayout record_layout(kernels::RowOptimizerKind kind, std::int64_t width,
                                     kernels::FloatType value_type, kernels::FloatType moment_type,
-                                    bool gradient) {
+                                    bool gradient, int parts) {
   return record_layout(kind, kernels::ColumnRange::all(static_cast<std::uint32_t>(width)),
-                       value_type, moment_type, gradient);
+                       value_type, moment_type, gradient, parts);
 }
 
 kernels::RecordLayout record_layout(kernels::RowOptimizerKind kind,
                                     const kernels::ColumnRange& columns,
                                     kernels::FloatType value_type, kernels::FloatType moment_type,
-                                    bool gradient) {
-  return kernels::RecordLayout::of({.columns = columns,
-                                    .value_type = value_type,
-                                    .moment_type = moment_type,
-                                    .moments = has_moments(kind),
-                                    .sum = kind == kernels::RowOptimizerKind::kAdagradRowwise,
-                                    .gradient = gradient});
+                                    bool gradient, int parts) {
+  kernels::RecordLayout layout;
+  layout.part_count = parts;
+  for (int i = 0; i < parts; ++i) {
+    layout.parts[i] = {.columns = columns,
+                       .value_type = value_type,
+                       .moment_type = moment_type,
+                       .moments = has_moments(kind),
+                       .sum = kind == kernels::RowOptimizerKind::kAdagradRowwise,
+                       .gradient = gradient};
+  }
+  return layout;
 }
 
 std::optional<OptionProblem> find_problem(const RowOptimizerOptions& options) {

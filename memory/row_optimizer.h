@@ -31,14 +31,14 @@ struct OptionProblem {
 std::optional<OptionProblem> find_problem(const RowOptimizerOptions& options);
 // Throws Error for what find_problem finds, and for a missing schedule.
 void check_options(const RowOptimizerOptions& options);
-// What a row's record holds under an optimiser: a range of its columns, or all `width` of them.
-// gradient: whether each has an array to add its gradient up in.
+// What a row's record holds under an optimiser: `parts` parts, alike, each a range of its columns
+// or all `width` of them. gradient: whether each has an array to add its gradient up in.
 kernels::RecordLayout record_layout(kernels::RowOptimizerKind kind,
                                     const kernels::ColumnRange& columns,
                                     kernels::FloatType value_type, kernels::FloatType moment_type,
-                                    bool gradient = false);
+                                    bool gradient = false, int parts = 1);
 kernels::RecordLayout record_layout(kernels::RowOptimizerKind kind, std::int64_t width,
                                     kernels::FloatType value_type, kernels::FloatType moment_type,
-                                    bool gradient = false);
+                                    bool gradient = false, int parts = 1);
 
 }  // namespace mneme::memory

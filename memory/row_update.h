@@ -30,6 +30,7 @@ struct TableStep {
 struct RowUpdateShape {
   std::uint64_t table_rows = 0;
   kernels::ColumnRange columns;
+  int parts = 1;  // of a row
   std::int64_t tokens_per_call = 0, lookups_per_token = 0;
   std::int64_t calls = 0;       // of a step
   std::int64_t calls_kept = 0;  // at once
@@ -46,8 +47,8 @@ class RowUpdate {
   // Forgets what is left of a step that failed.
   void begin_step(std::uint64_t step);
   // Adds one call, as StepGradient::keep() does.
-  void keep(kernels::Stream& stream, const LookupSet& set, const float* weights, const float* d_y) {
-    kept_.keep(stream, set, weights, d_y);
+  void keep(kernels::Stream& stream, const LookupSet& set, const FactoredParts& parts) {
+    kept_.keep(stream, set, parts);
     grouped_ = added_ = false;
   }
   // As of ValueTable.
@@ -84,8 +85,8 @@ class RowUpdate {
   bool added_ = false;                              // its rows are accumulated_'s
   std::optional<AccumulatedGradient> accumulated_;  // where not all calls are kept
 
-  int groups_;                                    // column groups, whose norms are kept apart
-  std::int64_t norm_chunks_;                      // the most of a step; 0: nothing is clipped
+  int groups_;                // column groups of all parts, whose norms are kept apart
+  std::int64_t norm_chunks_;  // the most of a step; 0: nothing is clipped
   kernels::DeviceArray<float> square_norms_;      // [groups, kNormRows]: of a chunk's rows
   kernels::DeviceArray<float> some_norms_;        // the same, of rows that are leased together
   kernels::DeviceArray<double> square_sums_;      // [chunks, groups]

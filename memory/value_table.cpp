@@ -26,6 +26,9 @@ const ValueTableOptions& checked_table(const ValueTableOptions& options) {
   if (options.width < 1 || options.width > (1 << 20)) {
     io::fail("value table: width is {}; it must be between 1 and {}", options.width, 1 << 20);
   }
+  if (options.parts < 1 || options.parts > kernels::kMaxRowParts) {
+    io::fail("value table: rows of {} parts; they have 1, or PEER's 2", options.parts);
+  }
   const kernels::ColumnRange columns = columns_of(options);
   if (!columns.is_valid() || columns.total != options.width) {
     io::fail(
@@ -65,6 +68,7 @@ RowUpdateShape update_shape(const ValueTableOptions& options) {
   const std::int64_t calls = options.read_only ? 1 : options.gradient_calls_per_step;
   return {.table_rows = options.rows,
           .columns = columns_of(options),
+          .parts = options.parts,
           .tokens_per_call = options.tokens_per_call,
           .lookups_per_token = options.lookups_per_token,
           .calls = calls,
@@ -82,12 +86,12 @@ kernels::ColumnRange columns_of(const ValueTableOptions& options) {
 }
 
 offload::StoreOptions store_options(const ValueTableOptions& options) {
+  const auto deviation = static_cast<float>(1 / std::sqrt(static_cast<double>(options.width)));
   return {.table = options.table,
           .rows = options.rows,
           .layout = record_layout(options.optimizer.kind, columns_of(options), options.value_type,
-                                  options.moment_type, options.accumulates_gradient),
-          .initial_standard_deviation = {static_cast<float>(
-              1 / std::sqrt(static_cast<double>(options.width)))},
+                                  options.moment_type, options.accumulates_gradient, options.parts),
+          .initial_standard_deviation = {deviation, deviation},
           .seed = options.seed,
           .run_id = options.run_id,
           .tiers = options.tiers,
@@ -134,7 +138,8 @@ void ValueTable::gather(kernels::Stream& stream, LookupSet& set, const float* we
   leases_.for_each_chunk(stream, set.rows(), offload::Pass::kForward,
                          [&](offload::Lease& lease, std::int64_t first) {
                            backend_.gather_rows(stream, lease.arena(),
-                                                {.grouped = set.grouped(),
+                                                {.part = value_part(),
+                                                 .grouped = set.grouped(),
                                                  .weights = weights,
                                                  .slots = lease.slots(),
                                                  .first = first,
@@ -147,7 +152,8 @@ void ValueTable::dot(kernels::Stream& stream, LookupSet& set, const float* d_y, 
   leases_.for_each_chunk(stream, set.rows(), offload::Pass::kBackward,
                          [&](offload::Lease& lease, std::int64_t first) {
                            backend_.lookup_dot(stream, lease.arena(),
-                                               {.grouped = set.grouped(),
+                                               {.part = value_part(),
+                                                .grouped = set.grouped(),
                                                 .d_y = d_y,
                                                 .slots = lease.slots(),
                                                 .first = first,
@@ -158,8 +164,85 @@ void ValueTable::dot(kernels::Stream& stream, LookupSet& set, const float* d_y, 
 
 void ValueTable::keep_gradient(kernels::Stream& stream, const LookupSet& set, const float* weights,
                                const float* d_y) {
+  FactoredParts parts;
+  parts[static_cast<std::size_t>(value_part())] = {weights, d_y};
+  keep_gradient(stream, set, parts);
+}
+
+void ValueTable::keep_gradient(kernels::Stream& stream, const LookupSet& set,
+                               const FactoredParts& parts) {
   CHECK(leases_.is_training(), "gradients are kept in training steps only");
-  update_.keep(stream, set, weights, d_y);
+  update_.keep(stream, set, parts);
+}
+
+void ValueTable::check_experts() const {
+  CHECK(options_.parts == 2, "rows of one part are no experts");
+}
+
+// What later chunks' look-ups are worth is worked out too soon, from dots of an earlier call, and
+// then again.
+void ValueTable::run_experts(kernels::Stream& stream, LookupSet& set, const float* x,
+                             const ExpertLookups& lookups, float* y) {
+  check_experts();
+  const std::int64_t numbers = set.tokens() * std::int64_t{columns_of(options_).count};
+  backend_.zero(stream, y, kernels::DeviceArray<float>::bytes(numbers));
+  leases_.for_each_chunk(stream, set.rows(), offload::Pass::kForward,
+                         [&](offload::Lease& lease, std::int64_t first) {
+                           backend_.lookup_dot(stream, lease.arena(),
+                                               {.part = 0,
+                                                .grouped = set.grouped(),
+                                                .d_y = x,
+                                                .slots = lease.slots(),
+                                                .first = first,
+                                                .count = lease.count(),
+                                                .d_weights = lookups.dots});
+                           backend_.expert_activation(stream, {.weights = lookups.weights,
+                                                               .dots = lookups.dots,
+                                                               .factors = lookups.factors,
+                                                               .count = set.lookups()});
+                           backend_.gather_rows(stream, lease.arena(),
+                                                {.part = 1,
+                                                 .grouped = set.grouped(),
+                                                 .weights = lookups.factors,
+                                                 .slots = lease.slots(),
+                                                 .first = first,
+                                                 .count = lease.count(),
+                                                 .y = y});
+                         });
+}
+
+// Chunks go upwards: d_x is a sum over rows.
+void ValueTable::run_experts_backward(kernels::Stream& stream, LookupSet& set,
+                                      const ExpertLookups& lookups,
+                                      const ExpertGradients& gradients) {
+  check_experts();
+  leases_.for_each_chunk(
+      stream, set.rows(), offload::Pass::kBackward,
+      [&](offload::Lease& lease, std::int64_t first) {
+        backend_.lookup_dot(stream, lease.arena(),
+                            {.part = 1,
+                             .grouped = set.grouped(),
+                             .d_y = gradients.d_y,
+                             .slots = lease.slots(),
+                             .first = first,
+                             .count = lease.count(),
+                             .d_weights = gradients.d_factors});
+        backend_.expert_activation_backward(stream, {.weights = lookups.weights,
+                                                     .dots = lookups.dots,
+                                                     .d_factors = gradients.d_factors,
+                                                     .d_weights = gradients.d_weights,
+                                                     .d_dots = gradients.d_dots,
+                                                     .count = set.lookups()});
+        backend_.gather_rows(stream, lease.arena(),
+                             {.part = 0,
+                              .grouped = set.grouped(),
+                              .weights = gradients.d_dots,
+                              .slots = lease.slots(),
+                              .first = first,
+                              .count = lease.count(),
+                              .y = gradients.d_x});
+      },
+      ChunkOrder::kAscending);
 }
 
 void ValueTable::make_gradient_room(kernels::Stream& stream, std::int64_t calls) {

@@ -8,6 +8,9 @@
 //   factored gradient   the gradient of row r is the sum of weight * d_y over the look-ups of r. It
 //                       is kept as (rows, weights, d_y): tokens * width numbers, where the gradient
 //                       itself would have rows * width
+//   part                a row has one, its value, or two, PEER's u and v, each `width` wide. The
+//                       value that memory layers read is the last one; layers of both kinds may
+//                       share a table of two
 //   accumulated         with more tokens in a step than there is room for, what is kept is added up
 //                       in the rows, now and then: they have an array for it, in every tier
 //
@@ -55,6 +58,7 @@ struct ValueTableOptions {
   std::uint32_t table = 0;  // number of the table; initial values depend on it
   std::uint64_t rows = 0;   // K = n^2
   std::int64_t width = 0;   // d_v
+  int parts = 1;            // of a row
   // The columns of each row that this table holds, computes and stores; none: all of them. y, d_y
   // and values in and out have these columns only, and what dot() gives are this range's sums. A
   // table of some columns cannot know the norm of a whole row: clip_norm must be 0, and the
@@ -78,6 +82,21 @@ struct ValueTableOptions {
   // which are part of their records.
   std::int64_t gradient_calls_kept = 0;
   bool accumulates_gradient = false;
+};
+
+// What look-ups of a table of two parts are worth: PEER's tiny experts (SPEC.md). Device memory,
+// [tokens, lookups_per_token] each.
+struct ExpertLookups {
+  const float* weights = nullptr;
+  float* dots = nullptr;     // <x, u>
+  float* factors = nullptr;  // weight * gelu(dot), of v in the output
+};
+struct ExpertGradients {
+  const float* d_y = nullptr;  // [tokens, columns]
+  float* d_factors = nullptr;
+  float* d_weights = nullptr;
+  float* d_dots = nullptr;
+  float* d_x = nullptr;  // [tokens, columns], added to
 };
 
 // The columns of each row that a table with these options holds.
@@ -118,6 +137,18 @@ class ValueTable {
   // begin_step() came last, not begin_evaluation().
   void keep_gradient(kernels::Stream& stream, const LookupSet& set, const float* weights,
                      const float* d_y);
+  // The same of all parts of the rows.
+  void keep_gradient(kernels::Stream& stream, const LookupSet& set, const FactoredParts& parts);
+
+  // Of tables of two parts. Fills dots and factors, and y[t] = sum of factor * v. x, y: device,
+  // [tokens, columns], y overwritten.
+  void run_experts(kernels::Stream& stream, LookupSet& set, const float* x,
+                   const ExpertLookups& lookups, float* y);
+  // Fills d_factors, d_weights and d_dots, and adds sum of d_dot * u to d_x. lookups: as
+  // run_experts() left them.
+  void run_experts_backward(kernels::Stream& stream, LookupSet& set, const ExpertLookups& lookups,
+                            const ExpertGradients& gradients);
+
   // Where `calls` more would not fit, adds up what is kept in the rows: with the sums, in the
   // order, that finish_step() would work out. Throws as check_disk_room() does, and may be called
   // again then.
@@ -132,23 +163,27 @@ class ValueTable {
   TableStep finish_step(kernels::Stream& stream);
 
   // Values of rows as they are after `completed_step`, untouched rows included. rows: distinct,
-  // ascending. out: [rows.size(), columns], float32. No row changes. In a read-only table records
-  // come in the order of the files: the more rows in one call, the faster. between: called now and
-  // then; what it throws ends the call.
+  // ascending. out: [rows.size(), parts, columns], float32. No row changes. In a read-only table
+  // records come in the order of the files: the more rows in one call, the faster. between: called
+  // now and then; what it throws ends the call.
   void read_values(std::uint64_t completed_step, std::span<const kernels::RowId> rows,
                    std::span<float> out, const std::function<void()>& between = {});
   // Of rows first .. first + count - 1.
   void read_values(std::uint64_t completed_step, kernels::RowId first, std::int64_t count,
                    std::span<float> out);
   // Sets the values of rows, with zero moments and current for `step`. rows: distinct, ascending;
-  // values: [rows.size(), columns].
+  // values: [rows.size(), parts, columns].
   void write_values(std::span<const kernels::RowId> rows, std::span<const float> values,
                     std::uint64_t step);
   // For tests of small tables: the row gradient that is kept in factored form, as a dense array
-  // [rows, columns].
+  // [rows, parts, columns].
   std::vector<float> dense_gradient(kernels::Stream& stream);
 
  private:
+  int value_part() const { return options_.parts - 1; }
+  // REQUIRES two parts.
+  void check_experts() const;
+
   kernels::Backend& backend_;
   ValueTableOptions options_;
   offload::TieredStore store_;

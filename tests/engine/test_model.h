@@ -75,7 +75,7 @@ class TestModel {
  private:
   memory::ValueTableOptions table_options(const engine::ModelOptions& options,
                                           const TestModelSettings& settings) const {
-    const memory::MemoryLayerOptions& layer = options.memory;
+    const memory::TableLayerOptions& layer = options.memory;
     memory::ValueTableOptions table_options;
     table_options.rows = static_cast<std::uint64_t>(layer.half_keys * layer.half_keys);
     table_options.width = layer.value_width;

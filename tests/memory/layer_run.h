@@ -1,5 +1,5 @@
-// Runs memory layers that share one value table through forward and backward, from host tensors to
-// host tensors: what the golden files and the oracle are compared with.
+// Runs layers that share one value table, memory layers or PEER's, through forward and backward,
+// from host tensors to host tensors: what the golden files and the oracle are compared with.
 #pragma once
 
 #include <memory>
@@ -8,6 +8,7 @@
 
 #include "io/disk.h"
 #include "memory/memory_layer.h"
+#include "memory/peer_layer.h"
 #include "memory/value_table.h"
 #include "tests/memory/oracle.h"
 #include "tests/memory/support.h"
@@ -22,7 +23,7 @@ struct LayerResult {
 
 struct LayerRunResult {
   std::vector<LayerResult> layers;
-  std::vector<float> d_values;  // [n^2, d_v]
+  std::vector<float> d_values;  // [n^2, d_v], or of PEER [n^2, 2, C]
 };
 
 // One layer's inputs: parameters and "x" by their names, and the output's gradient.
@@ -41,6 +42,7 @@ inline LayerRunResult run_layers(const OracleShape& shape, const Tensor& values,
   memory::ValueTableOptions table_options;
   table_options.rows = static_cast<std::uint64_t>(shape.half_keys * shape.half_keys);
   table_options.width = shape.value_width;
+  table_options.parts = shape.peer ? 2 : 1;
   table_options.optimizer.learning_rate = [](std::uint64_t) { return 1e-3; };
   table_options.tiers.device_bytes = device_bytes != 0 ? device_bytes : 64u << 20;
   table_options.tiers.host_bytes = 64u << 20;
@@ -56,7 +58,11 @@ inline LayerRunResult run_layers(const OracleShape& shape, const Tensor& values,
   table.write_values(all_rows, std::vector<float>(values.begin(), values.end()), 0);
 
   struct Layer {
-    std::unique_ptr<memory::MemoryLayer> layer;
+    std::unique_ptr<memory::MemoryLayer> layer;  // or
+    std::unique_ptr<memory::PeerLayer> peer;
+    const memory::TableLayer& lookups() const {
+      return peer ? static_cast<const memory::TableLayer&>(*peer) : *layer;
+    }
     std::map<std::string, Uploaded<float>> tensors, gradients;
     memory::MemoryLayerParameters parameters, d_parameters;
   };
@@ -80,7 +86,7 @@ inline LayerRunResult run_layers(const OracleShape& shape, const Tensor& values,
                                          .gate_in_weight_compute = find("gate_in.weight"),
                                          .value_out_weight_compute = find("value_out.weight")};
   };
-  memory::MemoryLayerOptions options{
+  memory::TableLayerOptions options{
       .width = shape.width,
       .heads = shape.heads,
       .knn = shape.knn,
@@ -109,23 +115,36 @@ inline LayerRunResult run_layers(const OracleShape& shape, const Tensor& values,
     }
     layer.parameters = view(layer.tensors);
     layer.d_parameters = view(layer.gradients);
-    layer.layer = std::make_unique<memory::MemoryLayer>(backend, table, options);
     const Uploaded<float> out(backend, outputs);
-    layer.layer->forward(*stream, layer.parameters, layer.tensors.at("x").data(), shape.tokens,
-                         out.data());
+    const float* const x = layer.tensors.at("x").data();
     LayerResult& r = result.layers[i];
-    r.o = out.read(*stream);
-    r.y = Uploaded<float>::read_device(backend, *stream, layer.layer->y(),
+    if (shape.peer) {
+      layer.peer = std::make_unique<memory::PeerLayer>(backend, table, options);
+      layer.peer->forward(*stream, layer.parameters.key_side(), x, shape.tokens, out.data());
+      r.y = out.read(*stream);
+    } else {
+      layer.layer = std::make_unique<memory::MemoryLayer>(backend, table, options);
+      layer.layer->forward(*stream, layer.parameters, x, shape.tokens, out.data());
+      r.y =
+          Uploaded<float>::read_device(backend, *stream, layer.layer->y(),
                                        static_cast<std::size_t>(shape.tokens * shape.value_width));
-    r.rows = Uploaded<kernels::RowId>::read_device(backend, *stream, layer.layer->rows(), picked);
-    r.scores = Uploaded<float>::read_device(backend, *stream, layer.layer->scores(), picked);
-    r.weights = Uploaded<float>::read_device(backend, *stream, layer.layer->weights(), picked);
+    }
+    r.o = out.read(*stream);
+    const memory::TableLayer& read = layer.lookups();
+    r.rows = Uploaded<kernels::RowId>::read_device(backend, *stream, read.rows(), picked);
+    r.scores = Uploaded<float>::read_device(backend, *stream, read.scores(), picked);
+    r.weights = Uploaded<float>::read_device(backend, *stream, read.weights(), picked);
   }
   for (std::size_t i = inputs.size(); i-- > 0;) {
     Layer& layer = layers[i];
     const Uploaded<float> d_out(backend, *stream, inputs[i].d_o);
-    layer.layer->backward(*stream, layer.parameters, layer.d_parameters, d_out.data(),
-                          layer.gradients.at("x").data());
+    float* const d_x = layer.gradients.at("x").data();
+    if (shape.peer) {
+      layer.peer->backward(*stream, layer.parameters.key_side(), layer.d_parameters.key_side(),
+                           d_out.data(), d_x);
+    } else {
+      layer.layer->backward(*stream, layer.parameters, layer.d_parameters, d_out.data(), d_x);
+    }
     for (const auto& [name, gradient] : layer.gradients) {
       result.layers[i].gradients[name] = gradient.read(*stream);
     }

@@ -1,4 +1,4 @@
-// The memory layer against golden files that were computed independently in float64.
+// Memory layers and PEER layers against golden files that were computed independently in float64.
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -23,7 +23,8 @@ OracleShape golden_shape(const nlohmann::json& config) {
           .key_width = config.at("key_width"),
           .value_width = config.at("value_width"),
           .swilu = config.at("gate") == "swilu",
-          .scalar_gate = config.at("scalar_gate")};
+          .scalar_gate = config.at("scalar_gate"),
+          .peer = config.at("kind") == "peer"};
 }
 
 // All tensors "<prefix><name>" of a file, by name.
@@ -34,6 +35,21 @@ Tensors tensors_under(const io::SafetensorsReader& reader, const std::string& pr
     out[info.name.substr(prefix.size())] = reader.read_f64(info.name);
   }
   return out;
+}
+
+// The rows of the tensor `prefix` + "values", with the parts of one after the other.
+Tensor rows_of(const io::SafetensorsReader& reader, const OracleShape& shape,
+               const std::string& prefix) {
+  if (!shape.peer) return reader.read_f64(prefix + "values");
+  const Tensor u = reader.read_f64(prefix + "values_u"), v = reader.read_f64(prefix + "values_v");
+  const auto width = shape.value_width;
+  Tensor rows;
+  for (auto first = u.begin(), second = v.begin(); first != u.end();
+       first += width, second += width) {
+    rows.insert(rows.end(), first, first + width);
+    rows.insert(rows.end(), second, second + width);
+  }
+  return rows;
 }
 
 class MemoryLayerGolden : public ::testing::TestWithParam<std::string> {
@@ -52,7 +68,7 @@ class MemoryLayerGolden : public ::testing::TestWithParam<std::string> {
   static std::string layer(std::size_t i) { return "layer" + std::to_string(i); }
 
   LayerRunResult run(std::uint64_t device_bytes = 0, kernels::Backend& backend = test_backend()) {
-    return run_layers(shape_, file_.reader.read_f64("in.values"), inputs_, device_bytes, backend);
+    return run_layers(shape_, rows_of(file_.reader, shape_, "in."), inputs_, device_bytes, backend);
   }
 
   // Every bit of two runs is the same.
@@ -98,12 +114,13 @@ TEST_P(MemoryLayerGolden, BackwardComputesTheSameGradients) {
       EXPECT_LE(relative_error(result.layers[i].gradients.at(name), tensor), kTolerance);
     }
   }
-  EXPECT_LE(relative_error(result.d_values, file_.reader.read_f64("grad.values")), kTolerance);
+  EXPECT_LE(relative_error(result.d_values, rows_of(file_.reader, shape_, "grad.")), kTolerance);
 }
 
 TEST_P(MemoryLayerGolden, TheSmallestDeviceTierChangesNoBit) {
   const auto layout = memory::record_layout(kernels::RowOptimizerKind::kAdamW, shape_.value_width,
-                                            kernels::FloatType::kF32, kernels::FloatType::kF32);
+                                            kernels::FloatType::kF32, kernels::FloatType::kF32,
+                                            false, shape_.peer ? 2 : 1);
   expect_equal(run(offload::minimum_device_bytes(layout)), run());
 }
 
@@ -115,9 +132,14 @@ TEST_P(MemoryLayerGolden, AnotherBackendOfOneThreadGivesTheSameBits) {
 INSTANTIATE_TEST_SUITE_P(Files, MemoryLayerGolden, ::testing::ValuesIn(golden_files("memory_")),
                          [](const auto& file) { return golden_test_name(file.param); });
 
+INSTANTIATE_TEST_SUITE_P(PeerFiles, MemoryLayerGolden, ::testing::ValuesIn(golden_files("peer")),
+                         [](const auto& file) { return golden_test_name(file.param); });
+
 TEST(MemoryLayerGoldenFiles, ThereAreSome) {
-  EXPECT_FALSE(golden_files("memory_").empty())
-      << "no memory_*.safetensors in " << golden_directory();
+  for (const char* kind : {"memory_", "peer"}) {
+    EXPECT_FALSE(golden_files(kind).empty())
+        << "no " << kind << "*.safetensors in " << golden_directory();
+  }
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// The memory layer against the float64 oracle where the golden files do not go, and the oracle's
-// own gradients against finite differences of its forward.
+// Memory layers and PEER layers against the float64 oracle where the golden files do not go, and
+// the oracle's own gradients against finite differences of its forward.
 #include <gtest/gtest.h>
 
 #include <random>
@@ -89,6 +89,38 @@ const OracleCase kCases[] = {
       .norm = OracleNorm::kRms},
      3,
      5},
+    {"Peer",
+     {.tokens = 7,
+      .width = 12,
+      .heads = 2,
+      .half_keys = 9,
+      .knn = 5,
+      .key_width = 10,
+      .value_width = 12,
+      .peer = true}},
+    // Sums over columns by groups.
+    {"PeerOfSixtyFourColumns",
+     {.tokens = 5,
+      .width = 64,
+      .heads = 2,
+      .half_keys = 6,
+      .knn = 4,
+      .key_width = 12,
+      .value_width = 64,
+      .norm = OracleNorm::kRms,
+      .peer = true}},
+    {"ThreePeerLayersShareATable",
+     {.tokens = 6,
+      .width = 12,
+      .heads = 2,
+      .half_keys = 8,
+      .knn = 4,
+      .key_width = 8,
+      .value_width = 12,
+      .norm = OracleNorm::kL2,
+      .peer = true},
+     3,
+     5},
     {"OneOfEverything",
      {.tokens = 1,
       .width = 1,
@@ -133,7 +165,7 @@ class MemoryLayerOracle : public ::testing::TestWithParam<OracleCase> {
  protected:
   MemoryLayerOracle() : random_(GetParam().seed) {
     const OracleShape& s = GetParam().shape;
-    values_ = random_tensor(random_, s.half_keys * s.half_keys * s.value_width, 1);
+    values_ = random_tensor(random_, s.half_keys * s.half_keys * s.row_width(), 1);
     for (std::size_t i = 0; i < GetParam().layers; ++i) {
       inputs_.push_back(random_input(random_, s));
     }
@@ -208,7 +240,7 @@ TEST_P(MemoryLayerOracle, TheLayerComputesWhatTheOracleDoes) {
 INSTANTIATE_TEST_SUITE_P(Cases, MemoryLayerOracle, ::testing::ValuesIn(kCases),
                          [](const auto& test) { return std::string(test.param.name); });
 
-TEST(MemoryLayerOptions, AShapeThatDoesNotFitTheTableIsAnErrorThatSaysWhy) {
+TEST(TableLayerOptions, AShapeThatDoesNotFitTheTableIsAnErrorThatSaysWhy) {
   const auto io_disk = io::make_posix_disk();
   const ScratchDirectory directory;
   memory::ValueTableOptions table_options;
@@ -222,16 +254,16 @@ TEST(MemoryLayerOptions, AShapeThatDoesNotFitTheTableIsAnErrorThatSaysWhy) {
   table_options.lookups_per_token = 10;
   table_options.gradient_calls_per_step = 1;
   memory::ValueTable table(test_backend(), *io_disk, table_options);
-  const memory::MemoryLayerOptions fits{.width = 12,
-                                        .heads = 2,
-                                        .knn = 5,
-                                        .half_keys = 9,
-                                        .key_width = 10,
-                                        .value_width = 12,
-                                        .tokens = 7};
+  const memory::TableLayerOptions fits{.width = 12,
+                                       .heads = 2,
+                                       .knn = 5,
+                                       .half_keys = 9,
+                                       .key_width = 10,
+                                       .value_width = 12,
+                                       .tokens = 7};
   EXPECT_NO_THROW(memory::MemoryLayer(test_backend(), table, fits));
   const auto message = [&](auto change) -> std::string {
-    memory::MemoryLayerOptions options = fits;
+    memory::TableLayerOptions options = fits;
     change(options);
     try {
       const memory::MemoryLayer layer(test_backend(), table, options);
@@ -240,7 +272,7 @@ TEST(MemoryLayerOptions, AShapeThatDoesNotFitTheTableIsAnErrorThatSaysWhy) {
     }
     return "no error";
   };
-  using Options = memory::MemoryLayerOptions;
+  using Options = memory::TableLayerOptions;
   const auto has = [](const std::string& text, const char* part) {
     return text.find(part) != std::string::npos;
   };

@@ -1,5 +1,5 @@
-// The memory layer of SPEC.md in float64: naive, with no code of the project. Tensors go by the
-// names of the golden files ("query.weight", "keys", "gate_in.bias", ...).
+// The memory layer and the PEER layer of SPEC.md in float64: naive, with no code of the project.
+// Tensors go by the names of the golden files ("query.weight", "keys", "gate_in.bias", ...).
 #pragma once
 
 #include <algorithm>
@@ -23,10 +23,12 @@ struct OracleShape {
   bool swilu = false;
   bool scalar_gate = false;
   OracleNorm norm = OracleNorm::kNone;
+  bool peer = false;  // rows are experts, [u, v]
 
   std::int64_t half_width() const { return key_width / 2; }
   std::int64_t query_width() const { return heads * key_width; }
   std::int64_t lookups() const { return heads * knn; }
+  std::int64_t row_width() const { return (peer ? 2 : 1) * value_width; }  // of all parts
   bool projects() const { return swilu || value_width != width; }
 };
 
@@ -104,6 +106,7 @@ struct OracleForward {
   Tensor o, y, scores, weights;    // [N, C], [N, d_v], [N, H, k], [N, H, k]
   std::vector<std::int64_t> rows;  // [N, H, k]
   Tensor raw_queries, queries, keys, gate, gated, ungated;
+  Tensor dots;                  // of PEER, [N, H, k]
   double smallest_gap = 1e300;  // between neighbouring scores around each selected one
 };
 
@@ -145,7 +148,56 @@ inline void oracle_select(const OracleShape& s, OracleForward& f) {
   }
 }
 
-// values: [n^2, d_v].
+inline double oracle_gelu(double a) {
+  return 0.5 * a * (1 + std::erf(a / std::sqrt(2.0)));
+}
+inline double oracle_gelu_slope(double a) {
+  return 0.5 * (1 + std::erf(a / std::sqrt(2.0))) +
+         a * std::exp(-0.5 * a * a) / std::sqrt(2 * std::acos(-1.0));
+}
+
+// Fills y and dots. values: [n^2, 2, C].
+inline void oracle_experts(const OracleShape& s, const Tensor& x, const Tensor& values,
+                           OracleForward& f) {
+  const auto width = static_cast<std::size_t>(s.width);
+  for (std::size_t lookup = 0; lookup < f.rows.size(); ++lookup) {
+    const std::size_t token = lookup / static_cast<std::size_t>(s.lookups());
+    const double* u = values.data() + static_cast<std::size_t>(f.rows[lookup]) * 2 * width;
+    double dot = 0;
+    for (std::size_t i = 0; i < width; ++i) dot += x[token * width + i] * u[i];
+    f.dots.push_back(dot);
+    for (std::size_t i = 0; i < width; ++i) {
+      f.y[token * width + i] += f.weights[lookup] * oracle_gelu(dot) * u[width + i];
+    }
+  }
+}
+
+// Returns the gradients of the weights; adds to d_values and d_x.
+inline Tensor oracle_experts_backward(const OracleShape& s, const Tensor& x, const Tensor& values,
+                                      const OracleForward& f, const Tensor& d_y, Tensor& d_values,
+                                      Tensor& d_x) {
+  Tensor d_w(f.rows.size());
+  const auto width = static_cast<std::size_t>(s.width);
+  for (std::size_t lookup = 0; lookup < f.rows.size(); ++lookup) {
+    const std::size_t token = lookup / static_cast<std::size_t>(s.lookups());
+    const std::size_t row = static_cast<std::size_t>(f.rows[lookup]) * 2 * width;
+    const double gelu = oracle_gelu(f.dots[lookup]);
+    double d_c = 0;
+    for (std::size_t i = 0; i < width; ++i) {
+      d_c += d_y[token * width + i] * values[row + width + i];
+      d_values[row + width + i] += f.weights[lookup] * gelu * d_y[token * width + i];
+    }
+    d_w[lookup] = d_c * gelu;
+    const double d_dot = d_c * f.weights[lookup] * oracle_gelu_slope(f.dots[lookup]);
+    for (std::size_t i = 0; i < width; ++i) {
+      d_values[row + i] += d_dot * x[token * width + i];
+      d_x[token * width + i] += d_dot * values[row + i];
+    }
+  }
+  return d_w;
+}
+
+// values: [n^2, d_v], or of PEER [n^2, 2, C].
 inline OracleForward oracle_forward(const OracleShape& s, const Tensors& p, const Tensor& values) {
   OracleForward f;
   f.raw_queries = oracle_linear(p.at("x"), p.at("query.weight"), p.at("query.bias"));
@@ -158,6 +210,11 @@ inline OracleForward oracle_forward(const OracleShape& s, const Tensors& p, cons
   oracle_select(s, f);
   const auto width = static_cast<std::size_t>(s.value_width);
   f.y.resize(static_cast<std::size_t>(s.tokens) * width);
+  if (s.peer) {
+    oracle_experts(s, p.at("x"), values, f);
+    f.o = f.y;
+    return f;
+  }
   for (std::size_t lookup = 0; lookup < f.rows.size(); ++lookup) {
     const std::size_t token = lookup / static_cast<std::size_t>(s.lookups());
     for (std::size_t i = 0; i < width; ++i) {
@@ -221,7 +278,8 @@ inline Tensors oracle_backward(const OracleShape& s, const Tensors& p, const Ten
                            g["gate_in.bias"]);
   }
   Tensor d_w(f.rows.size());
-  for (std::size_t lookup = 0; lookup < f.rows.size(); ++lookup) {
+  if (s.peer) d_w = oracle_experts_backward(s, p.at("x"), values, f, d_y, d_values, g["x"]);
+  for (std::size_t lookup = 0; !s.peer && lookup < f.rows.size(); ++lookup) {
     const std::size_t token = lookup / static_cast<std::size_t>(s.lookups());
     const auto row = static_cast<std::size_t>(f.rows[lookup]);
     for (std::size_t i = 0; i < width; ++i) {

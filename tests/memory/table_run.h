@@ -1,5 +1,5 @@
-// Drives a value table with rows and gradients given: one token a row, one lookup a token, weight
-// 1, so that d_y is the row's gradient.
+// Drives a value table with rows and gradients given: one token a row, one lookup a token, factor
+// 1, so that the vectors are the row's gradient. Of rows of two parts one follows the other.
 #pragma once
 
 #include <cstddef>
@@ -69,8 +69,9 @@ class TableRun {
   std::uint64_t row_count() const { return table_->options().rows; }
   // Of the columns that the table holds.
   std::int64_t width() const { return memory::columns_of(table_->options()).count; }
+  int parts() const { return table_->options().parts; }
 
-  // Sets every value. values: [rows, width].
+  // Sets every value. values: [rows, parts, width].
   template <typename Number>
   void write_all(const std::vector<Number>& values) {
     std::vector<kernels::RowId> rows(row_count());
@@ -78,8 +79,9 @@ class TableRun {
     table_->write_values(rows, std::vector<float>(values.begin(), values.end()), 0);
   }
 
-  // Takes training step t with these rows and their gradients [rows.size(), width]; reads the rows
-  // first, as a model's forward does. Returns what finish_step says; read() what was read.
+  // Takes training step t with these rows and their gradients [rows.size(), parts, width]; reads
+  // their values first, as a model's forward does. Returns what finish_step says; read() what was
+  // read.
   template <typename Number>
   memory::TableStep step(std::uint64_t t, const std::vector<kernels::RowId>& rows,
                          const std::vector<Number>& gradients) {
@@ -92,12 +94,17 @@ class TableRun {
   void micro_batch(const std::vector<kernels::RowId>& rows, const std::vector<Number>& gradients) {
     const Uploaded<kernels::RowId> device_rows(backend_, *stream_, rows);
     const Uploaded<float> ones(backend_, *stream_, std::vector<float>(rows.size(), 1.0f));
-    const Uploaded<float> d_y(backend_, *stream_, gradients);
-    const Uploaded<float> y(backend_, gradients.size());
+    std::vector<Uploaded<float>> vectors;
+    memory::FactoredParts factored;
+    for (int part = 0; part < parts(); ++part) {
+      vectors.emplace_back(backend_, *stream_, numbers_of_part(gradients, part));
+      factored[static_cast<std::size_t>(part)] = {ones.data(), vectors.back().data()};
+    }
+    const Uploaded<float> y(backend_, rows.size() * static_cast<std::size_t>(width()));
     table_->make_gradient_room(*stream_, 1);
     table_->group(*stream_, device_rows.data(), static_cast<std::int64_t>(rows.size()), *lookups_);
     table_->gather(*stream_, *lookups_, ones.data(), y.data());
-    table_->keep_gradient(*stream_, *lookups_, ones.data(), d_y.data());
+    table_->keep_gradient(*stream_, *lookups_, factored);
     read_ = y.read(*stream_);
   }
   kernels::Stream& stream() { return *stream_; }
@@ -116,9 +123,9 @@ class TableRun {
     return y.read(*stream_);
   }
 
-  // [rows, width], as after completed_step.
+  // [rows, parts, width], as after completed_step.
   std::vector<float> values(std::uint64_t completed_step) {
-    std::vector<float> out(row_count() * static_cast<std::size_t>(width()));
+    std::vector<float> out(row_count() * static_cast<std::size_t>(parts() * width()));
     table_->read_values(completed_step, 0, static_cast<std::int64_t>(row_count()), out);
     return out;
   }
@@ -131,6 +138,17 @@ class TableRun {
   }
 
  private:
+  // Of numbers [rows, parts, width], those of one part.
+  template <typename Number>
+  std::vector<Number> numbers_of_part(const std::vector<Number>& numbers, int part) const {
+    std::vector<Number> out;
+    const std::int64_t row = parts() * width();
+    for (auto at = numbers.begin(); at != numbers.end(); at += row) {
+      out.insert(out.end(), at + part * width(), at + (part + 1) * width());
+    }
+    return out;
+  }
+
   kernels::Backend& backend_;
   io::SimulatedDisk disk_;
   std::unique_ptr<memory::ValueTable> table_;
@@ -144,7 +162,7 @@ struct DenseAdamW {
   DenseAdamW(const memory::RowOptimizerOptions& with, const std::vector<double>& initial)
       : options(with), values(initial), moment1(initial.size()), moment2(initial.size()) {}
 
-  // gradient: [rows, width] of the whole table.
+  // gradient: [rows, parts, width] of the whole table.
   void step(std::uint64_t t, const std::vector<double>& gradient) {
     const double rate = options.learning_rate(t), count = static_cast<double>(t);
     const double correction1 = 1 - std::pow(options.beta1, count);
