@@ -9,6 +9,7 @@ target_sources(mneme_engine PRIVATE
   data.cpp
   data_files.cpp
   data_split.cpp
+  former_keys.cpp
   metrics.cpp
   open_metrics.cpp
   metrics_reader.cpp

@@ -6,6 +6,8 @@
 
 #include "engine/attention.h"
 #include "engine/feed_forward.h"
+#include "engine/memory_part.h"
+#include "engine/peer_part.h"
 #include "io/check.h"
 
 namespace mneme::engine {
@@ -20,18 +22,29 @@ Blocks::Blocks(kernels::Backend& backend, const ModelOptions& options, const Par
     if (i % 2 == 0) {
       add_branch(parameters, prefix + ".attention_norm.weight",
                  std::make_unique<Attention>(backend, options_, parameters, prefix + ".attention"));
-    } else if (options_.is_memory_block(block)) {
-      CHECK(table != nullptr);
-      add_branch(parameters, prefix + ".ffn_norm.weight",
-                 std::make_unique<MemoryPart>(backend, options_, parameters, *table, block,
-                                              prefix + ".memory"));
     } else {
-      add_branch(
-          parameters, prefix + ".ffn_norm.weight",
-          std::make_unique<FeedForward>(backend, options_, parameters, prefix + ".feed_forward"));
+      add_branch(parameters, prefix + ".ffn_norm.weight", make_part(parameters, table, block));
     }
   }
   allocate();
+}
+
+std::unique_ptr<BlockPart> Blocks::make_part(const Parameters& parameters,
+                                             memory::ValueTable* table, std::int64_t block) const {
+  const std::string prefix = "layers." + std::to_string(block);
+  switch (options_.feed_forward.of(block)) {
+    case FeedForwardKind::kMemory:
+      CHECK(table != nullptr);
+      return std::make_unique<MemoryPart>(backend_, options_, parameters, *table, block,
+                                          prefix + ".memory");
+    case FeedForwardKind::kPeer:
+      CHECK(table != nullptr);
+      return std::make_unique<PeerPart>(backend_, options_, parameters, *table, block,
+                                        prefix + ".memory");
+    case FeedForwardKind::kDense:
+      break;
+  }
+  return std::make_unique<FeedForward>(backend_, options_, parameters, prefix + ".feed_forward");
 }
 
 void Blocks::add_branch(const Parameters& parameters, const std::string& norm,
@@ -79,8 +92,9 @@ void Blocks::forward(const PartCall& call, ForwardObserver* observer) {
                                 .epsilon = static_cast<float>(options_.norm_epsilon)});
     branch.part->forward(call, branch.normed, stream_[i + 1]);
     const auto block = static_cast<std::int64_t>(i / 2);
-    if (observer == nullptr || i % 2 == 0 || !options_.is_memory_block(block)) continue;
-    observer->after_memory(block, *memory_layer(block), call.stream);
+    if (observer == nullptr || i % 2 == 0) continue;
+    const memory::TableLayer* const layer = table_layer(block);
+    if (layer != nullptr) observer->after_memory(block, *layer, call.stream);
   }
 }
 
@@ -100,22 +114,21 @@ void Blocks::backward(const PartCall& call, float* d_stream, float* d_branch) {
   }
 }
 
-const Blocks::Branch* Blocks::memory_branch(std::int64_t block) const {
+const TablePart* Blocks::table_part(std::int64_t block) const {
   CHECK(block >= 0 && block < options_.blocks);
   const auto i = static_cast<std::size_t>(2 * block + 1);
-  const bool is_there = options_.is_memory_block(block) && i < branches_.size();
-  return is_there ? &branches_[i] : nullptr;
+  return i < branches_.size() ? dynamic_cast<const TablePart*>(branches_[i].part.get()) : nullptr;
 }
 
-const memory::MemoryLayer* Blocks::memory_layer(std::int64_t block) const {
-  const Branch* branch = memory_branch(block);
-  return branch == nullptr ? nullptr : &static_cast<const MemoryPart&>(*branch->part).layer();
+const memory::TableLayer* Blocks::table_layer(std::int64_t block) const {
+  const TablePart* const part = table_part(block);
+  return part == nullptr ? nullptr : &part->layer();
 }
 
 memory::KeySide Blocks::key_side(std::int64_t block) const {
-  const Branch* branch = memory_branch(block);
-  CHECK(branch != nullptr, "block {} has no memory layer", block);
-  return {branch->gain, static_cast<const MemoryPart&>(*branch->part).key_side()};
+  const TablePart* const part = table_part(block);
+  CHECK(part != nullptr, "block {} reads no table", block);
+  return {branches_[static_cast<std::size_t>(2 * block + 1)].gain, part->key_side()};
 }
 
 }  // namespace mneme::engine

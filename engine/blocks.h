@@ -11,20 +11,19 @@
 
 #include "engine/block_part.h"
 #include "engine/forward_observer.h"
-#include "engine/memory_part.h"
 #include "engine/model_options.h"
 #include "engine/parameters.h"
+#include "engine/table_part.h"
 #include "kernels/backend.h"
-#include "memory/memory_layer.h"
 #include "memory/value_table.h"
 
 namespace mneme::engine {
 
 class Blocks {
  public:
-  // The first `branches` branches, of which branch i belongs to block i / 2. table: of the memory
-  // layers among them; null where there are none. Backend, parameters and table must outlive the
-  // object.
+  // The first `branches` branches, of which branch i belongs to block i / 2. table: of the layers
+  // among them that read one; null where there are none. Backend, parameters and table must outlive
+  // the object.
   Blocks(kernels::Backend& backend, const ModelOptions& options, const Parameters& parameters,
          memory::ValueTable* table, std::size_t branches);
 
@@ -48,8 +47,8 @@ class Blocks {
   // before the first. d_branch: device, [tokens, C], scratch.
   void backward(const PartCall& call, float* d_stream, float* d_branch);
 
-  // Null where block `block` has none.
-  const memory::MemoryLayer* memory_layer(std::int64_t block) const;
+  // The memory or PEER layer of a block; null where it has none.
+  const memory::TableLayer* table_layer(std::int64_t block) const;
   // REQUIRES: it has one.
   memory::KeySide key_side(std::int64_t block) const;
 
@@ -61,8 +60,10 @@ class Blocks {
     void* normed = nullptr;    // [tokens, C] in the compute type, kept for the part's backward
     float* inverse = nullptr;  // [tokens]
   };
-  // Where a block's memory layer is; null where it has none.
-  const Branch* memory_branch(std::int64_t block) const;
+  // Of a block whose layer reads the table; else null.
+  const TablePart* table_part(std::int64_t block) const;
+  std::unique_ptr<BlockPart> make_part(const Parameters& parameters, memory::ValueTable* table,
+                                       std::int64_t block) const;
   void add_branch(const Parameters& parameters, const std::string& norm,
                   std::unique_ptr<BlockPart> part);
   void allocate();

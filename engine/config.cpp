@@ -6,6 +6,7 @@
 #include "engine/config_file.h"
 #include "engine/config_keys.h"
 #include "engine/config_reader.h"
+#include "engine/former_keys.h"
 #include "engine/row_gradient_choice.h"
 
 namespace mneme::engine {
@@ -14,7 +15,11 @@ namespace {
 
 Config parse_over(Config config, std::string_view text, const std::string& name,
                   std::span<const std::string> overrides) {
-  const KeyPlaces places = read_keys(config_keys(config), text, name, overrides);
+  FormerKeys former;
+  std::vector<Key> keys = config_keys(config);
+  for (Key& key : former_keys(former)) keys.push_back(std::move(key));
+  const KeyPlaces places = read_keys(keys, text, name, overrides);
+  apply_former_keys(former, places, config);
   choose_row_gradient(config);
   apply_tier_shares(config);
   check_relations(config, places);

@@ -13,10 +13,11 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/block_kinds.h"
 #include "io/enum_names.h"
 #include "kernels/row_ops.h"
-#include "memory/memory_layer.h"
 #include "memory/prediction/predictor_kind.h"
+#include "memory/table_layer.h"
 #include "offload/tiered_store.h"
 
 namespace mneme::engine {
@@ -38,12 +39,6 @@ enum class ValidationSplit { kSpread, kTail };
 constexpr auto enum_names(ValidationSplit) {
   return std::to_array<io::EnumName<ValidationSplit>>(
       {{"spread", ValidationSplit::kSpread}, {"tail", ValidationSplit::kTail}});
-}
-
-enum class FeedForwardKind { kNone, kMemory };
-constexpr auto enum_names(FeedForwardKind) {
-  return std::to_array<io::EnumName<FeedForwardKind>>(
-      {{"none", FeedForwardKind::kNone}, {"memory", FeedForwardKind::kMemory}});
 }
 
 enum class ScheduleKind { kLinear, kCosine, kConstant };
@@ -93,6 +88,7 @@ struct ModelConfig {
   std::int64_t attention_heads = 4;
   std::int64_t kv_heads = 4;
   std::int64_t feed_forward_hidden = 384;
+  BlockKinds feed_forward;  // what replaces it, in which blocks
   double rope_theta = 10000;
   double norm_epsilon = 1e-5;
   bool tied_output = false;
@@ -108,14 +104,13 @@ struct MemoryOptimizerConfig {
   double clip_norm = 1.0;  // of the table's own gradient; 0 for none
 };
 
+// The value table of all layers that read one, and these layers.
 struct MemoryConfig {
-  FeedForwardKind kind = FeedForwardKind::kNone;
-  std::vector<std::int64_t> blocks;  // ascending; one is Memory, several sharing a table Memory+
-  std::int64_t heads = 4;            // H
-  std::int64_t knn = 32;             // k
-  std::int64_t half_keys = 128;      // n; the table has n^2 rows
-  std::int64_t key_width = 128;      // d_k, both halves
-  std::int64_t value_width = 0;      // d_v; 0 for the model's width
+  std::int64_t heads = 4;        // H
+  std::int64_t knn = 32;         // k
+  std::int64_t half_keys = 128;  // n; the table has n^2 rows
+  std::int64_t key_width = 128;  // d_k, both halves
+  std::int64_t value_width = 0;  // d_v; 0 for the model's width
   memory::Gate gate = memory::Gate::kSwilu;
   bool scalar_gate = false;
   memory::QueryKeyNorm query_key_norm = memory::QueryKeyNorm::kNone;
@@ -209,7 +204,12 @@ struct Config {
 
   // Whether there are checkpoints that training goes on beside.
   bool saves_behind_training() const { return checkpoint.background && checkpoint.every > 0; }
-  bool has_memory() const { return memory.kind == FeedForwardKind::kMemory; }
+  // Blocks whose layers read the value table; one is Memory, several sharing it Memory+.
+  std::vector<std::int64_t> table_blocks() const { return model.feed_forward.table_blocks(); }
+  // Whether there is a table.
+  bool has_memory() const { return !table_blocks().empty(); }
+  // Of a row: PEER's have u and v.
+  int row_parts() const { return model.feed_forward.has(FeedForwardKind::kPeer) ? 2 : 1; }
   std::int64_t value_width() const {
     return memory.value_width == 0 ? model.width : memory.value_width;
   }

@@ -55,6 +55,13 @@ void check_model(const ModelConfig& model, const KeyPlaces& places) {
   }
 }
 
+void check_blocks(const ModelConfig& model, const KeyPlaces& places) {
+  if (model.feed_forward.last() < model.blocks) return;
+  reject(places, {"model.feed_forward", "memory.blocks", "model.blocks"},
+         "block {} does not exist: the model has blocks 0 to {}", model.feed_forward.last(),
+         model.blocks - 1);
+}
+
 void check_device_tier(const Config& config, const KeyPlaces& places) {
   const std::uint64_t bytes = config.tiers.store.device_bytes;
   const std::uint64_t least = offload::minimum_device_bytes(row_layout(config));
@@ -72,22 +79,7 @@ void check_device_tier(const Config& config, const KeyPlaces& places) {
 
 void check_memory(const Config& config, const KeyPlaces& places) {
   const MemoryConfig& memory = config.memory;
-  if (memory.kind == FeedForwardKind::kNone) return;  // the dense twin of any configuration
-  if (memory.blocks.empty()) {
-    reject(places, {"memory.blocks", "memory.kind"},
-           "a memory needs at least one block in memory.blocks");
-  }
-  for (std::size_t i = 0; i < memory.blocks.size(); ++i) {
-    if (memory.blocks[i] >= config.model.blocks) {
-      reject(places, {"memory.blocks", "model.blocks"},
-             "block {} does not exist: the model has blocks 0 to {}", memory.blocks[i],
-             config.model.blocks - 1);
-    }
-    if (i > 0 && memory.blocks[i] <= memory.blocks[i - 1]) {
-      reject(places, {"memory.blocks"}, "blocks must ascend, but {} follows {}", memory.blocks[i],
-             memory.blocks[i - 1]);
-    }
-  }
+  if (!config.has_memory()) return;
   if (memory.knn > memory.half_keys) {
     reject(places, {"memory.knn", "memory.half_keys"},
            "{} rows a head cannot be chosen among {} half-keys a side", memory.knn,
@@ -96,6 +88,12 @@ void check_memory(const Config& config, const KeyPlaces& places) {
   if (memory.key_width % 2 != 0) {
     reject(places, {"memory.key_width"}, "a key has two halves, so {} must be even",
            memory.key_width);
+  }
+  if (config.row_parts() == 2 && config.value_width() != config.model.width) {
+    reject(places, {"memory.value_width", "model.width", "model.feed_forward"},
+           "PEER's experts read and write the residual stream: rows of width {} must be as wide as "
+           "the model, {}",
+           config.value_width(), config.model.width);
   }
   check_device_tier(config, places);
 }
@@ -147,9 +145,9 @@ void check_train(const Config& config, const KeyPlaces& places) {
            "train.micro_batches",
            tokens, rows, memory::kMostLookups);
   }
-  const auto blocks = static_cast<std::int64_t>(memory.blocks.size());
+  const auto blocks = std::ssize(config.table_blocks());
   if (kept_micro_batches(config) > memory::kMostLookups / (tokens * rows) / blocks) {
-    reject(places, {"train.micro_batches", "train.batch", "train.sequence", "memory.blocks"},
+    reject(places, {"train.micro_batches", "train.batch", "train.sequence", "model.feed_forward"},
            "a step of {} micro-batches, {} memory layers and {} tokens with {} rows each is beyond "
            "{} look-ups; use fewer tokens a step, or memory.row_gradient = \"accumulated\"",
            train.micro_batches, blocks, tokens, rows, memory::kMostLookups);
@@ -196,6 +194,7 @@ void check_relations(const Config& config, const KeyPlaces& places) {
            config.data.vocabulary);
   }
   check_model(config.model, places);
+  check_blocks(config.model, places);
   check_memory(config, places);
   check_disks(config.tiers, places);
   check_lookahead(config.tiers, places);

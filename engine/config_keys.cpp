@@ -18,6 +18,13 @@ RealValue real(double& field, double least, double most = kAnyReal, double scale
   return {&field, least, most, scale};
 }
 
+ParsedValue block_kinds(BlockKinds& field) {
+  return {.form = "dense, or KIND@BLOCKS with KIND memory | peer and BLOCKS as 0,4-7 or 1-11/2",
+          .examples = {"dense", "memory@0", "peer@1"},
+          .get = [&field] { return field.text(); },
+          .set = [&field](const std::string& text) { field = BlockKinds::parse(text); }};
+}
+
 template <typename Enum>
 ChoiceValue choice(Enum& field) {
   ChoiceValue value;
@@ -91,6 +98,12 @@ void add_model(ModelConfig& model, std::vector<Key>& keys) {
                   "Attention heads; each has an even width of at most 256."});
   keys.push_back({"model.kv_heads", integer(model.kv_heads, 1, 1024),
                   "Key and value heads; must divide model.attention_heads."});
+  keys.push_back(
+      {"model.feed_forward", block_kinds(model.feed_forward),
+       "What replaces the feed-forward, in which blocks, counted from 0: memory@6,12,18 is a "
+       "product-key memory in three blocks that share one table (Memory+), peer@4-7 is PEER in "
+       "four; several of them with spaces between. Without memory and PEER all keys of [memory] "
+       "and [tiers] are left unused."});
   keys.push_back({"model.feed_forward_hidden", integer(model.feed_forward_hidden, 1, 1 << 20),
                   "Hidden width of the feed-forward layers."});
   keys.push_back({"model.rope_theta", real(model.rope_theta, 1),
@@ -102,13 +115,7 @@ void add_model(ModelConfig& model, std::vector<Key>& keys) {
 }
 
 void add_memory(MemoryConfig& memory, std::vector<Key>& keys) {
-  keys.push_back(
-      {"memory.kind", choice(memory.kind),
-       "What replaces the feed-forward in memory.blocks: a product-key memory, or nothing; with "
-       "none, all other keys of [memory] and [tiers] are left unused."});
-  keys.push_back({"memory.blocks", IntegerListValue{&memory.blocks, 0, 1023},
-                  "Blocks (from 0) with a memory layer; several share one table (Memory+)."});
-  keys.push_back({"memory.heads", integer(memory.heads, 1, 64), "Heads of a memory layer (H)."});
+  keys.push_back({"memory.heads", integer(memory.heads, 1, 64), "Heads of a layer (H)."});
   keys.push_back(
       {"memory.knn", integer(memory.knn, 1, 128), "Rows read for each token and head (k)."});
   keys.push_back({"memory.half_keys", integer(memory.half_keys, 1, 65535),
@@ -116,11 +123,11 @@ void add_memory(MemoryConfig& memory, std::vector<Key>& keys) {
   keys.push_back({"memory.key_width", integer(memory.key_width, 2, 65536),
                   "Width of a key, both halves together (d_k)."});
   keys.push_back({"memory.value_width", integer(memory.value_width, 0, 65536),
-                  "Width of a row's value (d_v); 0 for model.width."});
-  keys.push_back(
-      {"memory.gate", choice(memory.gate), "Gate of a memory layer's output by its input."});
+                  "Width of a row's value (d_v); 0 for model.width. PEER's is model.width."});
+  keys.push_back({"memory.gate", choice(memory.gate),
+                  "Gate of a memory layer's output by its input; PEER has none."});
   keys.push_back({"memory.scalar_gate", FlagValue{&memory.scalar_gate},
-                  "Scale the output by one learned sigmoid a token."});
+                  "Scale a memory layer's output by one learned sigmoid a token."});
   keys.push_back({"memory.query_key_norm", choice(memory.query_key_norm),
                   "Normalisation of queries and half-keys."});
   keys.push_back(
@@ -313,7 +320,7 @@ std::vector<ConfigSection> config_sections() {
   return {{"run", "Where a run lives and what it runs on."},
           {"data", "What the model learns from."},
           {"model", "The transformer."},
-          {"memory", "The product-key memory layers and their shared value table."},
+          {"memory", "Memory and PEER layers, and the value table that they share."},
           {"memory.optimizer", "How rows of the value table learn."},
           {"tiers", "Where the rows of the value table are kept, and how they move."},
           {"train", "Length, batch and learning-rate schedule."},

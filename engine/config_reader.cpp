@@ -75,6 +75,13 @@ class Assignment {
     }
     value.set(name);
   }
+  void operator()(const ParsedValue& value) const {
+    try {
+      value.set(text());
+    } catch (const io::Error& error) {
+      fail("{}", error.what());
+    }
+  }
   void operator()(const TextListValue& value) const {
     std::vector<std::string> list;
     for (const toml::node& element : array()) {

@@ -58,8 +58,14 @@ struct ChoiceValue {  // one of a few names
   std::function<std::string()> get;
   std::function<void(const std::string& name)> set;
 };
+struct ParsedValue {  // text of a form of its own
+  std::string form;   // for people
+  std::vector<std::string> examples;
+  std::function<std::string()> get;
+  std::function<void(const std::string& text)> set;  // throws Error saying what is wrong
+};
 using KeyValue = std::variant<IntegerValue, BytesValue, RealValue, FlagValue, TextValue,
-                              TextListValue, IntegerListValue, ChoiceValue>;
+                              TextListValue, IntegerListValue, ChoiceValue, ParsedValue>;
 
 struct Key {
   std::string name;  // "model.width"

@@ -90,6 +90,7 @@ struct Formatter {
     return fmt::format("[{}]", joined(*value.field, ", ", plain));
   }
   std::string operator()(const ChoiceValue& value) const { return quoted(value.get()); }
+  std::string operator()(const ParsedValue& value) const { return quoted(value.get()); }
 };
 
 struct Describer {
@@ -116,6 +117,7 @@ struct Describer {
   std::string operator()(const IntegerListValue& value) const {
     return fmt::format("list of integers, each {} to {}", value.least, value.most);
   }
+  std::string operator()(const ParsedValue& value) const { return value.form; }
   std::string operator()(const ChoiceValue& value) const {
     return joined(value.names, " | ", [](const std::string& name) { return name; });
   }

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "kernels/backend.h"
-#include "memory/memory_layer.h"
+#include "memory/table_layer.h"
 
 namespace mneme::engine {
 
@@ -20,7 +20,7 @@ class ForwardObserver {
   virtual void before_branch(std::size_t branch, const float* state, kernels::Stream& stream) = 0;
   // The forward pass of a block's memory layer is queued on the stream; what is queued there now
   // sees its rows.
-  virtual void after_memory(std::int64_t block, const memory::MemoryLayer& layer,
+  virtual void after_memory(std::int64_t block, const memory::TableLayer& layer,
                             kernels::Stream& stream) = 0;
   // All blocks' is, and nothing of the backward pass.
   virtual void after_forward() = 0;
@@ -35,7 +35,7 @@ class ForwardObservers final : public ForwardObserver {
   void before_branch(std::size_t branch, const float* state, kernels::Stream& stream) override {
     for (ForwardObserver* one : observers_) one->before_branch(branch, state, stream);
   }
-  void after_memory(std::int64_t block, const memory::MemoryLayer& layer,
+  void after_memory(std::int64_t block, const memory::TableLayer& layer,
                     kernels::Stream& stream) override {
     for (ForwardObserver* one : observers_) one->after_memory(block, layer, stream);
   }

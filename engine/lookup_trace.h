@@ -17,7 +17,7 @@ class LookupTrace final : public ForwardObserver {
   void begin(std::int64_t micro) { micro_ = micro; }
 
   void before_branch(std::size_t, const float*, kernels::Stream&) override {}
-  void after_memory(std::int64_t block, const memory::MemoryLayer& layer,
+  void after_memory(std::int64_t block, const memory::TableLayer& layer,
                     kernels::Stream& stream) override {
     offload::TraceWriter* const trace = run_.table()->store().trace();
     if (trace == nullptr) return;

@@ -1,33 +1,26 @@
-// A memory layer as a part of a block: binds its parameters and adds its output to the stream.
+// A memory layer as a part of a block.
 #pragma once
 
 #include <string>
+#include <vector>
 
-#include "engine/block_part.h"
-#include "engine/model_options.h"
+#include "engine/table_part.h"
 #include "memory/memory_layer.h"
 
 namespace mneme::engine {
 
-class MemoryPart : public BlockPart {
+class MemoryPart : public TablePart {
  public:
-  // block: the part's block, N; prefix: "layers.N.memory"; parameters prefix + ".keys" and so on.
-  // table must outlive the part.
+  // block: the part's block, N; prefix: "layers.N.memory". table must outlive the part.
   MemoryPart(kernels::Backend& backend, const ModelOptions& options, const Parameters& parameters,
              memory::ValueTable& table, std::int64_t block, const std::string& prefix);
 
-  const memory::MemoryLayer& layer() const { return layer_; }
-  memory::ProductKeyParameters key_side() const { return parameters_.key_side(); }
-
-  std::size_t scratch_bytes() const override;
-  void forward(const PartCall& call, const void* x, float* out) override;
+  const memory::TableLayer& layer() const override { return layer_; }
   void backward(const PartCall& call, const float* d_out, float* d_x) override;
 
  private:
-  kernels::Backend& backend_;
-  std::int64_t tokens_, width_;
-  memory::MemoryLayerParameters parameters_;
-  memory::MemoryLayerParameters gradients_;
+  void run(const PartCall& call, const void* x, float* out) override;
+
   memory::MemoryLayer layer_;
 };
 

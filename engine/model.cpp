@@ -60,8 +60,8 @@ class Model::Implementation {
     }
   }
 
-  const memory::MemoryLayer* memory_layer(std::int64_t block) const {
-    return blocks_.memory_layer(block);
+  const memory::TableLayer* table_layer(std::int64_t block) const {
+    return blocks_.table_layer(block);
   }
   memory::KeySide key_side(std::int64_t block) const { return blocks_.key_side(block); }
 
@@ -79,8 +79,8 @@ class Model::Implementation {
   }
 
   memory::ValueTable* checked(memory::ValueTable* table) const {
-    CHECK((table != nullptr) == !options_.memory_blocks.empty(),
-          "a value table is needed exactly when there are memory blocks");
+    CHECK((table != nullptr) == !options_.table_blocks().empty(),
+          "a value table is needed exactly when there are layers that read one");
     if (table == nullptr) return table;
     const memory::ValueTableOptions& given = table->options();
     const memory::TableLayerOptions& wanted = options_.memory;
@@ -206,8 +206,8 @@ void Model::logits(kernels::Stream& stream, const MicroBatch& micro_batch, std::
 memory::KeySide Model::key_side(std::int64_t block) const {
   return implementation_->key_side(block);
 }
-const memory::MemoryLayer* Model::memory_layer(std::int64_t block) const {
-  return implementation_->memory_layer(block);
+const memory::TableLayer* Model::table_layer(std::int64_t block) const {
+  return implementation_->table_layer(block);
 }
 
 }  // namespace mneme::engine

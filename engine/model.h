@@ -28,7 +28,7 @@
 #include "engine/forward_observer.h"
 #include "engine/model_options.h"
 #include "engine/parameters.h"
-#include "memory/memory_layer.h"
+#include "memory/table_layer.h"
 #include "memory/value_table.h"
 
 namespace mneme::engine {
@@ -81,7 +81,7 @@ class Model {
               std::span<float> out);
 
   // The memory layer of a block, for its rows, weights and scores; null for other blocks.
-  const memory::MemoryLayer* memory_layer(std::int64_t block) const;
+  const memory::TableLayer* table_layer(std::int64_t block) const;
   // What finds its rows. REQUIRES: the block has one.
   memory::KeySide key_side(std::int64_t block) const;
 

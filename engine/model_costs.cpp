@@ -47,13 +47,18 @@ TableCosts table_costs(const Config& config) {
   TableCosts table;
   table.rows = options.rows;
   table.width = options.width;
-  table.parameters = table.rows * static_cast<std::uint64_t>(table.width);
+  table.parts = options.parts;
+  table.parameters = table.rows * static_cast<std::uint64_t>(table.width) *
+                     static_cast<std::uint64_t>(table.parts);
   table.record_bytes = store.layout.record_bytes();
   table.bytes = table.rows * table.record_bytes;
   table.device_slot_bytes = offload::device_slot_bytes(store);
-  table.lookups_per_token =
-      config.memory.blocks.size() * static_cast<std::uint64_t>(options.lookups_per_token);
-  table.gather_bytes_per_token = table.lookups_per_token * store.layout.value_bytes();
+  const auto lookups = static_cast<std::uint64_t>(options.lookups_per_token);
+  const BlockKinds& kinds = config.model.feed_forward;
+  table.lookups_per_token = kinds.table_blocks().size() * lookups;
+  table.parts_per_token =
+      table.lookups_per_token + kinds.blocks_of(FeedForwardKind::kPeer).size() * lookups;
+  table.gather_bytes_per_token = table.parts_per_token * store.layout.parts[0].value_bytes();
   table.tiers = offload::tier_sizes(store);
   table.gradient_bytes = factored_gradient_bytes(config, kept_micro_batches(config));
   table.accumulates_gradient = options.accumulates_gradient;
@@ -64,9 +69,11 @@ TableCosts table_costs(const Config& config) {
 
 void add_lookups(ModelCosts& costs, const Config& config) {
   const auto lookups = static_cast<std::int64_t>(costs.table.lookups_per_token);
-  costs.forward.rows = 2 * lookups * costs.table.width;
-  // Gradients of the weights, and of the values.
-  costs.backward.rows = 4 * lookups * costs.table.width;
+  const auto parts = static_cast<std::int64_t>(costs.table.parts_per_token);
+  // A part is in one product forward and in two backward: the gradients of what it was multiplied
+  // with, and its own.
+  costs.forward.rows = 2 * parts * costs.table.width;
+  costs.backward.rows = 4 * parts * costs.table.width;
   // A chosen row passes its gradient to two half-keys and to both halves of the query.
   costs.backward.keys = 4 * lookups * config.memory.key_width;
 }
@@ -96,7 +103,7 @@ ModelCosts model_costs(const Config& config) {
   }
   costs.active_parameters =
       costs.parameters.total() +
-      static_cast<std::int64_t>(costs.table.lookups_per_token) * costs.table.width;
+      static_cast<std::int64_t>(costs.table.parts_per_token) * costs.table.width;
   if (!config.model.tied_output) {
     costs.active_parameters -= costs.parameters.embedding - config.model.width;
   }

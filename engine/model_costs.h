@@ -30,18 +30,21 @@ struct TokenFlops {
   std::int64_t weights = 0;    // products with weight matrices, the output head included
   std::int64_t attention = 0;  // queries with keys, weights with values; half of them are masked
   std::int64_t keys = 0;       // queries with half-keys: all of them forward, the chosen backward
-  std::int64_t rows = 0;       // weighted sums of rows, their gradients by weight and by value
+  std::int64_t rows = 0;       // weighted sums of rows, their gradients by weight and by value;
+                               // of PEER's experts products with u and v, and their gradients
   std::int64_t total() const { return weights + attention + keys + rows; }
 };
 
 struct TableCosts {
   std::uint64_t rows = 0;
   std::int64_t width = 0;
-  std::uint64_t parameters = 0;              // rows x width
+  int parts = 1;                             // of a row: PEER's have two
+  std::uint64_t parameters = 0;              // rows x parts x width
   std::uint64_t record_bytes = 0;            // of a row in host memory: value, moments, step
   std::uint64_t bytes = 0;                   // of all rows as records; untouched ones take none
   std::uint64_t device_slot_bytes = 0;       // of a row in the device tier, bookkeeping included
   std::uint64_t lookups_per_token = 0;       // rows read for a token, all layers
+  std::uint64_t parts_per_token = 0;         // of them that are read: PEER layers read both
   std::uint64_t gather_bytes_per_token = 0;  // of their values, forward; once more backward
   offload::TierSizes tiers;
   // Device memory of the row gradient in factored form, beside the tiers, at most.

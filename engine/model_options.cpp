@@ -1,9 +1,9 @@
 #include "engine/model_options.h"
 
-#include <algorithm>
 #include <cmath>
 
 #include "engine/memory_part.h"
+#include "engine/table_part.h"
 #include "io/error.h"
 
 namespace mneme::engine {
@@ -15,10 +15,6 @@ void require_positive(std::int64_t value, const char* name) {
 
 }  // namespace
 
-bool ModelOptions::is_memory_block(std::int64_t block) const {
-  return std::find(memory_blocks.begin(), memory_blocks.end(), block) != memory_blocks.end();
-}
-
 ModelOptions resolve(ModelOptions options) {
   require_positive(options.vocabulary, "vocabulary");
   require_positive(options.width, "width");
@@ -27,7 +23,8 @@ ModelOptions resolve(ModelOptions options) {
   require_positive(options.kv_heads, "kv_heads");
   require_positive(options.batch, "batch");
   require_positive(options.sequence, "sequence");
-  if (static_cast<std::int64_t>(options.memory_blocks.size()) < options.blocks) {
+  for (std::int64_t block = 0; block < options.blocks; ++block) {
+    if (options.feed_forward.of(block) != FeedForwardKind::kDense) continue;
     require_positive(options.feed_forward_hidden, "feed_forward_hidden");
   }
   if (options.width % options.attention_heads != 0 || options.head_width() % 2 != 0) {
@@ -38,13 +35,9 @@ ModelOptions resolve(ModelOptions options) {
     io::fail("{} kv_heads do not divide {} attention_heads", options.kv_heads,
              options.attention_heads);
   }
-  std::int64_t previous = -1;
-  for (const std::int64_t block : options.memory_blocks) {
-    if (block <= previous || block >= options.blocks) {
-      io::fail("memory_blocks must be ascending numbers below {} blocks, but has {}",
-               options.blocks, block);
-    }
-    previous = block;
+  if (options.feed_forward.last() >= options.blocks) {
+    io::fail("feed_forward names block {}, and there are {}", options.feed_forward.last(),
+             options.blocks);
   }
   options.memory.width = options.width;
   options.memory.tokens = options.tokens();
@@ -81,14 +74,18 @@ std::vector<ParameterDeclaration> declare_parameters(const ModelOptions& given) 
     declare(prefix + ".attention.wv.weight", {kv_width, width}, normal(width));
     declare(prefix + ".attention.wo.weight", {width, width}, residual(width));
     declare(prefix + ".ffn_norm.weight", {width}, ones);
-    if (options.is_memory_block(block)) {
-      for (auto& one : declare_memory_parameters(options.memory, prefix + ".memory")) {
-        declarations.push_back(std::move(one));
-      }
-    } else {
+    const FeedForwardKind kind = options.feed_forward.of(block);
+    if (kind == FeedForwardKind::kDense) {
       declare(prefix + ".feed_forward.w1.weight", {hidden, width}, normal(width));
       declare(prefix + ".feed_forward.w2.weight", {width, hidden}, residual(hidden));
       declare(prefix + ".feed_forward.w3.weight", {hidden, width}, normal(width));
+      continue;
+    }
+    const std::string layer = prefix + ".memory";
+    for (auto& one : kind == FeedForwardKind::kMemory
+                         ? declare_memory_parameters(options.memory, layer)
+                         : declare_key_parameters(options.memory, layer)) {
+      declarations.push_back(std::move(one));
     }
   }
   declare("norm.weight", {width}, ones);

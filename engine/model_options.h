@@ -4,8 +4,9 @@
 #include <cstdint>
 #include <vector>
 
+#include "engine/block_kinds.h"
 #include "engine/parameters.h"
-#include "memory/memory_layer.h"
+#include "memory/table_layer.h"
 
 namespace mneme::engine {
 
@@ -19,9 +20,10 @@ struct ModelOptions {
   double rope_theta = 10000;
   double norm_epsilon = 1e-5;
   bool tied_output = false;
-  // Blocks, ascending, whose feed-forward is a memory layer; they share one value table.
-  std::vector<std::int64_t> memory_blocks;
-  // Of every memory layer. width and tokens are set by the model; value_width 0 means width.
+  // What replaces the feed-forward. The layers of table_blocks() share one value table.
+  BlockKinds feed_forward;
+  // Of every memory and PEER layer. width and tokens are set by the model; value_width 0 means
+  // width.
   memory::TableLayerOptions memory;
   // The largest micro-batch, for which buffers are allocated.
   std::int64_t batch = 0;     // sequences
@@ -30,7 +32,7 @@ struct ModelOptions {
   std::int64_t tokens() const { return batch * sequence; }
   std::int64_t head_width() const { return width / attention_heads; }
   std::int64_t kv_width() const { return head_width() * kv_heads; }
-  bool is_memory_block(std::int64_t block) const;
+  std::vector<std::int64_t> table_blocks() const { return feed_forward.table_blocks(); }
 };
 
 // Fills in what follows from other options and checks the rest. Throws Error naming the option.

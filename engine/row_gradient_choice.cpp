@@ -20,7 +20,7 @@ std::uint64_t product(std::uint64_t a, std::uint64_t b) {
 // Of a micro-batch, all layers.
 std::uint64_t token_calls(const Config& config) {
   return product(static_cast<std::uint64_t>(config.tokens_per_micro_batch()),
-                 config.memory.blocks.size());
+                 config.table_blocks().size());
 }
 
 // As many as can be grouped at once.
@@ -33,9 +33,9 @@ std::int64_t most_micro_batches(const Config& config) {
 // Whether all rows, with gradient arrays, find room in device and host memory. Rows that do not
 // would be written to the disk for every group of micro-batches, not once a step.
 bool fits_memory(const Config& config) {
-  const kernels::RecordLayout layout =
-      memory::record_layout(config.memory.optimizer.kind, config.value_width(),
-                            config.memory.value_type, config.memory.moment_type, true);
+  const kernels::RecordLayout layout = memory::record_layout(
+      config.memory.optimizer.kind, config.value_width(), config.memory.value_type,
+      config.memory.moment_type, true, config.row_parts());
   constexpr double kBookkeeping = 64;
   const double table = static_cast<double>(config.table_rows()) *
                        (static_cast<double>(layout.record_bytes()) + kBookkeeping);
@@ -52,7 +52,7 @@ bool fits_memory(const Config& config) {
 
 std::uint64_t factored_gradient_bytes(const Config& config, std::int64_t micro_batches) {
   const std::uint64_t of_token = memory::StepGradient::bytes_per_token(
-      config.memory.heads * config.memory.knn, config.value_width(), 1);
+      config.memory.heads * config.memory.knn, config.value_width(), config.row_parts());
   return product(product(token_calls(config), of_token), static_cast<std::uint64_t>(micro_batches));
 }
 
@@ -84,7 +84,7 @@ void choose_row_gradient(Config& config) {
 kernels::RecordLayout row_layout(const Config& config) {
   return memory::record_layout(config.memory.optimizer.kind, config.value_width(),
                                config.memory.value_type, config.memory.moment_type,
-                               accumulates_row_gradient(config));
+                               accumulates_row_gradient(config), config.row_parts());
 }
 
 }  // namespace mneme::engine

@@ -20,9 +20,9 @@ ModelOptions model_options(const Config& config) {
   options.tied_output = config.model.tied_output;
   options.batch = config.train.batch;
   options.sequence = config.train.sequence;
+  options.feed_forward = config.model.feed_forward;
   if (!config.has_memory()) return options;
   const MemoryConfig& memory = config.memory;
-  options.memory_blocks = memory.blocks;
   options.memory.heads = memory.heads;
   options.memory.knn = memory.knn;
   options.memory.half_keys = memory.half_keys;
@@ -41,6 +41,7 @@ memory::ValueTableOptions value_table_options(const Config& config, std::uint64_
   options.run_id = run_id;
   options.rows = config.table_rows();
   options.width = config.value_width();
+  options.parts = config.row_parts();
   options.value_type = config.memory.value_type;
   options.moment_type = config.memory.moment_type;
   options.seed = config.run.seed;
@@ -56,7 +57,7 @@ memory::ValueTableOptions value_table_options(const Config& config, std::uint64_
   if (config.saves_behind_training()) options.save_bytes = config.checkpoint.copy_bytes;
   options.tokens_per_call = config.tokens_per_micro_batch();
   options.lookups_per_token = config.memory.heads * config.memory.knn;
-  const auto layers = static_cast<std::int64_t>(config.memory.blocks.size());
+  const auto layers = std::ssize(config.table_blocks());
   options.gradient_calls_per_step = layers * config.train.micro_batches;
   options.gradient_calls_kept = layers * kept_micro_batches(config);
   options.accumulates_gradient = accumulates_row_gradient(config);

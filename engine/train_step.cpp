@@ -62,7 +62,7 @@ double TrainStep::with_disk_room(const Work& work) {
 }
 
 double TrainStep::make_gradient_room() {
-  const auto layers = static_cast<std::int64_t>(run_.config().memory.blocks.size());
+  const auto layers = std::ssize(run_.config().table_blocks());
   return with_disk_room([&] { run_.table()->make_gradient_room(run_.stream(), layers); });
 }
 

@@ -13,7 +13,7 @@ class HistoryRows final : public RowPredictor {
   HistoryRows(memory::PredictorKind kind, Run& run, kernels::Stream& side);
 
   memory::PredictorKind kind() const override { return kind_; }
-  void after_memory(std::size_t layer, const memory::MemoryLayer& memory, const Batch& batch,
+  void after_memory(std::size_t layer, const memory::TableLayer& memory, const Batch& batch,
                     kernels::Stream& stream) override;
   void predict(const Batch& next) override;
 

@@ -9,7 +9,7 @@
 namespace mneme::engine {
 
 LookaheadRows::LookaheadRows(Run& run, kernels::Stream& side, std::int64_t distance, bool learns)
-    : RowPredictor(run.model().options().memory_blocks.size()),
+    : RowPredictor(run.model().options().table_blocks().size()),
       run_(run),
       side_(side),
       distance_(distance),
@@ -17,7 +17,7 @@ LookaheadRows::LookaheadRows(Run& run, kernels::Stream& side, std::int64_t dista
       seen_(run.backend().create_event()),
       share_(run.config().tiers.lookahead_share),
       novelty_(run.config().train.sequence) {
-  for (const std::int64_t block : run.model().options().memory_blocks) {
+  for (const std::int64_t block : run.model().options().table_blocks()) {
     layers_.push_back(
         {.block = block,
          .from = static_cast<std::size_t>(2 * std::max<std::int64_t>(0, block - distance)),
@@ -62,7 +62,7 @@ memory::PredictedRows LookaheadRows::of_micro_batch(std::size_t layer) {
   return ranking(layer).rank(counted.rows, counted.votes);
 }
 
-void LookaheadRows::after_memory(std::size_t layer, const memory::MemoryLayer& memory,
+void LookaheadRows::after_memory(std::size_t layer, const memory::TableLayer& memory,
                                  const Batch& batch, kernels::Stream& stream) {
   if (!learns_) return;
   Layer& one = layers_[layer];

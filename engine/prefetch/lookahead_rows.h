@@ -23,7 +23,7 @@ class LookaheadRows final : public RowPredictor {
   void begin(std::uint64_t step, const Batch& batch) override;
   void before_branch(std::size_t branch, const float* state, std::int64_t tokens,
                      kernels::Stream& stream) override;
-  void after_memory(std::size_t layer, const memory::MemoryLayer& memory, const Batch& batch,
+  void after_memory(std::size_t layer, const memory::TableLayer& memory, const Batch& batch,
                     kernels::Stream& stream) override;
   memory::PredictedRows of_micro_batch(std::size_t layer) override;
   void end_forward() override;

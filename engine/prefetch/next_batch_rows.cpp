@@ -8,20 +8,20 @@ namespace mneme::engine {
 namespace {
 
 std::size_t first_memory_branch(Run& run) {
-  return static_cast<std::size_t>(2 * run.model().options().memory_blocks.front() + 1);
+  return static_cast<std::size_t>(2 * run.model().options().table_blocks().front() + 1);
 }
 
 }  // namespace
 
 NextBatchRows::NextBatchRows(Run& run, kernels::Stream& side)
-    : RowPredictor(run.model().options().memory_blocks.size()),
+    : RowPredictor(run.model().options().table_blocks().size()),
       run_(run),
       side_(side),
       from_(first_memory_branch(run)),
       blocks_(run.backend(), run.model().options(), run.model().parameters(), nullptr, from_),
       staging_(run.backend(), run.model().options().tokens(), run.model().options().vocabulary),
       seen_(run.backend().create_event()) {
-  for (const std::int64_t block : run.model().options().memory_blocks) {
+  for (const std::int64_t block : run.model().options().table_blocks()) {
     const memory::LookaheadOptions options = next_batch_options(
         run.config(), run.model().options(), run.table()->options().rows, layers_.empty());
     layers_.push_back(
@@ -48,7 +48,7 @@ void NextBatchRows::before_branch(std::size_t branch, const float* state, std::i
   if (branch == from_) state_ = state;
 }
 
-void NextBatchRows::after_memory(std::size_t layer, const memory::MemoryLayer& memory,
+void NextBatchRows::after_memory(std::size_t layer, const memory::TableLayer& memory,
                                  const Batch& batch, kernels::Stream& stream) {
   if (layer == 0) return;
   stream.record(*seen_);

@@ -29,7 +29,7 @@ bool is_part(PredictorKind part, PredictorKind kind) {
 memory::HistoryPredictorOptions history_options(const Config& config, const ModelOptions& model,
                                                 std::uint64_t table_rows, PredictorKind kind) {
   return memory::history_options(kind,
-                                 {.layers = model.memory_blocks.size(),
+                                 {.layers = model.table_blocks().size(),
                                   .tokens = config.tokens_per_micro_batch(),
                                   .lookups_per_token = config.memory.heads * config.memory.knn,
                                   .sequence = config.train.sequence,
@@ -75,7 +75,7 @@ PrefetchMemory prefetch_memory(const Config& config) {
     if (!is_part(history, kind)) continue;
     found.bytes += memory::predictor_memory(history_options(config, model, rows, history));
   }
-  for (std::size_t layer = 0; layer < model.memory_blocks.size(); ++layer) {
+  for (std::size_t layer = 0; layer < model.table_blocks().size(); ++layer) {
     if (is_part(PredictorKind::kLookahead, kind)) {
       const auto options = lookahead_options(config, model, rows, config.tiers.lookahead_learns);
       for (std::size_t i = 0; i < config.tiers.lookahead_distances.size(); ++i) {
@@ -89,7 +89,7 @@ PrefetchMemory prefetch_memory(const Config& config) {
     found.bytes += {.host_bytes = sizeof(std::uint32_t) * rows};
   }
   if (is_part(PredictorKind::kNextBatch, kind)) {
-    found.branches = 2 * model.memory_blocks.front() + 1;
+    found.branches = 2 * model.table_blocks().front() + 1;
   }
   return found;
 }

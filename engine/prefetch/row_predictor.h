@@ -15,9 +15,9 @@
 #include "engine/data.h"
 #include "engine/prefetch/predictor_file.h"
 #include "kernels/backend.h"
-#include "memory/memory_layer.h"
 #include "memory/prediction/predictor_kind.h"
 #include "memory/prediction/vote_ranking.h"
+#include "memory/table_layer.h"
 
 namespace mneme::engine {
 
@@ -40,7 +40,7 @@ class RowPredictor {
   // ---- The forward pass of the running step, as it is being queued (ForwardObserver).
   virtual void before_branch(std::size_t /*branch*/, const float* /*state*/,
                              std::int64_t /*tokens*/, kernels::Stream& /*stream*/) {}
-  virtual void after_memory(std::size_t /*layer*/, const memory::MemoryLayer& /*memory*/,
+  virtual void after_memory(std::size_t /*layer*/, const memory::TableLayer& /*memory*/,
                             const Batch& /*batch*/, kernels::Stream& /*stream*/) {}
   // The rows of the running micro-batch that are predicted for a layer. Waits for them. Once a
   // micro-batch and layer, before the layer itself is queued.

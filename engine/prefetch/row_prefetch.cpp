@@ -130,7 +130,7 @@ void RowPrefetch::open() {
   }
   const std::int64_t lookups =
       config_.tokens_per_step() * config_.memory.heads * config_.memory.knn;
-  const std::vector<std::int64_t>& blocks = run_.model().options().memory_blocks;
+  const std::vector<std::int64_t>& blocks = run_.model().options().table_blocks();
   layers_.reserve(blocks.size());
   for (const std::int64_t block : blocks) {
     Layer& layer = layers_.emplace_back(static_cast<std::int32_t>(block), config_,
@@ -286,7 +286,7 @@ void RowPrefetch::hint_running(Layer& layer, std::span<const PredictedRows> list
   sender_->bring_to_device(chosen, layer.block, step, host_link_.bytes(share));
 }
 
-void RowPrefetch::after_memory(std::int64_t block, const memory::MemoryLayer& memory,
+void RowPrefetch::after_memory(std::int64_t block, const memory::TableLayer& memory,
                                kernels::Stream& stream) {
   if (active_.empty()) return;
   Layer& layer = layer_of(block);
@@ -417,8 +417,8 @@ void RowPrefetch::hint_exactly(std::uint64_t next_step) {
                                    .batch = config_.train.batch,
                                    .sequence = config_.train.sequence});
     // The model's own list: of any other block there is no memory layer to ask.
-    for (const std::int64_t block : run_.model().options().memory_blocks) {
-      run_.backend().copy(stream, pinned_.as<void>(), run_.model().memory_layer(block)->rows(),
+    for (const std::int64_t block : run_.model().options().table_blocks()) {
+      run_.backend().copy(stream, pinned_.as<void>(), run_.model().table_layer(block)->rows(),
                           pinned_.bytes());
       stream.synchronize();
       const auto* rows = pinned_.as<RowId>();

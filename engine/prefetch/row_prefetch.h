@@ -59,7 +59,7 @@ class RowPrefetch : public ForwardObserver {
   // A micro-batch of a step comes next.
   void begin(std::uint64_t step, std::int64_t micro, const Batch& batch);
   void before_branch(std::size_t branch, const float* state, kernels::Stream& stream) override;
-  void after_memory(std::int64_t block, const memory::MemoryLayer& layer,
+  void after_memory(std::int64_t block, const memory::TableLayer& layer,
                     kernels::Stream& stream) override;
   // Behind the last micro-batch: scores what was predicted of the step; predicts the next one and
   // hints its rows. Waits for the forward pass. Behind the backward pass it would be too late: the

@@ -1,4 +1,5 @@
-mneme_test(engine_config_test SOURCES config_test.cpp config_ranges_test.cpp config_text_test.cpp
+mneme_test(engine_config_test
+           SOURCES block_kinds_test.cpp config_test.cpp config_ranges_test.cpp config_text_test.cpp
            LIBRARIES mneme_engine)
 mneme_test(engine_configs_test SOURCES configs_test.cpp LIBRARIES mneme_engine)
 mneme_test(engine_data_test SOURCES data_test.cpp data_split_test.cpp

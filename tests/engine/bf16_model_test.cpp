@@ -27,7 +27,7 @@ engine::ModelOptions options_of(bool memory) {
   options.batch = 2;
   options.sequence = 40;
   if (memory) {
-    options.memory_blocks = {1};
+    options.feed_forward = {engine::FeedForwardKind::kMemory, {1}};
     options.memory = {.heads = 2, .knn = 4, .half_keys = 8, .key_width = 32, .scalar_gate = true};
   }
   return options;
@@ -62,10 +62,10 @@ GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Bf16Model);
 std::vector<kernels::RowId> chosen_rows(TestModel& test, std::int64_t tokens) {
   std::vector<kernels::RowId> rows;
   const engine::ModelOptions& options = test.model->options();
-  for (const std::int64_t block : options.memory_blocks) {
+  for (const std::int64_t block : options.table_blocks()) {
     const std::int64_t lookups = tokens * options.memory.heads * options.memory.knn;
     const auto own =
-        test.download(test.model->memory_layer(block)->rows(), static_cast<std::size_t>(lookups));
+        test.download(test.model->table_layer(block)->rows(), static_cast<std::size_t>(lookups));
     rows.insert(rows.end(), own.begin(), own.end());
   }
   return rows;
@@ -74,7 +74,7 @@ std::vector<kernels::RowId> chosen_rows(TestModel& test, std::int64_t tokens) {
 TEST_P(Bf16Model, LossAndGradientsAreThoseOfFloat32) {
   const engine::ModelOptions& options = GetParam().options;
   // A rounded query may choose another row. Few tokens, and a seed with which none does.
-  const std::int64_t length = options.memory_blocks.empty() ? options.sequence : 4;
+  const std::int64_t length = options.table_blocks().empty() ? options.sequence : 4;
   for (const testing::TestBackend& backend : testing::bf16_backends_under_test()) {
     SCOPED_TRACE(backend.name);
     bool compared = false;

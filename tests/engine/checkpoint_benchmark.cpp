@@ -46,8 +46,7 @@ Config config_of(const std::string& folder, std::uint64_t dirty_bytes, bool behi
   config.model.attention_heads = 4;
   config.model.kv_heads = 4;
   config.model.feed_forward_hidden = 768;
-  config.memory.kind = FeedForwardKind::kMemory;
-  config.memory.blocks = {2, 4};
+  config.model.feed_forward = {FeedForwardKind::kMemory, {2, 4}};
   config.memory.heads = 4;
   config.memory.knn = 8;
   config.memory.half_keys = 640;  // 409,600 rows of 3 KiB: more than are dirty

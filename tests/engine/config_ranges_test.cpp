@@ -56,6 +56,7 @@ struct Ends {
             {beyond(value.least, -1), beyond(value.most, 1), "nan"}};
   }
   Ends operator()(const FlagValue&) const { return {{"true", "false"}, {"maybe"}}; }
+  Ends operator()(const ParsedValue& value) const { return {value.examples, {}}; }
   Ends operator()(const ChoiceValue& value) const { return {value.names, {"another"}}; }
   Ends operator()(const IntegerListValue& value) const {
     return {{fmt::format("[{}]", value.least), fmt::format("[{}]", value.most)},
@@ -98,7 +99,7 @@ TEST(ConfigRanges, TheirEndsAreAcceptedOrRefusedByTheirKey) {
     int accepted = 0;
     Config config;
     for (const Key& key : config_keys(config)) {
-      const Words base = {"memory.kind=memory", "memory.blocks=[0]",
+      const Words base = {"model.feed_forward=memory@0",
                           std::string("memory.optimizer.kind=") + optimizer};
       const Ends ends = std::visit(Ends{}, key.value);
       for (const std::string& value : ends.inside) {
@@ -139,7 +140,7 @@ TEST(ConfigRanges, EveryNameOfAChoiceReadsBack) {
 }
 
 TEST(ConfigRanges, OnlyWhatAnOptimizerUsesIsAskedOfIt) {
-  const Words memory = {"memory.kind=memory", "memory.blocks=[0]"};
+  const Words memory = {"model.feed_forward=memory@0"};
   const auto with = [&](const Words& more) {
     Words settings = memory;
     settings.insert(settings.end(), more.begin(), more.end());
@@ -166,16 +167,16 @@ TEST(ConfigRanges, AScheduleLeavesSomethingOfAWeightInEveryStep) {
   const std::string reason =
       ": a step of learning rate 20 with weight decay 0.1 leaves nothing of a weight; lower one "
       "of them, their product must be below 1";
-  const Words memory = {"memory.kind=memory", "memory.blocks=[0]"};
+  const Words memory = {"model.feed_forward=memory@0"};
   for (const char* kind : {"adamw", "adamw-lazy", "adagrad-rowwise", "sgd"}) {
-    EXPECT_EQ(error_of({memory[0], memory[1], std::string("memory.optimizer.kind=") + kind,
+    EXPECT_EQ(error_of({memory[0], std::string("memory.optimizer.kind=") + kind,
                         "memory.optimizer.learning_rate=20"}),
               "--set memory.optimizer.learning_rate=20: memory.optimizer.learning_rate" + reason);
   }
   EXPECT_EQ(error_of({"optimizer.learning_rate=20"}),
             "--set optimizer.learning_rate=20: optimizer.learning_rate" + reason);
   EXPECT_EQ(error_of({"optimizer.learning_rate=20", "optimizer.weight_decay=0"}), "");
-  EXPECT_EQ(error_of({memory[0], memory[1], "memory.optimizer.learning_rate=9.9999999999"}), "");
+  EXPECT_EQ(error_of({memory[0], "memory.optimizer.learning_rate=9.9999999999"}), "");
 }
 
 TEST(ConfigRanges, TheScheduleNeverExceedsItsPeak) {
@@ -196,7 +197,7 @@ TEST(ConfigRanges, TheScheduleNeverExceedsItsPeak) {
 
 // Budgets as shares of a table of 128^2 rows of 128 floats, with records of 1,568 bytes.
 TEST(ConfigRanges, ABudgetMayBeAShareOfTheTable) {
-  const Words memory = {"memory.kind=memory", "memory.blocks=[0, 1]"};
+  const Words memory = {"model.feed_forward=memory@0,1"};
   const auto with = [&](const std::string& more) {
     Words settings = memory;
     settings.push_back(more);
@@ -222,29 +223,28 @@ TEST(ConfigRanges, ABudgetMayBeAShareOfTheTable) {
   EXPECT_NE(to_toml(config).find("device_bytes = \"1MiB\""), std::string::npos);
   // Too small for a tier is said in bytes; without a memory there is nothing to have a share of.
   EXPECT_EQ(
-      error_of({memory[0], memory[1], "tiers.device_bytes=0.01%"}),
+      error_of({memory[0], "tiers.device_bytes=0.01%"}),
       "--set tiers.device_bytes=0.01%: tiers.device_bytes: a device tier of 3136 bytes is too "
       "small: rows of width 128 need at least 25264 bytes");
   EXPECT_EQ(error_of({"tiers.device_bytes=25%"}), "");
 }
 
-// --set memory.kind=none makes the dense twin of any configuration.
+// --set model.feed_forward=dense makes the dense twin of any configuration.
 TEST(ConfigRanges, WithoutAMemoryItsKeysAreLeftUnused) {
-  EXPECT_EQ(error_of({"memory.blocks=[7, 1]", "memory.knn=100", "memory.half_keys=3",
-                      "memory.key_width=5", "tiers.device_bytes=0", "train.batch=1048576"}),
+  EXPECT_EQ(error_of({"memory.knn=100", "memory.half_keys=3", "memory.key_width=5",
+                      "tiers.device_bytes=0", "train.batch=1048576"}),
             "");
 }
 
 TEST(ConfigRanges, SizesThatNoStepCanHaveAreRefusedByTheirKey) {
-  const Words memory = {"memory.kind=memory", "memory.blocks=[0, 1]"};
-  EXPECT_EQ(error_of({memory[0], memory[1], "train.micro_batches=1048576",
-                      "memory.row_gradient=factored"}),
+  const Words memory = {"model.feed_forward=memory@0,1"};
+  EXPECT_EQ(error_of({memory[0], "train.micro_batches=1048576", "memory.row_gradient=factored"}),
             "--set train.micro_batches=1048576: train.micro_batches: a step of 1048576 "
             "micro-batches, 2 memory layers and 1024 tokens with 128 rows each is beyond "
             "4294967294 look-ups; use fewer tokens a step, or memory.row_gradient = "
             "\"accumulated\"");
-  EXPECT_EQ(error_of({memory[0], memory[1], "train.micro_batches=1048576"}), "");
-  EXPECT_EQ(error_of({memory[0], memory[1], "tiers.device_bytes=100"}).substr(0, 105),
+  EXPECT_EQ(error_of({memory[0], "train.micro_batches=1048576"}), "");
+  EXPECT_EQ(error_of({memory[0], "tiers.device_bytes=100"}).substr(0, 105),
             "--set tiers.device_bytes=100: tiers.device_bytes: a device tier of 100 bytes is too "
             "small: rows of width ");
   EXPECT_EQ(error_of({"model.width=1032"}),

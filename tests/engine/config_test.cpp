@@ -45,9 +45,8 @@ format = "shards"
 width = 192
 tied_output = true
 blocks = 6
+feed_forward = "memory@1,3,5"
 [memory]
-kind = "memory"
-blocks = [1, 3, 5]
 gate = "none"
 query_key_norm = "l2"
 value_type = "bfloat16"
@@ -70,7 +69,7 @@ prefetch = "oracle-next-step"
   EXPECT_EQ(config.data.extensions, (std::vector<std::string>{".pod", ".txt"}));
   EXPECT_EQ(config.data.format, DataFormat::kShards);
   EXPECT_TRUE(config.model.tied_output);
-  EXPECT_EQ(config.memory.blocks, (std::vector<std::int64_t>{1, 3, 5}));
+  EXPECT_EQ(config.table_blocks(), (std::vector<std::int64_t>{1, 3, 5}));
   EXPECT_EQ(config.memory.gate, memory::Gate::kNone);
   EXPECT_EQ(config.memory.query_key_norm, memory::QueryKeyNorm::kL2);
   EXPECT_EQ(config.memory.value_type, kernels::FloatType::kBF16);
@@ -98,8 +97,7 @@ TEST(Config, ResolvedConfigurationReadsBackUnchanged) {
   Config config;
   config.run.directory = "a \"quoted\" \\ path\twith\nlines\x01";
   config.data.extensions = {};
-  config.memory.kind = FeedForwardKind::kMemory;
-  config.memory.blocks = {0, 2};
+  config.model.feed_forward = {FeedForwardKind::kMemory, {0, 2}};
   config.optimizer.learning_rate = 0.1 + 0.2;
   config.memory.optimizer.epsilon = 1.0 / 3.0;
   config.tiers.store.device_bytes = (1ull << 40) + 1;
@@ -118,16 +116,20 @@ TEST(Config, ResolvedConfigurationReadsBackUnchanged) {
 }
 
 TEST(Config, OverridesAreTomlValuesOrBareStringsAndTheLastOneWins) {
-  const std::vector<std::string> overrides = {
-      "train.steps=5",          "train.steps=7",      "run.directory=runs/x=y",
-      "run.device=cpu",         "memory.kind=memory", "memory.blocks=[0, 2]",
-      "tiers.host_bytes=2MiB",  "sample.prompt=true", "data.path=\"quoted path\"",
-      "model.rope_theta=500000"};
+  const std::vector<std::string> overrides = {"train.steps=5",
+                                              "train.steps=7",
+                                              "run.directory=runs/x=y",
+                                              "run.device=cpu",
+                                              "model.feed_forward=memory@0,2",
+                                              "tiers.host_bytes=2MiB",
+                                              "sample.prompt=true",
+                                              "data.path=\"quoted path\"",
+                                              "model.rope_theta=500000"};
   const Config config = parse_config("[train]\nsteps = 3\nwarmup_steps = 1", "f", overrides);
   EXPECT_EQ(config.train.steps, 7);
   EXPECT_EQ(config.run.directory, "runs/x=y");
   EXPECT_EQ(config.run.device, DeviceKind::kCpu);
-  EXPECT_EQ(config.memory.blocks, (std::vector<std::int64_t>{0, 2}));
+  EXPECT_EQ(config.table_blocks(), (std::vector<std::int64_t>{0, 2}));
   EXPECT_EQ(config.tiers.store.host_bytes, 2u << 20);
   EXPECT_EQ(config.sample.prompt, "true");
   EXPECT_EQ(config.data.path, "quoted path");
@@ -168,7 +170,7 @@ TEST(Config, ErrorsNameFileLineAndKey) {
 }
 
 TEST(Config, ImpossibleSizesAreRejectedWhereTheyWereSet) {
-  const std::string memory = "[memory]\nkind = \"memory\"\nblocks = [0]\n";
+  const std::string memory = "model.feed_forward = \"memory@0\"\n[memory]\n\n";
   EXPECT_EQ(
       error_of("[model]\nwidth = 130"),
       "run.toml:2: model.width: model.width 130 is not a multiple of model.attention_heads 4");
@@ -188,12 +190,11 @@ TEST(Config, ImpossibleSizesAreRejectedWhereTheyWereSet) {
             "run.toml:2: tiers.lookahead_distances: name one distance at the least, as in [1]");
   EXPECT_EQ(error_of("[tiers]\nlookahead_distances = [2, 0, 2]"),
             "run.toml:2: tiers.lookahead_distances: 2 is there twice");
-  EXPECT_EQ(error_of("[memory]\nkind = \"memory\"\nblocks = [4]"),
-            "run.toml:3: memory.blocks: block 4 does not exist: the model has blocks 0 to 3");
-  EXPECT_EQ(error_of("[memory]\nkind = \"memory\"\nblocks = [2, 2]"),
-            "run.toml:3: memory.blocks: blocks must ascend, but 2 follows 2");
-  EXPECT_EQ(error_of("[memory]\nkind = \"memory\""),
-            "run.toml:2: memory.kind: a memory needs at least one block in memory.blocks");
+  EXPECT_EQ(error_of("[model]\nfeed_forward = \"memory@4\""),
+            "run.toml:2: model.feed_forward: block 4 does not exist: the model has blocks 0 to 3");
+  EXPECT_EQ(error_of("[model]\nfeed_forward = \"peer@1\"\n[memory]\nvalue_width = 64"),
+            "run.toml:4: memory.value_width: PEER's experts read and write the residual stream: "
+            "rows of width 64 must be as wide as the model, 128");
   EXPECT_EQ(error_of(memory, {"tiers.device_bytes=0"}),
             "--set tiers.device_bytes=0: tiers.device_bytes: a memory needs a device tier; give "
             "it a budget such as \"64MiB\", at least 25264 bytes");
@@ -223,8 +224,9 @@ TEST(Config, MessagesNameBothLimits) {
             "run.toml:1: tiers.disk_bytes: expected bytes, 0 to 4194304Ti");
   EXPECT_EQ(error_of("train.steps = 5.0"),
             "run.toml:1: train.steps: expected integer, 1 to 2147483647, not 5.0");
-  EXPECT_EQ(error_of("memory.blocks = [1024]"),
-            "run.toml:1: memory.blocks: expected list of integers, each 0 to 1023, not 1024");
+  EXPECT_EQ(error_of("tiers.lookahead_distances = [1024]"),
+            "run.toml:1: tiers.lookahead_distances: expected list of integers, each 0 to 1023, not "
+            "1024");
 }
 
 TEST(Config, APromptThatTheModelCannotReadIsFoundAtOnce) {

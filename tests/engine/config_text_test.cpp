@@ -62,8 +62,9 @@ TEST(ConfigText, NestingIsRefusedBeforeItsDepthCanDoHarm) {
             text + "\"\"");
   EXPECT_EQ(parse_config("", "f", std::vector<std::string>{"sample.prompt=" + lists}).sample.prompt,
             lists);
-  const std::string in_list = error_of("", {"memory.blocks=[{" + dotted + "b=1}]"});
-  EXPECT_NE(in_list.find("memory.blocks: expected list of integers"), std::string::npos);
+  const std::string in_list = error_of("", {"tiers.lookahead_distances=[{" + dotted + "b=1}]"});
+  EXPECT_NE(in_list.find("tiers.lookahead_distances: expected list of integers"),
+            std::string::npos);
   EXPECT_LT(in_list.size(), 1000u);
 }
 
@@ -145,10 +146,13 @@ TEST(ConfigText, APathHasNoNul) {
 }
 
 TEST(ConfigText, SpacesAroundTheEqualsSignOfAnOverrideDoNotCount) {
-  const std::vector<std::string> overrides = {"train.steps = 50",        " run.device =\tcpu ",
-                                              "tiers.host_bytes= 2MiB ", "data.path = /a b/c.txt",
-                                              "sample.prompt = The ",    "run.directory=\" x\"",
-                                              "memory.blocks = [ 0 ]",   "memory.kind = memory"};
+  const std::vector<std::string> overrides = {"train.steps = 50",
+                                              " run.device =\tcpu ",
+                                              "tiers.host_bytes= 2MiB ",
+                                              "data.path = /a b/c.txt",
+                                              "sample.prompt = The ",
+                                              "run.directory=\" x\"",
+                                              "model.feed_forward = memory@0"};
   const Config config = parse_config("", "f", overrides);
   EXPECT_EQ(config.train.steps, 50);
   EXPECT_EQ(config.run.device, DeviceKind::kCpu);

@@ -26,7 +26,7 @@ std::string path_of(const std::string& name) {
 // Files of models with kinds of blocks that this project does not have are no tests.
 bool supported(const std::string& path) {
   const GoldenFile file(path);
-  return file.config.at("kind") == "memory" && file.config.at("moe_blocks").empty();
+  return file.config.at("moe_blocks").empty();
 }
 
 std::vector<std::string> golden_models() {
@@ -48,7 +48,9 @@ engine::ModelOptions options_from(const nlohmann::json& config) {
   options.rope_theta = config.at("rope_theta");
   options.norm_epsilon = config.at("norm_eps");
   options.tied_output = config.at("tied_output");
-  options.memory_blocks = config.at("memory_blocks").get<std::vector<std::int64_t>>();
+  options.feed_forward = {config.at("kind") == "peer" ? engine::FeedForwardKind::kPeer
+                                                      : engine::FeedForwardKind::kMemory,
+                          config.at("memory_blocks").get<std::vector<std::int64_t>>()};
   options.batch = config.at("batch");
   options.sequence = config.at("seq");
   options.memory.heads = config.at("heads");
@@ -84,7 +86,8 @@ struct LoadedModel {
     if (!test.table) return;
     std::vector<kernels::RowId> rows(test.table->options().rows);
     std::iota(rows.begin(), rows.end(), 0u);
-    test.table->write_values(rows, file.read_f32("in.values"), 0);
+    const std::vector<double> values = golden_rows(file, "in.");
+    test.table->write_values(rows, std::vector<float>(values.begin(), values.end()), 0);
   }
 
   engine::MicroBatch batch() const {
@@ -116,10 +119,10 @@ TEST_P(GoldenModel, MatchesFloat64InLossLogitsRowsAndEveryGradient) {
   const double loss = test.gradients({{batch}});
   EXPECT_NEAR(loss, file.read_f64("out.loss").at(0), kTolerance * file.read_f64("out.loss").at(0));
 
-  for (const std::int64_t block : options.memory_blocks) {
+  for (const std::int64_t block : options.table_blocks()) {
     const std::vector<std::int64_t> wanted =
         file.read_i64("out.layers." + std::to_string(block) + ".rows");
-    const memory::MemoryLayer* layer = test.model->memory_layer(block);
+    const memory::TableLayer* layer = test.model->table_layer(block);
     ASSERT_NE(layer, nullptr);
     const std::vector<kernels::RowId> rows = test.download(layer->rows(), wanted.size());
     EXPECT_EQ(std::vector<std::int64_t>(rows.begin(), rows.end()), wanted) << "block " << block;
@@ -132,9 +135,8 @@ TEST_P(GoldenModel, MatchesFloat64InLossLogitsRowsAndEveryGradient) {
         << name;
   }
   if (test.table) {
-    EXPECT_LE(
-        relative_error(test.table->dense_gradient(*test.stream), file.read_f64("grad.values")),
-        kTolerance);
+    EXPECT_LE(relative_error(test.table->dense_gradient(*test.stream), golden_rows(file, "grad.")),
+              kTolerance);
   }
 
   EXPECT_LE(relative_error(model.logits(), file.read_f64("out.logits")), kTolerance);

@@ -66,7 +66,7 @@ TEST(ModelCosts, ArePublishedSizesOfThePapersModels) {
     std::string head;
     std::getline(std::ifstream(std::string(MNEME_SOURCE_DIR) + "/configs/" + name), head, '[');
     const ModelCosts costs = model_costs(load(name));
-    const ModelCosts dense = model_costs(load(name, {"memory.kind=none"}));
+    const ModelCosts dense = model_costs(load(name, {"model.feed_forward=dense"}));
     expect_rounds_to(double(dense.parameters.total()), word_after(head, " base: "));
     const std::string added = word_after(head, " adds ");
     EXPECT_EQ(costs.table.rows > 0, !added.empty());

@@ -25,10 +25,10 @@ void expect_gradients_match_differences(const engine::ModelOptions& options, std
   const TokenBatch batch = random_tokens(options, seed);
   const auto chosen_rows = [&] {
     std::vector<kernels::RowId> rows;
-    for (const std::int64_t block : options.memory_blocks) {
+    for (const std::int64_t block : options.table_blocks()) {
       const auto lookups = options.tokens() * options.memory.heads * options.memory.knn;
       const std::vector<kernels::RowId> own =
-          test.download(test.model->memory_layer(block)->rows(), static_cast<std::size_t>(lookups));
+          test.download(test.model->table_layer(block)->rows(), static_cast<std::size_t>(lookups));
       rows.insert(rows.end(), own.begin(), own.end());
     }
     return rows;
@@ -63,7 +63,7 @@ TEST(Model, GradientsMatchFiniteDifferencesWithMemory) {
 
 TEST(Model, GradientsMatchFiniteDifferencesWhenDenseAndTied) {
   engine::ModelOptions options = small_model_options();
-  options.memory_blocks.clear();
+  options.feed_forward = {};
   options.tied_output = true;
   expect_gradients_match_differences(options, 17);
 }
@@ -90,7 +90,7 @@ TEST(Model, AccumulatedMicroBatchesEqualOneBigBatch) {
 
 TEST(Model, MoreMicroBatchesThanStagingSlotsCountOnceEach) {
   engine::ModelOptions options = small_model_options();
-  options.memory_blocks.clear();
+  options.feed_forward = {};
   const TokenBatch batch = random_tokens(options, 6);
   TestModel test(options);
   std::vector<MicroBatch> many;
@@ -207,7 +207,7 @@ TEST(Model, LogitsOfAPrefixDoNotDependOnWhatFollows) {
 
 TEST(Model, RejectsTokensOutsideTheVocabularyAndImpossibleShapes) {
   engine::ModelOptions options = small_model_options();
-  options.memory_blocks.clear();
+  options.feed_forward = {};
   TestModel test(options);
   TokenBatch batch = random_tokens(options, 4);
   batch.targets[3] = 13;
@@ -224,8 +224,7 @@ TEST(Model, RejectsTokensOutsideTheVocabularyAndImpossibleShapes) {
   rejects([](auto& wrong) { wrong.attention_heads = 3; });
   rejects([](auto& wrong) { wrong.attention_heads = 8; });  // of an odd width
   rejects([](auto& wrong) { wrong.kv_heads = 0; });
-  rejects([](auto& wrong) { wrong.memory_blocks = {3}; });
-  rejects([](auto& wrong) { wrong.memory_blocks = {1, 1}; });
+  rejects([](auto& wrong) { wrong.feed_forward = {engine::FeedForwardKind::kMemory, {3}}; });
   rejects([](auto& wrong) { wrong.vocabulary = 0; });
 }
 

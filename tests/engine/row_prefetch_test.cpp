@@ -24,7 +24,7 @@ std::vector<StepMetrics> lines_of(TinyRun& tiny, const Config& config) {
 TEST(RowPrefetch, AsksOnlyBlocksThatAreMemoryLayers) {
   TinyRun tiny;
   Config config = tiny.tiered("run");
-  config.memory.blocks = {2};
+  config.model.feed_forward = {FeedForwardKind::kMemory, {2}};
   config.tiers.prefetch = memory::PredictorKind::kOracleNextStep;
   config.tiers.prefetch_bytes = 1 << 20;
   config.train.steps = 2;
@@ -33,7 +33,7 @@ TEST(RowPrefetch, AsksOnlyBlocksThatAreMemoryLayers) {
   engine::Run run(config, tiny.disk(), {.id = manifest.run.id, .schedule = {}});
   const std::uint64_t step = run.load(manifest).step;
   Config other = config;
-  other.memory.blocks = {0, 1, 2};
+  other.model.feed_forward = {FeedForwardKind::kMemory, {0, 1, 2}};
   other.train.steps = 3;
   const Data data(data_options(config));
   RowPrefetch prefetch(other, data, run);
@@ -55,7 +55,7 @@ TEST(RowPrefetch, PredictorsAreScoredStepByStep) {
     EXPECT_EQ(one.predictor, memory::PredictorKind::kLookahead);
   }
   // Three histories, two distances, the next batch, and their union, for each memory layer.
-  EXPECT_EQ(lines.back().predictions.size(), 7 * config.memory.blocks.size());
+  EXPECT_EQ(lines.back().predictions.size(), 7 * config.table_blocks().size());
   for (const PredictionMetrics& one : lines.back().predictions) {
     EXPECT_GT(one.score.read, 0u);
     EXPECT_GT(one.score.hits, 0u);

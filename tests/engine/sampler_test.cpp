@@ -82,7 +82,7 @@ TEST(Sampler, GenerationDependsOnTheSeedAloneAndSlidesItsWindow) {
 
 TEST(Sampler, GreedyGenerationTakesTheHighestLogitOfTheLastPosition) {
   engine::ModelOptions options = small_model_options();
-  options.memory_blocks.clear();
+  options.feed_forward = {};
   TestModel test(options);
   const std::vector<std::int32_t> prompt = {7, 3};
   const std::vector<std::int32_t> made =

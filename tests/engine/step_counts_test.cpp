@@ -31,7 +31,7 @@ class StepCounts : public ::testing::Test {
 
 TEST_F(StepCounts, ADenseModelIsWaitedForOnce) {
   Config config = files_.config("dense");
-  config.memory.kind = FeedForwardKind::kNone;
+  config.model.feed_forward = {};
   EXPECT_EQ(count_step(config).synchronisations, 1u);
 }
 
@@ -43,7 +43,7 @@ TEST_F(StepCounts, AMemoryIsWaitedForWhereTheHostNeedsACount) {
   for (const std::int64_t micro_batches : {1, 2}) {
     config.train.micro_batches = micro_batches;
     config.run.directory = files_.path("memory" + std::to_string(micro_batches));
-    const std::uint64_t layers = config.memory.blocks.size() * std::uint64_t(micro_batches);
+    const std::uint64_t layers = config.table_blocks().size() * std::uint64_t(micro_batches);
     EXPECT_EQ(count_step(config).synchronisations, 2 * layers + 3);
   }
 }

@@ -35,7 +35,7 @@ class TestModel {
         stream(backend->create_stream()),
         disk(io::make_posix_disk()) {
     const engine::ModelOptions options = engine::resolve(given);
-    if (!options.memory_blocks.empty())
+    if (!options.table_blocks().empty())
       table.emplace(*backend, *disk, table_options(options, settings));
     model.emplace(*backend, options, table ? &*table : nullptr);
     model->parameters().initialize(*stream, settings.seed);
@@ -79,6 +79,7 @@ class TestModel {
     memory::ValueTableOptions table_options;
     table_options.rows = static_cast<std::uint64_t>(layer.half_keys * layer.half_keys);
     table_options.width = layer.value_width;
+    table_options.parts = options.feed_forward.has(engine::FeedForwardKind::kPeer) ? 2 : 1;
     table_options.seed = settings.seed;
     const double rate = settings.row_learning_rate;
     table_options.optimizer.learning_rate = [rate](std::uint64_t) { return rate; };
@@ -88,7 +89,7 @@ class TestModel {
     table_options.tokens_per_call = options.tokens();
     table_options.lookups_per_token = layer.heads * layer.knn;
     table_options.gradient_calls_per_step =
-        static_cast<std::int64_t>(options.memory_blocks.size()) * settings.micro_batches;
+        std::ssize(options.table_blocks()) * settings.micro_batches;
     return table_options;
   }
 };
@@ -102,7 +103,7 @@ inline engine::ModelOptions small_model_options() {
   options.attention_heads = 2;
   options.kv_heads = 1;
   options.feed_forward_hidden = 12;
-  options.memory_blocks = {1};
+  options.feed_forward = {engine::FeedForwardKind::kMemory, {1}};
   options.memory = {.heads = 2, .knn = 2, .half_keys = 4, .key_width = 8, .scalar_gate = true};
   options.batch = 4;
   options.sequence = 6;

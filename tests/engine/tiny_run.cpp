@@ -68,8 +68,7 @@ Config TinyRun::config(const std::string& name) const {
   config.model.attention_heads = 2;
   config.model.kv_heads = 1;
   config.model.feed_forward_hidden = 24;
-  config.memory.kind = FeedForwardKind::kMemory;
-  config.memory.blocks = {1, 2};
+  config.model.feed_forward = {FeedForwardKind::kMemory, {1, 2}};
   config.memory.heads = 2;
   config.memory.knn = 3;
   config.memory.half_keys = 16;
@@ -122,7 +121,8 @@ Outcome TinyRun::outcome(const Config& config, io::Disk& disk, std::optional<std
   outcome.losses = read_losses(disk, config.run.directory);
   if (run.table() != nullptr) {
     const std::int64_t rows = config.table_rows();
-    outcome.table.resize(std::size_t(rows) * std::size_t(config.value_width()));
+    outcome.table.resize(std::size_t(rows) *
+                         std::size_t(config.row_parts() * config.value_width()));
     run.table()->read_values(step, 0, rows, outcome.table);
   }
   const Parameters& parameters = run.model().parameters();

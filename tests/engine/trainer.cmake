@@ -6,6 +6,7 @@ mneme_test(trainer_test DEVICES COST 300
     trainer_background_test.cpp
     trainer_books_test.cpp
     trainer_gradient_test.cpp
+    trainer_kinds_test.cpp
     trainer_resume_test.cpp
     trainer_tiering_test.cpp
     trainer_trace_test.cpp

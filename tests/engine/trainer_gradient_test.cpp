@@ -126,8 +126,7 @@ TEST_F(TrainerGradient, TimesAndDistinctRowsAreThoseOfTheWholeStep) {
 
 TEST(RowGradientChoice, FollowsFromTheMemoryThatAStepWouldTake) {
   Config config;
-  config.memory.kind = FeedForwardKind::kMemory;
-  config.memory.blocks = {0, 1};
+  config.model.feed_forward = {FeedForwardKind::kMemory, {0, 1}};
   config.train.micro_batches = 10;
   const std::uint64_t step = factored_gradient_bytes(config, 10);
   // 1,024 tokens, two layers; 128 look-ups of 32 bytes and 128 columns of 4.
@@ -169,7 +168,7 @@ TEST(RowGradientChoice, FollowsFromTheMemoryThatAStepWouldTake) {
 // A run says what it came to, so that it stays so.
 TEST(RowGradientChoice, IsWrittenDownAndOlderRunsHaveNone) {
   const std::string text =
-      "memory.kind = \"memory\"\nmemory.blocks = [0]\ntrain.micro_batches = 4\n"
+      "model.feed_forward = \"memory@0\"\ntrain.micro_batches = 4\n"
       "train.row_gradient_bytes = 1000\n";
   const Config config = parse_config(text, "run.toml");
   EXPECT_EQ(config.memory.row_gradient, RowGradientKind::kAccumulated);

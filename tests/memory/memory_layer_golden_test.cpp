@@ -37,21 +37,6 @@ Tensors tensors_under(const io::SafetensorsReader& reader, const std::string& pr
   return out;
 }
 
-// The rows of the tensor `prefix` + "values", with the parts of one after the other.
-Tensor rows_of(const io::SafetensorsReader& reader, const OracleShape& shape,
-               const std::string& prefix) {
-  if (!shape.peer) return reader.read_f64(prefix + "values");
-  const Tensor u = reader.read_f64(prefix + "values_u"), v = reader.read_f64(prefix + "values_v");
-  const auto width = shape.value_width;
-  Tensor rows;
-  for (auto first = u.begin(), second = v.begin(); first != u.end();
-       first += width, second += width) {
-    rows.insert(rows.end(), first, first + width);
-    rows.insert(rows.end(), second, second + width);
-  }
-  return rows;
-}
-
 class MemoryLayerGolden : public ::testing::TestWithParam<std::string> {
  protected:
   MemoryLayerGolden() : file_(GetParam()), shape_(golden_shape(file_.config)) {
@@ -68,7 +53,7 @@ class MemoryLayerGolden : public ::testing::TestWithParam<std::string> {
   static std::string layer(std::size_t i) { return "layer" + std::to_string(i); }
 
   LayerRunResult run(std::uint64_t device_bytes = 0, kernels::Backend& backend = test_backend()) {
-    return run_layers(shape_, rows_of(file_.reader, shape_, "in."), inputs_, device_bytes, backend);
+    return run_layers(shape_, golden_rows(file_.reader, "in."), inputs_, device_bytes, backend);
   }
 
   // Every bit of two runs is the same.
@@ -114,7 +99,7 @@ TEST_P(MemoryLayerGolden, BackwardComputesTheSameGradients) {
       EXPECT_LE(relative_error(result.layers[i].gradients.at(name), tensor), kTolerance);
     }
   }
-  EXPECT_LE(relative_error(result.d_values, rows_of(file_.reader, shape_, "grad.")), kTolerance);
+  EXPECT_LE(relative_error(result.d_values, golden_rows(file_.reader, "grad.")), kTolerance);
 }
 
 TEST_P(MemoryLayerGolden, TheSmallestDeviceTierChangesNoBit) {

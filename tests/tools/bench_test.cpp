@@ -139,10 +139,8 @@ TEST_F(Bench, ModelScalesALargeRunDown) {
 }
 
 TEST_F(Bench, ModelWithoutMemoryHasNoRowsToFill) {
-  const std::string file = file_of("dense", false, [](Config& config) {
-    config.memory.kind = engine::FeedForwardKind::kNone;
-    config.memory.blocks.clear();
-  });
+  const std::string file =
+      file_of("dense", false, [](Config& config) { config.model.feed_forward = {}; });
   EXPECT_FALSE(bench_model(file, {}).contains("moves"));
   const Finished refused = run(mneme({"bench", "model", file, "--fill-rows"}));
   EXPECT_EQ(refused.status, 1);

@@ -155,9 +155,10 @@ TEST_F(Completion, BashCompletesFilesAndFolders) {
 TEST_F(Completion, BashCompletesSettings) {
   EXPECT_EQ(by_bash("train run.toml --set run.d"),
             "run.directory=|run.device=|run.device_index=\n");
-  EXPECT_EQ(by_bash("train run.toml --set memory.kind = m"), "memory\n");
-  EXPECT_EQ(by_bash("train run.toml --set memory.kind ="), "none|memory\n");
-  EXPECT_EQ(by_bash("train run.toml --set memory.kind=m"), "memory.kind=memory\n");
+  EXPECT_EQ(by_bash("train run.toml --set memory.gate = s"), "swilu\n");
+  EXPECT_EQ(by_bash("train run.toml --set memory.gate ="), "none|swilu\n");
+  EXPECT_EQ(by_bash("train run.toml --set memory.gate=s"), "memory.gate=swilu\n");
+  EXPECT_EQ(by_bash("train run.toml --set model.feed_forward=m"), "model.feed_forward=memory@0\n");
   EXPECT_EQ(by_bash("resume runs --set = model.tied_output = t"), "true\n");
   EXPECT_EQ(by_bash("train run.toml --set data.path = ro"), "rows.txt\n");
 }
@@ -176,7 +177,7 @@ TEST_F(Completion, ZshCompletesCommandsOptionsFilesAndSettings) {
       {"resume r", "resume runs/"},
       {"export runs -o ro", "export runs -o rows.txt"},
       {"train --set memory.sca", "train --set memory.scalar_gate="},
-      {"train --set memory.kind=m", "train --set memory.kind=memory"},
+      {"train --set memory.gate=s", "train --set memory.gate=swilu"},
       {"train --set=data.path=ro", "train --set=data.path=rows.txt"},
   };
   std::string text =

@@ -42,7 +42,7 @@ TEST_F(InspectConfig, TakesSettingsAndAScale) {
     EXPECT_EQ(finished.status, 0) << finished.error;
     return nlohmann::json::parse(finished.output);
   };
-  EXPECT_EQ(told({"--set", "memory.kind=none"}).at("parameters").at("table"), 0);
+  EXPECT_EQ(told({"--set", "model.feed_forward=dense"}).at("parameters").at("table"), 0);
   EXPECT_EQ(told({"--scale", "2"}).at("table").at("rows"), config_.table_rows() / 4);
   EXPECT_EQ(told({"--scale", "2"}).at("tokens_per_step"), 6);
   expect_refused({"inspect", file(), "--set", "model.width=x"}, {"model.width"});

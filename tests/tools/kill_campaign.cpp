@@ -8,14 +8,18 @@
 namespace mneme::test {
 namespace {
 
-constexpr std::uint64_t kKillsAtEachPoint = 5;
-constexpr std::uint64_t kKillsAtRandom = 40;
+class KillCampaign : public KillRun {
+ protected:
+  using KillRun::KillRun;
+  // So many kills at each point and at random moments.
+  void kill(std::uint64_t at_each_point, std::uint64_t at_random);
+};
 
-TEST_F(KillRun, NoKillLosesACommittedCheckpointOrChangesABit) {
+void KillCampaign::kill(std::uint64_t at_each_point, std::uint64_t at_random) {
   std::mt19937_64 random(5);
   std::map<std::string, std::uint64_t> killed;  // by point; "" at random moments
   const auto wanted = [&](const std::string& point) {
-    return killed[point] < (point.empty() ? kKillsAtRandom : kKillsAtEachPoint);
+    return killed[point] < (point.empty() ? at_random : at_each_point);
   };
   std::vector<std::string> points = {""};
   for (const auto& [point, fault] : kill_points()) points.push_back(point);
@@ -48,6 +52,20 @@ TEST_F(KillRun, NoKillLosesACommittedCheckpointOrChangesABit) {
   }
   std::printf("%llu kills of %llu runs, seed 5\n", static_cast<unsigned long long>(all),
               static_cast<unsigned long long>(runs));
+}
+
+TEST_F(KillCampaign, NoKillLosesACommittedCheckpointOrChangesABit) {
+  kill(5, 40);
+}
+
+// Rows of two parts, that PEER and a memory layer share.
+class PeerKillCampaign : public KillCampaign {
+ protected:
+  PeerKillCampaign() : KillCampaign("peer@1 memory@2") {}
+};
+
+TEST_F(PeerKillCampaign, NoKillLosesACommittedCheckpointOrChangesABit) {
+  kill(1, 20);
 }
 
 }  // namespace

@@ -29,7 +29,8 @@ struct Kill {
 
 class KillRun : public ::testing::Test {
  protected:
-  KillRun() {
+  // kinds: of the model's blocks, as in model.feed_forward.
+  explicit KillRun(const char* kinds = "memory@1,2") : kinds_(engine::BlockKinds::parse(kinds)) {
     const engine::Config config = made("expected");
     const auto start = std::chrono::steady_clock::now();
     const std::string file = run_.path("expected.toml");
@@ -44,6 +45,7 @@ class KillRun : public ::testing::Test {
 
   engine::Config made(const std::string& name) const {
     engine::Config config = run_.tiered(name);
+    config.model.feed_forward = kinds_;
     config.checkpoint.every = 2;
     // Hints, victims and checkpoints behind training at once.
     config.tiers.prefetch = memory::PredictorKind::kOracleNextStep;
@@ -113,6 +115,7 @@ class KillRun : public ::testing::Test {
     EXPECT_EQ(verified.status, 0) << verified.error;
   }
 
+  engine::BlockKinds kinds_;
   engine::testing::TinyRun run_;
   engine::testing::Outcome expected_;
   std::int64_t length_us_ = 0;  // of a run that nobody kills, from start to end of the program

@@ -162,7 +162,7 @@ TEST_F(Profile, OfARunGoesOnWithItToTheSameBits) {
 }
 
 TEST_F(Profile, WithoutAMemoryNothingIsAdvised) {
-  const Finished told = profile(file(), {"--set", "memory.kind=none", "--json"});
+  const Finished told = profile(file(), {"--set", "model.feed_forward=dense", "--json"});
   ASSERT_EQ(told.status, 0) << told.error;
   const nlohmann::json json = nlohmann::json::parse(told.output);
   EXPECT_EQ(json.at("verdict").at("bound"), "compute");

@@ -24,7 +24,7 @@ DEVICE_RESERVE = 8 * GIB
 # What makes a model small enough for the emulator.
 TINY_MODEL = ["model.width=64", "model.attention_heads=1", "model.kv_heads=1", "model.blocks=2",
               "model.feed_forward_hidden=64", "train.sequence=512", "run.arena_bytes=1GiB"]
-TINY_MEMORY = ["memory.blocks=[1]", "memory.key_width=32"]
+TINY_MEMORY = ["model.feed_forward=memory@1", "memory.key_width=32"]
 TINY_TIERS = TINY_MODEL + TINY_MEMORY
 TINY_SCALE = "64"
 

@@ -54,7 +54,7 @@ engine::Config scaled(engine::Config config, std::int64_t scale) {
 
 double fill(engine::Run& run, const InterruptGuard& interrupt) {
   if (run.table() == nullptr)
-    io::fail("--fill-rows: the configuration has no memory.kind, so no rows");
+    io::fail("--fill-rows: no layer of model.feed_forward reads a table, so there are no rows");
   io::Phase phase("touching every row", run.config().table_rows(), "rows");
   const auto start = Clock::now();
   fill_rows(run.backend(), run.stream(), run.table()->store(), [&](std::uint64_t done) {

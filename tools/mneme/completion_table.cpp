@@ -60,6 +60,9 @@ CompletedValue value_of(const engine::KeyValue& value) {
   if (const auto* choice = std::get_if<engine::ChoiceValue>(&value)) {
     return {Completion::kChoice, choice->names};
   }
+  if (const auto* parsed = std::get_if<engine::ParsedValue>(&value)) {
+    return {Completion::kChoice, parsed->examples};
+  }
   if (std::holds_alternative<engine::FlagValue>(value)) {
     return {Completion::kChoice, {"true", "false"}};
   }

@@ -1,6 +1,7 @@
 // mneme export: a checkpoint as one plain safetensors file.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <iostream>
 #include <vector>
@@ -87,19 +88,30 @@ void append_dense(engine::Run& run, const InterruptGuard& interrupt,
   }
 }
 
-// Appends the values of rows as dense AdamW would have them after `step`.
-void append_rows(memory::ValueTable& table, std::uint64_t step,
-                 const std::vector<kernels::RowId>& rows, const InterruptGuard& interrupt,
-                 io::SafetensorsWriter& writer) {
+// The tensors of the table's rows, one for each part.
+std::vector<std::string> part_names(const engine::Config& config) {
+  return config.row_parts() == 1 ? std::vector<std::string>{"values"}
+                                 : std::vector<std::string>{"values_u", "values_v"};
+}
+
+// Appends one part of the rows' values as dense AdamW would have them after `step`.
+void append_part(memory::ValueTable& table, std::uint64_t step,
+                 const std::vector<kernels::RowId>& rows, std::size_t part,
+                 const InterruptGuard& interrupt, io::SafetensorsWriter& writer) {
   const auto width = static_cast<std::size_t>(table.options().width);
-  const std::size_t most = rows_at_once(width);
+  const auto parts = static_cast<std::size_t>(table.options().parts);
+  const std::size_t most = rows_at_once(parts * width);
   std::vector<float> values;
   io::Phase phase("writing the rows", rows.size(), "rows");
   for (std::size_t first = 0; first < rows.size(); first += most) {
     const auto these = std::span(rows).subspan(first, std::min(most, rows.size() - first));
-    values.resize(these.size() * width);
+    values.resize(these.size() * parts * width);
     table.read_values(step, these, values, [&] { interrupt.check(); });
-    writer.append(std::as_bytes(std::span<const float>(values)));
+    for (std::size_t row = 0; parts > 1 && row < these.size(); ++row) {
+      std::copy_n(values.begin() + static_cast<std::ptrdiff_t>((row * parts + part) * width), width,
+                  values.begin() + static_cast<std::ptrdiff_t>(row * width));
+    }
+    writer.append(std::as_bytes(std::span<const float>(values.data(), these.size() * width)));
     phase.add(these.size());
   }
 }
@@ -134,9 +146,9 @@ int run_export(const ExportOptions& options) {
       tensors.push_back(
           {"values.rows", io::ElementType::kI64, {static_cast<std::int64_t>(rows.size())}});
     }
-    tensors.push_back({"values",
-                       io::ElementType::kF32,
-                       {static_cast<std::int64_t>(rows.size()), config.value_width()}});
+    for (const std::string& name : part_names(config)) {
+      tensors.push_back({name, io::ElementType::kF32, {std::ssize(rows), config.value_width()}});
+    }
   }
   io::SafetensorsWriter writer(*disk, options.output, std::move(tensors),
                                {{"format", "mneme"}, {"step", std::to_string(step)}});
@@ -146,7 +158,9 @@ int run_export(const ExportOptions& options) {
       const std::vector<std::int64_t> ids(rows.begin(), rows.end());
       writer.append(std::as_bytes(std::span<const std::int64_t>(ids)));
     }
-    append_rows(*run.table(), step, rows, interrupt, writer);
+    for (std::size_t part = 0; part < part_names(config).size(); ++part) {
+      append_part(*run.table(), step, rows, part, interrupt, writer);
+    }
   }
   writer.finish();
   progress.note(fmt::format(

@@ -87,6 +87,7 @@ std::string json_text(const std::string& directory, const Description& run) {
       {"dense_parameters", run.parameters},
       {"table_rows", run.table_rows},
       {"value_width", run.config.has_memory() ? run.config.value_width() : 0},
+      {"row_parts", run.config.has_memory() ? run.config.row_parts() : 0},
       {"record_bytes", run.record_bytes},
       {"rows_file_bytes", run.rows_bytes},
       {"checkpoints", nlohmann::ordered_json::array()}};
@@ -110,9 +111,11 @@ std::string json_text(const std::string& directory, const Description& run) {
 std::string plain_text(const std::string& directory, const Description& run) {
   std::string text = fmt::format("{}: {} dense parameters", directory, run.parameters);
   if (run.table_rows > 0) {
-    text += fmt::format(", {} table rows x {} ({} parameters, records of {})", run.table_rows,
-                        run.config.value_width(),
-                        run.table_rows * static_cast<std::uint64_t>(run.config.value_width()),
+    const int parts = run.config.row_parts();
+    const std::int64_t numbers = parts * run.config.value_width();
+    text += fmt::format(", {} table rows x {}{} ({} parameters, records of {})", run.table_rows,
+                        parts == 1 ? "" : fmt::format("{} x ", parts), run.config.value_width(),
+                        run.table_rows * static_cast<std::uint64_t>(numbers),
                         io::human_bytes(static_cast<double>(run.record_bytes)));
   }
   text += fmt::format("\nrows file {}\n", io::human_bytes(static_cast<double>(run.rows_bytes)));

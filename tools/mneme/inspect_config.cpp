@@ -158,6 +158,7 @@ nlohmann::ordered_json costs_json(const std::string& path, const ModelCosts& cos
           {"table",
            {{"rows", table.rows},
             {"value_width", table.width},
+            {"row_parts", table.rows > 0 ? table.parts : 0},
             {"record_bytes", table.record_bytes},
             {"device_slot_bytes", table.device_slot_bytes},
             {"gradient_bytes", table.gradient_bytes},

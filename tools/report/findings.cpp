@@ -47,7 +47,7 @@ void limit_budgets(io::Disk& disk, const engine::Config& config, WhatIfOptions& 
 std::optional<offload::TraceUsage> usage_of_trace(io::Disk& disk, const engine::Config& config,
                                                   const std::string& trace,
                                                   const std::function<void()>& check) {
-  const std::size_t bytes = 12 * config.table_rows() * (1 + config.memory.blocks.size());
+  const std::size_t bytes = 12 * config.table_rows() * (1 + config.table_blocks().size());
   if (bytes > kernels::free_memory_bytes() / 2) return {};
   offload::TraceReader reader(disk, trace);
   io::Phase phase("counting uses of rows", reader.file_bytes(), "bytes");

@@ -203,6 +203,35 @@ TEST_P(Replay, OfOtherTiersGivesWhatARunWithThemHas) {
   expect_same_counts(run(mine, false), replayed(disk_, tiers));
 }
 
+// Of 16 rows and 8 slots a forward pass leaves the last 8 there. A backward pass begins with them,
+// unless it goes upwards.
+TEST(ReplayInParts, ABackwardPassThatAscendsFindsNothingOfTheForwardPass) {
+  for (const bool ascending : {false, true}) {
+    const auto backend = kernels::make_cpu_backend({.threads = 1});
+    ReplayStore replay(*backend, {.table = 0, .rows = 16, .run_id = 0, .seed = 1});
+    TraceEvent start{.kind = TraceKind::kStart};
+    start.tiers = {.device_slots = 8,
+                   .evaluation_slots = 8,
+                   .host_slots = 0,
+                   .record_bytes = 64,
+                   .disks = 1,
+                   .transfer_rows = 64};
+    replay.apply(start);
+    replay.apply({.kind = TraceKind::kStep, .number = 1});
+    TraceEvent lease{.kind = TraceKind::kLease};
+    for (std::uint32_t row = 0; row < 16; ++row) lease.list.push_back(row);
+    const Account backward{Cause::kTraining, 0, Pass::kBackward};
+    for (const Pass pass : {Pass::kForward, Pass::kBackward}) {
+      ++lease.number;
+      lease.account = {Cause::kTraining, 0, pass};
+      lease.ascending = ascending && pass == Pass::kBackward;
+      replay.apply(lease);
+      replay.apply({.kind = TraceKind::kEndLease, .number = lease.number});
+    }
+    EXPECT_EQ(replay.books()[backward][Field::kFoundOnDevice], ascending ? 0u : 8u);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Tiers, Replay,
     ::testing::Values(Case{40, 60, ReplacementKind::kLru, ReplacementKind::kLru},

@@ -1,0 +1,195 @@
+// The promises of whole runs for every kind of layer that a block may have, and for several kinds
+// in one model: budgets, chunks, predictors, types and optimisers change no bit where they should
+// not, a stopped run goes on, traces replay.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cctype>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/run_files.h"
+#include "engine/run_options.h"
+#include "offload/replay/replay_store.h"
+#include "offload/tier_sizes.h"
+#include "tests/engine/tiny_run.h"
+
+namespace mneme::engine {
+namespace {
+
+using offload::Field;
+using offload::TraceEvent;
+using offload::TraceKind;
+using testing::Outcome;
+using testing::TinyRun;
+
+class TrainerKinds : public ::testing::TestWithParam<const char*> {
+ protected:
+  // Device rows of training, and as many of evaluation; rows of the host tier.
+  Config config(const std::string& name, std::uint64_t device_rows = TinyRun::kRows,
+                std::uint64_t host_rows = 0) const {
+    Config config = run_.config(name);
+    config.model.feed_forward = BlockKinds::parse(GetParam());
+    if (config.has_memory()) set_tiers(config, device_rows, host_rows);
+    return config;
+  }
+  Config tiered(const std::string& name) const { return config(name, 64, 48); }
+  static void set_tiers(Config& config, std::uint64_t device_rows, std::uint64_t host_rows) {
+    const offload::StoreOptions store = memory::store_options(value_table_options(config, 0));
+    config.tiers.store.device_bytes = 2 * device_rows * offload::device_slot_bytes(store);
+    config.tiers.store.host_bytes = host_rows * ((store.layout.record_bytes() + 63) / 64 * 64);
+  }
+  bool has_table() const { return !BlockKinds::parse(GetParam()).table_blocks().empty(); }
+
+  struct Trained {
+    Outcome outcome;
+    offload::Books books;
+    std::vector<double> losses, validation_losses;
+  };
+  Trained train(const Config& config) {
+    Trained trained;
+    TrainerOptions options;
+    options.on_step = [&](const StepMetrics& metrics) {
+      trained.books += metrics.books;
+      trained.losses.push_back(metrics.loss);
+      if (metrics.validation_loss) trained.validation_losses.push_back(*metrics.validation_loss);
+    };
+    run_.train(config, options);
+    trained.outcome = run_.outcome(config);
+    return trained;
+  }
+
+  // What the run's trace gives.
+  offload::Books replayed(const Config& traced) {
+    const auto backend = kernels::make_cpu_backend({.threads = 1});
+    offload::TraceReader reader(run_.disk(),
+                                trace_paths(run_.disk(), traced.run.directory, 0).at(0));
+    offload::ReplayStore replay(*backend, reader.header());
+    for (TraceEvent event; reader.next(event);) replay.apply(event);
+    return replay.books();
+  }
+  // Of training: rows that moved, by account.
+  static void expect_same_counts(const offload::Books& found, const offload::Books& expected) {
+    offload::Books mine = found;
+    for (const auto& [account, entry] : expected.entries()) {
+      if (account.cause != offload::Cause::kTraining) continue;
+      for (const Field field :
+           {Field::kHostToDeviceRows, Field::kDiskToDeviceRows, Field::kDeviceToHostRows,
+            Field::kDeviceVictims, Field::kFoundOnDevice, Field::kFoundOnDisk}) {
+        EXPECT_EQ(mine[account][field], entry[field])
+            << "field " << static_cast<int>(field) << ", layer " << account.layer << ", "
+            << io::name_of(account.pass);
+      }
+    }
+  }
+
+  TinyRun run_;
+};
+
+TEST_P(TrainerKinds, LearnAndGiveTheSameBitsForAnyNumberOfThreads) {
+  Config one = config("one"), two = config("two");
+  one.evaluation.every = two.evaluation.every = 3;
+  two.run.threads = 2;
+  const Trained trained = train(one);
+  EXPECT_LT(trained.losses.back(), trained.losses.front()) << "nothing was learnt";
+  expect_same(train(two).outcome, trained.outcome);
+}
+
+TEST_P(TrainerKinds, TiersGiveTheBitsOfOne) {
+  if (!has_table()) GTEST_SKIP() << "there are no rows";
+  const Trained reference = train(config("reference"));
+  const Trained found = train(tiered("tiered"));
+  EXPECT_GT(found.books.total()[Field::kHostToDeviceRows], 0u);
+  EXPECT_GT(found.books.total().disk_rows_read(), 0u);
+  expect_same(found.outcome, reference.outcome);
+  // In chunks: a device tier of less than a step's rows, and the smallest one.
+  Config chunks = config("chunks", 9, 16);
+  chunks.evaluation.every = 2;
+  expect_same(train(chunks).outcome, reference.outcome);
+  Config least = config("least");
+  least.tiers.store.device_bytes =
+      offload::minimum_device_bytes(memory::store_options(value_table_options(least, 0)).layout);
+  expect_same(train(least).outcome, reference.outcome);
+}
+
+TEST_P(TrainerKinds, NoPredictorChangesABit) {
+  if (!has_table()) GTEST_SKIP() << "there are no rows";
+  const Trained reference = train(config("reference"));
+  for (const memory::PredictorKind kind :
+       {memory::PredictorKind::kUnion, memory::PredictorKind::kAuto,
+        memory::PredictorKind::kOracleNextStep}) {
+    SCOPED_TRACE(io::name_of(kind));
+    Config hinted = tiered("run-" + std::string(io::name_of(kind)));
+    hinted.tiers.prefetch = kind;
+    hinted.tiers.prefetch_confidence = 0.1;
+    hinted.tiers.prefetch_device_bytes = 4000;
+    hinted.tiers.lookahead_distances = {0, 1};
+    const Trained found = train(hinted);
+    if (kind != memory::PredictorKind::kAuto) {
+      EXPECT_GT(found.books.total()[Field::kHinted], 0u);
+    }
+    expect_same(found.outcome, reference.outcome);
+  }
+}
+
+TEST_P(TrainerKinds, EveryTypeAndOptimiserGivesTheBitsOfOneTier) {
+  if (!has_table()) GTEST_SKIP() << "there are no rows";
+  for (const auto& optimizer : enum_names(kernels::RowOptimizerKind{})) {
+    for (const kernels::FloatType type : {kernels::FloatType::kF32, kernels::FloatType::kBF16}) {
+      SCOPED_TRACE(std::string(optimizer.name) + ", " + io::name_of(type));
+      const auto with = [&](Config made, std::uint64_t device_rows, std::uint64_t host_rows) {
+        made.memory.optimizer.kind = optimizer.value;
+        made.memory.value_type = made.memory.moment_type = type;
+        // In the rows, a clip factor may differ by an ulp on a GPU.
+        made.memory.optimizer.clip_norm =
+            mneme::testing::test_backend().name().starts_with("cpu") ? 0.1 : 0;
+        made.train.steps = 5;
+        set_tiers(made, device_rows, host_rows);
+        return made;
+      };
+      const std::string name = std::string(optimizer.name) + io::name_of(type);
+      const Config whole = with(config("whole-" + name), TinyRun::kRows, 0);
+      expect_same(train(with(config("tiered-" + name), 40, 32)).outcome, train(whole).outcome);
+    }
+  }
+}
+
+TEST_P(TrainerKinds, AStoppedRunGoesOnToTheBitsOfTheUninterruptedOne) {
+  const Trained expected = train(config("whole"));
+  Config stopped = tiered("stopped");
+  stopped.checkpoint.every = 3;
+  run_.train_until(stopped, 4);
+  TrainerOptions options;
+  options.resume = true;
+  run_.train(stopped, options);
+  expect_same(run_.outcome(stopped), expected.outcome);
+}
+
+TEST_P(TrainerKinds, TracesReplayToTheCountsOfTheirRuns) {
+  if (!has_table()) GTEST_SKIP() << "there are no rows";
+  for (const std::uint64_t device_rows : {64u, 9u}) {
+    SCOPED_TRACE(device_rows);
+    Config traced = config("run-" + std::to_string(device_rows), device_rows, 48);
+    traced.run.trace = true;
+    const Trained trained = train(traced);
+    expect_same_counts(replayed(traced), trained.books);
+  }
+}
+
+// On the emulator of a GPU, which is slow, one that has all of them.
+std::vector<const char*> models() {
+  if (!mneme::testing::backends_under_test().front().has_threads) return {"memory@1 peer@2"};
+  return {"peer@1,2", "memory@1 peer@2", "peer@0 memory@2"};
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, TrainerKinds, ::testing::ValuesIn(models()), [](const auto& test) {
+  std::string name = test.param;
+  std::replace_if(
+      name.begin(), name.end(),
+      [](char c) { return std::isalnum(static_cast<unsigned char>(c)) == 0; }, '_');
+  return name;
+});
+
+}  // namespace
+}  // namespace mneme::engine
