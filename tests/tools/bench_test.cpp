@@ -44,6 +44,34 @@ class Bench : public ::testing::Test {
   engine::testing::TinyRun run_;
 };
 
+TEST_F(Bench, RowsMayBeExpertsOfTwoParts) {
+  const auto measured = [&](const Words& more) {
+    Words words = {"bench",
+                   "rows",
+                   "--json",
+                   "--rows",
+                   "600",
+                   "--tokens",
+                   "16",
+                   "--rows-per-token",
+                   "8",
+                   "--width",
+                   "64",
+                   "--steps",
+                   "2",
+                   "--device",
+                   MNEME_BENCH_DEVICE};
+    words.insert(words.end(), more.begin(), more.end());
+    return json_of(words);
+  };
+  const Json values = measured({}), experts = measured({"--experts"});
+  EXPECT_EQ(values["parts"], 1);
+  EXPECT_EQ(experts["parts"], 2);
+  EXPECT_EQ(experts["distinct_rows"], values["distinct_rows"]);
+  EXPECT_EQ(experts["least_bytes_per_row"], 2 * values["least_bytes_per_row"].get<double>());
+  EXPECT_GT(experts["step_ms"], 0.0);
+}
+
 TEST_F(Bench, ModelFillsTheTiersBeforeItMeasures) {
   const std::string file = file_of("tiered", true);
   const Json filled = bench_model(file, {"--fill-rows", "--warm-up", "1"});

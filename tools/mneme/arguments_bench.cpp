@@ -40,6 +40,7 @@ void add_rows(CLI::App& bench, std::optional<Command>& command) {
   app->add_option("--width", rows->width, "Width of a value")
       ->capture_default_str()
       ->transform(whole_number(1, 65536));
+  app->add_flag("--experts", rows->experts, "Rows are PEER's experts, of two values each");
   app->add_option("--tokens", rows->tokens, "Tokens of a step")
       ->capture_default_str()
       ->transform(whole_number(1, 1 << 28));

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <iostream>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <random>
 #include <vector>
@@ -69,7 +70,8 @@ struct LeastBytes {
 
   LeastBytes(const kernels::RecordLayout& layout, kernels::RowOptimizerKind kind)
       : backward(static_cast<double>(layout.value_bytes())) {
-    const double moments = 2 * static_cast<double>(layout.parts[0].moment_bytes());
+    const double moments =
+        layout.part_count * 2 * static_cast<double>(layout.parts[0].moment_bytes());
     const bool catches_up = kind == kernels::RowOptimizerKind::kAdamW;
     forward = catches_up ? 2 * backward + moments : backward;
     update = 2 * (backward + moments);
@@ -99,6 +101,7 @@ memory::ValueTableOptions table_options(const BenchRowsOptions& options,
   memory::ValueTableOptions table;
   table.rows = options.rows;
   table.width = options.width;
+  table.parts = options.experts ? 2 : 1;
   table.value_type = type;
   table.moment_type = type;
   table.seed = options.seed;
@@ -107,7 +110,8 @@ memory::ValueTableOptions table_options(const BenchRowsOptions& options,
   table.optimizer.clip_norm = options.clip_norm;
   table.tiers.device_bytes = options.device_bytes;
   if (options.device_bytes == 0) {
-    const auto layout = memory::record_layout(table.optimizer.kind, options.width, type, type);
+    const auto layout =
+        memory::record_layout(table.optimizer.kind, options.width, type, type, false, table.parts);
     const std::uint64_t touched = options.distinct_rows == 0 ? options.rows : options.distinct_rows;
     table.tiers.evaluation_share = 0;
     table.tiers.device_bytes = (touched + 64) * (layout.record_bytes() + 64);
@@ -123,6 +127,75 @@ memory::ValueTableOptions table_options(const BenchRowsOptions& options,
   table.gradient_calls_per_step = 1;
   return table;
 }
+
+// What the rows do in a step: as values of a memory layer, or as PEER's experts.
+class RowWork {
+ public:
+  RowWork(kernels::Backend& backend, kernels::Stream& stream, memory::ValueTable& table,
+          const BenchRowsOptions& options)
+      : stream_(stream),
+        table_(table),
+        set_(table.make_lookup_set()),
+        weights_(backend, options.tokens * options.rows_per_token),
+        d_weights_(backend, weights_.count()),
+        y_(backend, options.tokens * options.width),
+        d_y_(backend, y_.count()) {
+    std::mt19937 random(static_cast<unsigned>(options.seed));
+    std::normal_distribution<float> normal(0.0f, 1e-2f);
+    fill(backend, weights_, [&] { return 1.0f / static_cast<float>(options.rows_per_token); });
+    fill(backend, d_y_, [&] { return normal(random); });
+    if (!options.experts) return;
+    for (auto* array : {&dots_, &factors_, &d_factors_, &d_dots_}) {
+      *array = {backend, weights_.count()};
+    }
+    x_ = {backend, y_.count()};
+    d_x_ = {backend, y_.count()};
+    fill(backend, x_, [&] { return 100 * normal(random); });
+  }
+
+  void forward(const kernels::RowId* rows, std::int64_t tokens) {
+    table_.group(stream_, rows, tokens, *set_);
+    if (x_.count() == 0) return table_.gather(stream_, *set_, weights_.data(), y_.data());
+    table_.run_experts(stream_, *set_, x_.data(), lookups(), y_.data());
+  }
+  void backward() {
+    if (x_.count() == 0) {
+      table_.dot(stream_, *set_, d_y_.data(), d_weights_.data());
+      table_.keep_gradient(stream_, *set_, weights_.data(), d_y_.data());
+      return;
+    }
+    table_.run_experts_backward(stream_, *set_, lookups(),
+                                {.d_y = d_y_.data(),
+                                 .d_factors = d_factors_.data(),
+                                 .d_weights = d_weights_.data(),
+                                 .d_dots = d_dots_.data(),
+                                 .d_x = d_x_.data()});
+    table_.keep_gradient(
+        stream_, *set_,
+        memory::FactoredParts{{{d_dots_.data(), x_.data()}, {factors_.data(), d_y_.data()}}});
+  }
+
+ private:
+  memory::ExpertLookups lookups() const {
+    return {.weights = weights_.data(), .dots = dots_.data(), .factors = factors_.data()};
+  }
+  template <typename Draw>
+  void fill(kernels::Backend& backend, const kernels::DeviceArray<float>& array, const Draw& draw) {
+    const auto host = kernels::pinned_array<float>(backend, array.count());
+    std::generate_n(host.data(), array.count(), draw);
+    backend.copy(stream_, array.data(), host.data(),
+                 kernels::DeviceArray<float>::bytes(array.count()));
+    stream_.synchronize();
+  }
+
+  kernels::Stream& stream_;
+  memory::ValueTable& table_;
+  std::unique_ptr<memory::LookupSet> set_;
+  kernels::DeviceArray<float> weights_, d_weights_;                  // [tokens, rows_per_token]
+  kernels::DeviceArray<float> y_, d_y_;                              // [tokens, width]
+  kernels::DeviceArray<float> x_, d_x_;                              // [tokens, width], of experts
+  kernels::DeviceArray<float> dots_, factors_, d_factors_, d_dots_;  // of experts
+};
 
 engine::RunConfig run_config(const BenchRowsOptions& options) {
   engine::RunConfig run;
@@ -143,23 +216,10 @@ int run_bench_rows(const BenchRowsOptions& options) {
   memory::ValueTable table(*backend, *disk, table_options(options, folder.path()));
   const std::int64_t lookups = options.tokens * options.rows_per_token;
   using kernels::DeviceArray;
-  const std::int64_t values = options.tokens * options.width;
   const DeviceArray<kernels::RowId> rows(*backend, lookups);
-  const DeviceArray<float> weights(*backend, lookups), d_weights(*backend, lookups);
-  const DeviceArray<float> y(*backend, values), d_y(*backend, values);
   const auto host_rows = kernels::pinned_array<kernels::RowId>(*backend, lookups);
-  const auto host_weights = kernels::pinned_array<float>(*backend, lookups);
-  const auto host_d_y = kernels::pinned_array<float>(*backend, values);
   RowSource source(options);
-  std::mt19937 random(static_cast<unsigned>(options.seed));
-  std::normal_distribution<float> normal(0.0f, 1e-2f);
-  for (std::int64_t i = 0; i < lookups; ++i) {
-    host_weights.data()[i] = 1.0f / static_cast<float>(options.rows_per_token);
-  }
-  for (std::int64_t i = 0; i < values; ++i) host_d_y.data()[i] = normal(random);
-  backend->copy(*stream, weights.data(), host_weights.data(), DeviceArray<float>::bytes(lookups));
-  backend->copy(*stream, d_y.data(), host_d_y.data(), DeviceArray<float>::bytes(values));
-  const auto set = table.make_lookup_set();
+  RowWork work(*backend, *stream, table, options);
   RandomCopy copy(*backend, *stream,
                   source.distinct() * table.store().options().layout.value_bytes(), options.seed);
   std::vector<StepTimes> steps;
@@ -192,11 +252,9 @@ int run_bench_rows(const BenchRowsOptions& options) {
       return ms;
     };
     table.begin_step(static_cast<std::uint64_t>(t));
-    table.group(*stream, rows.data(), options.tokens, *set);
-    table.gather(*stream, *set, weights.data(), y.data());
+    work.forward(rows.data(), options.tokens);
     times.forward_ms = lap();
-    table.dot(*stream, *set, d_y.data(), d_weights.data());
-    table.keep_gradient(*stream, *set, weights.data(), d_y.data());
+    work.backward();
     times.backward_ms = lap();
     times.distinct_rows = static_cast<double>(table.finish_step(*stream).distinct_rows);
     times.update_ms = lap();
@@ -224,6 +282,7 @@ int run_bench_rows(const BenchRowsOptions& options) {
   if (options.json) {
     const nlohmann::ordered_json object = {{"rows", options.rows},
                                            {"width", options.width},
+                                           {"parts", table.options().parts},
                                            {"device", backend->name()},
                                            {"products", backend->product_library()},
                                            {"tokens", options.tokens},
@@ -243,9 +302,9 @@ int run_bench_rows(const BenchRowsOptions& options) {
     fmt::print("{}\n", object.dump());
     return 0;
   }
-  fmt::print("{} rows x {}, {} tokens x {} rows, {}, on {}\n", options.rows, options.width,
-             options.tokens, options.rows_per_token, io::name_of(options.optimizer),
-             engine::describe(*backend));
+  fmt::print("{} rows x {}{}, {} tokens x {} rows, {}, on {}\n", options.rows,
+             options.experts ? "2 x " : "", options.width, options.tokens, options.rows_per_token,
+             io::name_of(options.optimizer), engine::describe(*backend));
   fmt::print("{}\nrandom copy of rows of 1 KiB: {:.2f} GB/s\n", least.formula(options.optimizer),
              copy_gb_per_s);
   fmt::print("{:>10} {:>10} {:>10} {:>10} {:>14} {:>8} {:>8} {:>8} {:>8} {:>8}\n", "step ms",

@@ -160,6 +160,7 @@ struct BenchRowsOptions {
   std::int64_t tokens = 512;          // of a step
   std::int64_t rows_per_token = 128;  // look-ups of one token
   std::int64_t width = 256;           // of a value
+  bool experts = false;               // rows of two values that are PEER's experts
   std::uint64_t distinct_rows = 0;    // look-ups fall on this many rows of the table; 0 for all
   kernels::RowOptimizerKind optimizer = kernels::RowOptimizerKind::kAdamW;
   double clip_norm = 0;  // 0: the gradient's norm is not needed
