@@ -3,7 +3,8 @@
 //
 //   "dense"                         a feed-forward in every block
 //   "memory@6,12,18"                memory layers in blocks 6, 12 and 18, counted from 0
-//   "memory@4 peer@1-11/2"          a memory layer in block 4, PEER in blocks 1, 3, ... 11
+//   "peer@4-7"                      PEER in blocks 4 to 7
+//   "memory@4 moe@1-11/2"           a memory layer in block 4, mixtures of experts in 1, 3, ... 11
 #pragma once
 
 #include <cstdint>
@@ -16,11 +17,12 @@
 
 namespace mneme::engine {
 
-enum class FeedForwardKind { kDense, kMemory, kPeer };
+enum class FeedForwardKind { kDense, kMemory, kPeer, kMoe };
 constexpr auto enum_names(FeedForwardKind) {
   return std::to_array<io::EnumName<FeedForwardKind>>({{"dense", FeedForwardKind::kDense},
                                                        {"memory", FeedForwardKind::kMemory},
-                                                       {"peer", FeedForwardKind::kPeer}});
+                                                       {"peer", FeedForwardKind::kPeer},
+                                                       {"moe", FeedForwardKind::kMoe}});
 }
 
 class BlockKinds {

@@ -17,6 +17,9 @@ struct PartCall {
   std::int64_t batch = 0;
   std::int64_t sequence = 0;
   std::byte* scratch = nullptr;  // device, at least the part's scratch_bytes()
+  bool training = false;         // else an evaluation, which no backward pass follows
+  // Of a backward pass: what the gradients of the micro-batch's losses are multiplied with.
+  double loss_scale = 0;
 
   std::int64_t tokens() const { return batch * sequence; }
 };

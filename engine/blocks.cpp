@@ -7,6 +7,7 @@
 #include "engine/attention.h"
 #include "engine/feed_forward.h"
 #include "engine/memory_part.h"
+#include "engine/moe_part.h"
 #include "engine/peer_part.h"
 #include "io/check.h"
 
@@ -41,6 +42,8 @@ std::unique_ptr<BlockPart> Blocks::make_part(const Parameters& parameters,
       CHECK(table != nullptr);
       return std::make_unique<PeerPart>(backend_, options_, parameters, *table, block,
                                         prefix + ".memory");
+    case FeedForwardKind::kMoe:
+      return std::make_unique<MoePart>(backend_, options_, parameters, prefix + ".moe");
     case FeedForwardKind::kDense:
       break;
   }
@@ -112,6 +115,16 @@ void Blocks::backward(const PartCall& call, float* d_stream, float* d_branch) {
                                          .width = options_.width,
                                          .accumulate = true});
   }
+}
+
+std::vector<ExpertCounts> Blocks::take_expert_counts() {
+  std::vector<ExpertCounts> counts;
+  for (std::size_t i = 1; i < branches_.size(); i += 2) {
+    auto* const mixture = dynamic_cast<MoePart*>(branches_[i].part.get());
+    if (mixture == nullptr) continue;
+    counts.push_back({static_cast<std::int64_t>(i / 2), mixture->take_counts()});
+  }
+  return counts;
 }
 
 const TablePart* Blocks::table_part(std::int64_t block) const {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "engine/block_part.h"
+#include "engine/expert_counts.h"
 #include "engine/forward_observer.h"
 #include "engine/model_options.h"
 #include "engine/parameters.h"
@@ -46,6 +47,9 @@ class Blocks {
   // d_stream: device, [tokens, C], of the stream after the last branch; becomes that of the stream
   // before the first. d_branch: device, [tokens, C], scratch.
   void backward(const PartCall& call, float* d_stream, float* d_branch);
+
+  // Of each mixture of experts, since the last call.
+  std::vector<ExpertCounts> take_expert_counts();
 
   // The memory or PEER layer of a block; null where it has none.
   const memory::TableLayer* table_layer(std::int64_t block) const;

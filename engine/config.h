@@ -15,6 +15,7 @@
 
 #include "engine/block_kinds.h"
 #include "io/enum_names.h"
+#include "kernels/expert_ops.h"
 #include "kernels/row_ops.h"
 #include "memory/prediction/predictor_kind.h"
 #include "memory/table_layer.h"
@@ -120,6 +121,14 @@ struct MemoryConfig {
   MemoryOptimizerConfig optimizer;
 };
 
+// Mixtures of experts.
+struct MoeConfig {
+  std::int64_t experts = 8;
+  std::int64_t hidden = 0;  // 0 for the model's feed_forward_hidden
+  kernels::Routing routing = kernels::Routing::kTopOne;
+  double balance_loss = 0.01;
+};
+
 // Budgets that are given as percent of the table's records; none where bytes are given.
 struct TierShares {
   std::optional<double> device_percent;
@@ -195,6 +204,7 @@ struct Config {
   DataConfig data;
   ModelConfig model;
   MemoryConfig memory;
+  MoeConfig moe;
   TiersConfig tiers;
   TrainConfig train;
   OptimizerConfig optimizer;

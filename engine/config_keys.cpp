@@ -19,10 +19,11 @@ RealValue real(double& field, double least, double most = kAnyReal, double scale
 }
 
 ParsedValue block_kinds(BlockKinds& field) {
-  return {.form = "dense, or KIND@BLOCKS with KIND memory | peer and BLOCKS as 0,4-7 or 1-11/2",
-          .examples = {"dense", "memory@0", "peer@1"},
-          .get = [&field] { return field.text(); },
-          .set = [&field](const std::string& text) { field = BlockKinds::parse(text); }};
+  return {
+      .form = "dense, or KIND@BLOCKS with KIND memory | peer | moe and BLOCKS as 0,4-7 or 1-11/2",
+      .examples = {"dense", "memory@0", "peer@1", "moe@0-3"},
+      .get = [&field] { return field.text(); },
+      .set = [&field](const std::string& text) { field = BlockKinds::parse(text); }};
 }
 
 template <typename Enum>
@@ -102,8 +103,9 @@ void add_model(ModelConfig& model, std::vector<Key>& keys) {
       {"model.feed_forward", block_kinds(model.feed_forward),
        "What replaces the feed-forward, in which blocks, counted from 0: memory@6,12,18 is a "
        "product-key memory in three blocks that share one table (Memory+), peer@4-7 is PEER in "
-       "four; several of them with spaces between. Without memory and PEER all keys of [memory] "
-       "and [tiers] are left unused."});
+       "four, moe@1-11/2 are mixtures of experts in every other block; several of them with spaces "
+       "between. Without memory and PEER all keys of [memory] and [tiers] are left unused, without "
+       "mixtures those of [moe]."});
   keys.push_back({"model.feed_forward_hidden", integer(model.feed_forward_hidden, 1, 1 << 20),
                   "Hidden width of the feed-forward layers."});
   keys.push_back({"model.rope_theta", real(model.rope_theta, 1),
@@ -160,6 +162,19 @@ void add_memory_optimizer(MemoryOptimizerConfig& optimizer, std::vector<Key>& ke
                   "Decoupled weight decay, times the learning rate."});
   keys.push_back({"memory.optimizer.clip_norm", real(optimizer.clip_norm, 0),
                   "Largest norm of the whole table's gradient; 0 for no clipping."});
+}
+
+void add_moe(MoeConfig& moe, std::vector<Key>& keys) {
+  keys.push_back({"moe.experts", integer(moe.experts, 1, 4096), "Experts of a mixture."});
+  keys.push_back({"moe.hidden", integer(moe.hidden, 0, 1 << 20),
+                  "Hidden width of each expert; 0 for model.feed_forward_hidden."});
+  keys.push_back({"moe.routing", choice(moe.routing),
+                  "Who chooses in training. top-1: each token its most probable expert; "
+                  "expert-choice: each expert as many tokens as any other, which looks at later "
+                  "tokens. Evaluation is top-1 either way."});
+  keys.push_back({"moe.balance_loss", real(moe.balance_loss, 0, 1000),
+                  "Weight of the loss that spreads tokens over the experts, with top-1; 0 for "
+                  "none."});
 }
 
 void add_tiers(TiersConfig& tiers, std::vector<Key>& keys) {
@@ -309,6 +324,7 @@ std::vector<Key> config_keys(Config& config) {
   add_model(config.model, keys);
   add_memory(config.memory, keys);
   add_memory_optimizer(config.memory.optimizer, keys);
+  add_moe(config.moe, keys);
   add_tiers(config.tiers, keys);
   add_train(config.train, keys);
   add_optimizer(config.optimizer, keys);
@@ -322,6 +338,7 @@ std::vector<ConfigSection> config_sections() {
           {"model", "The transformer."},
           {"memory", "Memory and PEER layers, and the value table that they share."},
           {"memory.optimizer", "How rows of the value table learn."},
+          {"moe", "Mixtures of experts."},
           {"tiers", "Where the rows of the value table are kept, and how they move."},
           {"train", "Length, batch and learning-rate schedule."},
           {"optimizer", "AdamW of everything but the value table."},

@@ -45,6 +45,7 @@ Config scaled_down(Config config, std::int64_t scale) {
   if (scale == 1) return config;
   const auto divided = [&](std::int64_t value) { return std::max<std::int64_t>(1, value / scale); };
   scale_model(config.model, scale);
+  if (config.moe.hidden > 0) config.moe.hidden = divided(config.moe.hidden);
   config.train.sequence = divided(config.train.sequence);
   config.train.micro_batches =
       std::max<std::int64_t>(1, config.train.micro_batches / scale / scale);

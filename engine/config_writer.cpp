@@ -40,7 +40,7 @@ std::string quoted_bytes(const std::string& text) {
   return out + "\"";
 }
 
-std::string quoted(const std::string& text) {
+std::string quoted_text(const std::string& text) {
   return quoted_bytes(io::bytes_to_utf8(text));
 }
 
@@ -73,24 +73,24 @@ struct Formatter {
   std::string operator()(const IntegerValue& value) const { return fmt::format("{}", value.get()); }
   std::string operator()(const BytesValue& value) const {
     if (value.percent != nullptr && *value.percent)
-      return quoted(fmt::format("{}%", **value.percent));
+      return quoted_text(fmt::format("{}%", **value.percent));
     const std::string text = format_bytes(*value.field);
-    return text.back() == 'B' ? quoted(text) : text;
+    return text.back() == 'B' ? quoted_text(text) : text;
   }
   std::string operator()(const RealValue& value) const {
     return real_text(*value.field, value.scale);
   }
   std::string operator()(const FlagValue& value) const { return *value.field ? "true" : "false"; }
-  std::string operator()(const TextValue& value) const { return quoted(*value.field); }
+  std::string operator()(const TextValue& value) const { return quoted_text(*value.field); }
   std::string operator()(const TextListValue& value) const {
-    return fmt::format("[{}]", joined(*value.field, ", ", quoted));
+    return fmt::format("[{}]", joined(*value.field, ", ", quoted_text));
   }
   std::string operator()(const IntegerListValue& value) const {
     const auto plain = [](std::int64_t number) { return fmt::format("{}", number); };
     return fmt::format("[{}]", joined(*value.field, ", ", plain));
   }
-  std::string operator()(const ChoiceValue& value) const { return quoted(value.get()); }
-  std::string operator()(const ParsedValue& value) const { return quoted(value.get()); }
+  std::string operator()(const ChoiceValue& value) const { return quoted_text(value.get()); }
+  std::string operator()(const ParsedValue& value) const { return quoted_text(value.get()); }
 };
 
 struct Describer {

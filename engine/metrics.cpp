@@ -160,6 +160,9 @@ std::string metrics_line(const StepMetrics& metrics) {
   OrderedJson latencies = latencies_json(metrics.disk_latencies);
   if (!latencies.empty()) line["disk_latency_us"] = std::move(latencies);
   if (!metrics.predictions.empty()) line["predictions"] = predictions_json(metrics.predictions);
+  for (const ExpertCounts& counts : metrics.experts) {
+    line["experts"].push_back({{"layer", counts.block}, {"tokens", counts.tokens}});
+  }
   if (metrics.validation_loss) line["validation_loss"] = *metrics.validation_loss;
   return line.dump();
 }

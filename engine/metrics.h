@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/expert_counts.h"
 #include "engine/manifest.h"
 #include "engine/prefetch/prediction_metrics.h"
 #include "io/disk.h"
@@ -46,6 +47,7 @@ struct StepMetrics {
   offload::Books books;                             // since the line before: docs/metrics.md
   offload::DiskLatencies disk_latencies = {};       // of transfers since the line before
   std::vector<PredictionMetrics> predictions = {};  // of the step, where rows were predicted
+  std::vector<ExpertCounts> experts = {};           // of the step, of each mixture
   std::optional<double> validation_loss;
 
   // Rows that came into device memory for training, each as often as it came, as a share of the

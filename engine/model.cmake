@@ -7,6 +7,7 @@ target_sources(mneme_engine PRIVATE
   memory_part.cpp
   peer_part.cpp
   model.cpp
+  moe_part.cpp
   model_options.cpp
   optimizer.cpp
   output_head.cpp

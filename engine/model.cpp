@@ -24,7 +24,9 @@ class Model::Implementation {
 
   void forward_backward(kernels::Stream& stream, const MicroBatch& micro_batch, double scale,
                         const PassMarks& marks, ForwardObserver* observer) {
-    const PartCall call = stage(stream, micro_batch, true);
+    PartCall call = stage(stream, micro_batch, true);
+    call.training = true;
+    call.loss_scale = scale;
     forward(call, observer);
     if (marks.forward_done != nullptr) stream.record(*marks.forward_done);
     if (observer != nullptr) observer->after_forward();
@@ -34,6 +36,7 @@ class Model::Implementation {
   }
 
   double take_loss(kernels::Stream& stream) { return staging_.take_loss(stream); }
+  std::vector<ExpertCounts> take_expert_counts() { return blocks_.take_expert_counts(); }
 
   double evaluate(kernels::Stream& stream, const MicroBatch& micro_batch, std::span<float> losses) {
     const PartCall call = stage(stream, micro_batch, true);
@@ -194,6 +197,9 @@ void Model::forward_backward(kernels::Stream& stream, const MicroBatch& micro_ba
 }
 double Model::take_loss(kernels::Stream& stream) {
   return implementation_->take_loss(stream);
+}
+std::vector<ExpertCounts> Model::take_expert_counts() {
+  return implementation_->take_expert_counts();
 }
 double Model::evaluate(kernels::Stream& stream, const MicroBatch& micro_batch,
                        std::span<float> losses) {

@@ -71,6 +71,9 @@ class Model {
   // Synchronises the stream. REQUIRES: there was one.
   double take_loss(kernels::Stream& stream);
 
+  // Of each mixture of experts, over the micro-batches of forward_backward() since the last call.
+  std::vector<ExpertCounts> take_expert_counts();
+
   // The mean loss over the micro-batch's positions, in nats; no gradients. `losses`, when not
   // empty, gets each position's loss, [batch, sequence]. Synchronises the stream.
   double evaluate(kernels::Stream& stream, const MicroBatch& micro_batch,

@@ -17,6 +17,10 @@ bool is_half_keys(const ParameterDeclaration& parameter) {
   return parameter.group == ParameterGroup::kMemory && parameter.name.ends_with(".keys");
 }
 
+bool is_of_expert(const ParameterDeclaration& parameter) {
+  return parameter.name.find(".moe.experts.") != parameter.name.npos;
+}
+
 std::int64_t& part_of(ParameterCounts& counts, const ParameterDeclaration& parameter) {
   const std::string_view name = parameter.name;
   if (name == kEmbedding) return counts.embedding;
@@ -25,13 +29,19 @@ std::int64_t& part_of(ParameterCounts& counts, const ParameterDeclaration& param
   if (parameter.group == ParameterGroup::kMemory) return counts.memory_projections;
   if (name.find(".attention.") != name.npos) return counts.attention;
   if (name.find(".feed_forward.") != name.npos) return counts.feed_forward;
+  if (is_of_expert(parameter)) return counts.experts;
+  if (name.find(".moe.router.") != name.npos) return counts.routers;
   return counts.norms;
 }
 
-// Every weight matrix is used in one product a token, and so is each half-key; the embedding is
-// looked up, and used in a product only where it is the output head.
-void add_products(ModelCosts& costs, const ParameterDeclaration& parameter, bool tied_output) {
-  if (parameter.shape.size() < 2 || (parameter.name == kEmbedding && !tied_output)) return;
+// Every weight matrix is used in one product a token, and so is each half-key, but of a mixture's
+// experts one is; the embedding is looked up, and used in a product only where it is the output
+// head.
+void add_products(ModelCosts& costs, const ParameterDeclaration& parameter, const Config& config) {
+  const bool is_looked_up = parameter.name == kEmbedding && !config.model.tied_output;
+  if (parameter.shape.size() < 2 || is_looked_up) return;
+  // Of one expert: they are alike.
+  if (is_of_expert(parameter) && parameter.name.find(".experts.0.") == parameter.name.npos) return;
   const std::int64_t product = 2 * parameter.count();
   if (is_half_keys(parameter)) {
     costs.forward.keys += product;
@@ -81,7 +91,8 @@ void add_lookups(ModelCosts& costs, const Config& config) {
 }  // namespace
 
 std::int64_t ParameterCounts::total() const {
-  return embedding + attention + feed_forward + half_keys + memory_projections + norms + output;
+  return embedding + attention + feed_forward + experts + routers + half_keys + memory_projections +
+         norms + output;
 }
 
 ModelCosts model_costs(const Config& config) {
@@ -89,7 +100,7 @@ ModelCosts model_costs(const Config& config) {
   const std::vector<ParameterDeclaration> declared = declare_parameters(model_options(config));
   for (const ParameterDeclaration& parameter : declared) {
     part_of(costs.parameters, parameter) += parameter.count();
-    add_products(costs, parameter, config.model.tied_output);
+    add_products(costs, parameter, config);
   }
   // A position sees (sequence + 1) / 2 positions on average, in a product of scores and one of
   // values, 2 C operations each.
@@ -102,7 +113,8 @@ ModelCosts model_costs(const Config& config) {
     add_lookups(costs, config);
   }
   costs.active_parameters =
-      costs.parameters.total() +
+      costs.parameters.total() -
+      costs.parameters.experts / config.moe.experts * (config.moe.experts - 1) +
       static_cast<std::int64_t>(costs.table.parts_per_token) * costs.table.width;
   if (!config.model.tied_output) {
     costs.active_parameters -= costs.parameters.embedding - config.model.width;

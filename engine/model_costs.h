@@ -16,6 +16,8 @@ struct ParameterCounts {
   std::int64_t embedding = 0;  // with tied_output the output head as well
   std::int64_t attention = 0;
   std::int64_t feed_forward = 0;
+  std::int64_t experts = 0;  // of mixtures
+  std::int64_t routers = 0;  // of mixtures
   std::int64_t half_keys = 0;
   std::int64_t memory_projections = 0;  // queries, gates, output of memory layers
   std::int64_t norms = 0;
@@ -57,7 +59,7 @@ struct ModelCosts {
   ParameterCounts parameters;
   TableCosts table;  // zeros without a memory
   // Read for one token: the dense parameters with one row of the embedding (all of it where it is
-  // the output head), and the rows looked up.
+  // the output head) and one expert of each mixture, and the rows looked up.
   std::int64_t active_parameters = 0;
   // Of the device, float32 with the padding that buffers have.
   std::int64_t weight_bytes = 0;

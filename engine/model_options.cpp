@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "engine/memory_part.h"
+#include "engine/moe_part.h"
 #include "engine/table_part.h"
 #include "io/error.h"
 
@@ -38,6 +39,11 @@ ModelOptions resolve(ModelOptions options) {
   if (options.feed_forward.last() >= options.blocks) {
     io::fail("feed_forward names block {}, and there are {}", options.feed_forward.last(),
              options.blocks);
+  }
+  if (options.moe.hidden == 0) options.moe.hidden = options.feed_forward_hidden;
+  if (options.feed_forward.has(FeedForwardKind::kMoe)) {
+    require_positive(options.moe.experts, "moe.experts");
+    require_positive(options.moe.hidden, "moe.hidden");
   }
   options.memory.width = options.width;
   options.memory.tokens = options.tokens();
@@ -81,12 +87,15 @@ std::vector<ParameterDeclaration> declare_parameters(const ModelOptions& given) 
       declare(prefix + ".feed_forward.w3.weight", {hidden, width}, normal(width));
       continue;
     }
-    const std::string layer = prefix + ".memory";
-    for (auto& one : kind == FeedForwardKind::kMemory
-                         ? declare_memory_parameters(options.memory, layer)
-                         : declare_key_parameters(options.memory, layer)) {
-      declarations.push_back(std::move(one));
+    std::vector<ParameterDeclaration> layer;
+    if (kind == FeedForwardKind::kMoe) {
+      layer = declare_moe_parameters(options, prefix + ".moe", 1 / std::sqrt(branches));
+    } else if (kind == FeedForwardKind::kMemory) {
+      layer = declare_memory_parameters(options.memory, prefix + ".memory");
+    } else {
+      layer = declare_key_parameters(options.memory, prefix + ".memory");
     }
+    for (auto& one : layer) declarations.push_back(std::move(one));
   }
   declare("norm.weight", {width}, ones);
   if (!options.tied_output) declare("output.weight", {options.vocabulary, width}, normal(width));

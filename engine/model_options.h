@@ -10,6 +10,14 @@
 
 namespace mneme::engine {
 
+// Mixtures of experts.
+struct MoeOptions {
+  std::int64_t experts = 8;
+  std::int64_t hidden = 0;  // of each expert; 0 for feed_forward_hidden
+  kernels::Routing routing = kernels::Routing::kTopOne;  // in training
+  double balance_loss = 0;  // weight of the loss that spreads tokens over the experts
+};
+
 struct ModelOptions {
   std::int64_t vocabulary = 0;
   std::int64_t width = 0;  // C
@@ -25,6 +33,7 @@ struct ModelOptions {
   // Of every memory and PEER layer. width and tokens are set by the model; value_width 0 means
   // width.
   memory::TableLayerOptions memory;
+  MoeOptions moe;
   // The largest micro-batch, for which buffers are allocated.
   std::int64_t batch = 0;     // sequences
   std::int64_t sequence = 0;  // tokens of one sequence

@@ -26,8 +26,9 @@ bool is_schedule_key(const std::string& key) {
 
 // A value that depends on these alone is the same in every use of a checkpoint.
 bool must_match_to_read(const std::string& key) {
-  return in_section(key, "model") || in_section(key, "memory") || key == "data.vocabulary" ||
-         key == "run.seed" || is_schedule_key(key);
+  return in_section(key, "model") || in_section(key, "memory") || key == "moe.experts" ||
+         key == "moe.hidden" || key == "data.vocabulary" || key == "run.seed" ||
+         is_schedule_key(key);
 }
 
 // Where the data lies is not part of what it is: its fingerprint tells that (and whether there is
@@ -37,8 +38,9 @@ bool must_match_to_train(const std::string& key) {
       key == "data.extensions") {
     return false;
   }
-  return must_match_to_read(key) || in_section(key, "optimizer") || in_section(key, "data") ||
-         key == "train.batch" || key == "train.sequence" || key == "train.micro_batches";
+  return must_match_to_read(key) || in_section(key, "moe") || in_section(key, "optimizer") ||
+         in_section(key, "data") || key == "train.batch" || key == "train.sequence" ||
+         key == "train.micro_batches";
 }
 
 template <typename Wanted>

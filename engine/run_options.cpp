@@ -21,6 +21,10 @@ ModelOptions model_options(const Config& config) {
   options.batch = config.train.batch;
   options.sequence = config.train.sequence;
   options.feed_forward = config.model.feed_forward;
+  options.moe = {.experts = config.moe.experts,
+                 .hidden = config.moe.hidden,
+                 .routing = config.moe.routing,
+                 .balance_loss = config.moe.balance_loss};
   if (!config.has_memory()) return options;
   const MemoryConfig& memory = config.memory;
   options.memory.heads = memory.heads;

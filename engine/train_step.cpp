@@ -161,6 +161,7 @@ StepMetrics TrainStep::take(std::uint64_t t, const NextBatch& next_batch, RowPre
     throw LossNotFinite(fmt::format("the loss of step {} is {}", t, metrics.loss));
   }
   updating_ = false;
+  metrics.experts = run_.model().take_expert_counts();
   metrics.dense_gradient_norm = run_.optimizer().gradient_norm();
   for (const Marks& marks : marks_) {
     metrics.times.forward_ms += 1e3 * marks.forward_done->seconds_since(*marks.begin);

@@ -66,7 +66,8 @@ void NextBatchRows::end_forward() {
 
 void NextBatchRows::predict(const Batch& next) {
   const Config& config = run_.config();
-  const PartCall call = blocks_.call(side_, config.train.batch, config.train.sequence);
+  PartCall call = blocks_.call(side_, config.train.batch, config.train.sequence);
+  call.training = true;
   staging_.stage(side_, next.tokens, {});
   run_.backend().embedding(side_,
                            {.tokens = staging_.tokens(),

@@ -23,16 +23,10 @@ std::string path_of(const std::string& name) {
   return golden_directory() + "/" + name + ".safetensors";
 }
 
-// Files of models with kinds of blocks that this project does not have are no tests.
-bool supported(const std::string& path) {
-  const GoldenFile file(path);
-  return file.config.at("moe_blocks").empty();
-}
-
 std::vector<std::string> golden_models() {
   std::vector<std::string> names;
   for (const std::string& path : golden_files("model_")) {
-    if (supported(path)) names.push_back(std::filesystem::path(path).stem().string());
+    names.push_back(std::filesystem::path(path).stem().string());
   }
   return names;
 }
@@ -51,6 +45,9 @@ engine::ModelOptions options_from(const nlohmann::json& config) {
   options.feed_forward = {config.at("kind") == "peer" ? engine::FeedForwardKind::kPeer
                                                       : engine::FeedForwardKind::kMemory,
                           config.at("memory_blocks").get<std::vector<std::int64_t>>()};
+  options.feed_forward.set(engine::FeedForwardKind::kMoe,
+                           config.at("moe_blocks").get<std::vector<std::int64_t>>());
+  options.moe.experts = config.at("experts");
   options.batch = config.at("batch");
   options.sequence = config.at("seq");
   options.memory.heads = config.at("heads");

@@ -31,6 +31,7 @@ class TrainerKinds : public ::testing::TestWithParam<const char*> {
                 std::uint64_t host_rows = 0) const {
     Config config = run_.config(name);
     config.model.feed_forward = BlockKinds::parse(GetParam());
+    config.moe.experts = 3;
     if (config.has_memory()) set_tiers(config, device_rows, host_rows);
     return config;
   }
@@ -40,12 +41,12 @@ class TrainerKinds : public ::testing::TestWithParam<const char*> {
     config.tiers.store.device_bytes = 2 * device_rows * offload::device_slot_bytes(store);
     config.tiers.store.host_bytes = host_rows * ((store.layout.record_bytes() + 63) / 64 * 64);
   }
-  bool has_table() const { return !BlockKinds::parse(GetParam()).table_blocks().empty(); }
 
   struct Trained {
     Outcome outcome;
     offload::Books books;
-    std::vector<double> losses, validation_losses;
+    std::vector<double> losses;
+    std::vector<std::vector<ExpertCounts>> experts;  // of each step
   };
   Trained train(const Config& config) {
     Trained trained;
@@ -53,7 +54,7 @@ class TrainerKinds : public ::testing::TestWithParam<const char*> {
     options.on_step = [&](const StepMetrics& metrics) {
       trained.books += metrics.books;
       trained.losses.push_back(metrics.loss);
-      if (metrics.validation_loss) trained.validation_losses.push_back(*metrics.validation_loss);
+      trained.experts.push_back(metrics.experts);
     };
     run_.train(config, options);
     trained.outcome = run_.outcome(config);
@@ -87,6 +88,9 @@ class TrainerKinds : public ::testing::TestWithParam<const char*> {
   TinyRun run_;
 };
 
+// Of models with rows.
+class TrainerTableKinds : public TrainerKinds {};
+
 TEST_P(TrainerKinds, LearnAndGiveTheSameBitsForAnyNumberOfThreads) {
   Config one = config("one"), two = config("two");
   one.evaluation.every = two.evaluation.every = 3;
@@ -96,8 +100,29 @@ TEST_P(TrainerKinds, LearnAndGiveTheSameBitsForAnyNumberOfThreads) {
   expect_same(train(two).outcome, trained.outcome);
 }
 
-TEST_P(TrainerKinds, TiersGiveTheBitsOfOne) {
-  if (!has_table()) GTEST_SKIP() << "there are no rows";
+TEST_P(TrainerKinds, CountTheTokensOfEachExpert) {
+  const auto mixtures = BlockKinds::parse(GetParam()).blocks_of(FeedForwardKind::kMoe);
+  for (const auto& routing : enum_names(kernels::Routing{})) {
+    Config counted = config(std::string(routing.name));
+    counted.moe.routing = routing.value;
+    counted.evaluation.every = 2;  // whose tokens are none of training
+    const Trained trained = train(counted);
+    const auto tokens = static_cast<std::uint64_t>(counted.tokens_per_step());
+    for (const std::vector<ExpertCounts>& step : trained.experts) {
+      ASSERT_EQ(step.size(), mixtures.size());
+      for (std::size_t i = 0; i < step.size(); ++i) {
+        EXPECT_EQ(step[i].block, mixtures[i]);
+        ASSERT_EQ(step[i].tokens.size(), 3u);
+        EXPECT_EQ(step[i].tokens[0] + step[i].tokens[1] + step[i].tokens[2], tokens);
+        if (routing.value == kernels::Routing::kExpertChoice) {
+          EXPECT_EQ(step[i].tokens[0], tokens / 3);
+        }
+      }
+    }
+  }
+}
+
+TEST_P(TrainerTableKinds, TiersGiveTheBitsOfOne) {
   const Trained reference = train(config("reference"));
   const Trained found = train(tiered("tiered"));
   EXPECT_GT(found.books.total()[Field::kHostToDeviceRows], 0u);
@@ -113,8 +138,7 @@ TEST_P(TrainerKinds, TiersGiveTheBitsOfOne) {
   expect_same(train(least).outcome, reference.outcome);
 }
 
-TEST_P(TrainerKinds, NoPredictorChangesABit) {
-  if (!has_table()) GTEST_SKIP() << "there are no rows";
+TEST_P(TrainerTableKinds, NoPredictorChangesABit) {
   const Trained reference = train(config("reference"));
   for (const memory::PredictorKind kind :
        {memory::PredictorKind::kUnion, memory::PredictorKind::kAuto,
@@ -133,8 +157,7 @@ TEST_P(TrainerKinds, NoPredictorChangesABit) {
   }
 }
 
-TEST_P(TrainerKinds, EveryTypeAndOptimiserGivesTheBitsOfOneTier) {
-  if (!has_table()) GTEST_SKIP() << "there are no rows";
+TEST_P(TrainerTableKinds, EveryTypeAndOptimiserGivesTheBitsOfOneTier) {
   for (const auto& optimizer : enum_names(kernels::RowOptimizerKind{})) {
     for (const kernels::FloatType type : {kernels::FloatType::kF32, kernels::FloatType::kBF16}) {
       SCOPED_TRACE(std::string(optimizer.name) + ", " + io::name_of(type));
@@ -166,8 +189,7 @@ TEST_P(TrainerKinds, AStoppedRunGoesOnToTheBitsOfTheUninterruptedOne) {
   expect_same(run_.outcome(stopped), expected.outcome);
 }
 
-TEST_P(TrainerKinds, TracesReplayToTheCountsOfTheirRuns) {
-  if (!has_table()) GTEST_SKIP() << "there are no rows";
+TEST_P(TrainerTableKinds, TracesReplayToTheCountsOfTheirRuns) {
   for (const std::uint64_t device_rows : {64u, 9u}) {
     SCOPED_TRACE(device_rows);
     Config traced = config("run-" + std::to_string(device_rows), device_rows, 48);
@@ -178,18 +200,26 @@ TEST_P(TrainerKinds, TracesReplayToTheCountsOfTheirRuns) {
 }
 
 // On the emulator of a GPU, which is slow, one that has all of them.
-std::vector<const char*> models() {
-  if (!mneme::testing::backends_under_test().front().has_threads) return {"memory@1 peer@2"};
-  return {"peer@1,2", "memory@1 peer@2", "peer@0 memory@2"};
+std::vector<const char*> models(const std::vector<const char*>& others) {
+  std::vector<const char*> models = {"moe@0 peer@1 memory@2"};
+  if (!mneme::testing::backends_under_test().front().has_threads) return models;
+  models.insert(models.end(), others.begin(), others.end());
+  return models;
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, TrainerKinds, ::testing::ValuesIn(models()), [](const auto& test) {
-  std::string name = test.param;
+std::string name_of_model(const ::testing::TestParamInfo<const char*>& info) {
+  std::string name = info.param;
   std::replace_if(
       name.begin(), name.end(),
       [](char c) { return std::isalnum(static_cast<unsigned char>(c)) == 0; }, '_');
   return name;
-});
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, TrainerKinds, ::testing::ValuesIn(models({"peer@1,2", "moe@0-2"})),
+                         name_of_model);
+INSTANTIATE_TEST_SUITE_P(Models, TrainerTableKinds,
+                         ::testing::ValuesIn(models({"peer@1,2", "memory@1 peer@2"})),
+                         name_of_model);
 
 }  // namespace
 }  // namespace mneme::engine

@@ -158,7 +158,7 @@ TEST_F(Completion, BashCompletesSettings) {
   EXPECT_EQ(by_bash("train run.toml --set memory.gate = s"), "swilu\n");
   EXPECT_EQ(by_bash("train run.toml --set memory.gate ="), "none|swilu\n");
   EXPECT_EQ(by_bash("train run.toml --set memory.gate=s"), "memory.gate=swilu\n");
-  EXPECT_EQ(by_bash("train run.toml --set model.feed_forward=m"), "model.feed_forward=memory@0\n");
+  EXPECT_EQ(by_bash("train run.toml --set model.feed_forward=me"), "model.feed_forward=memory@0\n");
   EXPECT_EQ(by_bash("resume runs --set = model.tied_output = t"), "true\n");
   EXPECT_EQ(by_bash("train run.toml --set data.path = ro"), "rows.txt\n");
 }

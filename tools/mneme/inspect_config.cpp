@@ -47,6 +47,8 @@ std::string parameters_text(const ModelCosts& costs) {
   add("embedding", dense.embedding);
   add("attention", dense.attention);
   add("feed-forward", dense.feed_forward);
+  add("experts", dense.experts);
+  add("routers", dense.routers);
   add("memory: half-keys", dense.half_keys);
   add("memory: projections", dense.memory_projections);
   add("norms", dense.norms);
@@ -54,7 +56,9 @@ std::string parameters_text(const ModelCosts& costs) {
   add("dense", dense.total());
   if (costs.table.rows > 0) {
     text += line("value table", grouped(costs.table.parameters),
-                 fmt::format("{} rows x {}", grouped(costs.table.rows), costs.table.width));
+                 fmt::format("{} rows x {}{}", grouped(costs.table.rows),
+                             costs.table.parts == 1 ? "" : fmt::format("{} x ", costs.table.parts),
+                             costs.table.width));
     text +=
         line("all", grouped(costs.table.parameters + static_cast<std::uint64_t>(dense.total())));
   }
@@ -138,6 +142,8 @@ nlohmann::ordered_json costs_json(const std::string& path, const ModelCosts& cos
            {{"embedding", dense.embedding},
             {"attention", dense.attention},
             {"feed_forward", dense.feed_forward},
+            {"experts", dense.experts},
+            {"routers", dense.routers},
             {"half_keys", dense.half_keys},
             {"memory_projections", dense.memory_projections},
             {"norms", dense.norms},
