@@ -3,11 +3,13 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "engine/config.h"
+#include "engine/model_costs.h"
 #include "kernels/row_ops.h"
 
 namespace mneme::engine {
@@ -55,6 +57,22 @@ TEST(Configs, ThePapersBasesMeetTheirSizesAndMemories) {
       }
       EXPECT_EQ(config.tokens_per_step(), 524288);
     }
+  }
+}
+
+// Within a third of the memory with 1024^2 rows, which is as near as whole experts come.
+TEST(Configs, ThePapersOtherSystemsHaveAsManyParameters) {
+  const auto parameters = [](const std::string& name) {
+    const ModelCosts costs = model_costs(
+        load_config(std::string(MNEME_SOURCE_DIR) + "/configs/paper/" + name + ".toml"));
+    return double(costs.parameters.total()) + double(costs.table.parameters);
+  };
+  for (const auto& [base, experts] : std::map<std::string, const char*>{
+           {"134m", "16"}, {"373m", "8"}, {"720m", "5"}, {"1.3b", "4"}, {"8b", "2"}}) {
+    SCOPED_TRACE(base);
+    const double memory = parameters(base + "-memory-1024");
+    EXPECT_NEAR(parameters(base + "-peer-768") / memory, 1, 0.12);
+    EXPECT_NEAR(parameters(base + "-moe-" + experts) / memory, 1, 0.3);
   }
 }
 
