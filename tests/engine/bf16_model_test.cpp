@@ -50,16 +50,28 @@ std::vector<Variant> variants() {
   projected.memory.value_width = 48;
   engine::ModelOptions normed = options_of(true);
   normed.memory.query_key_norm = memory::QueryKeyNorm::kRms;
-  return {{"dense", options_of(false)}, {"tied", tied},           {"memory", options_of(true)},
-          {"ungated", ungated},         {"projected", projected}, {"normed", normed}};
+  engine::ModelOptions peer = options_of(true);
+  peer.feed_forward = {engine::FeedForwardKind::kPeer, {1}};
+  engine::ModelOptions mixture = options_of(false);
+  mixture.feed_forward = {engine::FeedForwardKind::kMoe, {0, 2}};
+  mixture.moe = {.experts = 3, .hidden = 64, .balance_loss = 0.1};
+  return {{"dense", options_of(false)},
+          {"tied", tied},
+          {"memory", options_of(true)},
+          {"ungated", ungated},
+          {"projected", projected},
+          {"normed", normed},
+          {"peer", peer},
+          {"mixture", mixture}};
 }
 
 class Bf16Model : public ::testing::TestWithParam<Variant> {};
 // There may be no backend that computes in bf16.
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Bf16Model);
 
-// The rows that the memory layers of the last forward pass chose.
-std::vector<kernels::RowId> chosen_rows(TestModel& test, std::int64_t tokens) {
+// What the last forward pass chose: the rows of layers that read the table, and how many tokens
+// each expert of a mixture worked on.
+std::vector<kernels::RowId> choices(TestModel& test, std::int64_t tokens) {
   std::vector<kernels::RowId> rows;
   const engine::ModelOptions& options = test.model->options();
   for (const std::int64_t block : options.table_blocks()) {
@@ -68,13 +80,18 @@ std::vector<kernels::RowId> chosen_rows(TestModel& test, std::int64_t tokens) {
         test.download(test.model->table_layer(block)->rows(), static_cast<std::size_t>(lookups));
     rows.insert(rows.end(), own.begin(), own.end());
   }
+  for (const engine::ExpertCounts& counts : test.model->take_expert_counts()) {
+    rows.insert(rows.end(), counts.tokens.begin(), counts.tokens.end());
+  }
   return rows;
 }
 
 TEST_P(Bf16Model, LossAndGradientsAreThoseOfFloat32) {
   const engine::ModelOptions& options = GetParam().options;
-  // A rounded query may choose another row. Few tokens, and a seed with which none does.
-  const std::int64_t length = options.table_blocks().empty() ? options.sequence : 4;
+  // A rounded query may choose another row, and a router another expert. Few tokens, and a seed
+  // with which none does.
+  const bool chooses = options.feed_forward.last() >= 0;
+  const std::int64_t length = chooses ? 4 : options.sequence;
   for (const testing::TestBackend& backend : testing::bf16_backends_under_test()) {
     SCOPED_TRACE(backend.name);
     bool compared = false;
@@ -88,7 +105,7 @@ TEST_P(Bf16Model, LossAndGradientsAreThoseOfFloat32) {
       TestModel rounded(options, {.backend = backend});
       const double expected = exact.gradients({{few}});
       const double loss = rounded.gradients({{few}});
-      if (chosen_rows(exact, length) != chosen_rows(rounded, length)) continue;
+      if (choices(exact, length) != choices(rounded, length)) continue;
       compared = true;
       EXPECT_NEAR(loss, expected, kLossTolerance * expected);
       EXPECT_NE(loss, expected) << "nothing was rounded";
@@ -99,7 +116,7 @@ TEST_P(Bf16Model, LossAndGradientsAreThoseOfFloat32) {
                   kGradientTolerance);
       }
     }
-    EXPECT_TRUE(compared) << "no seed with which both choose the same rows";
+    EXPECT_TRUE(compared) << "no seed with which both choose the same";
   }
 }
 

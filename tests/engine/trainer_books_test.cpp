@@ -96,10 +96,13 @@ class TrainerBooks : public ::testing::Test {
 };
 
 TEST_F(TrainerBooks, TheLinesOfARunAddUpToAllThatItsRowsFileHasSeen) {
-  for (const bool behind : {false, true}) {
+  for (const auto& [kinds, behind] : std::vector<std::pair<std::string, bool>>{
+           {"memory@1,2", false}, {"memory@1,2", true}, {"peer@1 memory@2", true}}) {
+    SCOPED_TRACE(kinds + (behind ? ", behind training" : ""));
     const bool prefetch = behind;
     seen_ = {};
-    Config config = run_.tiered(behind ? "behind" : "run");
+    Config config = run_.tiered(kinds.substr(0, 4) + (behind ? "-behind" : ""));
+    config.model.feed_forward = BlockKinds::parse(kinds);
     config.checkpoint.background = behind;
     config.evaluation.every = 2;
     config.sample.every = 3;

@@ -55,8 +55,9 @@ SECOND = [
     Part("suites", "the other suites: golden files, tables, models, checkpoints, training",
          tuple(suite(name, seconds) for name, seconds in (
              ("golden_rows", 10), ("memory_layer", 20), ("value_table", 60), ("offload", 60),
-             ("golden_model", 10), ("model", 30), ("optimizer", 10), ("parameters", 10),
-             ("sampler", 10), ("formats", 10), ("checkpoint", 20), ("trainer", 80))),
+             ("golden_model", 10), ("model", 30), ("moe_part", 5), ("optimizer", 10),
+             ("parameters", 10), ("sampler", 10), ("formats", 10), ("checkpoint", 20),
+             ("trainer", 80))),
          together=True),
     Part("other-benchmarks", "the operations that the first half left out",
          (measure.benchmark("other", 75, measure.all_others()),)),

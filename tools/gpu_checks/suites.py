@@ -14,6 +14,7 @@ SUITES = {
     "offload": "tests/offload/offload_test",
     "golden_model": "tests/engine/engine_golden_model_test",
     "model": "tests/engine/engine_model_test",
+    "moe_part": "tests/engine/engine_moe_part_test",
     "optimizer": "tests/engine/engine_optimizer_test",
     "parameters": "tests/engine/engine_parameters_test",
     "sampler": "tests/engine/engine_sampler_test",
