@@ -10,7 +10,8 @@ namespace {
 
 constexpr int kWarps = 8;  // of a block
 constexpr int kThreads = kWarps * kWarp;
-constexpr int kGroups = 4;  // of a lane: loads in flight
+constexpr int kGroups = 4;          // of a lane: loads in flight
+constexpr int kCombinedGroups = 2;  // of either of two arrays
 
 __device__ __forceinline__ std::int64_t row_of_warp() {
   return std::int64_t{blockIdx.x} * kWarps + threadIdx.x / kWarp;
@@ -54,16 +55,18 @@ __global__ void __launch_bounds__(kThreads)
   const std::int64_t token = row_of_warp(), width = args.width;
   if (token >= args.tokens) return;
   float* out = args.out + token * width;
+  const float* probabilities =
+      args.probabilities == nullptr ? nullptr : args.probabilities + token * args.experts;
   for_each_assignment(
-      args.places + token * args.experts, args.experts, [&](std::int64_t e, std::int64_t place) {
-        const float p =
-            args.probabilities == nullptr ? 1.0f : args.probabilities[token * args.experts + e];
-        for (std::int64_t c = lane_of_warp() * kN; c < width; c += kWarp * kN * kGroups) {
-          float sums[kGroups][kN], values[kGroups][kN];
+      args.places + token * args.experts, args.experts, [=](std::int64_t e, std::int64_t place) {
+        const float p = probabilities == nullptr ? 1.0f : probabilities[e];
+        const T* row = y + place * width;
+        for (std::int64_t c = lane_of_warp() * kN; c < width; c += kWarp * kN * kCombinedGroups) {
+          float sums[kCombinedGroups][kN], values[kCombinedGroups][kN];
           load_row_groups(out + c, kWarp * kN, width - c, vector, sums);
-          load_row_groups(y + place * width + c, kWarp * kN, width - c, vector, values);
+          load_row_groups(row + c, kWarp * kN, width - c, vector, values);
 #pragma unroll
-          for (int i = 0; i < kGroups * kN; ++i) {
+          for (int i = 0; i < kCombinedGroups * kN; ++i) {
             sums[i / kN][i % kN] = fmaf(p, values[i / kN][i % kN], sums[i / kN][i % kN]);
           }
           store_row_groups(out + c, kWarp * kN, width - c, vector, sums);

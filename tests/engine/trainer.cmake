@@ -6,12 +6,14 @@ mneme_test(trainer_test DEVICES COST 300
     trainer_background_test.cpp
     trainer_books_test.cpp
     trainer_gradient_test.cpp
-    trainer_kinds_test.cpp
     trainer_resume_test.cpp
     trainer_tiering_test.cpp
     trainer_trace_test.cpp
     trainer_validation_test.cpp
   LIBRARIES mneme_tiny_run mneme_replay nlohmann_json::nlohmann_json)
+mneme_test(trainer_kinds_test DEVICES COST 60
+  SOURCES trainer_kinds_test.cpp
+  LIBRARIES mneme_tiny_run mneme_replay)
 # What a run leaves on its disks, how it ends and how it may be changed: the device does not matter.
 mneme_test(trainer_files_test
   SOURCES

@@ -158,23 +158,26 @@ TEST_P(TrainerTableKinds, NoPredictorChangesABit) {
 }
 
 TEST_P(TrainerTableKinds, EveryTypeAndOptimiserGivesTheBitsOfOneTier) {
-  for (const auto& optimizer : enum_names(kernels::RowOptimizerKind{})) {
-    for (const kernels::FloatType type : {kernels::FloatType::kF32, kernels::FloatType::kBF16}) {
-      SCOPED_TRACE(std::string(optimizer.name) + ", " + io::name_of(type));
-      const auto with = [&](Config made, std::uint64_t device_rows, std::uint64_t host_rows) {
-        made.memory.optimizer.kind = optimizer.value;
-        made.memory.value_type = made.memory.moment_type = type;
-        // In the rows, a clip factor may differ by an ulp on a GPU.
-        made.memory.optimizer.clip_norm =
-            mneme::testing::test_backend().name().starts_with("cpu") ? 0.1 : 0;
-        made.train.steps = 5;
-        set_tiers(made, device_rows, host_rows);
-        return made;
-      };
-      const std::string name = std::string(optimizer.name) + io::name_of(type);
-      const Config whole = with(config("whole-" + name), TinyRun::kRows, 0);
-      expect_same(train(with(config("tiered-" + name), 40, 32)).outcome, train(whole).outcome);
-    }
+  using enum kernels::RowOptimizerKind;
+  using enum kernels::FloatType;
+  // adamw in float32 is the other tests'.
+  for (const auto& [optimizer, type] :
+       std::vector<std::pair<kernels::RowOptimizerKind, kernels::FloatType>>{
+           {kAdamW, kBF16}, {kAdamWLazy, kF32}, {kAdagradRowwise, kBF16}, {kSgd, kF32}}) {
+    const std::string name = io::name_of(optimizer) + "-" + io::name_of(type);
+    SCOPED_TRACE(name);
+    const auto with = [&](Config made, std::uint64_t device_rows, std::uint64_t host_rows) {
+      made.memory.optimizer.kind = optimizer;
+      made.memory.value_type = made.memory.moment_type = type;
+      // In the rows, a clip factor may differ by an ulp on a GPU.
+      made.memory.optimizer.clip_norm =
+          mneme::testing::test_backend().name().starts_with("cpu") ? 0.1 : 0;
+      made.train.steps = 4;
+      set_tiers(made, device_rows, host_rows);
+      return made;
+    };
+    const Config whole = with(config("whole-" + name), TinyRun::kRows, 0);
+    expect_same(train(with(config("tiered-" + name), 40, 32)).outcome, train(whole).outcome);
   }
 }
 

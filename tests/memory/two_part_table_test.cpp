@@ -22,7 +22,7 @@ using kernels::RowId;
 using kernels::RowOptimizerKind;
 
 constexpr std::uint64_t kSteps = 40;
-constexpr std::uint64_t kStepsOfBudgets = 10;
+constexpr std::uint64_t kStepsOfBudgets = 5, kStepsOfRanges = 12;
 
 std::vector<Touch> two_part_touches(std::uint64_t steps, std::uint64_t seed, std::int64_t width) {
   std::mt19937_64 random(seed);
@@ -141,7 +141,9 @@ Outcome outcome_of(memory::ValueTableOptions options, Budget budget, std::int64_
 }
 
 TEST_P(TwoPartTable, HoldsTheSameBitsUnderAnyBudgetAndForAnyNumberOfCallsKept) {
+  const bool is_adamw = GetParam() == RowOptimizerKind::kAdamW;
   for (const FloatType type : {FloatType::kF32, FloatType::kBF16}) {
+    if (type == FloatType::kF32 && !is_adamw) continue;
     memory::ValueTableOptions options = two_part_options(GetParam());
     options.value_type = options.moment_type = type;
     // On a GPU a row with one look-up takes its norm from its token's: not the accumulated one.
@@ -189,11 +191,11 @@ TEST(TwoPartTableRanges, HoldTheBitsOfTheWholeTable) {
     options.optimizer.clip_norm = 0;
     options.columns = columns;
     TableRun run(options, kMostRows, budget);
-    const std::vector<Touch> plan = two_part_touches(kSteps, 9, kTotal);
-    for (std::uint64_t t = 1; t <= kSteps; ++t) {
+    const std::vector<Touch> plan = two_part_touches(kStepsOfRanges, 9, kTotal);
+    for (std::uint64_t t = 1; t <= kStepsOfRanges; ++t) {
       run.step(t, plan[t - 1].rows, columns_of(plan[t - 1].gradients, columns));
     }
-    const std::vector<float> values = run.values(kSteps);
+    const std::vector<float> values = run.values(kStepsOfRanges);
     return std::vector<double>(values.begin(), values.end());
   };
   const std::vector<double> whole = values_of(ColumnRange::all(kTotal), Budget::kAllResident);

@@ -21,6 +21,7 @@ SUITES = {
     "formats": "tests/engine/formats_test",
     "checkpoint": "tests/engine/checkpoint_test",
     "trainer": "tests/engine/trainer_test",
+    "trainer_kinds": "tests/engine/trainer_kinds_test",
 }
 
 # What compute-sanitizer watches: every operation, some of its shapes.
