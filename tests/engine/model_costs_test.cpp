@@ -30,7 +30,8 @@ std::vector<std::string> config_names() {
   const fs::path root = fs::path(MNEME_SOURCE_DIR) / "configs";
   std::vector<std::string> names;
   for (const auto& entry : fs::recursive_directory_iterator(root)) {
-    if (entry.path().extension() != ".toml") continue;
+    const bool is_grid = entry.path().parent_path().filename() == "ablations";
+    if (entry.path().extension() != ".toml" || is_grid) continue;
     names.push_back(fs::relative(entry.path(), root).string());
   }
   return names;

@@ -393,7 +393,8 @@ TEST(AdviceTexts, AreAllTried) {
                                             "--fill-rows",       "--distinct-rows {}"};
   const std::regex literal("\"((?:[^\"\\\\]|\\\\.)*)\"");
   const std::regex names(
-      "(mneme (train|resume|eval|generate|verify|inspect|profile|report|export|trace|replay|bench)|"
+      "(mneme "
+      "(train|resume|eval|generate|verify|inspect|profile|report|ablate|export|trace|replay|bench)|"
       "(^|[ (\"])--[a-z][a-z-]+|set [a-z]+\\.[a-z_]+)");
   const std::set<std::string> not_errors = {
       "arguments.cpp",      "arguments_bench.cpp", "arguments_trace.cpp",

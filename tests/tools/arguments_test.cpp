@@ -214,6 +214,7 @@ TEST(Arguments, EveryHelpPageHasAnExample) {
                                              {"export"},
                                              {"profile"},
                                              {"report"},
+                                             {"ablate"},
                                              {"trace"},
                                              {"trace", "info"},
                                              {"trace", "export"},

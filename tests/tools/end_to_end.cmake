@@ -1,12 +1,13 @@
 # Tests that run the built program as people do, and as power cuts do.
 if(TARGET mneme)
-  foreach(name advice bad_input damage inspect_config limits output profile python_page report run_access trace
+  foreach(name ablate advice bad_input damage inspect_config limits output profile python_page report run_access trace
                start)
     mneme_test(tools_${name}_test SOURCES ${name}_test.cpp
                LIBRARIES mneme_tiny_run nlohmann_json::nlohmann_json)
     target_compile_definitions(tools_${name}_test PRIVATE MNEME_PROGRAM="$<TARGET_FILE:mneme>")
     add_dependencies(tools_${name}_test mneme)
   endforeach()
+  mneme_test(tools_ablate_grid_test SOURCES ablate_grid_test.cpp LIBRARIES mneme_ablate)
   target_link_libraries(tools_report_test PRIVATE mneme_report)
   target_link_libraries(tools_profile_test PRIVATE mneme_report)
 endif()

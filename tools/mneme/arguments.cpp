@@ -298,6 +298,22 @@ void Grammar::add_checkpoints() {
   app->add_flag("--csv", report->csv, "Print a line of times and books for each step")
       ->excludes("--json");
 
+  const auto ablate = std::make_shared<AblateOptions>();
+  app =
+      add(app_, "ablate",
+          "Runs a grid of settings, each in a process of its own, and tells what they gave. Broken "
+          "off, it goes on where it was",
+          "mneme ablate configs/ablations/tiers.toml", ablate);
+  app->add_option("GRID", ablate->grid, "File of the grid: a configuration, and keys to vary")
+      ->required()
+      ->type_name(kTomlType);
+  app->add_option("--output", ablate->output,
+                  "Folder of the runs and results (default: the grid's)")
+      ->type_name(kFolderType);
+  app->add_flag("--retry", ablate->retry, "Run those once more that failed");
+  app->add_flag("--no-run", ablate->no_run, "Only tell what is there");
+  add_json(app, ablate->json);
+
   const auto exporting = std::make_shared<ExportOptions>();
   app = add(app_, "export", "Write a checkpoint as safetensors",
             "mneme export runs/quickstart --output quickstart.safetensors", exporting);

@@ -90,6 +90,14 @@ struct ReportOptions {
   bool csv = false;
 };
 
+struct AblateOptions {
+  std::string grid;     // file
+  std::string output;   // folder; empty: the grid's `directory`
+  bool retry = false;   // runs that failed, once more
+  bool no_run = false;  // only says what is there
+  bool json = false;
+};
+
 struct TraceInfoOptions {
   std::string path;  // of a trace, or of a run with one
   bool json = false;
@@ -214,8 +222,8 @@ using Command =
     std::variant<TrainOptions, ConfigHelpOptions, ResumeOptions, EvalOptions, GenerateOptions,
                  VerifyOptions, InspectOptions, ExportOptions, TraceInfoOptions, TraceExportOptions,
                  TraceMissesOptions, TraceUsageOptions, ReplayOptions, ProfileOptions,
-                 ReportOptions, CompletionOptions, BenchRowsOptions, BenchDiskOptions,
-                 BenchModelOptions>;
+                 ReportOptions, AblateOptions, CompletionOptions, BenchRowsOptions,
+                 BenchDiskOptions, BenchModelOptions>;
 
 int run_train(const TrainOptions& options);
 int run_config_help(const ConfigHelpOptions& options);
@@ -227,6 +235,7 @@ int run_inspect(const InspectOptions& options);         // a run
 int run_inspect_config(const InspectOptions& options);  // a configuration
 int run_inspect_path(const InspectOptions& options);    // whichever the path is
 int run_export(const ExportOptions& options);
+int run_ablate(const AblateOptions& options);
 int run_trace_info(const TraceInfoOptions& options);
 int run_trace_export(const TraceExportOptions& options);
 int run_trace_misses(const TraceMissesOptions& options);

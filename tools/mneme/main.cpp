@@ -36,6 +36,7 @@ struct Run {
   int operator()(const TraceUsageOptions& options) const { return run_trace_usage(options); }
   int operator()(const ProfileOptions& options) const { return run_profile(options); }
   int operator()(const ReportOptions& options) const { return run_report(options); }
+  int operator()(const AblateOptions& options) const { return run_ablate(options); }
   int operator()(const ReplayOptions& options) const { return run_replay(options); }
   int operator()(const CompletionOptions& options) const { return run_completion(options); }
   int operator()(const BenchRowsOptions& options) const { return run_bench_rows(options); }

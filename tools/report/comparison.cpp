@@ -167,6 +167,20 @@ std::vector<Section> sections(const Findings& first, const Findings& second) {
 
 }  // namespace
 
+std::vector<std::pair<std::string, double>> numbers_of(const Findings& findings) {
+  std::vector<std::pair<std::string, double>> numbers;
+  flatten(Json::parse(report_json(findings)), "", numbers);
+  std::erase_if(numbers, [](const auto& one) { return one.first == "mneme_report"; });
+  if (findings.lines.empty()) return numbers;
+  numbers.emplace_back("last_loss", findings.lines.back().loss);
+  for (auto line = findings.lines.rbegin(); line != findings.lines.rend(); ++line) {
+    if (!line->validation_loss) continue;
+    numbers.emplace_back("validation_loss", *line->validation_loss);
+    break;
+  }
+  return numbers;
+}
+
 std::vector<ComparedNumber> compared(const Findings& first, const Findings& second) {
   std::vector<std::pair<std::string, double>> a, b;
   flatten(Json::parse(report_json(first)), "", a);

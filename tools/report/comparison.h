@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tools/report/findings.h"
@@ -15,6 +16,10 @@ struct ComparedNumber {
 };
 // Every number that either report has; 0 where one of them has none.
 std::vector<ComparedNumber> compared(const Findings& first, const Findings& second);
+
+// The numbers of one report, and beside them the last `validation_loss` and the `last_loss`, where
+// there are such.
+std::vector<std::pair<std::string, double>> numbers_of(const Findings& findings);
 
 std::string comparison_text(const Findings& first, const Findings& second);
 std::string comparison_json(const Findings& first, const Findings& second);

@@ -1,0 +1,37 @@
+// What an ablation has given, as a table for people and as CSV and JSON for programs.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tools/ablate/ablation.h"
+
+namespace mneme::ablate {
+
+// Of the done runs of a cell.
+struct Spread {
+  double median = 0, least = 0, most = 0;
+  std::size_t runs = 0;
+};
+// Nothing where no run has that number.
+std::optional<Spread> spread_of(const Ablation& ablation, std::size_t cell,
+                                const std::string& number);
+
+// A column of the table: a number of the runs, in a unit for people.
+struct Column {
+  std::string number;  // as in report.json, or "seconds"
+  std::string title;
+  double factor = 1;  // from the number to what is shown
+  int digits = 4;     // that count
+};
+// The usual ones that some run has, and those that the grid names.
+std::vector<Column> columns_of(const Ablation& ablation);
+
+// A line for each cell: its settings, medians, and what it said where it failed.
+std::string ablation_text(const Ablation& ablation);
+// A line for each run, with every number.
+std::string ablation_csv(const Ablation& ablation);
+std::string ablation_json(const Ablation& ablation);
+
+}  // namespace mneme::ablate

@@ -1,0 +1,76 @@
+// mneme ablate: runs a grid of settings, and says what came of them.
+#include <fmt/format.h>
+
+#include <iostream>
+#include <string>
+
+#include "io/disk.h"
+#include "io/own_file.h"
+#include "io/progress.h"
+#include "tools/ablate/ablation.h"
+#include "tools/ablate/ablation_formats.h"
+#include "tools/mneme/commands.h"
+#include "tools/mneme/interrupt.h"
+
+namespace mneme::tools {
+namespace {
+
+std::string settings_text(const ablate::Cell& cell) {
+  std::string text;
+  for (const ablate::Setting& setting : cell.settings) {
+    if (!text.empty()) text += ", ";
+    text += fmt::format("{} {}", setting.key.substr(setting.key.rfind('.') + 1), setting.value);
+  }
+  return text;
+}
+
+void write_files(io::Disk& disk, const ablate::Ablation& ablation) {
+  const std::string& directory = ablation.grid().directory;
+  io::replace_own_file(disk, directory + "/ablation.csv", "cell,repeat,",
+                       ablate::ablation_csv(ablation));
+  io::replace_own_file(disk, directory + "/ablation.json", R"({"mneme_ablation":1,)",
+                       ablate::ablation_json(ablation) + "\n");
+}
+
+}  // namespace
+
+int run_ablate(const AblateOptions& options) {
+  const auto disk = io::make_posix_disk();
+  ablate::Grid grid = ablate::read_grid(options.grid);
+  if (!options.output.empty()) grid.directory = options.output;
+  ablate::Ablation ablation(*disk, std::move(grid));
+  const std::string& directory = ablation.grid().directory;
+  {
+    const InterruptGuard interrupt;
+    io::ProgressDisplay progress(std::cerr, io::standard_error_progress());
+    const std::size_t all = ablation.runs().size(), left = ablation.left();
+    progress.note(fmt::format("{} cells, {} runs{}", ablation.grid().cells.size(), all,
+                              left < all ? fmt::format(", {} of them are there", all - left) : ""));
+    io::Phase phase("running", all, "runs");
+    phase.reach(all - left);
+    ablate::AblationHooks hooks;
+    hooks.check = [&] { interrupt.check(); };
+    hooks.ends = [&](const ablate::RunResult& result, std::size_t done, std::size_t due) {
+      phase.reach(all - due + done);
+      std::string line =
+          fmt::format("{}/{}: {}: ", all - due + done, all, settings_text({result.settings}));
+      if (const auto speed = result.number("tokens_per_s")) {
+        line += fmt::format("{:.0f} tokens/s", *speed);
+      } else {
+        line += fmt::format("{}: {}", io::name_of(result.outcome), result.error);
+      }
+      progress.note(line);
+      write_files(*disk, ablation);
+    };
+    if (!options.no_run) ablation.run(hooks, options.retry);
+  }
+  write_files(*disk, ablation);
+  if (options.json) {
+    fmt::print("{}\n", ablate::ablation_json(ablation));
+  } else {
+    fmt::print("{}every number: {}/ablation.csv\n", ablate::ablation_text(ablation), directory);
+  }
+  return 0;
+}
+
+}  // namespace mneme::tools
