@@ -57,6 +57,7 @@ TEST_F(Ablate, RunsEveryCellAndTellsOfEach) {
   }
   EXPECT_EQ(lines_of(run_.path("all/results.jsonl")), 8u);
   EXPECT_EQ(lines_of(run_.path("all/ablation.csv")), 9u);
+  EXPECT_NE(text_of(run_.path("all/ablation.html")).find("The fastest is"), std::string::npos);
   const Json told = Json::parse(run({"ablate", path, "--no-run", "--json"}).output);
   EXPECT_EQ(lines_of(run_.path("all/results.jsonl")), 8u) << "nothing was left to run";
   ASSERT_EQ(told.at("cells").size(), 4u);

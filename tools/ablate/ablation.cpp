@@ -7,6 +7,7 @@
 #include <span>
 
 #include "engine/config.h"
+#include "engine/row_gradient_choice.h"
 #include "engine/run_files.h"
 #include "io/checksum.h"
 #include "io/error.h"
@@ -25,19 +26,28 @@ std::string checksum_of(std::string_view text) {
   return fmt::format("{:016x}", io::checksum64(text));
 }
 
-// What the run's configuration is, wherever it lies.
-std::string identity_of(const std::string& path, const std::vector<std::string>& overrides,
-                        std::string& problem) {
+std::uint64_t device_bytes_of(engine::Config config) {
+  if (!config.has_memory()) return 0;
+  engine::apply_tier_shares(config);
+  const std::uint64_t table = config.table_rows() * engine::row_layout(config).record_bytes();
+  return std::min(config.tiers.store.device_bytes, table);
+}
+
+PlannedRun planned(const std::string& path, const std::vector<std::string>& overrides) {
+  PlannedRun run;
   try {
     engine::Config config = engine::load_config(path, overrides);
+    run.device_bytes = device_bytes_of(config);
+    // The same wherever it lies.
     config.run.directory = "cell";
-    return checksum_of(engine::to_toml(config));
+    run.identity = checksum_of(engine::to_toml(config));
   } catch (const io::Error& error) {
-    problem = error.what();
+    run.problem = error.what();
+    std::string text = path;
+    for (const std::string& one : overrides) text += "\n" + one;
+    run.identity = checksum_of(text);
   }
-  std::string text = path;
-  for (const std::string& one : overrides) text += "\n" + one;
-  return checksum_of(text);
+  return run;
 }
 
 // Rows of a run that has no checkpoint are of use to nobody.
@@ -72,8 +82,8 @@ Ablation::Ablation(io::Disk& disk, Grid grid)
       results_(disk, grid_.directory) {
   std::vector<PlannedRun> first;
   for (std::size_t cell = 0; cell < grid_.cells.size(); ++cell) {
-    PlannedRun run{.cell = cell, .repeat = 0, .identity = {}, .problem = {}};
-    run.identity = identity_of(grid_.config, overrides_of(grid_.cells[cell]), run.problem);
+    PlannedRun run = planned(grid_.config, overrides_of(grid_.cells[cell]));
+    run.cell = cell;
     first.push_back(std::move(run));
   }
   for (std::int64_t repeat = 0; repeat < grid_.repeats; ++repeat) {

@@ -19,6 +19,8 @@ struct PlannedRun {
   std::int64_t repeat = 0;
   std::string identity;
   std::string problem;  // why the configuration is none; empty where it is one
+  // Of the value table, as far as it fills the tier.
+  std::uint64_t device_bytes = 0;
 };
 
 struct AblationHooks {

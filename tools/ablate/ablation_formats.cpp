@@ -7,6 +7,8 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "tools/ablate/ablation_best.h"
+
 namespace mneme::ablate {
 namespace {
 
@@ -37,41 +39,6 @@ std::optional<double> value_of(const RunResult& run, const std::string& number) 
     if (name.starts_with("time.stall.") && name.ends_with(".share")) share += value;
   }
   return share;
-}
-
-std::string number_text(double value, int digits) {
-  if (!std::isfinite(value)) return "-";
-  if (value == 0) return "0";
-  if (std::abs(value) >= std::pow(10.0, digits)) return fmt::format("{:.0f}", value);
-  return fmt::format("{:.{}g}", value, digits);
-}
-
-// "memory.optimizer.kind" -> "optimizer.kind" is no shorter way to say it where two keys end alike.
-std::vector<std::string> short_names(const std::vector<std::string>& keys) {
-  std::vector<std::string> names;
-  for (const std::string& key : keys) {
-    const std::string last = key.substr(key.rfind('.') + 1);
-    const auto alike = std::count_if(keys.begin(), keys.end(), [&](const std::string& other) {
-      return other.substr(other.rfind('.') + 1) == last;
-    });
-    names.push_back(alike == 1 ? last : key);
-  }
-  return names;
-}
-
-std::string shown(const std::string& value) {
-  const bool quoted = value.size() >= 2 && value.front() == '"' && value.back() == '"';
-  return quoted ? value.substr(1, value.size() - 2) : value;
-}
-
-// What is said of a cell without a done run.
-std::string failure_of(const std::vector<const RunResult*>& runs) {
-  for (const RunResult* run : runs) {
-    if (run->outcome != Outcome::kDone) {
-      return fmt::format("{}: {}", io::name_of(run->outcome), run->error);
-    }
-  }
-  return "not run yet";
 }
 
 std::string aligned(const std::vector<std::vector<std::string>>& rows, std::size_t left_columns) {
@@ -116,6 +83,39 @@ void add_field(std::string& line, const std::string& field) {
 }
 
 }  // namespace
+
+std::string number_text(double value, int digits) {
+  if (!std::isfinite(value)) return "-";
+  if (value == 0) return "0";
+  if (std::abs(value) >= std::pow(10.0, digits)) return fmt::format("{:.0f}", value);
+  return fmt::format("{:.{}g}", value, digits);
+}
+
+std::vector<std::string> short_names(const std::vector<std::string>& keys) {
+  std::vector<std::string> names;
+  for (const std::string& key : keys) {
+    const std::string last = key.substr(key.rfind('.') + 1);
+    const auto alike = std::count_if(keys.begin(), keys.end(), [&](const std::string& other) {
+      return other.substr(other.rfind('.') + 1) == last;
+    });
+    names.push_back(alike == 1 ? last : key);
+  }
+  return names;
+}
+
+std::string shown(const std::string& value) {
+  const bool quoted = value.size() >= 2 && value.front() == '"' && value.back() == '"';
+  return quoted ? value.substr(1, value.size() - 2) : value;
+}
+
+std::string failure_of(const std::vector<const RunResult*>& runs) {
+  for (const RunResult* run : runs) {
+    if (run->outcome != Outcome::kDone) {
+      return fmt::format("{}: {}", io::name_of(run->outcome), run->error);
+    }
+  }
+  return "not run yet";
+}
 
 std::optional<Spread> spread_of(const Ablation& ablation, std::size_t cell,
                                 const std::string& number) {
@@ -183,6 +183,7 @@ std::string ablation_text(const Ablation& ablation) {
   text +=
       "numbers are medians of the runs, rows and bytes of a step; spread: of tokens/s, the most "
       "over the least\n";
+  for (const std::string& words : best_in_words(ablation)) text += words + "\n";
   return text;
 }
 

@@ -25,6 +25,15 @@ struct Column {
   double factor = 1;  // from the number to what is shown
   int digits = 4;     // that count
 };
+// In as many digits as count; "-" where it is not finite.
+std::string number_text(double value, int digits);
+// The last parts of keys, where these tell them apart; whole keys elsewhere.
+std::vector<std::string> short_names(const std::vector<std::string>& keys);
+// A TOML value for people: text without its quotes.
+std::string shown(const std::string& value);
+// Of the runs of a cell, the first that is not done, and what it said.
+std::string failure_of(const std::vector<const RunResult*>& runs);
+
 // The usual ones that some run has, and those that the grid names.
 std::vector<Column> columns_of(const Ablation& ablation);
 

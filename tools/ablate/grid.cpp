@@ -17,15 +17,6 @@
 namespace mneme::ablate {
 namespace {
 
-// Values of one or several keys that change together.
-struct Axis {
-  std::vector<std::string> keys;
-  std::vector<std::vector<std::string>> values;  // [keys][values of each]
-  std::string place;
-
-  std::size_t size() const { return values.front().size(); }
-};
-
 // Cells that are left out: those whose every named key has one of these values.
 struct Skip {
   std::vector<std::string> keys;
@@ -212,8 +203,7 @@ std::vector<Axis> read_axes(const Reader& reader, const toml::table& root) {
   return axes;
 }
 
-std::vector<Skip> read_skips(const Reader& reader, const toml::table& root,
-                             const std::vector<Axis>& axes, const Grid& grid) {
+std::vector<Skip> read_skips(const Reader& reader, const toml::table& root, const Grid& grid) {
   std::vector<Skip> skips;
   for (const toml::table* table : tables_named(reader, root, "skip")) {
     Skip skip;
@@ -225,12 +215,13 @@ std::vector<Skip> read_skips(const Reader& reader, const toml::table& root,
       skip.keys.push_back(key);
       skip.values.push_back(reader.values_of(key, node));
       for (const std::string& value : skip.values.back()) {
-        const bool is_there = std::any_of(axes.begin(), axes.end(), [&](const Axis& axis) {
-          const auto found = std::find(axis.keys.begin(), axis.keys.end(), key);
-          if (found == axis.keys.end()) return false;
-          const auto& values = axis.values[std::size_t(found - axis.keys.begin())];
-          return std::find(values.begin(), values.end(), value) != values.end();
-        });
+        const bool is_there =
+            std::any_of(grid.axes.begin(), grid.axes.end(), [&](const Axis& axis) {
+              const auto found = std::find(axis.keys.begin(), axis.keys.end(), key);
+              if (found == axis.keys.end()) return false;
+              const auto& values = axis.values[std::size_t(found - axis.keys.begin())];
+              return std::find(values.begin(), values.end(), value) != values.end();
+            });
         if (!is_there) {
           io::fail("{}: {} is {} in no cell", reader.place(node), key, io::printable(value));
         }
@@ -242,8 +233,8 @@ std::vector<Skip> read_skips(const Reader& reader, const toml::table& root,
   return skips;
 }
 
-void make_cells(const std::vector<Axis>& axes, const std::vector<Skip>& skips,
-                const std::string& name, Grid& grid) {
+void make_cells(const std::vector<Skip>& skips, const std::string& name, Grid& grid) {
+  const std::vector<Axis>& axes = grid.axes;
   std::size_t count = 1;
   for (const Axis& axis : axes) {
     count = axis.size() > kMostCells ? kMostCells + 1 : count * axis.size();
@@ -258,6 +249,7 @@ void make_cells(const std::vector<Axis>& axes, const std::vector<Skip>& skips,
       block /= axis.size();
       const std::size_t value = left / block;
       left %= block;
+      cell.at.push_back(value);
       for (std::size_t key = 0; key < axis.keys.size(); ++key) {
         cell.settings.push_back({axis.keys[key], axis.values[key][value]});
       }
@@ -331,8 +323,8 @@ Grid parse_grid(std::string_view text, const std::string& name) {
       reader.check(key, grid.common.back().value, reader.place(node));
     });
   }
-  const std::vector<Axis> axes = read_axes(reader, root);
-  for (const Axis& axis : axes) {
+  grid.axes = read_axes(reader, root);
+  for (const Axis& axis : grid.axes) {
     for (const std::string& key : axis.keys) {
       grid.varied.push_back(key);
       for (const Setting& setting : grid.common) {
@@ -340,8 +332,9 @@ Grid parse_grid(std::string_view text, const std::string& name) {
       }
     }
   }
-  if (axes.empty()) io::fail("{}: nothing is varied; name keys and their values in [axes]", name);
-  make_cells(axes, read_skips(reader, root, axes, grid), name, grid);
+  if (grid.axes.empty())
+    io::fail("{}: nothing is varied; name keys and their values in [axes]", name);
+  make_cells(read_skips(reader, root, grid), name, grid);
   return grid;
 }
 

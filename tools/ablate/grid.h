@@ -41,6 +41,16 @@ struct Setting {
 
 struct Cell {
   std::vector<Setting> settings;  // of the axes, in their order
+  std::vector<std::size_t> at;    // of each axis: which of its values
+};
+
+// Values of one key, or of several that change together.
+struct Axis {
+  std::vector<std::string> keys;
+  std::vector<std::vector<std::string>> values;  // [keys][values of each], in TOML
+  std::string place;                             // file and line
+
+  std::size_t size() const { return values.front().size(); }
 };
 
 struct Grid {
@@ -50,6 +60,7 @@ struct Grid {
   double time_limit_s = 600;        //
   std::vector<std::string> table;   // further columns
   std::vector<Setting> common;      // of every cell
+  std::vector<Axis> axes;           //
   std::vector<std::string> varied;  // keys of the axes, in their order
   std::vector<Cell> cells;          // the last axis changes fastest
 };

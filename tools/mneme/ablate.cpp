@@ -8,21 +8,15 @@
 #include "io/own_file.h"
 #include "io/progress.h"
 #include "tools/ablate/ablation.h"
+#include "tools/ablate/ablation_best.h"
 #include "tools/ablate/ablation_formats.h"
+#include "tools/ablate/ablation_page.h"
 #include "tools/mneme/commands.h"
 #include "tools/mneme/interrupt.h"
+#include "tools/report/page.h"
 
 namespace mneme::tools {
 namespace {
-
-std::string settings_text(const ablate::Cell& cell) {
-  std::string text;
-  for (const ablate::Setting& setting : cell.settings) {
-    if (!text.empty()) text += ", ";
-    text += fmt::format("{} {}", setting.key.substr(setting.key.rfind('.') + 1), setting.value);
-  }
-  return text;
-}
 
 void write_files(io::Disk& disk, const ablate::Ablation& ablation) {
   const std::string& directory = ablation.grid().directory;
@@ -30,6 +24,8 @@ void write_files(io::Disk& disk, const ablate::Ablation& ablation) {
                        ablate::ablation_csv(ablation));
   io::replace_own_file(disk, directory + "/ablation.json", R"({"mneme_ablation":1,)",
                        ablate::ablation_json(ablation) + "\n");
+  io::replace_own_file(disk, directory + "/ablation.html", report::page_mark(),
+                       ablate::ablation_page(ablation));
 }
 
 }  // namespace
@@ -53,7 +49,8 @@ int run_ablate(const AblateOptions& options) {
     hooks.ends = [&](const ablate::RunResult& result, std::size_t done, std::size_t due) {
       phase.reach(all - due + done);
       std::string line =
-          fmt::format("{}/{}: {}: ", all - due + done, all, settings_text({result.settings}));
+          fmt::format("{}/{}: {}: ", all - due + done, all,
+                      ablate::cell_name(ablation.grid(), {.settings = result.settings, .at = {}}));
       if (const auto speed = result.number("tokens_per_s")) {
         line += fmt::format("{:.0f} tokens/s", *speed);
       } else {
@@ -68,7 +65,8 @@ int run_ablate(const AblateOptions& options) {
   if (options.json) {
     fmt::print("{}\n", ablate::ablation_json(ablation));
   } else {
-    fmt::print("{}every number: {}/ablation.csv\n", ablate::ablation_text(ablation), directory);
+    fmt::print("{0}every number: {1}/ablation.csv; drawn: {1}/ablation.html\n",
+               ablate::ablation_text(ablation), directory);
   }
   return 0;
 }

@@ -39,9 +39,17 @@ std::string data_table(const Chart& chart) {
   const std::size_t step =
       std::max<std::size_t>(1, (chart.x.size() + kMostTableRows - 1) / kMostTableRows);
   for (std::size_t i = 0; i < chart.x.size(); i += step) {
-    std::vector<std::string> row = {number(chart.x[i], false)};
-    for (const Series& series : chart.series)
-      row.push_back(number(series.values[i], chart.percent));
+    std::vector<std::string> row = {i < chart.x_labels.size() ? chart.x_labels[i]
+                                                              : number(chart.x[i], false)};
+    for (const Series& series : chart.series) {
+      std::string text = number(series.values[i], chart.percent);
+      if (i < series.low.size() && series.low[i] < series.high[i]) {
+        text += fmt::format(" ({} to {})", number(series.low[i], chart.percent),
+                            number(series.high[i], chart.percent));
+      }
+      if (i < series.names.size() && !text.empty()) text += ": " + series.names[i];
+      row.push_back(std::move(text));
+    }
     table.rows.push_back(std::move(row));
   }
   return table_html(table);
@@ -98,6 +106,37 @@ std::string table_html(const Table& table) {
       } else {
         out += fmt::format("<td{}>{}</td>", is_text(column) ? " class=\"text\"" : "", text);
       }
+    }
+    out += "</tr>";
+  }
+  return out + "</tbody></table></div>\n";
+}
+
+std::string heat_map_html(const HeatMap& map) {
+  double least = std::nan(""), most = std::nan("");
+  for (const auto& row : map.values) {
+    for (const double value : row) {
+      least = std::fmin(least, value);
+      most = std::fmax(most, value);
+    }
+  }
+  std::string out = "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"" +
+                    escape(map.caption) + "\"><table class=\"heat\"><caption>" +
+                    escape(map.caption) + "</caption><thead><tr><th scope=\"col\">" +
+                    escape(map.corner) + "</th>";
+  for (const std::string& column : map.columns) {
+    out += "<th scope=\"col\">" + escape(column) + "</th>";
+  }
+  out += "</tr></thead><tbody>";
+  for (std::size_t row = 0; row < map.rows.size(); ++row) {
+    out += "<tr><th scope=\"row\">" + escape(map.rows[row]) + "</th>";
+    for (const double value : map.values[row]) {
+      if (std::isnan(value)) {
+        out += "<td>-</td>";
+        continue;
+      }
+      const double share = most > least ? (value - least) / (most - least) : 0;
+      out += fmt::format("<td style=\"--share:{:.3f}\">{}</td>", share, number(value, false));
     }
     out += "</tr>";
   }
@@ -172,16 +211,24 @@ std::string charts_json(const std::vector<Chart>& charts) {
         {"stacked", chart.stacked}, {"percent", chart.percent},     {"log_x", chart.log_x},
         {"log_y", chart.log_y},     {"from_zero", chart.from_zero}, {"x", rounded(chart.x)},
         {"series", Json::array()},  {"marks", Json::array()}};
+    if (!chart.x_labels.empty()) object["x_labels"] = chart.x_labels;
     for (const Series& series : chart.series) {
-      object["series"].push_back(
-          {{"name", series.name}, {"color", series.color}, {"values", rounded(series.values)}});
+      Json one = {
+          {"name", series.name}, {"color", series.color}, {"values", rounded(series.values)}};
+      if (!series.low.empty()) {
+        one["low"] = rounded(series.low);
+        one["high"] = rounded(series.high);
+      }
+      if (!series.names.empty()) one["names"] = series.names;
+      if (series.is_points) one["is_points"] = true;
+      object["series"].push_back(std::move(one));
     }
     for (const Mark& mark : chart.marks) {
       object["marks"].push_back({{"x", mark.x}, {"text", mark.text}});
     }
     array.push_back(std::move(object));
   }
-  return array.dump();
+  return array.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 std::string for_script(std::string json) {

@@ -21,6 +21,15 @@ struct Table {
 };
 std::string table_html(const Table& table);
 
+// A table whose cells are shaded by their values.
+struct HeatMap {
+  std::string caption;
+  std::string corner;  // what rows and columns are
+  std::vector<std::string> columns, rows;
+  std::vector<std::vector<double>> values;  // [rows][columns]; NaN where there is none
+};
+std::string heat_map_html(const HeatMap& map);
+
 // One bar of parts that lie behind each other; their widths are shares of the whole.
 struct BarPart {
   std::string name;
@@ -42,6 +51,10 @@ struct Series {
   std::string name;
   int color = 1;
   std::vector<double> values;  // [x.size()]; NaN where there is none
+  // Of each value: the least and the most that it stands for, drawn as a line through its point.
+  std::vector<double> low = {}, high = {};
+  std::vector<std::string> names = {};  // of each point, in place of the series' own
+  bool is_points = false;               // no line between them
 };
 struct Mark {
   double x = 0;
@@ -55,6 +68,8 @@ struct Chart {
   std::vector<double> x;  // ascending
   std::vector<Series> series;
   std::vector<Mark> marks = {};
+  // Where x has no measure: what stands there, x being 0, 1, ...
+  std::vector<std::string> x_labels = {};
   bool stacked = false, percent = false, log_x = false, log_y = false, from_zero = true;
 };
 // The most points of a curve.

@@ -41,6 +41,33 @@
     },
   };
 
+  // Through each point, from the least to the most that it stands for.
+  const spreads = {
+    id: 'spreads',
+    afterDatasetsDraw(chart) {
+      const {ctx, scales} = chart;
+      ctx.save();
+      chart.data.datasets.forEach((dataset, i) => {
+        if (!chart.isDatasetVisible(i)) return;
+        ctx.strokeStyle = dataset.borderColor;
+        for (const point of dataset.data) {
+          if (!(point.low < point.high)) continue;
+          const x = scales.x.getPixelForValue(point.x);
+          ctx.beginPath();
+          for (const value of [point.low, point.high]) {
+            const y = scales.y.getPixelForValue(value);
+            ctx.moveTo(x - 4, y);
+            ctx.lineTo(x + 4, y);
+          }
+          ctx.moveTo(x, scales.y.getPixelForValue(point.low));
+          ctx.lineTo(x, scales.y.getPixelForValue(point.high));
+          ctx.stroke();
+        }
+      });
+      ctx.restore();
+    },
+  };
+
   function options(chart) {
     const text = color('--text');
     const grid = color('--grid');
@@ -60,14 +87,28 @@
     if (!chart.log_y && chart.from_zero) y.min = 0;
     if (chart.stacked && chart.percent) y.max = 1;
     const x = axis(chart.x_title, chart.log_x, false);
-    x.min = chart.x[0];
-    x.max = chart.x[chart.x.length - 1];
+    const has_points = chart.series.some((series) => series.is_points);
+    if (chart.x_labels) {
+      x.min = -0.3;
+      x.max = chart.x_labels.length - 0.7;
+      x.afterBuildTicks = (scale) => {
+        scale.ticks = chart.x.map((value) => ({value}));
+      };
+      x.ticks.callback = (value) => chart.x_labels[value];
+    } else if (!has_points) {
+      x.min = chart.x[0];
+      x.max = chart.x[chart.x.length - 1];
+    } else if (!chart.log_x) {
+      x.min = 0;
+    }
+    y.suggestedMax = Math.max(...chart.series.flatMap((series) => series.high || []), 0) ||
+      undefined;
     return {
       animation: false,
       responsive: true,
       maintainAspectRatio: false,
       normalized: true,
-      interaction: {mode: 'index', intersect: false},
+      interaction: {mode: has_points ? 'nearest' : 'index', intersect: false},
       scales: {x, y},
       plugins: {
         legend: {
@@ -76,8 +117,12 @@
         },
         tooltip: {
           callbacks: {
+            title: (items) =>
+              items.length === 0 ? '' :
+              chart.x_title + ': ' +
+              (chart.x_labels ? chart.x_labels[items[0].parsed.x] : short(items[0].parsed.x)),
             label: (item) =>
-              item.dataset.label + ': ' +
+              (item.raw.name || item.dataset.label) + ': ' +
               (chart.percent ? (100 * item.parsed.y).toPrecision(3) + '%' : short(item.parsed.y)),
           },
         },
@@ -90,14 +135,20 @@
     const line = color('--c' + series.color);
     return {
       label: series.name,
-      data: series.values.map((value, i) => ({x: chart.x[i], y: value}))
-        .filter((point) => point.y !== null),
+      data: series.values.map((value, i) => ({
+        x: chart.x[i],
+        y: value,
+        low: (series.low || [])[i],
+        high: (series.high || [])[i],
+        name: (series.names || [])[i],
+      })).filter((point) => point.y !== null),
       borderColor: line,
       backgroundColor: chart.stacked ? line : 'transparent',
       fill: chart.stacked ? (index === 0 ? 'origin' : '-1') : false,
       borderWidth: chart.stacked ? 1 : 2,
       borderDash: chart.stacked ? [] : dashes[index % dashes.length],
-      pointRadius: chart.x.length > 40 ? 0 : 3,
+      showLine: !series.is_points,
+      pointRadius: series.is_points ? 5 : chart.x.length > 40 ? 0 : 3,
       tension: 0,
     };
   }
@@ -110,7 +161,7 @@
         type: 'line',
         data: {datasets: chart.series.map((series, i) => dataset(chart, series, i))},
         options: options(chart),
-        plugins: [marks],
+        plugins: [marks, spreads],
       }));
     }
   }
