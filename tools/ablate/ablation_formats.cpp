@@ -117,6 +117,13 @@ std::string failure_of(const std::vector<const RunResult*>& runs) {
   return "not run yet";
 }
 
+double median_of(std::vector<double> values) {
+  if (values.empty()) return std::nan("");
+  std::sort(values.begin(), values.end());
+  const std::size_t half = values.size() / 2;
+  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
+}
+
 std::optional<Spread> spread_of(const Ablation& ablation, std::size_t cell,
                                 const std::string& number) {
   std::vector<double> values;
@@ -126,11 +133,8 @@ std::optional<Spread> spread_of(const Ablation& ablation, std::size_t cell,
     if (value && std::isfinite(*value)) values.push_back(*value);
   }
   if (values.empty()) return std::nullopt;
-  std::sort(values.begin(), values.end());
-  const std::size_t half = values.size() / 2;
-  const double median =
-      values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
-  return Spread{median, values.front(), values.back(), values.size()};
+  const auto [least, most] = std::minmax_element(values.begin(), values.end());
+  return Spread{median_of(values), *least, *most, values.size()};
 }
 
 std::vector<Column> columns_of(const Ablation& ablation) {

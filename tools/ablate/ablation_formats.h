@@ -9,6 +9,9 @@
 
 namespace mneme::ablate {
 
+// NaN of none.
+double median_of(std::vector<double> values);
+
 // Of the done runs of a cell.
 struct Spread {
   double median = 0, least = 0, most = 0;

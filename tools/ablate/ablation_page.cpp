@@ -91,13 +91,6 @@ Curves curves_over(const Grid& grid, std::size_t axis) {
   return curves;
 }
 
-double median_of(std::vector<double> values) {
-  if (values.empty()) return std::nan("");
-  std::sort(values.begin(), values.end());
-  const std::size_t half = values.size() / 2;
-  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
-}
-
 // One curve through the cells, with the spread of each; over several cells at one place it is the
 // median of their medians.
 Series curve(const Ablation& ablation, const std::vector<std::size_t>& cells, std::size_t axis,
