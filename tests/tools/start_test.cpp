@@ -1,5 +1,8 @@
 // Starts that fail leave the folder as it was, and where there is no checkpoint every command says
 // so; what a run prints of its beginning and its checkpoints.
+#include <elf.h>
+
+#include <cstring>
 #include <filesystem>
 #include <map>
 #include <sstream>
@@ -174,6 +177,31 @@ TEST_F(Start, InspectSaysInWhichTierTheRowsWere) {
   EXPECT_NE(text.find(" on disk alone, "), std::string::npos) << text;
   EXPECT_NE(run({"inspect", directory(), "--json"}).output.find("\"rows\":{\"device\":"),
             std::string::npos);
+}
+
+// A handler that had to look for a function while the thread below it does could leave a third
+// thread's dlopen without its wake-up (CMakeLists.txt).
+TEST(StartedProgram, HasAllItsFunctionsFromTheStart) {
+  const std::string file = text_of(MNEME_PROGRAM);
+  const auto at = [&](std::uint64_t offset, auto value) {
+    if (offset + sizeof value <= file.size()) {
+      std::memcpy(&value, file.data() + offset, sizeof value);
+    } else {
+      ADD_FAILURE() << "ends before byte " << offset;
+    }
+    return value;
+  };
+  const auto header = at(0, Elf64_Ehdr{});
+  std::uint64_t flags = 0;
+  for (std::uint64_t i = 0; i < header.e_phnum; ++i) {
+    const auto segment = at(header.e_phoff + i * sizeof(Elf64_Phdr), Elf64_Phdr{});
+    if (segment.p_type != PT_DYNAMIC) continue;
+    for (std::uint64_t entry = 0; entry < segment.p_filesz; entry += sizeof(Elf64_Dyn)) {
+      const auto dynamic = at(segment.p_offset + entry, Elf64_Dyn{});
+      if (dynamic.d_tag == DT_FLAGS_1) flags = dynamic.d_un.d_val;
+    }
+  }
+  EXPECT_TRUE(flags & DF_1_NOW);
 }
 
 }  // namespace
