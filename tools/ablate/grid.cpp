@@ -50,6 +50,8 @@ class Reader {
       const std::string setting = engine::text_override("", io::utf8_to_bytes(string->get()));
       return setting.substr(setting.find('=') + 1);
     }
+    // In as few digits as give the same number.
+    if (const auto* number = node.as_floating_point()) return fmt::format("{}", number->get());
     node.visit([&](const auto& value) { text << value; });
     std::string line = text.str();
     std::replace(line.begin(), line.end(), '\n', ' ');
