@@ -120,8 +120,8 @@ std::size_t Ablation::left() const {
 
 std::vector<const RunResult*> Ablation::results_of(std::size_t cell) const {
   std::vector<const RunResult*> found;
-  for (const PlannedRun& run : runs_) {
-    const RunResult* const one = run.cell == cell ? result(run) : nullptr;
+  for (std::size_t i = cell; i < runs_.size(); i += grid_.cells.size()) {
+    const RunResult* const one = result(runs_[i]);
     if (one != nullptr) found.push_back(one);
   }
   return found;
@@ -133,7 +133,6 @@ void Ablation::run(const AblationHooks& hooks, bool retry) {
                [&](const PlannedRun& run) { return is_due(run, retry); });
   for (std::size_t i = 0; i < due.size(); ++i) {
     hooks.check();
-    if (hooks.begins) hooks.begins(due[i], i, due.size());
     RunResult result = train(due[i], hooks);
     results_.add(result);
     if (hooks.ends) hooks.ends(result, i + 1, due.size());

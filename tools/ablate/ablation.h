@@ -27,8 +27,7 @@ struct AblationHooks {
   // Asked several times a second while a run is under way; what it throws ends the ablation, which
   // can be gone on with.
   std::function<void()> check = [] {};
-  // Before and after each run that was not there already; done and all count these.
-  std::function<void(const PlannedRun&, std::size_t done, std::size_t all)> begins = {};
+  // After each run that was not there already; done and all count these.
   std::function<void(const RunResult&, std::size_t done, std::size_t all)> ends = {};
 };
 
@@ -41,6 +40,8 @@ class Ablation {
   // All runs, those of a repeat in the order of the cells, so that a machine that becomes slower
   // does so for all cells alike.
   const std::vector<PlannedRun>& runs() const { return runs_; }
+  // Of the first repeat.
+  const PlannedRun& run_of(std::size_t cell) const { return runs_[cell]; }
   // Those that have no result yet.
   std::size_t left() const;
   // Makes them. Results that are there are kept; with `retry`, those of runs that failed are not.

@@ -28,7 +28,7 @@ std::optional<double> bytes_moved(const Ablation& ablation, std::size_t cell) {
 
 std::optional<double> cost_of(const Ablation& ablation, std::size_t cell, Cost cost) {
   if (cost == Cost::kBytesMoved) return bytes_moved(ablation, cell);
-  return static_cast<double>(ablation.runs()[cell].device_bytes);
+  return static_cast<double>(ablation.run_of(cell).device_bytes);
 }
 
 std::string range_text(const Spread& spread) {
@@ -40,10 +40,9 @@ std::string range_text(const Spread& spread) {
 }
 
 std::string loss_in_words(const Ablation& ablation, const std::vector<CellPoint>& points) {
-  const char* number = "validation_loss";
-  if (!spread_of(ablation, points.front().cell, number)) number = "last_loss";
-  const std::string name =
-      number == std::string_view("last_loss") ? "last step's loss" : "validation loss";
+  const bool is_validated = spread_of(ablation, points.front().cell, "validation_loss").has_value();
+  const char* const number = is_validated ? "validation_loss" : "last_loss";
+  const char* const name = is_validated ? "validation loss" : "last step's loss";
   std::optional<Spread> best, worst;
   std::size_t cell = 0;
   for (const CellPoint& point : points) {
