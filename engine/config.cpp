@@ -20,7 +20,8 @@ Config parse_over(Config config, std::string_view text, const std::string& name,
   for (Key& key : former_keys(former)) keys.push_back(std::move(key));
   const KeyPlaces places = read_keys(keys, text, name, overrides);
   apply_former_keys(former, places, config);
-  choose_row_gradient(config);
+  // With budgets that are not known yet, choose_tiers() does.
+  if (!config.tiers.automatic.any()) choose_row_gradient(config);
   apply_tier_shares(config);
   check_relations(config, places);
   return config;

@@ -136,10 +136,18 @@ struct TierShares {
   std::optional<double> disk_percent;
 };
 
+// Budgets that are given as "auto": `store` has bytes of them once choose_tiers() has looked at the
+// machine (tier_choice.h), which clears the marks.
+struct AutomaticTiers {
+  bool device = false, host = false, disk = false;
+  bool any() const { return device || host || disk; }
+};
+
 struct TiersConfig {
   // Speeds of the links are given in GB/s in the file and kept in bytes per second.
   offload::TierOptions store{.device_bytes = 64ull << 20, .host_bytes = 256ull << 20};
   TierShares shares;  // what `store` has bytes of, where it is given so
+  AutomaticTiers automatic;
   // Folders, on a disk each, that the rows are spread over; empty: they are in the run directory.
   std::vector<std::string> disk_paths;
   memory::PredictorKind prefetch = memory::PredictorKind::kNone;

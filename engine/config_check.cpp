@@ -63,6 +63,7 @@ void check_blocks(const ModelConfig& model, const KeyPlaces& places) {
 }
 
 void check_device_tier(const Config& config, const KeyPlaces& places) {
+  if (config.tiers.automatic.device) return;
   const std::uint64_t bytes = config.tiers.store.device_bytes;
   const std::uint64_t least = offload::minimum_device_bytes(row_layout(config));
   if (bytes == 0) {

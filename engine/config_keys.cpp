@@ -179,16 +179,21 @@ void add_moe(MoeConfig& moe, std::vector<Key>& keys) {
 
 void add_tiers(TiersConfig& tiers, std::vector<Key>& keys) {
   offload::TierOptions& store = tiers.store;
-  keys.push_back({"tiers.device_bytes",
-                  BytesValue{&store.device_bytes, &tiers.shares.device_percent},
-                  "Budget of the hot rows: device memory (RAM on the CPU backend)."});
   keys.push_back(
-      {"tiers.host_bytes", BytesValue{&store.host_bytes, &tiers.shares.host_percent},
+      {"tiers.device_bytes",
+       BytesValue{&store.device_bytes, &tiers.shares.device_percent, 100, &tiers.automatic.device},
+       "Budget of the hot rows: device memory (RAM on the CPU backend). auto: room for "
+       "the whole table, or as much as the rest of the run leaves free."});
+  keys.push_back(
+      {"tiers.host_bytes",
+       BytesValue{&store.host_bytes, &tiers.shares.host_percent, 100, &tiers.automatic.host},
        "Budget of the warm rows: pinned host memory; 0, or less than 16 rows take, for no "
-       "host tier."});
-  keys.push_back({"tiers.disk_bytes",
-                  BytesValue{&store.disk_bytes, &tiers.shares.disk_percent, 1000},
-                  "Largest size of the rows files; 0 for no limit."});
+       "host tier. auto: the rows that the device tier has no room for, or as much as is free."});
+  keys.push_back(
+      {"tiers.disk_bytes",
+       BytesValue{&store.disk_bytes, &tiers.shares.disk_percent, 1000, &tiers.automatic.disk},
+       "Largest size of the rows files; 0 for no limit. auto: what is free, but room for "
+       "two checkpoints of the dense part."});
   keys.push_back(
       {"tiers.disk_paths", TextListValue{&tiers.disk_paths, TextKind::kPath},
        "Folders, on a disk each, that the rows are spread over, by speed and room; empty "

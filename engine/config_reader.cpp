@@ -46,8 +46,13 @@ class Assignment {
       value.percent->reset();
       if (parse_percent(trimmed(text), value.most_percent, percent)) {
         *value.percent = percent;
+        if (value.automatic != nullptr) *value.automatic = false;
         return;
       }
+    }
+    if (value.automatic != nullptr) {
+      *value.automatic = trimmed(text) == "auto";
+      if (*value.automatic) return;
     }
     if (!parse_bytes(trimmed(text), bytes)) {
       fail("expected {}, not {}", describe_type(value), shown());

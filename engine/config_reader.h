@@ -26,6 +26,7 @@ struct BytesValue {  // an integer, or a string such as "64MiB"
   // Where it may be a share such as "25%" instead: set then, and without a value for bytes.
   std::optional<double>* percent = nullptr;
   double most_percent = 100;
+  bool* automatic = nullptr;  // where it may be "auto" instead: set then
 };
 struct RealValue {
   double* field = nullptr;

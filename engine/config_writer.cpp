@@ -72,6 +72,7 @@ std::string real_text(double number, double scale) {
 struct Formatter {
   std::string operator()(const IntegerValue& value) const { return fmt::format("{}", value.get()); }
   std::string operator()(const BytesValue& value) const {
+    if (value.automatic != nullptr && *value.automatic) return quoted_text("auto");
     if (value.percent != nullptr && *value.percent)
       return quoted_text(fmt::format("{}%", **value.percent));
     const std::string text = format_bytes(*value.field);
@@ -104,6 +105,7 @@ struct Describer {
       text +=
           fmt::format(", or a share of the table up to \"{}%\", as \"25%\"", value.most_percent);
     }
+    if (value.automatic != nullptr) text += ", or \"auto\"";
     return text;
   }
   std::string operator()(const RealValue& value) const {
@@ -165,7 +167,7 @@ std::string text_override(const std::string& key, const std::string& text) {
 
 std::string to_toml(const Config& config) {
   Config copy = config;  // the table of keys binds to fields that it could change
-  choose_row_gradient(copy);
+  if (!copy.tiers.automatic.any()) choose_row_gradient(copy);
   const std::vector<Key> keys = config_keys(copy);
   std::string out;
   for (const ConfigSection& section : config_sections()) {

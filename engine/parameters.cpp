@@ -120,6 +120,12 @@ bool Parameters::contains(std::string_view name) const {
   return index_.find(name) != index_.end();
 }
 
+std::uint64_t Parameters::device_bytes() const {
+  std::uint64_t bytes = weights_.bytes();
+  for (const kernels::Buffer& buffer : buffers_) bytes += buffer.bytes();
+  return bytes;
+}
+
 float* Parameters::data(ParameterBuffer which) const {
   return buffers_[static_cast<int>(which)].as<float>();
 }

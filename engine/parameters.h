@@ -78,6 +78,8 @@ class Parameters {
   // Floats in each buffer, padding included; and of the parameters alone.
   std::int64_t size() const { return size_; }
   std::int64_t parameter_count() const { return parameter_count_; }
+  // Of all buffers on the device, the copy of the weights included.
+  std::uint64_t device_bytes() const;
 
   // Device pointers to whole buffers, [size()], and to one parameter's part of them.
   float* data(ParameterBuffer which) const;

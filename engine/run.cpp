@@ -8,6 +8,7 @@
 #include "engine/run_identity.h"
 #include "engine/run_options.h"
 #include "engine/schedule.h"
+#include "io/check.h"
 #include "io/log.h"
 #include "io/progress.h"
 #include "kernels/machine_memory.h"
@@ -32,20 +33,14 @@ memory::ValueTableOptions table_options(const Config& config, const RunOptions& 
 Run::Run(const Config& config, io::Disk& disk, const RunOptions& options)
     : config_(config), backend_(make_backend(config.run)), stream_(backend_->create_stream()) {
   const io::Phase phase("making room for the model and its rows");
+  CHECK(!config_.tiers.automatic.any(), "budgets of tiers that nobody has chosen");
   if (config_.has_memory()) {
     check_tier_memory(config_, device_has_memory(config_.run), kernels::free_memory_bytes());
     table_ = std::make_unique<memory::ValueTable>(*backend_, disk, table_options(config_, options));
   }
   model_ = std::make_unique<Model>(*backend_, model_options(config_), table_.get());
-  optimizer_ = std::make_unique<DenseOptimizer>(
-      *backend_, model_->parameters(),
-      DenseOptimizerOptions{
-          .learning_rate = make_schedule(config_.train, config_.optimizer.learning_rate),
-          .beta1 = config_.optimizer.beta1,
-          .beta2 = config_.optimizer.beta2,
-          .epsilon = config_.optimizer.epsilon,
-          .weight_decay = config_.optimizer.weight_decay,
-          .clip_norm = config_.optimizer.clip_norm});
+  optimizer_ = std::make_unique<DenseOptimizer>(*backend_, model_->parameters(),
+                                                dense_optimizer_options(config_));
   std::vector<offload::TieredStore*> stores;
   if (table_) stores.push_back(&table_->store());
   checkpoints_ = std::make_unique<Checkpointer>(
@@ -95,8 +90,10 @@ ReadRun read_run(const RunDirectory& directory, std::span<const std::string> ove
     tiers.evaluation_share = 0.9;
     const std::uint64_t least =
         offload::minimum_device_bytes(memory::store_options(value_table_options(config, 0)).layout);
-    tiers.device_bytes = std::min(tiers.device_bytes, std::max(least, kReaderDeviceBytes));
+    const std::uint64_t most = std::max(least, kReaderDeviceBytes);
+    tiers.device_bytes = config.tiers.automatic.device ? most : std::min(tiers.device_bytes, most);
   }
+  config.tiers.automatic = {};
   ReadRun read;
   read.run = std::make_unique<Run>(config, directory.disk(),
                                    RunOptions{.id = directory.manifest().run.id,

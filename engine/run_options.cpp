@@ -68,6 +68,16 @@ memory::ValueTableOptions value_table_options(const Config& config, std::uint64_
   return options;
 }
 
+DenseOptimizerOptions dense_optimizer_options(const Config& config) {
+  const OptimizerConfig& optimizer = config.optimizer;
+  return {.learning_rate = make_schedule(config.train, optimizer.learning_rate),
+          .beta1 = optimizer.beta1,
+          .beta2 = optimizer.beta2,
+          .epsilon = optimizer.epsilon,
+          .weight_decay = optimizer.weight_decay,
+          .clip_norm = optimizer.clip_norm};
+}
+
 io::RecordFileShape rows_shape(const Config& config, std::uint64_t run_id) {
   return offload::rows_file_shape(memory::store_options(value_table_options(config, run_id)));
 }

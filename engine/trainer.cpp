@@ -25,6 +25,7 @@
 #include "engine/run_identity.h"
 #include "engine/step_line.h"
 #include "engine/tier_advice.h"
+#include "engine/tier_choice.h"
 #include "engine/train_step.h"
 #include "engine/training_saves.h"
 #include "io/elapsed.h"
@@ -492,7 +493,9 @@ class Training {
 }  // namespace
 
 TrainResult train(const Config& config, io::Disk& disk, const TrainerOptions& options) {
-  return Training(config, disk, options).train();
+  Config chosen = config;
+  if (chosen.tiers.automatic.any()) choose_tiers(chosen, free_memory(chosen, disk));
+  return Training(chosen, disk, options).train();
 }
 
 }  // namespace mneme::engine

@@ -53,6 +53,8 @@ class Backend : public DenseOps,
   // pages of large allocations take no memory before they are written. Throws Error when there is
   // too little, with the bytes wanted and the bytes free.
   virtual Buffer allocate(std::size_t bytes, MemoryKind kind) = 0;
+  // Pinned memory that the machine could hand out now.
+  virtual std::size_t free_pinned_bytes() const;
   virtual std::unique_ptr<Stream> create_stream(
       StreamPriority priority = StreamPriority::kNormal) = 0;
   virtual std::unique_ptr<Event> create_event() = 0;
@@ -88,6 +90,8 @@ struct CudaOptions {
 // Empty when make_cuda_backend() can try. Otherwise what is missing: the CUDA backend in this
 // build, a driver or a device.
 std::string cuda_unavailable(int device = 0);
+// Device memory that a backend made now could take. REQUIRES: cuda_unavailable() is empty.
+std::size_t free_cuda_bytes(int device = 0);
 // Throws Error when there is no usable device or too little memory on it.
 std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options = {});
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "io/error.h"
+#include "io/record_file.h"
+#include "io/round_up.h"
 #include "offload/mover/mover.h"
 #include "offload/planner/tier_slots.h"
 
@@ -84,6 +86,11 @@ std::uint64_t device_tier_bytes(const StoreOptions& options) {
 std::uint64_t host_tier_bytes(const StoreOptions& options) {
   return host_slots(slot_bytes(options), options.rows, options.tiers) *
          Mover::host_slot_bytes(options.layout);
+}
+
+std::uint64_t disk_slot_bytes(const StoreOptions& options) {
+  constexpr std::uint64_t kAlignment = 512;
+  return io::round_up(io::RecordFile::kPayloadOffset + options.layout.record_bytes(), kAlignment);
 }
 
 std::uint64_t save_buffer_bytes(const StoreOptions& options) {

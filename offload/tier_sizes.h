@@ -50,6 +50,8 @@ std::uint64_t device_bytes_for(const StoreOptions& options, std::uint64_t rows);
 // Error as tier_sizes() does.
 std::uint64_t device_tier_bytes(const StoreOptions& options);
 std::uint64_t host_tier_bytes(const StoreOptions& options);
+// A record's slot in the rows files of a disk that aligns to 512 bytes; some align to 4096.
+std::uint64_t disk_slot_bytes(const StoreOptions& options);
 // Host memory for records of checkpoints: StoreOptions::save_bytes, or what all rows in memory
 // take.
 std::uint64_t save_buffer_bytes(const StoreOptions& options);

@@ -64,6 +64,11 @@ DiskEngineOptions disk_options(const StoreOptions& options) {
 
 }  // namespace
 
+std::uint64_t TieredStore::disk_staging_bytes(const StoreOptions& options) {
+  return DiskEngine::staging_bytes(disk_options(options),
+                                   static_cast<std::uint32_t>(disk_slot_bytes(options)));
+}
+
 TieredStore::TieredStore(kernels::Backend& backend, io::Disk& disk, const StoreOptions& options)
     : options_(options),
       sizes_(tier_sizes(options)),

@@ -195,6 +195,8 @@ class TieredStore {
   TieredStore& operator=(const TieredStore&) = delete;
 
   const StoreOptions& options() const { return options_; }
+  // Pinned memory that a store takes besides, once it uses its rows files.
+  static std::uint64_t disk_staging_bytes(const StoreOptions& options);
 
   // The most rows that a lease of this mode can have now, beside the leases that are live. Callers
   // split a larger set of rows into chunks.

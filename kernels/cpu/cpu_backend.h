@@ -18,7 +18,7 @@
 
 namespace mneme::kernels::cpu {
 
-class CpuBackend final : public Backend {
+class CpuBackend : public Backend {
  public:
   explicit CpuBackend(const CpuOptions& options);
 

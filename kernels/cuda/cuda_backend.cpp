@@ -3,6 +3,8 @@
 #include <cuda_runtime.h>
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "io/check.h"
 #include "kernels/cuda/cuda_check.h"
 #include "kernels/cuda/cuda_stream.h"
@@ -45,6 +47,14 @@ std::string cuda_unavailable(int device) {
         properties.name, properties.major, properties.minor, kOldestMajor);
   }
   return {};
+}
+
+std::size_t free_cuda_bytes(int device) {
+  cuda::check_cuda(cudaSetDevice(device), "choosing the device");
+  std::size_t free = 0, total = 0;
+  cuda::check_cuda(cudaMemGetInfo(&free, &total), "asking for free device memory");
+  const std::size_t reserve = CudaOptions().reserve_bytes;
+  return free - std::min(free, reserve);
 }
 
 std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options) {

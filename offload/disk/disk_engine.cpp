@@ -36,12 +36,25 @@ LaneBuffers buffers_of(const DiskEngineOptions& options) {
           .saves = save_buffers_of(options, record_bytes)};
 }
 
+// Once it is known how large their slots are.
+LaneBuffers buffers_of(const DiskEngineOptions& options, std::uint32_t slot_bytes) {
+  LaneBuffers counts = buffers_of(options);
+  counts.saves = save_buffers_of(options, slot_bytes);
+  return counts;
+}
+
 DiskEngineOptions with_depth(DiskEngineOptions options) {
   options.open.depth = DiskEngine::ring_depth(options.open.depth) / kQueues;
   return options;
 }
 
 }  // namespace
+
+std::uint64_t DiskEngine::staging_bytes(const DiskEngineOptions& options,
+                                        std::uint32_t slot_bytes) {
+  const std::uint64_t count = buffers_of(with_depth(options), slot_bytes).all();
+  return count * slot_bytes * options.paths.size();
+}
 
 DiskEngine::DiskEngine(kernels::Backend& backend, io::Disk& disk, DiskEngineOptions options)
     : backend_(backend),
@@ -96,7 +109,7 @@ void DiskEngine::open(Lock& lock, const MakeJob& make_job) {
     run_all(lock, make_job, /*idle=*/true);
     std::uint32_t stride = 0;
     for (const Stripe& stripe : stripes_) stride = std::max(stride, stripe.lane->slot_bytes());
-    counts_.saves = save_buffers_of(options_, stride);
+    counts_ = buffers_of(options_, stride);
     const std::size_t bytes = std::size_t{counts_.all()} * stride;
     staging_ = backend_.allocate(bytes * stripes_.size(), kernels::MemoryKind::kPinnedHost);
     const auto memory = [&, this](std::size_t i) { return staging_.as<std::byte>() + i * bytes; };

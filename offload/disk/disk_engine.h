@@ -61,6 +61,10 @@ class DiskEngine {
   // The entries of a file's ring: each queue has its own.
   static std::uint32_t ring_depth(std::uint32_t depth);
 
+  // Pinned memory that all files' buffers take, from the first transfer on. slot_bytes: of the
+  // files.
+  static std::uint64_t staging_bytes(const DiskEngineOptions& options, std::uint32_t slot_bytes);
+
   DiskEngine(kernels::Backend& backend, io::Disk& disk, DiskEngineOptions options);
   // Writes what was submitted.
   ~DiskEngine();

@@ -7,7 +7,6 @@
 
 #include "io/check.h"
 #include "io/error.h"
-#include "kernels/machine_memory.h"
 
 namespace mneme::offload {
 namespace {
@@ -25,8 +24,8 @@ int piece_shift_for(std::uint32_t slots, std::size_t stride, std::size_t piece_b
 }
 
 // Before any of it is taken: a machine that hands out its last memory piece by piece grows slow.
-void check_available(std::size_t bytes) {
-  const std::size_t available = kernels::free_memory_bytes();
+void check_available(const kernels::Backend& backend, std::size_t bytes) {
+  const std::size_t available = backend.free_pinned_bytes();
   if (bytes <= available) return;
   io::fail(
       "the host tier needs {} bytes ({:.2f} GiB) of pinned memory; the machine has {} ({:.2f} GiB) "
@@ -57,7 +56,7 @@ HostArena::HostArena(kernels::Backend& backend, std::uint32_t slots, std::size_t
   records_.piece_shift = piece_shift_for(slots, stride, piece_bytes);
   records_.stride = stride;
   const std::size_t bytes = std::size_t{slots} * stride;
-  check_available(bytes);
+  check_available(backend, bytes);
   const std::size_t whole = stride << records_.piece_shift;
   for (std::size_t at = 0; at < bytes; at += whole) {
     try {

@@ -19,3 +19,7 @@ mneme_test(engine_training_crash_campaign CAMPAIGN COST 300
 # The kept runs name the CPU backend.
 mneme_test(version1_test SOURCES version1_test.cpp
            LIBRARIES mneme_engine nlohmann_json::nlohmann_json)
+# Of the CPU backend, whatever device there is.
+mneme_test(engine_memory_use_test
+  SOURCES memory_use_test.cpp tier_choice_test.cpp
+  LIBRARIES mneme_tiny_run nlohmann_json::nlohmann_json)

@@ -159,7 +159,7 @@ TEST(Config, ErrorsNameFileLineAndKey) {
             "static-hot | random, not \"lur\"");
   EXPECT_EQ(error_of("[tiers]\nhost_bytes = \"12 parsecs\""),
             "run.toml:2: tiers.host_bytes: expected bytes, 0 to 4194304TiB, as 4096 or \"64MiB\", "
-            "or a share of the table up to \"100%\", as \"25%\", not \"12 parsecs\"");
+            "or a share of the table up to \"100%\", as \"25%\", or \"auto\", not \"12 parsecs\"");
   EXPECT_EQ(error_of("", {"train.stesp=4"}),
             "--set train.stesp=4: unknown key train.stesp; did you mean train.steps?");
   EXPECT_EQ(error_of("", {"train.steps"}),
@@ -219,7 +219,7 @@ TEST(Config, MessagesNameBothLimits) {
             "run.toml:1: model.rope_theta: expected number, 1 to 1e+30, not 1e+31");
   EXPECT_EQ(error_of("tiers.disk_bytes = -1"),
             "run.toml:1: tiers.disk_bytes: expected bytes, 0 to 4194304TiB, as 4096 or \"64MiB\", "
-            "or a share of the table up to \"1000%\", as \"25%\", not -1");
+            "or a share of the table up to \"1000%\", as \"25%\", or \"auto\", not -1");
   EXPECT_EQ(error_of("tiers.disk_bytes = 4611686018427387905").substr(0, 60),
             "run.toml:1: tiers.disk_bytes: expected bytes, 0 to 4194304Ti");
   EXPECT_EQ(error_of("train.steps = 5.0"),

@@ -11,28 +11,18 @@
 #include "engine/config.h"
 #include "engine/model_costs.h"
 #include "kernels/row_ops.h"
+#include "tests/engine/run_configs.h"
 
 namespace mneme::engine {
 namespace {
 
 namespace fs = std::filesystem;
 
-// The grids of configs/ablations are no runs: tests/tools/ablate_grid_test.cpp has them.
-std::vector<std::string> config_files() {
-  std::vector<std::string> files;
-  for (const auto& entry :
-       fs::recursive_directory_iterator(fs::path(MNEME_SOURCE_DIR) / "configs")) {
-    const bool is_grid = entry.path().parent_path().filename() == "ablations";
-    if (entry.path().extension() == ".toml" && !is_grid) files.push_back(entry.path().string());
-  }
-  std::sort(files.begin(), files.end());
-  return files;
-}
-
 TEST(Configs, EveryFileIsARunInAFolderOfItsOwn) {
   std::set<std::string> directories;
-  for (const std::string& file : config_files()) {
-    SCOPED_TRACE(file);
+  for (const std::string& name : testing::run_configs()) {
+    SCOPED_TRACE(name);
+    const std::string file = std::string(MNEME_SOURCE_DIR) + "/configs/" + name;
     Config config;
     ASSERT_NO_THROW(config = load_config(file));
     EXPECT_TRUE(directories.insert(config.run.directory).second) << config.run.directory;

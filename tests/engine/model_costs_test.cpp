@@ -14,6 +14,7 @@
 #include "engine/config_scale.h"
 #include "engine/run.h"
 #include "engine/run_options.h"
+#include "tests/engine/run_configs.h"
 #include "tests/engine/tiny_run.h"
 #include "tests/io/temporary_directory.h"
 
@@ -24,17 +25,6 @@ namespace fs = std::filesystem;
 
 Config load(const std::string& name, const std::vector<std::string>& overrides = {}) {
   return load_config(std::string(MNEME_SOURCE_DIR) + "/configs/" + name, overrides);
-}
-
-std::vector<std::string> config_names() {
-  const fs::path root = fs::path(MNEME_SOURCE_DIR) / "configs";
-  std::vector<std::string> names;
-  for (const auto& entry : fs::recursive_directory_iterator(root)) {
-    const bool is_grid = entry.path().parent_path().filename() == "ablations";
-    if (entry.path().extension() != ".toml" || is_grid) continue;
-    names.push_back(fs::relative(entry.path(), root).string());
-  }
-  return names;
 }
 
 // "134M", "7.2B" as they stand in the comments of configurations.
@@ -61,7 +51,7 @@ TEST(ModelCosts, ArePublishedSizesOfThePapersModels) {
   EXPECT_EQ(model_costs(load("paper/1.3b-memory-8192.toml")).table.parameters, 137438953472u);
   EXPECT_EQ(model_costs(load("paper/134m-memory-1024.toml")).table.parameters, 805306368u);
   int seen = 0;
-  for (const std::string& name : config_names()) {
+  for (const std::string& name : testing::run_configs()) {
     if (!name.starts_with("paper/")) continue;
     SCOPED_TRACE(name);
     std::string head;
@@ -99,7 +89,7 @@ std::string rounded_bytes(double bytes) {
 TEST(ModelCosts, StandInTheReadmeOfTheConfigurations) {
   std::string readme;
   std::getline(std::ifstream(std::string(MNEME_SOURCE_DIR) + "/configs/README.md"), readme, '\0');
-  for (const std::string& name : config_names()) {
+  for (const std::string& name : testing::run_configs()) {
     if (!name.starts_with("paper/")) continue;
     const ModelCosts costs = model_costs(load(name));
     const bool has_table = costs.table.rows > 0;
@@ -145,7 +135,7 @@ TEST(ModelCosts, AreThoseOfTheModelThatIsMade) {
   const auto disk = io::make_posix_disk();
   const mneme::test::TemporaryDirectory folder;
   int made = 0;
-  for (const std::string& name : config_names()) {
+  for (const std::string& name : testing::run_configs()) {
     SCOPED_TRACE(name);
     Config config = scaled_down(load(name), 64);
     config.run.directory = folder.file("run");
@@ -185,7 +175,7 @@ TEST(ScaledDown, KeepsShapeAndShares) {
 }
 
 TEST(ScaledDown, EveryConfigurationTakesEveryScale) {
-  for (const std::string& name : config_names()) {
+  for (const std::string& name : testing::run_configs()) {
     const Config whole = load(name);
     for (const std::int64_t scale : {2, 3, 5, 7, 12, 100, 1024}) {
       SCOPED_TRACE(::testing::Message() << name << " --scale " << scale);

@@ -8,6 +8,8 @@
 
 #include "engine/config_scale.h"
 #include "engine/model_costs.h"
+#include "engine/tier_choice.h"
+#include "io/disk.h"
 #include "io/error.h"
 #include "io/human.h"
 #include "io/utf8.h"
@@ -183,8 +185,9 @@ nlohmann::ordered_json costs_json(const std::string& path, const ModelCosts& cos
 }  // namespace
 
 int run_inspect_config(const InspectOptions& options) {
-  const engine::Config config =
+  engine::Config config =
       engine::scaled_down(engine::load_config(options.directory, options.overrides), options.scale);
+  choose_tiers(config, engine::free_memory(config, *io::make_posix_disk()));
   const ModelCosts costs = engine::model_costs(config);
   if (options.json) {
     fmt::print("{}\n", costs_json(options.directory, costs)
