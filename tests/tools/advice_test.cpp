@@ -337,6 +337,20 @@ TEST_F(Advice, TwoRunsComparedAsJson) {
   expect_success({"report", directory(), "--csv"});
 }
 
+TEST_F(Advice, ForPlans) {
+  expect_says(error_of({"plan", file(), "--ranks", "3"}), "this machine has 1 device");
+  expect_says(run({"plan", file()}).output,
+              "measure the machine with mneme bench machine, and give its file with --machine");
+  const std::string machine = run_.path("machine.toml");
+  std::ofstream(machine) << "device.count = 8\ndevice.memory_bytes = \"1GiB\"\n"
+                            "host.memory_bytes = \"8GiB\"\n";
+  const Words eight = {"plan", file(), "--machine", machine, "--ranks", "8"};
+  expect_says(error_of(eight), "cannot be shared evenly; set train.batch");
+  Words shared = eight;
+  shared.insert(shared.end(), {"--set", "train.batch=8"});
+  expect_success(shared);
+}
+
 TEST(AdviceTexts, AreAllTried) {
   // Parts of texts whose advice is tried above, or in the test that is named.
   const std::vector<std::string> tried = {
@@ -386,6 +400,8 @@ TEST(AdviceTexts, AreAllTried) {
       "set sample.prompt",
       "--output is for the profile of a configuration",
       "--csv is for one run",
+      "--ranks {}: {} has {} device",
+      "mneme bench machine, {:",  // no advice: who has measured
       "\"--warm-up and --steps\""};
   // Numbers of a benchmark's own options that do not fit together.
   const std::vector<std::string> options = {"--record-bytes {}", "--file-bytes {}",
@@ -394,12 +410,12 @@ TEST(AdviceTexts, AreAllTried) {
   const std::regex literal("\"((?:[^\"\\\\]|\\\\.)*)\"");
   const std::regex names(
       "(mneme "
-      "(train|resume|eval|generate|verify|inspect|profile|report|ablate|export|trace|replay|bench)|"
+      "(train|resume|eval|generate|verify|inspect|profile|report|ablate|plan|export|trace|replay|"
+      "bench)|"
       "(^|[ (\"])--[a-z][a-z-]+|set [a-z]+\\.[a-z_]+)");
   const std::set<std::string> not_errors = {
-      "arguments.cpp",      "arguments_bench.cpp", "arguments_trace.cpp",
-      "completion_table.h", "config_writer.cpp",   "config_keys.cpp",
-      "grammar.h"};
+      "arguments.cpp",      "arguments_bench.cpp", "arguments_plan.cpp", "arguments_trace.cpp",
+      "completion_table.h", "config_writer.cpp",   "config_keys.cpp",    "grammar.h"};
   std::size_t found = 0;
   for (const std::string folder : {"io", "kernels", "offload", "memory", "engine", "tools/mneme"}) {
     for (const auto& entry :

@@ -215,6 +215,8 @@ TEST(Arguments, EveryHelpPageHasAnExample) {
                                              {"profile"},
                                              {"report"},
                                              {"ablate"},
+                                             {"plan"},
+                                             {"bench", "machine"},
                                              {"trace"},
                                              {"trace", "info"},
                                              {"trace", "export"},

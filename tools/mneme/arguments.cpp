@@ -351,6 +351,7 @@ Grammar::Grammar() {
   });
   add_runs();
   add_checkpoints();
+  add_plan_command(app_, command_);
   add_trace_commands(app_, command_);
   add_bench_commands(app_, command_);
   add_completion();

@@ -154,6 +154,31 @@ void add_model(CLI::App& bench, std::optional<Command>& command) {
   add_json(app, model->json);
 }
 
+void add_machine(CLI::App& bench, std::optional<Command>& command) {
+  const auto machine = std::make_shared<BenchMachineOptions>();
+  CLI::App* app = add_command(bench, command,
+                              {"machine",
+                               "Sizes and speeds of this machine, as a file for mneme plan. Takes "
+                               "about a minute",
+                               "mneme bench machine --output machine.toml"},
+                              machine);
+  app->add_option("-o,--output", machine->output, "File to write (default: standard output)")
+      ->type_name(kFileType);
+  app->add_option(
+         "--path", machine->path,
+         "File to write, read and remove again, on the disk that rows will be on; an empty "
+         "name leaves the disk out")
+      ->capture_default_str()
+      ->type_name(kFileType);
+  add_bytes(app, "--file-bytes", machine->file_bytes, "Size of that file");
+  app->add_option("--seconds", machine->seconds, "How long to read from the disk, and to write")
+      ->capture_default_str()
+      ->transform(number(0.01, 3600.0));
+  app->add_option("--name", machine->name, "What to call the machine (default: its processor)")
+      ->type_name("TEXT");
+  add_device(app, machine->device);
+}
+
 }  // namespace
 
 void add_bench_commands(CLI::App& parent, std::optional<Command>& command) {
@@ -163,6 +188,7 @@ void add_bench_commands(CLI::App& parent, std::optional<Command>& command) {
   add_rows(*bench, command);
   add_disk(*bench, command);
   add_model(*bench, command);
+  add_machine(*bench, command);
 }
 
 }  // namespace mneme::tools

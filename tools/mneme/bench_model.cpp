@@ -12,12 +12,13 @@
 #include "engine/data.h"
 #include "engine/model_costs.h"
 #include "engine/run.h"
+#include "engine/tier_choice.h"
 #include "engine/train_step.h"
 #include "io/disk.h"
 #include "io/elapsed.h"
 #include "io/error.h"
 #include "io/progress.h"
-#include "tools/mneme/bench_model_report.h"
+#include "tools/mneme/bench_model.h"
 #include "tools/mneme/commands.h"
 #include "tools/mneme/fill_rows.h"
 #include "tools/mneme/interrupt.h"
@@ -124,15 +125,13 @@ void take_steps(engine::Run& run, Tokens& tokens, const BenchModelOptions& optio
 
 }  // namespace
 
-int run_bench_model(const BenchModelOptions& options) {
-  engine::Config config =
-      scaled(engine::load_config(options.config, options.overrides), options.scale);
-  const InterruptGuard interrupt;
-  io::ProgressDisplay progress(std::cerr, io::standard_error_progress());
+ModelBenchmark measure_model(engine::Config config, const BenchModelOptions& options,
+                             const InterruptGuard& interrupt) {
   // The folder of the rows file, beside the run's own directory.
   const ScratchFolder scratch(config.run.directory + ".bench");
   config.run.directory = scratch.path();
   const auto disk = io::make_posix_disk();
+  choose_tiers(config, engine::free_memory(config, *disk));
   Tokens tokens(config, options, *disk);
   const auto start = Clock::now();
   engine::Run run(config, *disk);
@@ -156,6 +155,15 @@ int run_bench_model(const BenchModelOptions& options) {
     benchmark.use = run.table()->store().tier_use();
     benchmark.record_bytes = run.table()->store().options().layout.record_bytes();
   }
+  return benchmark;
+}
+
+int run_bench_model(const BenchModelOptions& options) {
+  const InterruptGuard interrupt;
+  io::ProgressDisplay progress(std::cerr, io::standard_error_progress());
+  const ModelBenchmark benchmark =
+      measure_model(scaled(engine::load_config(options.config, options.overrides), options.scale),
+                    options, interrupt);
   const std::string text = options.json ? json_text(benchmark) : plain_text(benchmark);
   fmt::print("{}", text);
   return 0;

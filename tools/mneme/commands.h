@@ -205,6 +205,27 @@ struct BenchDiskOptions {
   bool json = false;
 };
 
+struct BenchMachineOptions {
+  std::string output;                     // file to write; empty: standard output
+  std::string path = "mneme-bench.tmp";   // of the test file on the disk; empty: no disk
+  std::uint64_t file_bytes = 1ull << 30;  // of it
+  double seconds = 3;                     // of reads, and of writes
+  engine::DeviceKind device = engine::DeviceKind::kAuto;
+  std::string name;  // of the machine
+};
+
+struct PlanCommandOptions {
+  std::string config;
+  std::vector<std::string> overrides;
+  std::string machine;         // file; empty: this one, without speeds
+  std::string trace;           // of a run with the same table, or its folder; empty: `skew`
+  std::optional<double> skew;  // Zipf's exponent
+  std::int64_t ranks = 1;
+  std::uint64_t tokens = 0;  // to train on; 0: those of train.steps
+  std::int64_t threads = 0;  // of replays; 0 for all cores
+  bool json = false;
+};
+
 struct BenchModelOptions {
   std::string config;
   std::vector<std::string> overrides;
@@ -223,7 +244,7 @@ using Command =
                  VerifyOptions, InspectOptions, ExportOptions, TraceInfoOptions, TraceExportOptions,
                  TraceMissesOptions, TraceUsageOptions, ReplayOptions, ProfileOptions,
                  ReportOptions, AblateOptions, CompletionOptions, BenchRowsOptions,
-                 BenchDiskOptions, BenchModelOptions>;
+                 BenchDiskOptions, BenchModelOptions, BenchMachineOptions, PlanCommandOptions>;
 
 int run_train(const TrainOptions& options);
 int run_config_help(const ConfigHelpOptions& options);
@@ -248,5 +269,7 @@ int run_bench_rows(const BenchRowsOptions& options);
 int run_bench_disk(const BenchDiskOptions& options);
 int run_bench_store(const BenchDiskOptions& options);  // those with through_store
 int run_bench_model(const BenchModelOptions& options);
+int run_bench_machine(const BenchMachineOptions& options);
+int run_plan(const PlanCommandOptions& options);
 
 }  // namespace mneme::tools

@@ -44,6 +44,8 @@ struct Run {
     return options.through_store ? run_bench_store(options) : run_bench_disk(options);
   }
   int operator()(const BenchModelOptions& options) const { return run_bench_model(options); }
+  int operator()(const BenchMachineOptions& options) const { return run_bench_machine(options); }
+  int operator()(const PlanCommandOptions& options) const { return run_plan(options); }
 };
 
 // Prints an error as one line.
