@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <utility>
 
 #include "io/check.h"
@@ -15,7 +16,11 @@
 
 namespace mneme::memory {
 
-enum class ChunkOrder { kOfPass, kAscending };
+// What a pass does with its rows, beside reading them.
+struct ChunkWork {
+  bool ascending = false;     // it adds up sums over the rows, which have one order
+  bool changes_rows = false;  // they become dirty
+};
 
 class RowLeases {
  public:
@@ -41,26 +46,30 @@ class RowLeases {
 
   // Runs `work(lease, first)` over the rows in chunks that the device tier can hold: in a backward
   // pass from the last to the first, so that it begins with those that the forward pass left there,
-  // unless the work adds up sums over the rows, which have one order.
+  // unless the work goes upwards.
   // Each chunk's rows stay resident after its lease where the budget allows, for the next
   // operation. The rows of a chunk come beside the caller's other work and beside the work on the
-  // chunk before.
+  // chunk before. Those that the work changes are marked as dirty here.
   template <typename Work>
   void for_each_chunk(kernels::Stream& stream, const DistinctRows& rows, offload::Pass pass,
-                      const Work& work, ChunkOrder order = ChunkOrder::kOfPass) {
+                      const Work& work, const ChunkWork& kind = {}) {
     const offload::Currency current = currency();
     const std::int64_t all = count(stream, rows);
     offload::LeaseRequest chunk_request = request(rows, pass);
+    chunk_request.count = all;
     chunk_request.count_at = nullptr;
-    chunk_request.ascending = order == ChunkOrder::kAscending;
+    chunk_request.ascending = kind.ascending;
+    chunk_request.changes_rows = kind.changes_rows;
     const bool descends = pass == offload::Pass::kBackward && !chunk_request.ascending;
     const std::int64_t capacity = store_.lease_capacity(mode_);
     // Two leases at a time where all rows do not fit into one; read-only ones come one by one.
     const bool two = is_training() && all > capacity;
     const std::int64_t chunk = two ? capacity / 2 : capacity;
     CHECK(chunk >= 1);
-    offload::Lease before;
     const std::int64_t chunks = (all + chunk - 1) / chunk;
+    std::optional<offload::LeaseParts> parts;
+    if (chunks > 1) parts.emplace(store_, chunk_request, chunk);
+    offload::Lease before;
     for (std::int64_t i = 0; i < chunks; ++i) {
       const std::int64_t first = chunk * (descends ? chunks - 1 - i : i);
       chunk_request.rows = rows.rows + first;
@@ -69,6 +78,7 @@ class RowLeases {
       // It ends in front of the work on these rows: the next ones come beside that.
       before = {};
       work(lease, first);
+      if (kind.changes_rows) lease.mark_dirty();
       if (two) before = std::move(lease);
     }
     // The catch-up tables may change only after this point of the stream.

@@ -101,16 +101,17 @@ void RowUpdate::accumulate(kernels::Stream& stream) {
   }
   leases_.look_up(stream, rows, offload::Pass::kUpdate);
   const kernels::RowGradient gradient = kept_.gradient();
-  leases_.for_each_chunk(
-      stream, rows, offload::Pass::kUpdate, [&](offload::Lease& lease, std::int64_t first) {
-        backend_.accumulate_gradient(stream, lease.arena(),
-                                     {.gradient = gradient,
-                                      .slots = lease.slots(),
-                                      .is_first = accumulated_->is_first() + first,
-                                      .first = first,
-                                      .count = lease.count()});
-        lease.mark_dirty();
-      });
+  leases_.for_each_chunk(stream, rows, offload::Pass::kUpdate,
+                         [&](offload::Lease& lease, std::int64_t first) {
+                           backend_.accumulate_gradient(
+                               stream, lease.arena(),
+                               {.gradient = gradient,
+                                .slots = lease.slots(),
+                                .is_first = accumulated_->is_first() + first,
+                                .first = first,
+                                .count = lease.count()});
+                         },
+                         {.changes_rows = true});
   forget_kept();
 }
 
@@ -148,7 +149,7 @@ TableStep RowUpdate::finish_step(kernels::Stream& stream) {
     // They are dirty, as rows are that a gradient was added up in, so that what a later step finds
     // is the same in every tier.
     leases_.for_each_chunk(stream, rows, offload::Pass::kUpdate,
-                           [](offload::Lease& lease, std::int64_t) { lease.mark_dirty(); });
+                           [](offload::Lease&, std::int64_t) {}, {.changes_rows = true});
   }
   begin_step(step_);
   return result;
@@ -217,7 +218,8 @@ void RowUpdate::update(kernels::Stream& stream, const DistinctRows& rows) {
   const bool accumulated = is_accumulated();
   const kernels::RowGradient kept = kept_.gradient();
   leases_.for_each_chunk(
-      stream, rows, offload::Pass::kUpdate, [&](offload::Lease& lease, std::int64_t first) {
+      stream, rows, offload::Pass::kUpdate,
+      [&](offload::Lease& lease, std::int64_t first) {
         if (!accumulated) {
           backend_.update_rows(stream, lease.arena(), lease.slots(), kept, first, lease.count(),
                                args);
@@ -229,8 +231,8 @@ void RowUpdate::update(kernels::Stream& stream, const DistinctRows& rows) {
                                  piece, args);
           });
         }
-        lease.mark_dirty();
-      });
+      },
+      {.changes_rows = true});
 }
 
 kernels::RowUpdateArgs RowUpdate::update_args() {

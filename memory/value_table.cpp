@@ -216,33 +216,33 @@ void ValueTable::run_experts_backward(kernels::Stream& stream, LookupSet& set,
                                       const ExpertLookups& lookups,
                                       const ExpertGradients& gradients) {
   check_experts();
-  leases_.for_each_chunk(
-      stream, set.rows(), offload::Pass::kBackward,
-      [&](offload::Lease& lease, std::int64_t first) {
-        backend_.lookup_dot(stream, lease.arena(),
-                            {.part = 1,
-                             .grouped = set.grouped(),
-                             .d_y = gradients.d_y,
-                             .slots = lease.slots(),
-                             .first = first,
-                             .count = lease.count(),
-                             .d_weights = gradients.d_factors});
-        backend_.expert_activation_backward(stream, {.weights = lookups.weights,
-                                                     .dots = lookups.dots,
-                                                     .d_factors = gradients.d_factors,
-                                                     .d_weights = gradients.d_weights,
-                                                     .d_dots = gradients.d_dots,
-                                                     .count = set.lookups()});
-        backend_.gather_rows(stream, lease.arena(),
-                             {.part = 0,
-                              .grouped = set.grouped(),
-                              .weights = gradients.d_dots,
-                              .slots = lease.slots(),
-                              .first = first,
-                              .count = lease.count(),
-                              .y = gradients.d_x});
-      },
-      ChunkOrder::kAscending);
+  leases_.for_each_chunk(stream, set.rows(), offload::Pass::kBackward,
+                         [&](offload::Lease& lease, std::int64_t first) {
+                           backend_.lookup_dot(stream, lease.arena(),
+                                               {.part = 1,
+                                                .grouped = set.grouped(),
+                                                .d_y = gradients.d_y,
+                                                .slots = lease.slots(),
+                                                .first = first,
+                                                .count = lease.count(),
+                                                .d_weights = gradients.d_factors});
+                           backend_.expert_activation_backward(stream,
+                                                               {.weights = lookups.weights,
+                                                                .dots = lookups.dots,
+                                                                .d_factors = gradients.d_factors,
+                                                                .d_weights = gradients.d_weights,
+                                                                .d_dots = gradients.d_dots,
+                                                                .count = set.lookups()});
+                           backend_.gather_rows(stream, lease.arena(),
+                                                {.part = 0,
+                                                 .grouped = set.grouped(),
+                                                 .weights = gradients.d_dots,
+                                                 .slots = lease.slots(),
+                                                 .first = first,
+                                                 .count = lease.count(),
+                                                 .y = gradients.d_x});
+                         },
+                         {.ascending = true});
 }
 
 void ValueTable::make_gradient_room(kernels::Stream& stream, std::int64_t calls) {

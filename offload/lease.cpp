@@ -63,6 +63,15 @@ const kernels::SlotId* Lease::slots() const {
   return store_->planner_.slots(*planned_);
 }
 
+LeaseParts::LeaseParts(TieredStore& store, const LeaseRequest& all, std::int64_t part_rows)
+    : store_(store) {
+  store_.begin_parts(all, part_rows);
+}
+
+LeaseParts::~LeaseParts() {
+  store_.end_parts();
+}
+
 void Lease::mark_dirty() {
   store_->planner_.mark_dirty(*planned_);
   store_->trace_lease_event(TraceKind::kMarkDirty, *planned_);
@@ -164,7 +173,7 @@ PlannedLease& TieredStore::make_resident(const LeaseRequest& request, StallClock
   save_before(request, host);
   host.missing = found.missing() > 0;
   PlannedLease& lease = planner_.begin_lease();
-  if (trace_) lease_numbers_[&lease] = traced_leases_;
+  if (trace_) lease_numbers_[&lease] = {traced_leases_, traces_parts_};
   ++leases_;
   try {
     if (request.mode == LeaseMode::kReadOnly) {

@@ -68,7 +68,8 @@ void TieredStore::write_batch(std::span<const RowId> rows,
                              {.rows = scratch_rows_.data(),
                               .count = std::ssize(rows),
                               .mode = LeaseMode::kTrain,
-                              .account = kExchangeAccount},
+                              .account = kExchangeAccount,
+                              .changes_rows = true},
                              {});
     backend_.unpack_records(stream, lease.arena(), scratch_records(), nullptr, lease.slots(),
                             lease.count());

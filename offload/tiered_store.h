@@ -110,9 +110,9 @@ struct LeaseRequest {
   std::int64_t count = 0;                // of look_up() with count_at: the most
   LeaseMode mode = LeaseMode::kTrain;
   Account account = {};  // that pays for it
-  // Whether the parts of a pass over rows that no lease can hold at once go from the first to the
-  // last also in a backward pass: for the trace.
-  bool ascending = false;
+  // For the trace: whether the parts of a pass over rows that no lease can hold at once go from the
+  // first to the last also in a backward pass, and whether the rows become dirty.
+  bool ascending = false, changes_rows = false;
   // Recorded once `rows` (and *count_at) and the tables of the currency are in place. The rows move
   // as soon as it is reached, at the same time as the work that `compute` got after it. Null: they
   // move once everything queued on `compute` so far has run.
@@ -182,6 +182,22 @@ class Lease {
   TieredStore* store_ = nullptr;
   PlannedLease* planned_ = nullptr;
   kernels::Stream* compute_ = nullptr;
+};
+
+// While it lives, leases are the parts of one pass over rows that no lease can hold at once: the
+// trace has them as one, so that a replay can cut it for other tiers. One at a time. Must not
+// outlive its store.
+class LeaseParts {
+ public:
+  // all: of every row of the pass, which are in place. part_rows: of each part but the last in the
+  // list; the parts are those of `all`, in its order.
+  LeaseParts(TieredStore& store, const LeaseRequest& all, std::int64_t part_rows);
+  ~LeaseParts();
+  LeaseParts(const LeaseParts&) = delete;
+  LeaseParts& operator=(const LeaseParts&) = delete;
+
+ private:
+  TieredStore& store_;
 };
 
 class TieredStore {
@@ -322,6 +338,7 @@ class TieredStore {
 
  private:
   friend class Lease;
+  friend class LeaseParts;
 
   // Anything that fails between binding rows to slots and filling them leaves slots without their
   // records: nothing may be read or written after that. Every public function that touches a
@@ -375,6 +392,9 @@ class TieredStore {
   void trace_step(std::uint64_t step);
   void trace_slot_bytes();
   void trace_lease(const LeaseRequest& request);
+  void begin_parts(const LeaseRequest& all, std::int64_t part_rows);
+  void end_parts() noexcept;
+  void add_lease(const LeaseRequest& request, std::int64_t part_rows);
   void trace_lease_event(TraceKind kind, const PlannedLease& planned);
   void trace_hint(const Hint& hint);
   void trace_number(TraceKind kind, std::uint64_t number);
@@ -430,7 +450,12 @@ class TieredStore {
   std::optional<TraceWriter> trace_;
   std::uint64_t traced_leases_ = 0, traced_slot_bytes_ = 0;
   bool moves_records_ = false;  // what is leased is copied in or out
-  std::map<const PlannedLease*, std::uint64_t> lease_numbers_;  // of live ones
+  bool traces_parts_ = false;   // leases are parts of the last one in the trace
+  struct TracedLease {
+    std::uint64_t number = 0;
+    bool is_part = false;
+  };
+  std::map<const PlannedLease*, TracedLease> lease_numbers_;  // of live ones
 };
 
 }  // namespace mneme::offload

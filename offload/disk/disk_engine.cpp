@@ -151,6 +151,13 @@ io::OpenOptions DiskEngine::ring_options() const {
   return options;
 }
 
+void DiskEngine::make_files() {
+  if (!has_file()) return;
+  Lock lock(signal_.mutex);
+  require_running();
+  ensure_open(lock);
+}
+
 void DiskEngine::ensure_open(Lock& lock) {
   if (is_open()) return;
   if (stripes_.empty()) {

@@ -144,6 +144,9 @@ class DiskEngine {
   // Waits for an event.
   void await_hint_event();
 
+  // Makes the files, if there are to be any, ahead of their use: slot_bytes() is known then.
+  void make_files();
+
   // --- A checkpoint, in the order of the calls.
   // Optional: makes the files, and the memory for a checkpoint's records, so that the first one
   // finds them there.

@@ -133,11 +133,9 @@ ReplayClock::Waits ReplayClock::end_lease(std::int64_t parts) {
   take(waits.hint, hints_done_);
   take(waits.host, end);
   now_ = part_began_ = end;
-  ++leases_;
+  leases_ += 1 / static_cast<double>(parts);
   const double each =
-      leases_before_ == 0
-          ? 0
-          : speeds_.step_seconds / static_cast<double>(leases_before_) / static_cast<double>(parts);
+      leases_before_ == 0 ? 0 : speeds_.step_seconds / leases_before_ / static_cast<double>(parts);
   const double share = std::min(step_left_, each);
   step_left_ -= share;
   compute(share);

@@ -76,8 +76,8 @@ class ReplayClock {
   double part_began_ = 0;  // the work on the last lease
   double step_left_ = 0;   // computation of the step that no lease had
   double computed_ = 0;
-  std::uint64_t leases_ = 0, leases_before_ = 0;  // of this step, of the step before
-  std::vector<std::uint64_t> fetches_;            // by row: its number on the disk link, or 0
+  double leases_ = 0, leases_before_ = 0;  // of this step, of the step before
+  std::vector<std::uint64_t> fetches_;     // by row: its number on the disk link, or 0
 
   // The lease under way.
   double start_ = 0, left_ = 0, arrived_ = 0, disk_done_ = 0, room_done_ = 0, hints_done_ = 0;

@@ -43,18 +43,12 @@ void ReplayStore::apply(const TraceEvent& event) {
       return;  // hints are recorded one by one
     case TraceKind::kLease:
       return timed([&] { lease(event); });
+    case TraceKind::kPart:
+      return timed([&] { take_recorded(event); });
     case TraceKind::kMarkDirty:
-    case TraceKind::kEndLease: {
-      const auto found = leases_.find(event.number);
-      if (found == leases_.end()) io::fail("lease {} is not live", event.number);
-      if (event.kind == TraceKind::kMarkDirty) {
-        planner().mark_dirty(*found->second);
-      } else {
-        planner().end_lease(*found->second);
-      }
-      if (event.kind == TraceKind::kEndLease) leases_.erase(found);
-      return;
-    }
+      return planner().mark_dirty(live(event));
+    case TraceKind::kEndLease:
+      return end_lease(event);
     case TraceKind::kHint:
       hint(event);
       return;
@@ -98,6 +92,7 @@ void ReplayStore::start(const TraceEvent& event) {
   unsaved_rows_ = 0;
   save_rows_.clear();
   leases_.clear();
+  recorded_.reset();
   tiers_ = options_.tiers.value_or(event.tiers);
   if (tiers_.device_slots == 0 || tiers_.device_slots > TierSlots::kMost ||
       tiers_.host_slots > TierSlots::kMost || tiers_.evaluation_slots > TierSlots::kMost) {
@@ -148,57 +143,94 @@ void ReplayStore::lease(const TraceEvent& event) {
     io::fail("row {} of a table of {}", event.list.back(), header_.rows);
   }
   if (leases_.contains(event.number)) io::fail("lease {} is live already", event.number);
-  const std::int64_t capacity =
-      planner().capacity(event.read_only ? PlanMode::kReadOnly : PlanMode::kTrain);
-  PlannedLease& planned =
-      count <= capacity ? take_lease(event, 0, count, 0, 1) : take_in_parts(event, capacity);
-  leases_.emplace(event.number, &planned);
+  first_row_ = next_row_;
   if (!event.read_only) next_row_ += event.list.size();
+  const std::size_t part_rows = part_rows_of(event);
+  if (event.part_rows == 0 || event.part_rows != part_rows) return take_all(event, part_rows);
+  // As the run did: what the trace has between the parts comes there again.
+  leases_.emplace(event.number, nullptr);
+  recorded_lease_ = event;
+  recorded_ = {&recorded_lease_, part_rows};
+}
+
+void ReplayStore::end_lease(const TraceEvent& event) {
+  const bool is_recorded = recorded_ && recorded_->lease->number == event.number;
+  // Where the run failed before the first part there is nothing to end.
+  if (!is_recorded || recorded_->next > 0) planner().end_lease(live(event));
+  leases_.erase(event.number);
+  if (is_recorded) recorded_.reset();
+}
+
+PlannedLease& ReplayStore::live(const TraceEvent& event) {
+  const auto found = leases_.find(event.number);
+  if (found == leases_.end() || found->second == nullptr) {
+    io::fail("lease {} is not live", event.number);
+  }
+  return *found->second;
+}
+
+// Of each part of a lease that these tiers cannot hold at once, as memory/row_leases.h cuts it: two
+// parts at a time, read-only ones one by one.
+std::size_t ReplayStore::part_rows_of(const TraceEvent& lease) {
+  const auto capacity = static_cast<std::size_t>(
+      planner().capacity(lease.read_only ? PlanMode::kReadOnly : PlanMode::kTrain));
+  if (lease.list.size() <= capacity) return std::max<std::size_t>(1, lease.list.size());
+  const std::size_t part = lease.read_only ? capacity : capacity / 2;
+  if (part < 1) io::fail("lease {} finds no free slot in these tiers", lease.number);
+  return part;
+}
+
+void ReplayStore::take_all(const TraceEvent& lease, std::size_t part_rows) {
+  const std::size_t count = parts_of(lease, part_rows);
+  leases_.emplace(lease.number, nullptr);
+  Parts parts{&lease, part_rows};
+  while (parts.next < count) {
+    take_next(parts);
+    // The last part becomes dirty with the lease.
+    if (lease.changes_rows && parts.next < count) planner().mark_dirty(live(lease));
+  }
+}
+
+void ReplayStore::take_next(Parts& parts) {
+  const TraceEvent& lease = *parts.lease;
+  const std::size_t count = parts_of(lease, parts.part_rows);
+  if (parts.next >= count) io::fail("lease {} has {} parts", lease.number, count);
+  PlannedLease*& last = leases_.at(lease.number);
+  if (lease.read_only && last != nullptr) planner().end_lease(*std::exchange(last, nullptr));
+  PlannedLease& planned =
+      take_lease(lease, part_of(lease, parts.part_rows, parts.next), parts.next, count);
+  ++parts.next;
+  if (last != nullptr) planner().end_lease(*last);
+  last = &planned;
+}
+
+// In other tiers than those of the trace its parts are none.
+void ReplayStore::take_recorded(const TraceEvent& event) {
+  if (recorded_ && recorded_->lease->number == event.number) return take_next(*recorded_);
+  live(event);
 }
 
 // When the rows of the running lease come again. The planner's stream has nothing to do.
-void ReplayStore::look_ahead(const TraceEvent& lease, std::int64_t first, std::int64_t count) {
-  const std::uint64_t from = next_row_ + static_cast<std::uint64_t>(first);
-  if (from + static_cast<std::uint64_t>(count) > options_.future->size()) {
+void ReplayStore::look_ahead(const TraceEvent& lease, const TracePart& rows) {
+  const std::uint64_t from = first_row_ + rows.first;
+  if (from + rows.count > options_.future->size()) {
     io::fail("the trace goes on behind the future that is known of it");
   }
   const std::uint32_t* const next = options_.future->from(from);
-  for (std::int64_t i = 0; i < count; ++i) {
-    next_use_[lease.list[static_cast<std::size_t>(first + i)]] = next[i];
-  }
-  planner().set_next_use_now(static_cast<std::uint32_t>(next_row_));
+  for (std::size_t i = 0; i < rows.count; ++i) next_use_[lease.list[rows.first + i]] = next[i];
+  planner().set_next_use_now(static_cast<std::uint32_t>(first_row_));
 }
 
-// Tiers that are smaller than the run's: in parts, as a value table takes them, those of a backward
-// pass from the last to the first unless it says otherwise (memory/row_leases.h).
-PlannedLease& ReplayStore::take_in_parts(const TraceEvent& event, std::int64_t capacity) {
-  const auto count = static_cast<std::int64_t>(event.list.size());
-  const std::int64_t part = event.read_only ? capacity : capacity / 2;
-  if (part < 1) io::fail("lease {} finds no free slot in these tiers", event.number);
-  const bool descends = event.account.pass == Pass::kBackward && !event.ascending;
-  PlannedLease* before = nullptr;
-  const std::int64_t parts = (count + part - 1) / part;
-  for (std::int64_t i = 0; i < parts; ++i) {
-    const std::int64_t first = part * (descends ? parts - 1 - i : i);
-    if (event.read_only && before != nullptr) planner().end_lease(*std::exchange(before, nullptr));
-    PlannedLease& planned = take_lease(event, first, std::min(part, count - first), i, parts);
-    if (before != nullptr) planner().end_lease(*before);
-    before = &planned;
-    // The last part becomes dirty with the lease.
-    if (event.account.pass == Pass::kUpdate && i + 1 < parts) planner().mark_dirty(planned);
-  }
-  return *before;
-}
-
-PlannedLease& ReplayStore::take_lease(const TraceEvent& event, std::int64_t first,
-                                      std::int64_t count, std::int64_t part, std::int64_t parts) {
-  const std::uint32_t* const rows = event.list.data() + first;
+PlannedLease& ReplayStore::take_lease(const TraceEvent& event, const TracePart& of,
+                                      std::size_t part, std::size_t parts) {
+  const std::uint32_t* const rows = event.list.data() + of.first;
+  const auto count = static_cast<std::int64_t>(of.count);
   const Account& account = event.account;
   references_ += static_cast<std::uint64_t>(count);
   planner().look_up({.rows = listed(rows, count), .count = count},
                     event.read_only ? PlanMode::kReadOnly : PlanMode::kTrain);
   const Found& found = planner().found();
-  if (options_.future != nullptr && !event.read_only) look_ahead(event, first, count);
+  if (options_.future != nullptr && !event.read_only) look_ahead(event, of);
   ledger_.open(account);
   plan_books_->report(planner().report());
   plan_books_->found(found);
@@ -229,8 +261,8 @@ PlannedLease& ReplayStore::take_lease(const TraceEvent& event, std::int64_t firs
   return planned;
 }
 
-void ReplayStore::end_clocked_lease(std::int64_t parts) {
-  const ReplayClock::Waits waits = clock_->end_lease(parts);
+void ReplayStore::end_clocked_lease(std::size_t parts) {
+  const ReplayClock::Waits waits = clock_->end_lease(static_cast<std::int64_t>(parts));
   const auto book = [this](Field field, double seconds) {
     ledger_.book(field, static_cast<std::uint64_t>(1e6 * seconds + 0.5));
   };

@@ -1,6 +1,11 @@
 // A store without records: it asks the planner for what a trace asks for, as TieredStore does, and
 // books what would move. With the tiers of a run it gives every count of the run's books; with
-// others it says what they would have been. Nothing is copied, read or written.
+// others those of a run that had them: leases are cut into parts as its own tiers need it. Nothing
+// is copied, read or written.
+//
+// What a trace does not tell of other tiers: which rows would have been hinted there, and when the
+// rows of a checkpoint behind training would have been written. Both depend on what is where, and
+// on time. Of a trace of version 1 it is not told how leases were cut either.
 //
 // Told how fast links and computation are, it books what leases would wait for, too, and which
 // hints would be late (replay_clock.h). A hinted row whose read the disk had not begun when it lost
@@ -65,13 +70,24 @@ class ReplayStore {
   template <typename Work>
   void timed(const Work& work);
   void lease(const TraceEvent& event);
+  void end_lease(const TraceEvent& event);
+  // Of an event's number.
+  PlannedLease& live(const TraceEvent& event);
   std::vector<kernels::RowId> bring_hinted(const TraceEvent& event);
+  // A lease in the parts that these tiers can hold; `next` of them were taken.
+  struct Parts {
+    const TraceEvent* lease = nullptr;
+    std::size_t part_rows = 0, next = 0;
+  };
+  std::size_t part_rows_of(const TraceEvent& lease);
+  void take_all(const TraceEvent& lease, std::size_t part_rows);
+  void take_next(Parts& parts);
+  void take_recorded(const TraceEvent& event);
   // part: of `parts`, in the order in which they are taken.
-  PlannedLease& take_lease(const TraceEvent& event, std::int64_t first, std::int64_t count,
-                           std::int64_t part, std::int64_t parts);
-  void end_clocked_lease(std::int64_t parts);
-  void look_ahead(const TraceEvent& lease, std::int64_t first, std::int64_t count);
-  PlannedLease& take_in_parts(const TraceEvent& event, std::int64_t capacity);
+  PlannedLease& take_lease(const TraceEvent& event, const TracePart& of, std::size_t part,
+                           std::size_t parts);
+  void end_clocked_lease(std::size_t parts);
+  void look_ahead(const TraceEvent& lease, const TracePart& rows);
   void bring_missing();
   void bring_round(Round& round);
   void begin_checkpoint();
@@ -88,7 +104,8 @@ class ReplayStore {
   TraceHeader header_;
   ReplayStoreOptions options_;
   kernels::DeviceArray<std::uint32_t> next_use_;  // [rows], with a future
-  std::uint64_t next_row_ = 0;                    // in the numbers of NextUses
+  // In the numbers of NextUses: the first row of the running lease, and of the next one.
+  std::uint64_t first_row_ = 0, next_row_ = 0;
   TraceTiers tiers_;
   std::unique_ptr<Planner> planner_;
   Ledger ledger_;
@@ -99,7 +116,11 @@ class ReplayStore {
   std::uint64_t hinted_used_ = 0;  // rows on the device that leases have taken so far
   std::uint64_t disk_slot_bytes_ = 0, references_ = 0;
 
-  std::unordered_map<std::uint64_t, PlannedLease*> leases_;  // live ones, by their numbers
+  // Live ones, by their numbers; of one in parts the part that was taken last, or null.
+  std::unordered_map<std::uint64_t, PlannedLease*> leases_;
+  // One in the parts of the trace, which come event by event.
+  TraceEvent recorded_lease_;
+  std::optional<Parts> recorded_;
   // Pinned host, of two leases in turns: the plan's stream may still read those of the last one.
   kernels::DeviceArray<kernels::RowId> rows_[2];
   int current_rows_ = 0;

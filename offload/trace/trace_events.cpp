@@ -11,6 +11,10 @@ namespace {
 
 constexpr std::uint32_t kMostListed = std::numeric_limits<std::uint32_t>::max();
 
+// The mode of a lease.
+constexpr std::uint64_t kReadOnly = 1, kMovesRecords = 2, kAscending = 4, kChangesRows = 8,
+                        kInParts = 16;
+
 void put(std::vector<std::byte>& out, std::uint64_t number) {
   while (number >= 0x80) {
     out.push_back(static_cast<std::byte>(number | 0x80));
@@ -165,8 +169,10 @@ void encode(const TraceEvent& event, TraceLists& lists, std::vector<std::byte>& 
       break;
     case TraceKind::kLease:
       put_account(event.account, out);
-      put(out,
-          (event.read_only ? 1 : 0) + (event.moves_records ? 2 : 0) + (event.ascending ? 4 : 0));
+      put(out, (event.read_only ? kReadOnly : 0) + (event.moves_records ? kMovesRecords : 0) +
+                   (event.ascending ? kAscending : 0) + (event.changes_rows ? kChangesRows : 0) +
+                   (event.part_rows > 0 ? kInParts : 0));
+      if (event.part_rows > 0) put(out, event.part_rows);
       break;
     case TraceKind::kHint:
       put_account(event.account, out);
@@ -196,10 +202,14 @@ TraceEvent decode(std::span<const std::byte>& bytes, TraceLists& lists) {
       break;
     case TraceKind::kLease: {
       event.account = take_account(bytes);
-      const std::uint64_t mode = take_below(bytes, 8, "the mode of a lease");
-      event.read_only = (mode & 1) != 0;
-      event.moves_records = (mode & 2) != 0;
-      event.ascending = (mode & 4) != 0;
+      const std::uint64_t mode = take_below(bytes, 2 * kInParts, "the mode of a lease");
+      event.read_only = (mode & kReadOnly) != 0;
+      event.moves_records = (mode & kMovesRecords) != 0;
+      event.ascending = (mode & kAscending) != 0;
+      event.changes_rows = (mode & kChangesRows) != 0;
+      if ((mode & kInParts) == 0) break;
+      event.part_rows = take(bytes);
+      if (event.part_rows == 0) io::fail("a lease is taken in parts of no row");
       break;
     }
     case TraceKind::kHint: {
@@ -219,6 +229,16 @@ TraceEvent decode(std::span<const std::byte>& bytes, TraceLists& lists) {
   }
   if (has_list(event.kind)) event.list = take_list(event.kind, bytes, lists);
   return event;
+}
+
+std::size_t parts_of(const TraceEvent& lease, std::size_t part_rows) {
+  return std::max<std::size_t>(1, (lease.list.size() + part_rows - 1) / part_rows);
+}
+
+TracePart part_of(const TraceEvent& lease, std::size_t part_rows, std::size_t i) {
+  const bool descends = lease.account.pass == Pass::kBackward && !lease.ascending;
+  const std::size_t first = part_rows * (descends ? parts_of(lease, part_rows) - 1 - i : i);
+  return {first, std::min(part_rows, lease.list.size() - first)};
 }
 
 }  // namespace mneme::offload

@@ -1,6 +1,10 @@
 // What a trace of a store holds: what the store was asked for, in order. A list of rows that was
 // asked for before (forward, backward and update of a layer read the same rows) is written once.
 //
+// A pass whose rows no lease holds at once, since the device tier is small, is one lease here, with
+// all its rows, and then its parts one by one: so that a replay can cut it as its own tiers would
+// have it cut.
+//
 // As bytes (docs/formats.md, "Trace file"): a byte of kind, then numbers of seven bits a byte,
 // least first, the eighth bit saying that more follow; then the list, where the kind has one.
 #pragma once
@@ -34,6 +38,8 @@ enum class TraceKind : std::uint8_t {
   kEndStep,     // end_step
   kPredictors,  // that hints come from, from now on
   kLookups,     // of a micro-batch in a layer: the rows that each token has read
+  kPart,        // of a lease that is taken in parts: the next of them, at whose end the one before
+                // goes
 };
 constexpr auto enum_names(TraceKind) {
   return std::to_array<io::EnumName<TraceKind>>({{"start", TraceKind::kStart},
@@ -50,7 +56,8 @@ constexpr auto enum_names(TraceKind) {
                                                  {"disk-slot", TraceKind::kDiskSlot},
                                                  {"end-step", TraceKind::kEndStep},
                                                  {"predictors", TraceKind::kPredictors},
-                                                 {"lookups", TraceKind::kLookups}});
+                                                 {"lookups", TraceKind::kLookups},
+                                                 {"part", TraceKind::kPart}});
 }
 
 // The tiers of a process. Sizes in slots, speeds in bytes a second (0: not emulated).
@@ -71,10 +78,10 @@ struct TraceTiers {
 
 struct TraceEvent {
   TraceKind kind = TraceKind::kStep;
-  // Of kStart and kCheckpoint: the steps that were complete; kStep: the step; kLease, kMarkDirty,
-  // kEndLease: the lease, counted from 1 since kStart; kCommit, kRelease: the epoch; kTokens: the
-  // micro-batch; kHint: the most bytes of records; kSave: the most rows; kDiskSlot: bytes;
-  // kEndStep: 0; kPredictors: a bit for each, 1 << memory::PredictorKind; kLookups: the
+  // Of kStart and kCheckpoint: the steps that were complete; kStep: the step; kLease, kPart,
+  // kMarkDirty, kEndLease: the lease, counted from 1 since kStart; kCommit, kRelease: the epoch;
+  // kTokens: the micro-batch; kHint: the most bytes of records; kSave: the most rows; kDiskSlot:
+  // bytes; kEndStep: 0; kPredictors: a bit for each, 1 << memory::PredictorKind; kLookups: the
   // micro-batch.
   std::uint64_t number = 0;
   Account account = {};        // kLease, kHint, kLookups
@@ -83,6 +90,11 @@ struct TraceEvent {
   // kLease: in parts, where it is too large, it is taken from the first to the last also in a
   // backward pass.
   bool ascending = false;
+  // kLease: its rows become dirty; in parts, those of each part while it is leased.
+  bool changes_rows = false;
+  // kLease: the rows of each of its parts but the last in the list, which kPart events take; 0: it
+  // is taken at once.
+  std::uint64_t part_rows = 0;
   bool to_device = false;        // kHint: else to the host tier
   bool of_running_step = false;  // kHint: else of the next one
   // kLookups: of the layer, for each token; and tokens of a sequence.
@@ -117,5 +129,12 @@ void encode(const TraceEvent& event, TraceLists& lists, std::vector<std::byte>& 
 // Takes one event from the front of `bytes`. Throws Error saying what is wrong, for bytes that
 // encode() does not write.
 TraceEvent decode(std::span<const std::byte>& bytes, TraceLists& lists);
+// The rows of part i, of those in the order in which they are taken, of a lease that is taken in
+// parts of part_rows.
+struct TracePart {
+  std::size_t first = 0, count = 0;
+};
+std::size_t parts_of(const TraceEvent& lease, std::size_t part_rows);
+TracePart part_of(const TraceEvent& lease, std::size_t part_rows, std::size_t i);
 
 }  // namespace mneme::offload

@@ -13,7 +13,7 @@ namespace mneme::offload {
 namespace {
 
 constexpr std::uint64_t kMagic = 0x435254454d454e4d;  // "MNEMETRC"
-constexpr std::uint32_t kVersion = 1;
+constexpr std::uint32_t kVersion = 2, kOldestVersion = 1;
 constexpr std::uint32_t kFrameMagic = 0x52464e4d;  // "MNFR"
 constexpr int kLevel = 1;                          // of compression: lists hold little more to find
 constexpr std::uint32_t kMostEvents = std::uint32_t{1} << 31;  // bytes of a frame's
@@ -96,14 +96,15 @@ TraceReader::TraceReader(io::Disk& disk, const std::string& path)
   if (file_bytes() < sizeof(head)) io::fail("{}: not a trace of mneme", path);
   file_->read(std::as_writable_bytes(std::span(&head, 1)));
   if (head.magic != kMagic) io::fail("{}: not a trace of mneme", path);
-  if (head.version != kVersion) {
+  if (head.version < kOldestVersion || head.version > kVersion) {
     io::fail(
-        "{}: a trace of version {}, and this mneme reads version {}; take the mneme that it is "
-        "from",
-        path, head.version, kVersion);
+        "{}: a trace of version {}, and this mneme reads versions {} to {}; take the mneme that it "
+        "is from",
+        path, head.version, kOldestVersion, kVersion);
   }
   if (head.checksum != checksum_of(head)) io::fail("{}: the trace's header is damaged", path);
   header_ = {.table = head.table, .rows = head.rows, .run_id = head.run_id, .seed = head.seed};
+  version_ = head.version;
   position_ = sizeof(head);
 }
 
@@ -160,6 +161,9 @@ bool TraceReader::next(TraceEvent& event) {
   } catch (const io::Error& error) {
     io::fail("{}: damaged in the frame that ends at byte {}: {}", path_, position_, error.what());
   }
+  if (version_ == 1 && event.kind == TraceKind::kLease) {
+    event.changes_rows = !event.read_only && event.account.pass == Pass::kUpdate;
+  }
   return true;
 }
 
@@ -178,7 +182,8 @@ std::optional<std::uint64_t> trace_bytes_until(io::Disk& disk, const std::string
   std::optional<std::uint64_t> found;
   try {
     TraceReader reader(disk, path);
-    if (reader.header() != header) return std::nullopt;
+    // What is appended has this version.
+    if (reader.header() != header || reader.version() != kVersion) return std::nullopt;
     while (reader.next_frame()) {
       if (reader.checkpoint() == steps) found = reader.position();
     }

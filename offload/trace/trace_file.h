@@ -57,6 +57,9 @@ class TraceReader {
   ~TraceReader();
 
   const TraceHeader& header() const { return header_; }
+  // Of version 1 the parts of a lease are leases of their own, and those of an update are taken
+  // for dirty.
+  std::uint32_t version() const { return version_; }
   // False at the end.
   bool next(TraceEvent& event);
 
@@ -82,6 +85,7 @@ class TraceReader {
   std::unique_ptr<io::SequentialReader> file_;
   std::unique_ptr<ZSTD_DCtx_s, Free> context_;
   TraceHeader header_;
+  std::uint32_t version_ = 0;
   std::vector<std::byte> packed_, events_;
   std::span<const std::byte> left_;  // of events_
   TraceLists lists_;

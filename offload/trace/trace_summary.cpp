@@ -35,6 +35,7 @@ TraceSummary summarise(TraceReader& reader, const std::function<void()>& between
   TraceSummary summary;
   summary.header = reader.header();
   TraceEvent event;
+  Account account;  // of the last lease, whose parts come next
   while (reader.next(event)) {
     if (between) between();
     switch (event.kind) {
@@ -46,7 +47,12 @@ TraceSummary summarise(TraceReader& reader, const std::function<void()>& between
         summary.last_step = event.number;
         break;
       case TraceKind::kLease:
-        count(summary.leases[event.account], event.list.size());
+        account = event.account;
+        summary.leases[account].rows += event.list.size();
+        if (event.part_rows == 0) ++summary.leases[account].events;
+        break;
+      case TraceKind::kPart:
+        ++summary.leases[account].events;
         break;
       case TraceKind::kHint:
         count(summary.hints[event.account], event.list.size());

@@ -56,13 +56,18 @@ const std::string kSlotHeader1 =
     "80000000000000002228111af472612300000000000000000000000000000000";
 // Of table 2 of run 77; its checkpoint is of step 300.
 const std::string kTraceHeader =
+    "4d4e454d45545243020000000200000088130000000000004d00000000000000"
+    "0900000000000000000000000000000000000000000000002ac024fee2b81b56";
+const std::string kTraceHeader1 =
     "4d4e454d45545243010000000200000088130000000000004d00000000000000"
     "0900000000000000000000000000000000000000000000002506cd84ba1abe7d";
 const std::string kTraceEvents =
     "010000f7042ace02a018d018c018a4e8030180808080048080010080f4f6905d0003000002ac020a01000384"
     "0102030301000501000008030004be0100a6a104008eada8f30e040105010302010000010106808080080400"
     "00030003140d0a07ac0208ac0209c8010b80200c80200d000e90010f01000501020300040c07080503030500000300"
-    "0107";
+    "0107"
+    "0304000503180300040a000002"
+    "10040404100404040504";
 // Two parts without moments, current for step 9: two float32 values with the sum 1.5, three
 // bfloat16 values with the sum -4.
 const std::string kRecordOfTwo =
@@ -395,7 +400,19 @@ TEST(Formats, ATraceHasTheseEventsAndFrames) {
        .account = {offload::Cause::kExchange, offload::kNoLayer, offload::Pass::kNone},
        .read_only = true,
        .moves_records = true,
-       .list = {7}}};
+       .list = {7}},
+      // The four rows of an update, three and then one.
+      {.kind = TraceKind::kLease,
+       .number = 4,
+       .account = {offload::Cause::kTraining, 4, offload::Pass::kUpdate},
+       .changes_rows = true,
+       .part_rows = 3,
+       .list = {10, 11, 12, 15}},
+      {.kind = TraceKind::kPart, .number = 4},
+      {.kind = TraceKind::kMarkDirty, .number = 4},
+      {.kind = TraceKind::kPart, .number = 4},
+      {.kind = TraceKind::kMarkDirty, .number = 4},
+      {.kind = TraceKind::kEndLease, .number = 4}};
   offload::TraceLists lists;
   std::vector<std::byte> bytes;
   for (const TraceEvent& event : events) encode(event, lists, bytes);
@@ -410,7 +427,7 @@ TEST(Formats, ATraceHasTheseEventsAndFrames) {
   EXPECT_EQ(hex(std::span(file).first(64)), kTraceHeader);
   const std::span<const std::byte> frame = std::span(file).subspan(64);
   EXPECT_EQ(hex(frame.first(8)), "4d4e465201000000");
-  EXPECT_EQ(hex(frame.subspan(12, 12)), "890000002c01000000000000");
+  EXPECT_EQ(hex(frame.subspan(12, 12)), "a00000002c01000000000000");
   std::uint32_t packed = 0;
   std::uint64_t packed_sum = 0, head_sum = 0;
   std::memcpy(&packed, frame.data() + 8, 4);
@@ -419,6 +436,42 @@ TEST(Formats, ATraceHasTheseEventsAndFrames) {
   EXPECT_EQ(frame.size(), 40 + packed);
   EXPECT_EQ(packed_sum, io::checksum64(frame.subspan(40)));
   EXPECT_EQ(head_sum, io::checksum64(frame.first(32)));
+}
+
+// In version 1 the parts of a lease were leases, and which of them changed their rows was not told:
+// updates do.
+TEST(Formats, ATraceOfVersion1IsRead) {
+  using offload::TraceEvent;
+  using offload::TraceKind;
+  io::SimulatedDisk disk({.record_log = false});
+  {
+    offload::TraceFile file(disk, "/trace", {.table = 2, .rows = 5000, .run_id = 77, .seed = 9}, 0);
+    offload::TraceLists lists;
+    std::vector<std::byte> bytes;
+    for (const offload::Pass pass : {offload::Pass::kForward, offload::Pass::kUpdate}) {
+      encode({.kind = TraceKind::kLease,
+              .number = 1,
+              .account = {offload::Cause::kTraining, 4, pass},
+              .list = {7}},
+             lists, bytes);
+    }
+    file.append(bytes, 300);
+  }
+  std::vector<std::byte> file = disk.read_file("/trace", 1 << 20);
+  const std::vector<std::byte> header = from_hex(kTraceHeader1);
+  std::copy(header.begin(), header.end(), file.begin());
+  disk.write_file("/trace", file);
+  offload::TraceReader reader(disk, "/trace");
+  EXPECT_EQ(reader.version(), 1u);
+  TraceEvent event;
+  ASSERT_TRUE(reader.next(event));
+  EXPECT_FALSE(event.changes_rows);
+  ASSERT_TRUE(reader.next(event));
+  EXPECT_TRUE(event.changes_rows);
+  EXPECT_EQ(event.part_rows, 0u);
+  EXPECT_FALSE(reader.next(event));
+  // What a run that goes on would append is of this version.
+  EXPECT_EQ(offload::trace_bytes_until(disk, "/trace", reader.header(), 300), std::nullopt);
 }
 
 TEST(Formats, ARowTableFileHasTheseBytes) {

@@ -14,6 +14,9 @@ mneme_test(trainer_test DEVICES COST 300
 mneme_test(trainer_kinds_test DEVICES COST 60
   SOURCES trainer_kinds_test.cpp
   LIBRARIES mneme_tiny_run mneme_replay)
+mneme_test(trainer_replay_test
+  SOURCES trainer_replay_test.cpp
+  LIBRARIES mneme_tiny_run mneme_replay)
 # What a run leaves on its disks, how it ends and how it may be changed: the device does not matter.
 mneme_test(trainer_files_test
   SOURCES

@@ -127,9 +127,9 @@ TEST_F(TraceFileTest, DamageAnywhereIsFoundAndPlaced) {
 TEST_F(TraceFileTest, OfAnotherVersionAndNoTraceAtAllAreRefused) {
   write(0, 40, 1);
   std::vector<std::byte> bytes = disk_.read_file(kPath, 1 << 20);
-  bytes[8] = std::byte{2};
+  bytes[8] = std::byte{3};
   disk_.write_file(kPath, bytes);
-  EXPECT_NE(error_of([&] { TraceReader(disk_, kPath); }).find("version 2"), std::string::npos);
+  EXPECT_NE(error_of([&] { TraceReader(disk_, kPath); }).find("version 3"), std::string::npos);
   for (const std::size_t size : {std::size_t{0}, std::size_t{63}, std::size_t{100}}) {
     disk_.write_file(kPath, std::vector<std::byte>(size, std::byte{'a'}));
     EXPECT_EQ(error_of([&] { TraceReader(disk_, kPath); }), kPath + ": not a trace of mneme");

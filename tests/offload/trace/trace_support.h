@@ -24,7 +24,7 @@ inline std::vector<std::uint32_t> random_list(std::mt19937_64& random, bool asce
 
 inline TraceEvent random_event(std::mt19937_64& random) {
   TraceEvent event;
-  event.kind = static_cast<TraceKind>(1 + random() % 13);
+  event.kind = static_cast<TraceKind>(1 + random() % 16);
   event.number = random() >> random() % 64;
   const auto account = [&] {
     return Account{static_cast<Cause>(random() % 6), static_cast<std::int32_t>(random() % 40) - 1,
@@ -54,11 +54,19 @@ inline TraceEvent random_event(std::mt19937_64& random) {
       event.read_only = random() % 2 == 0;
       event.moves_records = random() % 4 == 0;
       event.ascending = random() % 4 == 0;
+      event.changes_rows = random() % 2 == 0;
+      if (random() % 4 == 0) event.part_rows = 1 + random() % 100;
       event.list = random_list(random, true);
       break;
     case TraceKind::kHint:
       event.account = account();
       event.to_device = random() % 2 == 0;
+      event.list = random_list(random, false);
+      break;
+    case TraceKind::kLookups:
+      event.account = account();
+      event.lookups_per_token = random() % 64;
+      event.sequence = random() % 1000;
       event.list = random_list(random, false);
       break;
     case TraceKind::kTokens:
