@@ -119,7 +119,7 @@ void ReplayClock::write(double disk_bytes) {
   }
 }
 
-ReplayClock::Waits ReplayClock::end_lease(std::int64_t parts) {
+ReplayClock::Waits ReplayClock::end_lease(bool is_last_part) {
   const double end = std::max({now_, arrived_, disk_done_, room_done_, hints_done_});
   // As the store splits its waits: room, the disk, hints; what is left is the host link's.
   Waits waits;
@@ -133,9 +133,10 @@ ReplayClock::Waits ReplayClock::end_lease(std::int64_t parts) {
   take(waits.hint, hints_done_);
   take(waits.host, end);
   now_ = part_began_ = end;
-  leases_ += 1 / static_cast<double>(parts);
+  if (!is_last_part) return waits;
+  ++leases_;
   const double each =
-      leases_before_ == 0 ? 0 : speeds_.step_seconds / leases_before_ / static_cast<double>(parts);
+      leases_before_ == 0 ? 0 : speeds_.step_seconds / static_cast<double>(leases_before_);
   const double share = std::min(step_left_, each);
   step_left_ -= share;
   compute(share);

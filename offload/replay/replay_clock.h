@@ -22,7 +22,9 @@ namespace mneme::offload {
 struct ReplaySpeeds {
   // Bytes a second; 0: no time passes. The host link has it in each direction.
   double host_link = 0, disk_link = 0;
-  double step_seconds = 0;  // of computation, spread evenly over the leases of a step
+  // Of computation, spread evenly over the leases of a step: behind each, or behind its last part,
+  // since the work on a part alone is short.
+  double step_seconds = 0;
   // Bytes a second in records, in the order of what arrives on the device; 0: no time passes.
   double generate = 0;
   // Nothing that is read from the disk, or written to it, takes time there.
@@ -52,8 +54,8 @@ class ReplayClock {
   struct Waits {
     double host = 0, disk = 0, write_back = 0, hint = 0;
   };
-  // parts: in how many the lease is taken.
-  Waits end_lease(std::int64_t parts);
+  // Of each part of a lease that is taken in parts.
+  Waits end_lease(bool is_last_part);
 
   // ---- A hint. To the device: begin_hint(), rounds, end_hint(). beside: the work of the running
   // step.
@@ -76,8 +78,8 @@ class ReplayClock {
   double part_began_ = 0;  // the work on the last lease
   double step_left_ = 0;   // computation of the step that no lease had
   double computed_ = 0;
-  double leases_ = 0, leases_before_ = 0;  // of this step, of the step before
-  std::vector<std::uint64_t> fetches_;     // by row: its number on the disk link, or 0
+  std::uint64_t leases_ = 0, leases_before_ = 0;  // of this step, of the step before
+  std::vector<std::uint64_t> fetches_;            // by row: its number on the disk link, or 0
 
   // The lease under way.
   double start_ = 0, left_ = 0, arrived_ = 0, disk_done_ = 0, room_done_ = 0, hints_done_ = 0;

@@ -257,12 +257,12 @@ PlannedLease& ReplayStore::take_lease(const TraceEvent& event, const TracePart& 
                       static_cast<std::uint64_t>(count),
                       static_cast<std::uint64_t>(count) * tiers_.record_bytes);
   }
-  if (clock_) end_clocked_lease(parts);
+  if (clock_) end_clocked_lease(part + 1 == parts);
   return planned;
 }
 
-void ReplayStore::end_clocked_lease(std::size_t parts) {
-  const ReplayClock::Waits waits = clock_->end_lease(static_cast<std::int64_t>(parts));
+void ReplayStore::end_clocked_lease(bool is_last_part) {
+  const ReplayClock::Waits waits = clock_->end_lease(is_last_part);
   const auto book = [this](Field field, double seconds) {
     ledger_.book(field, static_cast<std::uint64_t>(1e6 * seconds + 0.5));
   };

@@ -86,7 +86,7 @@ class ReplayStore {
   // part: of `parts`, in the order in which they are taken.
   PlannedLease& take_lease(const TraceEvent& event, const TracePart& of, std::size_t part,
                            std::size_t parts);
-  void end_clocked_lease(std::size_t parts);
+  void end_clocked_lease(bool is_last_part);
   void look_ahead(const TraceEvent& lease, const TracePart& rows);
   void bring_missing();
   void bring_round(Round& round);

@@ -57,7 +57,7 @@ TEST(ReplayClockTest, StepsTakeComputationAndWhatIsNotBesideIt) {
       } else {
         clock.read(10, 10);
       }
-      const ReplayClock::Waits waits = clock.end_lease(1);
+      const ReplayClock::Waits waits = clock.end_lease(true);
       EXPECT_NEAR(waits.host, lease == 0 ? 0.3 : 0, 1e-9);
       EXPECT_NEAR(waits.disk, lease == 0 ? 0 : 0.2, 1e-9);
     }
@@ -73,7 +73,7 @@ TEST(ReplayClockTest, AnExchangeWithoutFreeSlotsGoesOneWayAfterTheOther) {
     clock.begin_step();
     clock.begin_lease(false, true);
     clock.exchange({.lists = {}, .arriving = rows, .leaving = rows, .free_host = rows}, 10, most);
-    return clock.end_lease(1).host;
+    return clock.end_lease(true).host;
   };
   EXPECT_NEAR(wait_of(4, 100), 0.4 + 0.4, 1e-9);  // of so few rows one transfer is made
   EXPECT_NEAR(wait_of(4, 1), 0.4 + 0.1, 1e-9);
@@ -86,7 +86,7 @@ TEST(ReplayClockTest, RowsAreGeneratedInTheOrderOfWhatArrives) {
   clock.begin_lease(false, true);
   clock.exchange({.lists = {}, .arriving = 2, .free_device = 2}, 10, 100);
   clock.generate(40);
-  EXPECT_NEAR(clock.end_lease(1).host, 0.2 + 0.2, 1e-9);
+  EXPECT_NEAR(clock.end_lease(true).host, 0.2 + 0.2, 1e-9);
 }
 
 TEST(ReplayClockTest, ReadsOrWritesMayTakeNoTime) {
@@ -101,7 +101,7 @@ TEST(ReplayClockTest, ReadsOrWritesMayTakeNoTime) {
     clock.begin_lease(false, true);
     clock.read(20, 20);
     clock.write(30);
-    return clock.end_lease(1);
+    return clock.end_lease(true);
   };
   EXPECT_NEAR(waits_with(true, false).disk, 0, 1e-9);
   EXPECT_NEAR(waits_with(true, false).write_back, 0.3, 1e-9);
@@ -109,20 +109,25 @@ TEST(ReplayClockTest, ReadsOrWritesMayTakeNoTime) {
   EXPECT_NEAR(waits_with(false, true).write_back, 0, 1e-9);
 }
 
-TEST(ReplayClockTest, PartsComeBesideTheWorkOnThePartBefore) {
-  ReplayClock clock({.host_link = 100, .disk_link = 0, .step_seconds = 0.4}, 10, 1000);
+// The work on a part is short beside that of a step.
+TEST(ReplayClockTest, ComputationStandsBehindTheLastPart) {
+  ReplayClock clock({.host_link = 100, .disk_link = 0, .step_seconds = 1}, 10, 1000);
   const auto step = [&] {
     clock.begin_step();
     double waited = 0;
-    for (int part = 0; part < 4; ++part) {
-      clock.begin_lease(part > 0, true);
-      clock.exchange({.lists = {}, .arriving = 2, .free_device = 2}, 10, 100);
-      waited += clock.end_lease(4).host;
+    for (int lease = 0; lease < 2; ++lease) {
+      for (int part = 0; part < 3; ++part) {
+        clock.begin_lease(lease > 0 || part > 0, true);
+        clock.exchange({.lists = {}, .arriving = 2, .free_device = 2}, 10, 100);
+        waited += clock.end_lease(part == 2).host;
+      }
     }
     return waited;
   };
-  step();  // how many leases there are is known from then on: one, with a quarter for each part
-  EXPECT_NEAR(step(), 0.2 + 3 * (0.2 - 0.1), 1e-9);
+  step();  // how many leases there are is known from then on: two, with half a second each
+  // The first part of the second lease comes beside that of the first one.
+  EXPECT_NEAR(step(), 3 * 0.2 + 2 * 0.2, 1e-9);
+  EXPECT_NEAR(clock.computed(), 2, 1e-9);
 }
 
 TEST(ReplayClockTest, HintsAreLateWhereTheyAreNotThere) {
@@ -130,21 +135,21 @@ TEST(ReplayClockTest, HintsAreLateWhereTheyAreNotThere) {
   for (int step = 0; step < 2; ++step) {
     clock.begin_step();
     clock.begin_lease(false, true);
-    clock.end_lease(1);
+    clock.end_lease(true);
   }
   clock.begin_step();
   // At the end of this step's only lease 1 s has gone: 100 bytes have come.
   for (kernels::RowId row = 0; row < 4; ++row) clock.fetch(row, 40);
   clock.begin_lease(false, true);
-  EXPECT_NEAR(clock.end_lease(1).hint, 0, 1e-9);
+  EXPECT_NEAR(clock.end_lease(true).hint, 0, 1e-9);
   clock.begin_step();
   clock.begin_lease(false, true);
   EXPECT_EQ(clock.take_hinted({0, 1, 2, 7}), 1u);  // 20 bytes are left of row 2
-  EXPECT_NEAR(clock.end_lease(1).hint, 0.2, 1e-9);
+  EXPECT_NEAR(clock.end_lease(true).hint, 0.2, 1e-9);
   clock.forget(3);
   clock.begin_lease(false, true);
   EXPECT_EQ(clock.take_hinted({3}), 0u);
-  EXPECT_NEAR(clock.end_lease(1).hint, 0, 1e-9);
+  EXPECT_NEAR(clock.end_lease(true).hint, 0, 1e-9);
 }
 
 TEST(ReplayClockTest, WritesWaitUntilThereIsNoRoom) {
@@ -152,10 +157,10 @@ TEST(ReplayClockTest, WritesWaitUntilThereIsNoRoom) {
   clock.begin_step();
   clock.begin_lease(false, true);
   clock.write(30);
-  EXPECT_NEAR(clock.end_lease(1).write_back, 0, 1e-9);
+  EXPECT_NEAR(clock.end_lease(true).write_back, 0, 1e-9);
   clock.begin_lease(false, true);
   clock.write(40);
-  const ReplayClock::Waits waits = clock.end_lease(1);
+  const ReplayClock::Waits waits = clock.end_lease(true);
   EXPECT_NEAR(waits.write_back, 0.3, 1e-9);  // the first write
   EXPECT_EQ(waits.disk, 0);
 }
