@@ -119,6 +119,26 @@ TEST_F(Ablate, InterruptedItEndsAtOnceAndGoesOn) {
   EXPECT_EQ(lines_of(run_.path("stopped/results.jsonl")), 8u);
 }
 
+// The run under way saves itself when it is stopped, and begins anew.
+TEST_F(Ablate, ARunThatWasStoppedIsRunAgainFromItsBeginning) {
+  const std::string many = "[set]\ntrain.steps = 250\n[axes]\ntiers.device_bytes = [\"30%\"]\n";
+  const Json expected = Json::parse(run({"ablate", grid("once", many), "--json"}).output);
+  const std::string path = grid("stopped", many);
+  std::vector<std::string> manifests;
+  for (int i = 0; i < 50 && manifests.empty(); ++i) {
+    Program program(folder_, mneme({"ablate", path}));
+    std::this_thread::sleep_for(std::chrono::milliseconds(100 + 20 * i));
+    program.send(SIGINT);
+    EXPECT_EQ(program.wait_a_minute().status, 130);
+    for (const auto& entry : fs::recursive_directory_iterator(run_.path("stopped"))) {
+      if (entry.path().filename() == "manifest.json") manifests.push_back(entry.path());
+    }
+  }
+  EXPECT_EQ(manifests.size(), 1u);
+  const Json found = Json::parse(run({"ablate", path, "--json"}).output);
+  EXPECT_EQ(counts(found), counts(expected));
+}
+
 TEST_F(Ablate, TwoAtOnceInOneFolderAreRefused) {
   const std::string path = grid("shared", "[axes]\ntrain.steps = [2000000000]\n");
   fs::create_directories(run_.path("first"));

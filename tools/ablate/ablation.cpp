@@ -8,6 +8,7 @@
 
 #include "engine/config.h"
 #include "engine/row_gradient_choice.h"
+#include "engine/run_directory.h"
 #include "engine/run_files.h"
 #include "io/checksum.h"
 #include "io/error.h"
@@ -33,14 +34,18 @@ std::uint64_t device_bytes_of(engine::Config config) {
   return std::min(config.tiers.store.device_bytes, table);
 }
 
+// The same wherever it lies.
+std::string identity_of(engine::Config config) {
+  config.run.directory = "cell";
+  return checksum_of(engine::to_toml(config));
+}
+
 PlannedRun planned(const std::string& path, const std::vector<std::string>& overrides) {
   PlannedRun run;
   try {
     engine::Config config = engine::load_config(path, overrides);
     run.device_bytes = device_bytes_of(config);
-    // The same wherever it lies.
-    config.run.directory = "cell";
-    run.identity = checksum_of(engine::to_toml(config));
+    run.identity = identity_of(config);
   } catch (const io::Error& error) {
     run.problem = error.what();
     std::string text = path;
@@ -56,6 +61,18 @@ void remove_rows(io::Disk& disk, const std::string& directory) {
   if (!run) return;
   for (const std::string& path : engine::rows_paths(run->config, run->id, 0)) {
     if (disk.exists(path)) disk.remove(path);
+  }
+}
+
+// A run that was stopped has saved itself, and could be resumed; but its tiers would be empty then,
+// and its numbers others. Without its manifest a new run takes its place. A run of another
+// configuration stays as it is.
+void forget_stopped_run(io::Disk& disk, const std::string& directory, const std::string& identity) {
+  try {
+    const engine::RunDirectory stopped(disk, directory);
+    if (identity_of(stopped.config()) == identity) disk.remove(stopped.manifest_file());
+  } catch (const io::Error&) {
+    // There is none.
   }
 }
 
@@ -152,6 +169,7 @@ RunResult Ablation::train(const PlannedRun& run, const AblationHooks& hooks) {
   const std::string directory =
       fmt::format("{}/cells/{}-{}", grid_.directory, run.identity, run.repeat);
   disk_.make_directories(directory);
+  forget_stopped_run(disk_, directory, run.identity);
   std::vector<std::string> words = {"train", grid_.config};
   for (const std::string& one : overrides_of(cell)) words.insert(words.end(), {"--set", one});
   words.insert(words.end(), {"--set", engine::text_override("run.directory", directory)});
