@@ -178,37 +178,58 @@ double RunReport::predicting_ms() const {
   return ms_of(time, "predict");
 }
 
-RunReport report_of(std::span<const StepMetrics> lines, std::int64_t tokens, std::uint64_t first) {
+StepSums sums_of(std::span<const StepMetrics> lines, std::uint64_t first) {
   const std::span<const StepMetrics> used = chosen(lines, first);
   if (used.empty()) io::fail("no steps{} to report on", first > 0 ? " from there on" : "");
-  RunReport report;
-  report.first_step = used.front().step;
-  report.last_step = used.back().step;
-  report.steps = used.size();
+  StepSums sums{.first_step = used.front().step,
+                .last_step = used.back().step,
+                .steps = used.size(),
+                .mean = {},
+                .loss = 0,
+                .books = {},
+                .disk_latencies = {},
+                .predictors = predictors_of(used)};
   const auto steps = static_cast<double>(used.size());
-  StepTimes mean;
-  offload::Books books;
   for (const StepMetrics& line : used) {
-    mean.step_ms += line.times.step_ms / steps;
-    mean.stall_ms += line.times.stall_ms / steps;
-    for (const Clock& clock : kClocks) mean.*clock.ms += line.times.*clock.ms / steps;
-    report.loss += line.loss / steps;
-    books += line.books;
-    report.disk_latencies += line.disk_latencies;
+    sums.mean.step_ms += line.times.step_ms / steps;
+    sums.mean.stall_ms += line.times.stall_ms / steps;
+    for (const Clock& clock : kClocks) sums.mean.*clock.ms += line.times.*clock.ms / steps;
+    sums.loss += line.loss / steps;
+    sums.books += line.books;
+    sums.disk_latencies += line.disk_latencies;
   }
-  const double seconds = 1e-3 * mean.step_ms * steps;
-  const Entry all = books.total();
-  report.step_ms = mean.step_ms;
+  return sums;
+}
+
+RunReport report_of(const StepSums& sums, std::int64_t tokens) {
+  RunReport report{.first_step = sums.first_step,
+                   .last_step = sums.last_step,
+                   .steps = sums.steps,
+                   .step_ms = sums.mean.step_ms,
+                   .tokens_per_s = 0,
+                   .loss = sums.loss,
+                   .time = {},
+                   .reads = {},
+                   .moves = {},
+                   .hints = {},
+                   .disk_latencies = sums.disk_latencies,
+                   .predictors = sums.predictors};
+  const auto steps = static_cast<double>(sums.steps);
+  const double seconds = 1e-3 * sums.mean.step_ms * steps;
+  const Entry all = sums.books.total();
   report.tokens_per_s = seconds > 0 ? static_cast<double>(tokens) * steps / seconds : 0;
-  report.time = time_parts(mean, books.total(Cause::kTraining), steps);
-  report.reads = reads_of(books.total(Cause::kTraining, offload::Pass::kForward), steps);
+  report.time = time_parts(sums.mean, sums.books.total(Cause::kTraining), steps);
+  report.reads = reads_of(sums.books.total(Cause::kTraining, offload::Pass::kForward), steps);
   report.moves = moves_of(all, steps, seconds);
   report.hints = {.brought = double(all[Field::kHintsPlanned] - all[Field::kHintsPromoted]) / steps,
                   .used = double(all[Field::kHintsUsed]) / steps,
                   .late = double(all[Field::kHintsLate]) / steps,
                   .wasted = double(all[Field::kHintsWasted]) / steps};
-  report.predictors = predictors_of(used);
   return report;
+}
+
+RunReport report_of(std::span<const StepMetrics> lines, std::int64_t tokens, std::uint64_t first) {
+  return report_of(sums_of(lines, first), tokens);
 }
 
 }  // namespace mneme::report

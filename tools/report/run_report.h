@@ -64,11 +64,24 @@ struct RunReport {
   double predicting_ms() const;
 };
 
+// Some steps of a run, added up.
+struct StepSums {
+  std::uint64_t first_step = 0, last_step = 0, steps = 0;
+  engine::StepTimes mean;  // of a step
+  double loss = 0;         // mean
+  offload::Books books;
+  offload::DiskLatencies disk_latencies;
+  std::vector<PredictorReport> predictors;
+};
+
 // Of the books of forward passes of training.
 ReadsByTier reads_of(const offload::Entry& forward, double steps);
 
 // Of the lines from step `first` on; 0: those behind the first tenth, in which tiers fill up.
-// tokens: of a step. Throws Error where there are none.
+// Throws Error where there are none.
+StepSums sums_of(std::span<const engine::StepMetrics> lines, std::uint64_t first = 0);
+// tokens: of a step.
+RunReport report_of(const StepSums& sums, std::int64_t tokens);
 RunReport report_of(std::span<const engine::StepMetrics> lines, std::int64_t tokens,
                     std::uint64_t first = 0);
 

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <utility>
 
 #include "engine/config_reader.h"
@@ -12,6 +11,7 @@
 #include "io/error.h"
 #include "offload/trace/trace_file.h"
 #include "tools/report/replays.h"
+#include "tools/report/step_model.h"
 
 namespace mneme::report {
 namespace {
@@ -30,30 +30,6 @@ struct Question {
   Replay replay;
   bool plans_for_free = false;
 };
-
-double rate_of(const RunReport& report, std::initializer_list<const char*> names) {
-  double best = 0;
-  for (const char* name : names) {
-    for (const MoveRate& move : report.moves) {
-      if (move.name == name) best = std::max(best, move.busy_bytes_per_s);
-    }
-  }
-  return best;
-}
-
-// As the run declared its links, or as they went.
-offload::ReplaySpeeds speeds_of(const RunReport& report, const offload::TraceTiers& own) {
-  offload::ReplaySpeeds speeds;
-  speeds.host_link = own.host_link > 0 ? static_cast<double>(own.host_link)
-                                       : rate_of(report, {"host_to_device", "device_to_host"});
-  speeds.disk_link =
-      own.disk_link > 0
-          ? static_cast<double>(own.disk_link)
-          : rate_of(report, {"disk_to_device", "disk_to_host", "device_to_disk", "host_to_disk"});
-  speeds.generate = rate_of(report, {"generated"});
-  speeds.step_seconds = 1e-3 * report.computing_ms();
-  return speeds;
-}
 
 // Those of its first steps tell.
 bool has_lookups(io::Disk& disk, const std::string& trace) {
@@ -231,37 +207,11 @@ class Questions {
     }
   }
 
-  // Without the plans.
-  static double modelled_ms(const Replay& replay) {
-    return 1e3 * replay.run_seconds / static_cast<double>(replay.steps);
-  }
-
-  // How much longer the planner took than in the run's own replay; differences as replays of the
-  // same leases show them are none.
-  static double plan_ratio(const Replay& replay, const Replay& own) {
-    constexpr double kNoise = 0.15;
-    const double ratio = own.plan_seconds > 0 ? replay.plan_seconds / own.plan_seconds : 1;
-    return std::abs(ratio - 1) < kNoise ? 1 : ratio;
-  }
-
-  double step_ms(const Question& question) const {
-    const Replay& own = questions_.front().replay;
-    const double plans =
-        question.plans_for_free ? 0 : report_.planning_ms() * plan_ratio(question.replay, own);
-    double predicting =
-        1e3 * question.replay.predict_seconds / static_cast<double>(question.replay.steps);
-    // In the place of what the run predicted by.
-    if (question.replay.history || !question.replay.has_hints)
-      predicting -= report_.predicting_ms();
-    return modelled_ms(question.replay) + plans + predicting;
-  }
-
   WhatIf answer_to(const Question& question) const {
-    const double own_ms = step_ms(questions_.front()), measured = report_.step_ms;
-    // Where the model is short of the measured step, what is missing stays as it is; where it is
-    // longer, its speeds were too low.
-    const double ms = own_ms <= measured ? step_ms(question) + measured - own_ms
-                                         : step_ms(question) * measured / own_ms;
+    const StepModel model(report_, questions_.front().replay);
+    double modelled = model.modelled_ms(question.replay);
+    if (question.plans_for_free) modelled -= model.planning_ms(question.replay);
+    const double measured = report_.step_ms, ms = model.predicted_ms(modelled);
     const auto steps = static_cast<double>(question.replay.steps);
     const Entry forward = question.replay.books.total(Cause::kTraining, Pass::kForward);
     const Entry all = question.replay.books.total();
@@ -284,7 +234,7 @@ class Questions {
   WhatIfs answers(std::size_t settings, std::size_t misses) const {
     WhatIfs told{.speeds = speeds_,
                  .measured_ms = report_.step_ms,
-                 .modelled_ms = step_ms(questions_.front())};
+                 .modelled_ms = StepModel(report_, questions_.front().replay).own_ms()};
     for (std::size_t i = 1; i < misses; ++i) {
       (i < settings ? told.resources : told.settings).push_back(answer_to(questions_[i]));
     }

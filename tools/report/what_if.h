@@ -1,12 +1,7 @@
 // What would have made the steps of a run shorter: its trace is replayed with one resource after
 // the other infinitely fast, which names what bounds a step, and with one setting after the other
 // changed. Nothing here is a threshold on a measured number: what is asked is always what a step
-// would take.
-//
-// A step of the link model (offload/replay/replay_clock.h) computes for as long as the run's steps
-// did beside their waits, plans for as long as they waited for plans, and waits for links of the
-// speeds that the run declared or, where it did not, has measured. Another plan costs more or less
-// as the planner took more or less time in the replay.
+// would take, by the model of step_model.h.
 #pragma once
 
 #include <cstddef>
