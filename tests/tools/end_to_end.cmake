@@ -13,6 +13,8 @@ if(TARGET mneme)
   mneme_test(tools_plan_test SOURCES plan_test.cpp
              LIBRARIES mneme_plan mneme_tiny_run nlohmann_json::nlohmann_json)
   mneme_test(tools_ablate_grid_test SOURCES ablate_grid_test.cpp LIBRARIES mneme_ablate mneme_engine)
+  mneme_test(tools_ablate_replayable_test SOURCES ablate_replayable_test.cpp
+             LIBRARIES mneme_ablate mneme_tiny_run)
   target_link_libraries(tools_report_test PRIVATE mneme_report)
   target_link_libraries(tools_profile_test PRIVATE mneme_report)
 endif()

@@ -4,6 +4,8 @@
 #include <sys/wait.h>
 
 #include <algorithm>
+#include <chrono>
+#include <optional>
 #include <span>
 
 #include "engine/config.h"
@@ -11,7 +13,10 @@
 #include "engine/run_directory.h"
 #include "engine/run_files.h"
 #include "io/checksum.h"
+#include "io/elapsed.h"
 #include "io/error.h"
+#include "io/log.h"
+#include "tools/ablate/answers.h"
 #include "tools/ablate/child.h"
 #include "tools/report/comparison.h"
 #include "tools/report/findings.h"
@@ -40,14 +45,16 @@ std::string identity_of(engine::Config config) {
   return checksum_of(engine::to_toml(config));
 }
 
-PlannedRun planned(const std::string& path, const std::vector<std::string>& overrides) {
+PlannedRun planned(const std::string& path, const std::vector<std::string>& overrides,
+                   Replayable& replay) {
   PlannedRun run;
   try {
     engine::Config config = engine::load_config(path, overrides);
     run.device_bytes = device_bytes_of(config);
+    replay = replayable(config);
     run.identity = identity_of(config);
   } catch (const io::Error& error) {
-    run.problem = error.what();
+    run.problem = replay.why_not = error.what();
     std::string text = path;
     for (const std::string& one : overrides) text += "\n" + one;
     run.identity = checksum_of(text);
@@ -70,7 +77,9 @@ void remove_rows(io::Disk& disk, const std::string& directory) {
 void forget_stopped_run(io::Disk& disk, const std::string& directory, const std::string& identity) {
   try {
     const engine::RunDirectory stopped(disk, directory);
-    if (identity_of(stopped.config()) == identity) disk.remove(stopped.manifest_file());
+    engine::Config config = stopped.config();
+    if (identity_of(config) != identity) config.run.trace = false;  // it was for replays
+    if (identity_of(config) == identity) disk.remove(stopped.manifest_file());
   } catch (const io::Error&) {
     // There is none.
   }
@@ -80,6 +89,18 @@ std::string without_mark(std::string line) {
   constexpr std::string_view kError = "error: ";
   if (line.starts_with(kError)) line.erase(0, kError.size());
   return line;
+}
+
+// Which of two cells is to be trained for the trace. The counts are the same; it is about the
+// speeds from which times are predicted. Where links are the machine's own, a run has to use them
+// for that: small tiers do. Where their speeds are declared, large ones are done sooner.
+bool is_better_traced(const offload::TraceTiers& a, const offload::TraceTiers& b) {
+  const auto rows = [](const offload::TraceTiers& tiers) {
+    return tiers.device_slots + tiers.host_slots;
+  };
+  if (a.host_link > 0 && a.disk_link > 0) return rows(a) > rows(b);
+  const bool a_has_host = a.host_slots > 0, b_has_host = b.host_slots > 0;
+  return a_has_host != b_has_host ? a_has_host : rows(a) < rows(b);
 }
 
 std::string ending_of(const ChildResult& child) {
@@ -99,8 +120,10 @@ Ablation::Ablation(io::Disk& disk, Grid grid)
       results_(disk, grid_.directory) {
   std::vector<PlannedRun> first;
   for (std::size_t cell = 0; cell < grid_.cells.size(); ++cell) {
-    PlannedRun run = planned(grid_.config, overrides_of(grid_.cells[cell]));
+    PlannedRun run =
+        planned(grid_.config, overrides_of(grid_.cells[cell]), replayable_.emplace_back());
     run.cell = cell;
+    if (replayable_[cell].why_not.empty()) groups_[replayable_[cell].group].push_back(cell);
     first.push_back(std::move(run));
   }
   for (std::int64_t repeat = 0; repeat < grid_.repeats; ++repeat) {
@@ -125,14 +148,45 @@ const RunResult* Ablation::result(const PlannedRun& run) const {
   return results_.find(run.identity, run.repeat);
 }
 
-bool Ablation::is_due(const PlannedRun& run, bool retry) const {
-  const RunResult* const found = result(run);
-  return found == nullptr || (retry && found->outcome != Outcome::kDone);
+bool Ablation::is_of_replayed_cell(const PlannedRun& run) const {
+  if (run.repeat == 0) return false;
+  const RunResult* const first = result(run_of(run.cell));
+  return first != nullptr && !first->replayed.empty();
 }
 
-std::size_t Ablation::left() const {
-  return static_cast<std::size_t>(std::count_if(
-      runs_.begin(), runs_.end(), [&](const PlannedRun& run) { return is_due(run, false); }));
+// Of a replayed cell further runs are due where it is to be trained.
+bool Ablation::is_due(const PlannedRun& run, const AblationOptions& options) const {
+  if (options.replay && is_of_replayed_cell(run)) return false;
+  const RunResult* const found = result(run);
+  if (found == nullptr) return true;
+  if (!found->replayed.empty()) return !options.replay;
+  return options.retry && found->outcome != Outcome::kDone;
+}
+
+bool Ablation::is_due(const PlannedRun& run, const Work& work) const {
+  return !work.made.contains({run.identity, run.repeat}) && is_due(run, work.options);
+}
+
+RunCounts Ablation::count(const AblationOptions& options) const {
+  const AblationHooks none;
+  return count(Work{none, options});
+}
+
+RunCounts Ablation::count(const Work& work) const {
+  std::set<std::size_t> replayed;  // cells that will be
+  for (const auto& [group, cells] : groups_) {
+    if (!work.options.replay || cells.size() < 2) continue;
+    const std::vector<const PlannedRun*> due = due_of_group(group, work);
+    const std::size_t trained = due.empty() || traced_of_group(group) != nullptr ? 0 : 1;
+    for (std::size_t i = trained; i < due.size(); ++i) replayed.insert(due[i]->cell);
+  }
+  RunCounts counts;
+  for (const PlannedRun& run : runs_) {
+    if (work.options.replay && is_of_replayed_cell(run)) continue;
+    if (run.repeat > 0 && replayed.contains(run.cell)) continue;
+    ++(is_due(run, work) ? counts.left : counts.there);
+  }
+  return counts;
 }
 
 std::vector<const RunResult*> Ablation::results_of(std::size_t cell) const {
@@ -144,35 +198,121 @@ std::vector<const RunResult*> Ablation::results_of(std::size_t cell) const {
   return found;
 }
 
-void Ablation::run(const AblationHooks& hooks, bool retry) {
-  std::vector<PlannedRun> due;
-  std::copy_if(runs_.begin(), runs_.end(), std::back_inserter(due),
-               [&](const PlannedRun& run) { return is_due(run, retry); });
-  for (std::size_t i = 0; i < due.size(); ++i) {
-    hooks.check();
-    RunResult result = train(due[i], hooks);
-    results_.add(result);
-    if (hooks.ends) hooks.ends(result, i + 1, due.size());
+void Ablation::run(const AblationHooks& hooks, const AblationOptions& options) {
+  Work work{hooks, options};
+  for (const PlannedRun& run : runs_) {
+    if (options.replay && run.repeat == 0) settle_group(run, work);
+    if (is_due(run, work)) make(run, /*with_trace=*/false, work);
   }
 }
 
-RunResult Ablation::train(const PlannedRun& run, const AblationHooks& hooks) {
+void Ablation::make(const PlannedRun& run, bool with_trace, Work& work) {
+  work.hooks.check();
+  add(train(run, work.hooks, with_trace), work);
+}
+
+void Ablation::add(RunResult result, Work& work) {
+  work.made.insert({result.identity, result.repeat});
+  results_.add(result);
+  if (work.hooks.ends) work.hooks.ends(result, count(work));
+}
+
+// In the order in which they are taken to be trained.
+std::vector<const PlannedRun*> Ablation::due_of_group(const std::string& group,
+                                                      const Work& work) const {
+  std::vector<const PlannedRun*> due;
+  if (work.unanswered.contains(group)) return due;
+  for (const std::size_t cell : groups_.at(group)) {
+    if (is_due(run_of(cell), work)) due.push_back(&run_of(cell));
+  }
+  std::stable_sort(due.begin(), due.end(), [this](const PlannedRun* a, const PlannedRun* b) {
+    return is_better_traced(replayable_[a->cell].tiers, replayable_[b->cell].tiers);
+  });
+  return due;
+}
+
+// One that was trained with a trace, which is still there.
+const PlannedRun* Ablation::traced_of_group(const std::string& group) const {
+  for (const std::size_t cell : groups_.at(group)) {
+    const RunResult* const found = result(run_of(cell));
+    const bool is_trained =
+        found != nullptr && found->replayed.empty() && found->outcome == Outcome::kDone;
+    if (is_trained && has_trace(disk_, directory_of(run_of(cell)))) return &run_of(cell);
+  }
+  return nullptr;
+}
+
+// Answers for the run and for what else is due of its group. One of them is trained for that, and
+// another one where it fails; a cell alone is left to be trained as it is.
+void Ablation::settle_group(const PlannedRun& run, Work& work) {
+  const Replayable& replay = replayable_[run.cell];
+  if (!replay.why_not.empty()) return;
+  while (is_due(run, work)) {
+    const std::vector<const PlannedRun*> due = due_of_group(replay.group, work);
+    const PlannedRun* const traced = traced_of_group(replay.group);
+    if (traced != nullptr && !due.empty()) return answer(*traced, due, work);
+    if (due.size() < 2) return;
+    make(*due.front(), /*with_trace=*/true, work);
+  }
+}
+
+void Ablation::answer(const PlannedRun& traced, const std::vector<const PlannedRun*>& due,
+                      Work& work) {
+  std::optional<Answers> answers;
+  for (std::size_t first = 0; first < due.size(); first += Answers::at_once()) {
+    const auto start = std::chrono::steady_clock::now();
+    const std::size_t count = std::min(Answers::at_once(), due.size() - first);
+    std::vector<offload::TraceTiers> tiers;
+    for (std::size_t i = 0; i < count; ++i) {
+      tiers.push_back(replayable_[due[first + i]->cell].tiers);
+    }
+    std::vector<Answers::Numbers> told;
+    try {
+      if (!answers) answers.emplace(disk_, directory_of(traced), work.hooks.check);
+      told = answers->of(tiers, work.hooks.check);
+    } catch (const io::Error& error) {
+      io::warn("the other cells of {} are trained: {}", directory_of(traced), error.what());
+      work.unanswered.insert(replayable_[traced.cell].group);
+      return;
+    }
+    const double seconds = 1e-3 * io::elapsed_ms(start) / static_cast<double>(count);
+    for (std::size_t i = 0; i < count; ++i) {
+      const PlannedRun& run = *due[first + i];
+      add({.identity = run.identity,
+           .repeat = run.repeat,
+           .settings = grid_.cells[run.cell].settings,
+           .replayed = traced.identity,
+           .outcome = Outcome::kDone,
+           .error = {},
+           .seconds = seconds,
+           .numbers = std::move(told[i])},
+          work);
+    }
+  }
+}
+
+std::string Ablation::directory_of(const PlannedRun& run) const {
+  return fmt::format("{}/cells/{}-{}", grid_.directory, run.identity, run.repeat);
+}
+
+RunResult Ablation::train(const PlannedRun& run, const AblationHooks& hooks, bool with_trace) {
   const Cell& cell = grid_.cells[run.cell];
   RunResult result{.identity = run.identity,
                    .repeat = run.repeat,
                    .settings = cell.settings,
+                   .replayed = {},
                    .outcome = Outcome::kFailed,
                    .error = run.problem,
                    .seconds = 0,
                    .numbers = {}};
   if (!run.problem.empty()) return result;
-  const std::string directory =
-      fmt::format("{}/cells/{}-{}", grid_.directory, run.identity, run.repeat);
+  const std::string directory = directory_of(run);
   disk_.make_directories(directory);
   forget_stopped_run(disk_, directory, run.identity);
   std::vector<std::string> words = {"train", grid_.config};
   for (const std::string& one : overrides_of(cell)) words.insert(words.end(), {"--set", one});
   words.insert(words.end(), {"--set", engine::text_override("run.directory", directory)});
+  if (with_trace) words.insert(words.end(), {"--set", "run.trace=true"});
   const ChildResult child =
       run_child(words, directory + "/log.txt", grid_.time_limit_s, hooks.check);
   result.seconds = child.seconds;

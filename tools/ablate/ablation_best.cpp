@@ -31,7 +31,9 @@ std::optional<double> cost_of(const Ablation& ablation, std::size_t cell, Cost c
   return static_cast<double>(ablation.run_of(cell).device_bytes);
 }
 
-std::string range_text(const Spread& spread) {
+std::string range_text(const Ablation& ablation, std::size_t cell) {
+  const Spread spread = *spread_of(ablation, cell, "tokens_per_s");
+  if (is_replayed(ablation, cell)) return fmt::format("{:.0f} tokens/s predicted", spread.median);
   std::string text = fmt::format("{:.0f} tokens/s", spread.median);
   if (spread.runs > 1) {
     text += fmt::format(" ({:.0f} to {:.0f} in {} runs)", spread.least, spread.most, spread.runs);
@@ -47,7 +49,8 @@ std::string loss_in_words(const Ablation& ablation, const std::vector<CellPoint>
   std::size_t cell = 0;
   for (const CellPoint& point : points) {
     const auto loss = spread_of(ablation, point.cell, number);
-    if (!loss) continue;
+    // Theirs is that of the trained cell.
+    if (!loss || is_replayed(ablation, point.cell)) continue;
     if (!best || loss->median < best->median) {
       best = loss;
       cell = point.cell;
@@ -100,8 +103,9 @@ std::vector<std::string> best_in_words(const Ablation& ablation) {
       points.begin(), points.end(),
       [](const CellPoint& a, const CellPoint& b) { return a.tokens_per_s < b.tokens_per_s; });
   const Spread speed = *spread_of(ablation, fastest->cell, "tokens_per_s");
-  std::string first = fmt::format("The fastest is {}, with {}",
-                                  cell_name(grid, grid.cells[fastest->cell]), range_text(speed));
+  std::string first =
+      fmt::format("The fastest is {}, with {}", cell_name(grid, grid.cells[fastest->cell]),
+                  range_text(ablation, fastest->cell));
   const auto alike = std::count_if(points.begin(), points.end(), [&](const CellPoint& point) {
     return point.cell != fastest->cell &&
            spread_of(ablation, point.cell, "tokens_per_s")->most >= speed.least;
@@ -115,11 +119,10 @@ std::vector<std::string> best_in_words(const Ablation& ablation) {
     return point.tokens_per_s >= kNearly * fastest->tokens_per_s;
   });
   if (small->cost < fastest->cost) {
-    words.push_back(
-        fmt::format("Within {:.0f}% of it, {} has the least device memory: {} of {}, with {}.",
-                    100 * (1 - kNearly), cell_name(grid, grid.cells[small->cell]),
-                    io::human_bytes(small->cost), io::human_bytes(fastest->cost),
-                    range_text(*spread_of(ablation, small->cell, "tokens_per_s"))));
+    words.push_back(fmt::format(
+        "Within {:.0f}% of it, {} has the least device memory: {} of {}, with {}.",
+        100 * (1 - kNearly), cell_name(grid, grid.cells[small->cell]), io::human_bytes(small->cost),
+        io::human_bytes(fastest->cost), range_text(ablation, small->cell)));
   }
   if (const std::string loss = loss_in_words(ablation, points); !loss.empty())
     words.push_back(loss);

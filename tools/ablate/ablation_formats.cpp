@@ -4,15 +4,20 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 
 #include "tools/ablate/ablation_best.h"
+#include "tools/ablate/answers.h"
 
 namespace mneme::ablate {
 namespace {
 
 using Json = nlohmann::ordered_json;
+
+// In front of numbers that a replay predicts.
+constexpr const char* kPredictedMark = "~";
 
 const std::vector<Column>& usual_columns() {
   static const std::vector<Column> kColumns = {
@@ -137,6 +142,51 @@ std::optional<Spread> spread_of(const Ablation& ablation, std::size_t cell,
   return Spread{median_of(values), *least, *most, values.size()};
 }
 
+bool is_replayed(const Ablation& ablation, std::size_t cell) {
+  const RunResult* const result = ablation.result(ablation.run_of(cell));
+  return result != nullptr && !result->replayed.empty();
+}
+
+std::vector<std::string> replays_in_words(const Ablation& ablation) {
+  const Grid& grid = ablation.grid();
+  std::map<std::string, std::size_t> cells_by_trace;
+  for (std::size_t cell = 0; cell < grid.cells.size(); ++cell) {
+    if (is_replayed(ablation, cell)) {
+      ++cells_by_trace[ablation.result(ablation.run_of(cell))->replayed];
+    }
+  }
+  std::vector<std::string> words;
+  for (const auto& [identity, cells] : cells_by_trace) {
+    std::string traced = "a cell that the grid no longer has";
+    for (std::size_t cell = 0; cell < grid.cells.size(); ++cell) {
+      if (ablation.run_of(cell).identity == identity) {
+        traced = "the cell " + cell_name(grid, grid.cells[cell]);
+      }
+    }
+    words.push_back(
+        fmt::format("{} of {} cells were answered by replaying the trace of {}: rows and moves are "
+                    "counted as its run would count them, times are predicted ({}).",
+                    cells, grid.cells.size(), traced, kPredictedMark));
+  }
+  return words;
+}
+
+std::string cell_text(const Ablation& ablation, std::size_t cell, const Column& column) {
+  const std::optional<Spread> spread = spread_of(ablation, cell, column.number);
+  if (!spread) return "-";
+  const std::string text = number_text(spread->median * column.factor, column.digits);
+  return is_replayed(ablation, cell) && is_predicted(column.number) ? kPredictedMark + text : text;
+}
+
+std::string runs_text(const Ablation& ablation, std::size_t cell) {
+  if (is_replayed(ablation, cell)) return "replayed";
+  const std::vector<const RunResult*> runs = ablation.results_of(cell);
+  const auto done = std::count_if(runs.begin(), runs.end(), [](const RunResult* run) {
+    return run->outcome == Outcome::kDone;
+  });
+  return fmt::format("{}/{}", done, ablation.grid().repeats);
+}
+
 std::vector<Column> columns_of(const Ablation& ablation) {
   std::vector<Column> columns = usual_columns();
   for (const std::string& name : ablation.grid().table) columns.push_back({name, name, 1, 5});
@@ -170,11 +220,8 @@ std::string ablation_text(const Ablation& ablation) {
       rows.push_back(std::move(row));
       continue;
     }
-    row.push_back(fmt::format("{}/{}", done, grid.repeats));
-    for (const Column& column : columns) {
-      const std::optional<Spread> spread = spread_of(ablation, cell, column.number);
-      row.push_back(spread ? number_text(spread->median * column.factor, column.digits) : "-");
-    }
+    row.push_back(runs_text(ablation, cell));
+    for (const Column& column : columns) row.push_back(cell_text(ablation, cell, column));
     if (!columns.empty()) {
       const std::optional<Spread> speed = spread_of(ablation, cell, "tokens_per_s");
       row.push_back(speed && speed->runs > 1
@@ -187,6 +234,7 @@ std::string ablation_text(const Ablation& ablation) {
   text +=
       "numbers are medians of the runs, rows and bytes of a step; spread: of tokens/s, the most "
       "over the least\n";
+  for (const std::string& words : replays_in_words(ablation)) text += words + "\n";
   for (const std::string& words : best_in_words(ablation)) text += words + "\n";
   return text;
 }
@@ -203,20 +251,21 @@ std::string ablation_csv(const Ablation& ablation) {
   }
   std::string text = "cell,repeat";
   for (const std::string& key : ablation.grid().varied) add_field(text, quoted(key));
-  text += ",outcome,error,seconds";
+  text += ",outcome,error,replayed,seconds";
   for (const std::string& name : names) add_field(text, quoted(name));
   text += "\n";
   for (const PlannedRun& run : ablation.runs()) {
+    if (ablation.is_of_replayed_cell(run)) continue;
     const RunResult* const result = ablation.result(run);
     text += fmt::format("{},{}", run.cell, run.repeat);
     for (const Setting& setting : ablation.grid().cells[run.cell].settings) {
       add_field(text, quoted(shown(setting.value)));
     }
     if (result == nullptr) {
-      text += ",not run yet,,";
+      text += ",not run yet,,,";
     } else {
-      text += fmt::format(",{},{},{}", io::name_of(result->outcome), quoted(result->error),
-                          result->seconds);
+      text += fmt::format(",{},{},{},{}", io::name_of(result->outcome), quoted(result->error),
+                          result->replayed, result->seconds);
     }
     for (const std::string& name : names) {
       const std::optional<double> value = result != nullptr ? result->number(name) : std::nullopt;
@@ -240,6 +289,7 @@ std::string ablation_json(const Ablation& ablation) {
       Json object = {{"repeat", run->repeat},
                      {"outcome", io::name_of(run->outcome)},
                      {"seconds", run->seconds}};
+      if (!run->replayed.empty()) object["replayed"] = run->replayed;
       if (run->outcome == Outcome::kDone) {
         object["numbers"] = std::move(numbers);
       } else {
@@ -247,7 +297,9 @@ std::string ablation_json(const Ablation& ablation) {
       }
       runs.push_back(std::move(object));
     }
-    cells.push_back({{"settings", std::move(settings)}, {"runs", std::move(runs)}});
+    cells.push_back({{"settings", std::move(settings)},
+                     {"identity", ablation.run_of(cell).identity},
+                     {"runs", std::move(runs)}});
   }
   const Json all = {{"mneme_ablation", 1},
                     {"directory", ablation.grid().directory},

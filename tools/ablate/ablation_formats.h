@@ -37,6 +37,15 @@ std::string shown(const std::string& value);
 // Of the runs of a cell, the first that is not done, and what it said.
 std::string failure_of(const std::vector<const RunResult*>& runs);
 
+// Whether the numbers of a cell come from the trace of another one.
+bool is_replayed(const Ablation& ablation, std::size_t cell);
+// Which cells are replayed, and what that means for their numbers; a sentence for each trace.
+std::vector<std::string> replays_in_words(const Ablation& ablation);
+// Of a cell, as columns show it: predictions with a mark.
+std::string cell_text(const Ablation& ablation, std::size_t cell, const Column& column);
+// How many of a cell's runs are done, or that it was replayed.
+std::string runs_text(const Ablation& ablation, std::size_t cell);
+
 // The usual ones that some run has, and those that the grid names.
 std::vector<Column> columns_of(const Ablation& ablation);
 

@@ -9,6 +9,7 @@
 #include "io/human.h"
 #include "tools/ablate/ablation_best.h"
 #include "tools/ablate/ablation_formats.h"
+#include "tools/ablate/answers.h"
 #include "tools/report/page.h"
 
 namespace mneme::ablate {
@@ -143,6 +144,9 @@ Section axis_section(const Ablation& ablation, std::size_t number) {
         .x = {},
         .series = {},
         .x_labels = labels_of(axis)};
+    if (is_predicted(column.number) && !replays_in_words(ablation).empty()) {
+      chart.how_to_read += " Those of replayed cells are predicted.";
+    }
     for (std::size_t i = 0; i < axis.size(); ++i) chart.x.push_back(static_cast<double>(i));
     int color = 0;
     for (const auto& [name, cells] : curves) {
@@ -236,12 +240,8 @@ Section cells_section(const Ablation& ablation) {
     const auto done = std::count_if(runs.begin(), runs.end(), [](const RunResult* run) {
       return run->outcome == Outcome::kDone;
     });
-    std::vector<std::string> row = {cell_name(grid, grid.cells[cell]),
-                                    fmt::format("{}/{}", done, grid.repeats)};
-    for (const Column& column : columns) {
-      const auto spread = spread_of(ablation, cell, column.number);
-      row.push_back(spread ? number_text(spread->median * column.factor, column.digits) : "-");
-    }
+    std::vector<std::string> row = {cell_name(grid, grid.cells[cell]), runs_text(ablation, cell)};
+    for (const Column& column : columns) row.push_back(cell_text(ablation, cell, column));
     const bool has_failed = done < static_cast<std::ptrdiff_t>(runs.size());
     row.push_back(has_failed || runs.empty() ? failure_of(runs) : "");
     table.rows.push_back(std::move(row));
@@ -254,15 +254,19 @@ Section cells_section(const Ablation& ablation) {
 
 std::string ablation_page(const Ablation& ablation) {
   const Grid& grid = ablation.grid();
-  std::size_t done = 0;
-  for (const PlannedRun& run : ablation.runs()) done += ablation.result(run) != nullptr ? 1 : 0;
+  std::size_t done = 0, all = 0;
+  for (const PlannedRun& run : ablation.runs()) {
+    if (ablation.is_of_replayed_cell(run)) continue;
+    ++all;
+    done += ablation.result(run) != nullptr ? 1 : 0;
+  }
   std::vector<std::string> words = best_in_words(ablation);
   if (words.empty()) words = {"No run is done yet."};
   std::string top = fmt::format(
       "<p class=\"soft\">{}, {} cells of {}, {} of {} runs</p>\n<h1>{}</h1><div class=\"verdict\">",
-      report::escape(grid.directory), grid.cells.size(), report::escape(grid.config), done,
-      ablation.runs().size(),
+      report::escape(grid.directory), grid.cells.size(), report::escape(grid.config), done, all,
       report::escape("An ablation over " + joined(short_names(grid.varied), ", ")));
+  for (const std::string& one : replays_in_words(ablation)) words.push_back(one);
   for (const std::string& one : words) top += "<p>" + report::escape(one) + "</p>";
   top += "</div>\n";
   std::vector<Section> sections;

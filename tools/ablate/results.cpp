@@ -20,9 +20,10 @@ std::string line_of(const RunResult& result) {
   Json line = {{"mneme_ablation", 1},
                {"identity", result.identity},
                {"repeat", result.repeat},
-               {"settings", std::move(settings)},
-               {"outcome", io::name_of(result.outcome)},
-               {"seconds", result.seconds}};
+               {"settings", std::move(settings)}};
+  if (!result.replayed.empty()) line["replayed"] = result.replayed;
+  line["outcome"] = io::name_of(result.outcome);
+  line["seconds"] = result.seconds;
   if (result.outcome == Outcome::kDone) {
     line["numbers"] = std::move(numbers);
   } else {
@@ -38,6 +39,7 @@ RunResult result_of(const Json& line) {
   for (const auto& [key, value] : line.at("settings").items()) {
     result.settings.push_back({key, value.get<std::string>()});
   }
+  if (line.contains("replayed")) result.replayed = line.at("replayed").get<std::string>();
   result.outcome = io::value_named<Outcome>(line.at("outcome").get<std::string>()).value();
   result.seconds = line.at("seconds").get<double>();
   if (result.outcome == Outcome::kDone) {

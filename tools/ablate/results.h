@@ -27,6 +27,8 @@ struct RunResult {
   std::string identity;  // of the configuration, without its folder
   std::int64_t repeat = 0;
   std::vector<Setting> settings;  // of the cell
+  // The identity of the run whose trace told this one's numbers; empty: it was trained.
+  std::string replayed = {};
   Outcome outcome = Outcome::kDone;
   std::string error;                                    // the last line that it said, of others
   double seconds = 0;                                   // of the process

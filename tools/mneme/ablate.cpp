@@ -39,27 +39,33 @@ int run_ablate(const AblateOptions& options) {
   {
     const InterruptGuard interrupt;
     io::ProgressDisplay progress(std::cerr, io::standard_error_progress());
-    const std::size_t all = ablation.runs().size(), left = ablation.left();
-    progress.note(fmt::format("{} cells, {} runs{}", ablation.grid().cells.size(), all,
-                              left < all ? fmt::format(", {} of them are there", all - left) : ""));
-    io::Phase phase("running", all, "runs");
-    phase.reach(all - left);
+    const ablate::AblationOptions how{.retry = options.retry, .replay = options.replay};
+    const ablate::RunCounts counts = ablation.count(how);
+    progress.note(
+        fmt::format("{} cells, {} runs{}", ablation.grid().cells.size(), counts.all(),
+                    counts.there > 0 ? fmt::format(", {} of them are there", counts.there) : ""));
+    io::Phase phase("running", counts.all(), "runs");
+    phase.reach(counts.there);
     ablate::AblationHooks hooks;
     hooks.check = [&] { interrupt.check(); };
-    hooks.ends = [&](const ablate::RunResult& result, std::size_t done, std::size_t due) {
-      phase.reach(all - due + done);
+    hooks.ends = [&](const ablate::RunResult& result, const ablate::RunCounts& now) {
+      phase.reach(now.there);
       std::string line =
-          fmt::format("{}/{}: {}: ", all - due + done, all,
+          fmt::format("{}/{}: {}: ", now.there, now.all(),
                       ablate::cell_name(ablation.grid(), {.settings = result.settings, .at = {}}));
+      if (!result.replayed.empty()) line += "replayed, ";
       if (const auto speed = result.number("tokens_per_s")) {
-        line += fmt::format("{:.0f} tokens/s", *speed);
+        line +=
+            fmt::format("{:.0f} tokens/s{}", *speed, result.replayed.empty() ? "" : " predicted");
+      } else if (result.outcome == ablate::Outcome::kDone) {
+        line += "done";
       } else {
         line += fmt::format("{}: {}", io::name_of(result.outcome), result.error);
       }
       progress.note(line);
       write_files(*disk, ablation);
     };
-    if (!options.no_run) ablation.run(hooks, options.retry);
+    if (!options.no_run) ablation.run(hooks, how);
   }
   write_files(*disk, ablation);
   if (options.json) {

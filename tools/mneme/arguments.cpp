@@ -310,6 +310,9 @@ void Grammar::add_checkpoints() {
   app->add_option("--output", ablate->output,
                   "Folder of the runs and results (default: the grid's)")
       ->type_name(kFolderType);
+  app->add_flag("--replay", ablate->replay,
+                "Of cells that differ in sizes and policies of tiers or in speeds of links alone, "
+                "train one, and answer the others from its trace: counts exactly, times predicted");
   app->add_flag("--retry", ablate->retry, "Run those once more that failed");
   app->add_flag("--no-run", ablate->no_run, "Only tell what is there");
   add_json(app, ablate->json);

@@ -93,6 +93,7 @@ struct ReportOptions {
 struct AblateOptions {
   std::string grid;     // file
   std::string output;   // folder; empty: the grid's `directory`
+  bool replay = false;  // cells are answered from the trace of another one, where that is exact
   bool retry = false;   // runs that failed, once more
   bool no_run = false;  // only says what is there
   bool json = false;
