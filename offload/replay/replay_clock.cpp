@@ -104,14 +104,23 @@ void ReplayClock::generate(double bytes) {
   arrived_ = std::max(arrived_, in_.hold(left_, bytes / speeds_.generate));
 }
 
-void ReplayClock::read(double disk_bytes, double bytes) {
-  if (speeds_.free_reads) disk_bytes = 0;
-  if (disk_bytes <= 0 && bytes <= 0) return;
+void ReplayClock::start_read(double disk_bytes) {
+  if (disk_bytes <= 0 || speeds_.free_reads) return;
   disk_done_ = std::max(disk_done_, disk_.transfer(start_, disk_bytes));
+}
+
+void ReplayClock::arrive(double bytes) {
+  if (bytes <= 0) return;
   arrived_ = std::max({arrived_, in_.transfer(left_, bytes), disk_done_});
 }
 
 void ReplayClock::write(double disk_bytes) {
+  if (disk_bytes <= 0 || speeds_.free_writes || speeds_.disk_link <= 0) return;
+  const double end = disk_.transfer(start_, disk_bytes);
+  room_done_ = std::max(room_done_, end - write_room_ / speeds_.disk_link);
+}
+
+void ReplayClock::save(double disk_bytes) {
   if (disk_bytes <= 0 || speeds_.free_writes) return;
   disk_.add_waiting(start_, disk_bytes);
   if (disk_.waiting_bytes(start_) > write_room_) {

@@ -6,8 +6,9 @@
 // the work before it is done, which finds them. Those of backward and update are known by then:
 // they come beside the work behind the lease before, as all further parts of a lease do. Records
 // from the disk go through the host link as they arrive, behind those that leave the device.
-// Writes wait behind reads, up to what staging
-// buffers hold; hints wait behind both.
+// A round's reads are asked for before its writes, which the next round's reads find in the disk's
+// queue. Writes of checkpoints and hints wait behind both; who writes waits where staging buffers
+// hold no more.
 #pragma once
 
 #include <cstdint>
@@ -47,9 +48,11 @@ class ReplayClock {
   void leave(double bytes);  // device to host, to be written
   // Both ways, transfer by transfer, as rows wait for slots that others free.
   void exchange(const Exchange& exchange, double record_bytes, std::int64_t most_rows);
-  void generate(double bytes);                 // on the device
-  void read(double disk_bytes, double bytes);  // disk to device
-  void write(double disk_bytes);               // to the disk, whoever's record it is
+  void generate(double bytes);         // on the device
+  void start_read(double disk_bytes);  // from the disk
+  void arrive(double bytes);           // of these, on the device
+  void write(double disk_bytes);       // to the disk
+  void save(double disk_bytes);        // to the disk, for a checkpoint
   // What the lease waited for, in seconds.
   struct Waits {
     double host = 0, disk = 0, write_back = 0, hint = 0;

@@ -290,6 +290,9 @@ void ReplayStore::bring_round(Round& round) {
     ledger_.book(Field::kDeviceVictims, static_cast<std::uint64_t>(round.victims));
     plan_books_->leave(round.exchange.leaving);
   }
+  if (clock_) {
+    clock_->start_read(static_cast<double>(disk_slot_bytes_) * static_cast<double>(round.on_disk));
+  }
   write_host_victims(round.host_victims);
   write_device_victims(round.device_victims);
   book(Field::kHostToDeviceRows, round.exchange.arriving);
@@ -300,8 +303,7 @@ void ReplayStore::bring_round(Round& round) {
     clock_->leave(record * static_cast<double>(round.device_victims.slots.size()));
     clock_->exchange(round.exchange, record, static_cast<std::int64_t>(tiers_.transfer_rows));
     clock_->generate(record * static_cast<double>(round.untouched));
-    clock_->read(static_cast<double>(disk_slot_bytes_) * static_cast<double>(round.on_disk),
-                 record * static_cast<double>(round.on_disk));
+    clock_->arrive(record * static_cast<double>(round.on_disk));
   }
   write_host_victims(planner().end_round(nullptr, nullptr));
 }
@@ -390,7 +392,12 @@ void ReplayStore::take_unsaved(const RowId* rows, std::int64_t count) {
 void ReplayStore::write(Field move, std::span<const RowId> rows) {
   ledger_.book(move, rows.size());
   if (clock_) {
-    clock_->write(static_cast<double>(disk_slot_bytes_) * static_cast<double>(rows.size()));
+    const double bytes = static_cast<double>(disk_slot_bytes_) * static_cast<double>(rows.size());
+    if (ledger_.account() == kCheckpointAccount) {
+      clock_->save(bytes);
+    } else {
+      clock_->write(bytes);
+    }
   }
   for (const RowId row : rows) {
     on_disk_[row] = true;

@@ -138,13 +138,14 @@ std::string bounds_text(const Plan& plan) {
 
 std::string wear_text(const Plan& plan, const Machine& machine) {
   const Wear& wear = *plan.wear;
+  const std::string time =
+      wear.days < 2 ? io::human_seconds(86400 * wear.days) : fmt::format("{:.3g} days", wear.days);
   std::string text = fmt::format(
       "\n{:.0f} steps take {} and write {} to the disk: {} of rows, {} of "
       "checkpoints",
-      wear.steps, io::human_seconds(86400 * wear.days), size(wear.written()), size(wear.rows_bytes),
-      size(wear.checkpoint_bytes));
+      wear.steps, time, size(wear.written()), size(wear.rows_bytes), size(wear.checkpoint_bytes));
   if (machine.disk.endurance_bytes > 0) {
-    text += fmt::format(", {:.2g}% of what it may be written over its life",
+    text += fmt::format(", {:.3g}% of what it may be written over its life",
                         100 * wear.written() / machine.disk.endurance_bytes);
   }
   return text + "\n";

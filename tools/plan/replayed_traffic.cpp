@@ -117,7 +117,6 @@ std::vector<PageTraffic> replayed_traffic(io::Disk& disk, const TraceOptions& tr
     check_table(trace.path, header, own, question.store);
     replays.push_back({.tiers = tiers_of(own, question.store),
                        .has_hints = false,
-                       .disk_slot_bytes = offload::disk_slot_bytes(question.store),
                        .first = last / 10 + 1,
                        .until = last});
   }

@@ -88,12 +88,8 @@ void run(io::Disk& disk, const std::string& path, Replay& replay, const offload:
       }
     }
     if (event.kind == offload::TraceKind::kHint && !takes_hints) continue;
-    if (event.kind == offload::TraceKind::kDiskSlot && replay.disk_slot_bytes > 0) continue;
     if (history) predict([&] { history->before(event); });
     store.apply(event);
-    if (event.kind == offload::TraceKind::kStart && replay.disk_slot_bytes > 0) {
-      store.apply({.kind = offload::TraceKind::kDiskSlot, .number = replay.disk_slot_bytes});
-    }
     if (history) predict([&] { history->after(event); });
   }
   take_difference(before, sums_of(store, predicting), replay);

@@ -26,9 +26,6 @@ struct Replay {
   std::optional<engine::HistoryReplayOptions> history = {};
   bool has_hints = true;  // of the trace or of the history
   std::optional<offload::ReplaySpeeds> speeds = {};
-  // Of the rows files, whatever the trace says, which says nothing where its run had none; 0: as
-  // the trace says.
-  std::uint64_t disk_slot_bytes = 0;
   // Steps that count: those before `first` only fill the tiers.
   std::uint64_t first = 0, until = std::numeric_limits<std::uint64_t>::max();
 

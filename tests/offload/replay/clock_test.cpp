@@ -55,7 +55,8 @@ TEST(ReplayClockTest, StepsTakeComputationAndWhatIsNotBesideIt) {
         clock.exchange({.lists = {}, .arriving = 3, .leaving = 2, .free_device = 3, .free_host = 2},
                        10, 100);
       } else {
-        clock.read(10, 10);
+        clock.start_read(10);
+        clock.arrive(10);
       }
       const ReplayClock::Waits waits = clock.end_lease(true);
       EXPECT_NEAR(waits.host, lease == 0 ? 0.3 : 0, 1e-9);
@@ -99,8 +100,9 @@ TEST(ReplayClockTest, ReadsOrWritesMayTakeNoTime) {
                       10, 0);
     clock.begin_step();
     clock.begin_lease(false, true);
-    clock.read(20, 20);
+    clock.start_read(20);
     clock.write(30);
+    clock.arrive(20);
     return clock.end_lease(true);
   };
   EXPECT_NEAR(waits_with(true, false).disk, 0, 1e-9);
@@ -161,8 +163,30 @@ TEST(ReplayClockTest, WritesWaitUntilThereIsNoRoom) {
   clock.begin_lease(false, true);
   clock.write(40);
   const ReplayClock::Waits waits = clock.end_lease(true);
-  EXPECT_NEAR(waits.write_back, 0.3, 1e-9);  // the first write
+  EXPECT_NEAR(waits.write_back, 0.2, 1e-9);  // until 20 of the 70 are written
   EXPECT_EQ(waits.disk, 0);
+}
+
+// As the disk takes them: a round's reads before its writes, the next round's behind these; what is
+// saved for a checkpoint waits for reads.
+TEST(ReplayClockTest, ReadsWaitForWritesOfEarlierRounds) {
+  const auto wait_behind = [](double written, double saved) {
+    ReplayClock clock({.host_link = 0, .disk_link = 100, .step_seconds = 0}, 10, 1000);
+    clock.begin_step();
+    clock.begin_lease(false, true);
+    clock.start_read(10);
+    clock.write(written);
+    clock.save(saved);
+    clock.arrive(10);
+    EXPECT_NEAR(clock.end_lease(true).disk, 0.1, 1e-9);
+    clock.begin_lease(false, true);
+    clock.start_read(20);
+    clock.arrive(20);
+    return clock.end_lease(true).disk;
+  };
+  EXPECT_NEAR(wait_behind(0, 0), 0.2, 1e-9);
+  EXPECT_NEAR(wait_behind(50, 0), 0.7, 1e-9);
+  EXPECT_NEAR(wait_behind(0, 50), 0.2, 1e-9);
 }
 
 }  // namespace
