@@ -123,7 +123,7 @@ void measure_dense(const SmallModels& models, plan::Machine& machine) {
         {fmt::format("model.width={}", width), fmt::format("model.attention_heads={}", width / 32),
          fmt::format("model.kv_heads={}", width / 32),
          fmt::format("model.feed_forward_hidden={}", 3 * width)},
-        2, width < 512 ? 21 : 5);
+        2, std::clamp<std::int64_t>(8192 / width, 5, 101));
     const plan::StepWork work = plan::step_work(dense.config, 0, 0);
     machine.compute.optimizer = work.optimizer_bytes / dense.update_seconds;
     const double flops = work.dense_flops / (dense.step_seconds - dense.update_seconds);
@@ -148,7 +148,7 @@ void measure_rows(const SmallModels& models, plan::Machine& machine) {
          fmt::format("memory.half_keys={}", shape.half_keys),
          fmt::format("memory.knn={}", shape.knn),
          fmt::format("memory.value_width={}", shape.value_width), "tiers.device_bytes=2GiB"},
-        8, 15);
+        8, 41);
     fit.add(plan::step_work(rows.config, rows.distinct_rows, rows.leased_rows),
             rows.config.model.width, rows.step_seconds);
     all += rows.training;
