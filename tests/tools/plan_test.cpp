@@ -5,6 +5,8 @@
 
 #include <cmath>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <limits>
 #include <list>
 #include <nlohmann/json.hpp>
@@ -93,6 +95,12 @@ TEST(Machine, ThatCannotBeIsRefusedInOneLine) {
       error_of(host + "host.copy_gb_per_s = 10\ndisk.read_gb_per_s = 500"),
       "m.toml: disk.read_gb_per_s = 500 is faster than host.copy_gb_per_s = 10, through which "
       "it goes");
+}
+
+TEST(Machine, KeysStandInTheDocumentation) {
+  std::ifstream file(MNEME_SOURCE_DIR "/docs/planning.md");
+  const std::string text((std::istreambuf_iterator<char>(file)), {});
+  EXPECT_NE(text.find(machine_markdown()), text.npos) << machine_markdown();
 }
 
 TEST(Machine, FilesOfTheProjectAreRead) {

@@ -62,40 +62,42 @@ sequence = 128
 tokens = 0
 )";
 
-class SmallModels {
+// One of them, and what its steps took, in several rounds.
+class SmallModel {
  public:
-  SmallModels(engine::DeviceKind device, const InterruptGuard& interrupt)
-      : device_(device), interrupt_(interrupt) {}
+  SmallModel(std::vector<std::string> settings, std::int64_t warm_up, std::int64_t steps)
+      : config_(engine::parse_config(kSmallModel, "bench machine", settings)),
+        warm_up_(warm_up),
+        steps_(steps) {}
 
-  struct Measured {
-    engine::Config config;
-    double step_seconds = 0;                    // median, without waits for rows
-    double update_seconds = 0;                  // of the optimisers, median
-    double distinct_rows = 0, leased_rows = 0;  // of a step
-    Entry training;                             // of all measured steps
-  };
-  Measured measure(std::vector<std::string> settings, std::int64_t warm_up,
-                   std::int64_t steps) const {
-    settings.push_back(fmt::format("run.device={}", io::name_of(device_)));
-    const engine::Config config = engine::parse_config(kSmallModel, "bench machine", settings);
-    BenchModelOptions benchmarked;
-    benchmarked.steps = steps;
-    benchmarked.warm_up = warm_up;
-    benchmarked.token_skew = 1;
-    const ModelBenchmark benchmark = measure_model(config, benchmarked, interrupt_);
-    Measured measured;
-    measured.config = config;
-    std::vector<double> seconds, updates;
-    for (const engine::StepMetrics& step : benchmark.steps) {
-      seconds.push_back(1e-3 * (step.times.step_ms - step.times.stall_ms));
-      updates.push_back(1e-3 * step.times.update_ms);
-      measured.distinct_rows += double(step.distinct_rows) / double(steps);
-      measured.training += step.books.total(Cause::kTraining);
+  void measure(const InterruptGuard& interrupt) {
+    BenchModelOptions options;
+    options.steps = steps_;
+    options.warm_up = warm_up_;
+    options.token_skew = 1;
+    for (const engine::StepMetrics& step : measure_model(config_, options, interrupt).steps) {
+      seconds_.push_back(1e-3 * (step.times.step_ms - step.times.stall_ms));
+      updates_.push_back(1e-3 * step.times.update_ms);
+      distinct_rows_ += double(step.distinct_rows);
+      training_ += step.books.total(Cause::kTraining);
     }
-    measured.step_seconds = median(std::move(seconds));
-    measured.update_seconds = median(std::move(updates));
-    measured.leased_rows = double(measured.training[Field::kRowsLeased]) / double(steps);
-    return measured;
+  }
+
+  // Without waits for rows; and of the optimisers.
+  double step_seconds() const { return median(seconds_); }
+  double update_seconds() const { return median(updates_); }
+  plan::StepWork work() const {
+    const auto steps = static_cast<double>(seconds_.size());
+    return plan::step_work(config_, distinct_rows_ / steps,
+                           double(training_[Field::kRowsLeased]) / steps);
+  }
+  std::int64_t width() const { return config_.model.width; }
+  const Entry& training() const { return training_; }  // of all steps
+  // Bytes a second while such rows moved; 0 where none did.
+  double speed_of(Field rows) const {
+    const auto bytes = double(training_[offload::Ledger::bytes_of(rows)]);
+    const double seconds = 1e-6 * double(training_[offload::Ledger::time_of(rows)]);
+    return seconds > 0 ? bytes / seconds : 0;
   }
 
  private:
@@ -105,53 +107,72 @@ class SmallModels {
     return *middle;
   }
 
-  engine::DeviceKind device_;
-  const InterruptGuard& interrupt_;
+  engine::Config config_;
+  std::int64_t warm_up_, steps_;
+  std::vector<double> seconds_, updates_;
+  double distinct_rows_ = 0;
+  Entry training_;
 };
 
-// Bytes a second while records moved; 0 where none did.
-double speed_of(const Entry& entry, Field rows) {
-  const auto bytes = double(entry[offload::Ledger::bytes_of(rows)]);
-  const double seconds = 1e-6 * double(entry[offload::Ledger::time_of(rows)]);
-  return seconds > 0 ? bytes / seconds : 0;
+// Of growing width, with the heads and the hidden width that go with it.
+std::vector<std::string> shape_of(int width) {
+  return {fmt::format("model.width={}", width), fmt::format("model.attention_heads={}", width / 32),
+          fmt::format("model.kv_heads={}", width / 32),
+          fmt::format("model.feed_forward_hidden={}", 3 * width)};
 }
 
-void measure_dense(const SmallModels& models, plan::Machine& machine) {
-  constexpr std::array kWidths = {64, 128, 256, 512, 1024};
-  for (const std::int64_t width : kWidths) {
-    const SmallModels::Measured dense = models.measure(
-        {fmt::format("model.width={}", width), fmt::format("model.attention_heads={}", width / 32),
-         fmt::format("model.kv_heads={}", width / 32),
-         fmt::format("model.feed_forward_hidden={}", 3 * width)},
-        2, std::clamp<std::int64_t>(8192 / width, 5, 101));
-    const plan::StepWork work = plan::step_work(dense.config, 0, 0);
-    machine.compute.optimizer = work.optimizer_bytes / dense.update_seconds;
-    const double flops = work.dense_flops / (dense.step_seconds - dense.update_seconds);
-    machine.compute.widths.push_back(width);
-    machine.compute.gflops.push_back(std::max<std::int64_t>(1, std::lround(flops / 1e9)));
+std::vector<SmallModel> dense_models(const std::string& device) {
+  std::vector<SmallModel> models;
+  for (const int width : {64, 128, 256, 512, 1024}) {
+    std::vector<std::string> settings = shape_of(width);
+    settings.push_back(device);
+    models.emplace_back(settings, 2, std::clamp(4096 / width, 3, 40));
   }
+  return models;
 }
 
 // Tables that differ in what costs: half-keys, look-ups, widths of values, distinct rows.
-void measure_rows(const SmallModels& models, plan::Machine& machine) {
+std::vector<SmallModel> table_models(const std::string& device) {
   struct Shape {
     int half_keys, knn, value_width;
   };
   constexpr std::array<Shape, 6> kShapes = {
       {{256, 8, 64}, {256, 8, 256}, {256, 32, 64}, {256, 32, 256}, {512, 8, 256}, {256, 16, 1024}}};
+  std::vector<SmallModel> models;
+  for (const Shape& shape : kShapes) {
+    std::vector<std::string> settings = shape_of(64);
+    settings.insert(
+        settings.end(),
+        {device, "model.feed_forward=memory@1", fmt::format("memory.half_keys={}", shape.half_keys),
+         fmt::format("memory.knn={}", shape.knn),
+         fmt::format("memory.value_width={}", shape.value_width), "tiers.device_bytes=1GiB"});
+    models.emplace_back(settings, 8, 15);
+  }
+  return models;
+}
+
+// In rounds, so that a machine that is slow for a while is so for all of them, and not for most
+// steps of any.
+void measure_computation(const std::string& device, const InterruptGuard& interrupt,
+                         plan::Machine& machine) {
+  constexpr int kRounds = 3;
+  std::vector<SmallModel> dense = dense_models(device), tables = table_models(device);
+  for (int round = 0; round < kRounds; ++round) {
+    for (SmallModel& model : dense) model.measure(interrupt);
+    for (SmallModel& model : tables) model.measure(interrupt);
+  }
+  for (const SmallModel& model : dense) {
+    const plan::StepWork work = model.work();
+    machine.compute.optimizer = work.optimizer_bytes / model.update_seconds();
+    const double flops = work.dense_flops / (model.step_seconds() - model.update_seconds());
+    machine.compute.widths.push_back(model.width());
+    machine.compute.gflops.push_back(std::max<std::int64_t>(1, std::lround(flops / 1e9)));
+  }
   plan::StepFit fit(machine);
   Entry all;
-  for (const Shape& shape : kShapes) {
-    const SmallModels::Measured rows = models.measure(
-        {"model.feed_forward=memory@1", "model.width=64", "model.attention_heads=2",
-         "model.kv_heads=2", "model.feed_forward_hidden=192",
-         fmt::format("memory.half_keys={}", shape.half_keys),
-         fmt::format("memory.knn={}", shape.knn),
-         fmt::format("memory.value_width={}", shape.value_width), "tiers.device_bytes=2GiB"},
-        8, 41);
-    fit.add(plan::step_work(rows.config, rows.distinct_rows, rows.leased_rows),
-            rows.config.model.width, rows.step_seconds);
-    all += rows.training;
+  for (const SmallModel& model : tables) {
+    fit.add(model.work(), model.width(), model.step_seconds());
+    all += model.training();
   }
   fit.solve(machine);
   machine.compute.planned_row_ns =
@@ -159,18 +180,19 @@ void measure_rows(const SmallModels& models, plan::Machine& machine) {
 }
 
 // Rows that are new to a table, and those that go between the device and the host tier.
-void measure_moves(const SmallModels& models, plan::Machine& machine) {
-  const std::vector<std::string> table = {"model.feed_forward=memory@1", "model.width=64",
-                                          "model.attention_heads=2",     "model.kv_heads=2",
-                                          "memory.value_width=1024",     "memory.knn=8"};
-  std::vector<std::string> new_rows = table;
-  new_rows.push_back("tiers.device_bytes=2GiB");
-  machine.compute.generate =
-      speed_of(models.measure(new_rows, 0, 4).training, Field::kGeneratedRows);
-  std::vector<std::string> two_tiers = table;
-  two_tiers.insert(two_tiers.end(), {"tiers.device_bytes=64MiB", "tiers.host_bytes=1GiB"});
-  const double link = speed_of(models.measure(two_tiers, 4, 10).training, Field::kHostToDeviceRows);
-  (machine.has_device() ? machine.device.link : machine.host.copy) = link;
+void measure_moves(const std::string& device, const InterruptGuard& interrupt,
+                   plan::Machine& machine) {
+  std::vector<std::string> table = shape_of(64);
+  table.insert(table.end(), {device, "model.feed_forward=memory@1", "memory.value_width=1024",
+                             "memory.knn=8", "tiers.device_bytes=1GiB"});
+  SmallModel grows(table, 0, 4);
+  grows.measure(interrupt);
+  machine.compute.generate = grows.speed_of(Field::kGeneratedRows);
+  table.insert(table.end(), {"tiers.device_bytes=64MiB", "tiers.host_bytes=1GiB"});
+  SmallModel pages(table, 4, 10);
+  pages.measure(interrupt);
+  (machine.has_device() ? machine.device.link : machine.host.copy) =
+      pages.speed_of(Field::kHostToDeviceRows);
 }
 
 void measure_disk(io::Disk& disk, const BenchMachineOptions& options,
@@ -214,11 +236,9 @@ int run_bench_machine(const BenchMachineOptions& options) {
   }
   // Asked once, so that it is told once which it is.
   const bool on_cuda = free.device || options.device == engine::DeviceKind::kCuda;
-  const SmallModels models(on_cuda ? engine::DeviceKind::kCuda : engine::DeviceKind::kCpu,
-                           interrupt);
-  measure_dense(models, machine);
-  measure_rows(models, machine);
-  measure_moves(models, machine);
+  const std::string device = on_cuda ? "run.device=cuda" : "run.device=cpu";
+  measure_computation(device, interrupt, machine);
+  measure_moves(device, interrupt, machine);
   measure_disk(*disk, options, interrupt, machine);
   const std::string text = plan::to_toml(machine);
   if (options.output.empty()) {

@@ -45,6 +45,19 @@ engine::MemoryUse rank_use(const Config& config, bool on_cuda, std::int64_t rank
   return use;
 }
 
+// Activations of the batches that ranks do not have of their own, which rank_use() leaves out, too.
+std::uint64_t shared_activations(Config config, bool on_cuda, std::int64_t ranks) {
+  if (ranks == 1) return 0;
+  config.tiers.automatic = {};
+  offload::TierOptions& tiers = config.tiers.store;
+  if (config.has_memory()) {
+    tiers.device_bytes = 2 * offload::minimum_device_bytes(engine::row_layout(config));
+  }
+  const std::uint64_t all = engine::memory_use(config, on_cuda).activations;
+  config.train.batch /= ranks;
+  return all - engine::memory_use(config, on_cuda).activations;
+}
+
 engine::FreeMemory free_of(const Machine& machine, std::int64_t ranks) {
   const auto share = static_cast<std::uint64_t>(ranks);
   engine::FreeMemory free;
@@ -98,7 +111,10 @@ class Planner {
   Planner(io::Disk& disk, Config config, const PlanOptions& options)
       : disk_(disk), options_(options), machine_(options.machine) {
     plan_.config = rank_config(std::move(config), options.ranks);
-    choose_tiers(plan_.config, free_of(machine_, options.ranks));
+    engine::FreeMemory free = free_of(machine_, options.ranks);
+    (free.device ? *free.device : free.host) +=
+        shared_activations(plan_.config, machine_.has_device(), options.ranks);
+    choose_tiers(plan_.config, free);
     engine::apply_tier_shares(plan_.config);
     plan_.costs = engine::model_costs(plan_.config);
     plan_.use = rank_use(plan_.config, machine_.has_device(), options.ranks);
