@@ -38,9 +38,25 @@ std::string existing_folder(const io::Disk& disk, const std::string& path) {
   return folder.string();
 }
 
+// What a run's own rows files hold already is its own.
+std::uint64_t bytes_of_rows_files(const Config& config, const io::Disk& disk) {
+  const std::string folder = rows_directory(config.run.directory);
+  if (!config.tiers.disk_paths.empty() || !disk.is_directory(folder)) return 0;
+  std::uint64_t bytes = 0;
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) {
+    const std::uint64_t size = entry.is_regular_file(ignored) ? entry.file_size(ignored) : 0;
+    if (!ignored) bytes += size;
+  }
+  return bytes;
+}
+
 std::uint64_t free_on_disk(const Config& config, const io::Disk& disk) {
   const std::vector<std::string>& folders = config.tiers.disk_paths;
-  if (folders.empty()) return disk.available_bytes(existing_folder(disk, config.run.directory));
+  if (folders.empty()) {
+    return disk.available_bytes(existing_folder(disk, config.run.directory)) +
+           bytes_of_rows_files(config, disk);
+  }
   std::uint64_t bytes = 0;
   for (const std::string& folder : folders) {
     bytes += disk.available_bytes(existing_folder(disk, folder));
@@ -60,6 +76,7 @@ class Choice {
         device_room_(on_cuda_ ? less(*free.device, *free.device / kSpare) : host_room_) {}
 
   void choose() {
+    apply_tier_shares(config_);
     start_small();
     // The slot table of the host tier lies in device memory, so that one depends on the other.
     for (int round = 0; round < 3; ++round) {
@@ -81,7 +98,8 @@ class Choice {
     const std::uint64_t others = less(use.device(), use.device_tier) + (on_cuda_ ? 0 : use.host());
     const std::uint64_t room = less(device_room_, others);
     const offload::StoreOptions store = store_of(config_);
-    const std::uint64_t least = offload::minimum_device_bytes(store.layout);
+    const std::uint64_t least =
+        2 * offload::kMinimumDeviceSlots * offload::device_slot_bytes(store);
     if (room < least) {
       io::fail(
           "tiers.device_bytes = \"auto\": of {} that the run may take it needs {} beside its rows, "
@@ -110,21 +128,40 @@ class Choice {
   std::uint64_t host_room_, device_room_;
 };
 
-// Rows with gradient arrays are larger, and fewer have room.
-void choose_memories(Config& config, const FreeMemory& free) {
-  const bool waits = config.memory.row_gradient == RowGradientKind::kAuto;
-  if (waits) {
-    // Without room for all rows, only where it has to be.
-    Config without = config;
-    without.tiers.store.device_bytes = without.tiers.store.host_bytes = 0;
-    choose_row_gradient(without);
-    config.memory.row_gradient = without.memory.row_gradient;
-  }
+// The same configuration with a row gradient of this kind, and budgets for it.
+Config with_row_gradient(Config config, RowGradientKind kind, const FreeMemory& free) {
+  config.memory.row_gradient = kind;
   Choice(config, free).choose();
-  if (!waits || config.memory.row_gradient == RowGradientKind::kAccumulated) return;
-  config.memory.row_gradient = RowGradientKind::kAuto;
-  choose_row_gradient(config);
-  if (config.memory.row_gradient == RowGradientKind::kAccumulated) Choice(config, free).choose();
+  return config;
+}
+
+// Rows with gradient arrays are larger: whether they are chosen depends on whether all have room
+// then.
+void choose_memories(Config& config, const FreeMemory& free) {
+  if (config.memory.row_gradient != RowGradientKind::kAuto) {
+    Choice(config, free).choose();
+    return;
+  }
+  const auto wants_with = [&](std::uint64_t bytes) {
+    Config other = config;
+    other.tiers.shares = {};
+    other.tiers.store.device_bytes = other.tiers.store.host_bytes = bytes;
+    return accumulates_row_gradient(other);
+  };
+  const bool must = wants_with(0);  // too many look-ups to be grouped at once
+  if (must || wants_with(std::uint64_t{1} << 60)) {
+    try {
+      const Config accumulated = with_row_gradient(config, RowGradientKind::kAccumulated, free);
+      const offload::TierSizes sizes = offload::tier_sizes(store_of(accumulated));
+      if (must || std::uint64_t{sizes.training} + sizes.host >= accumulated.table_rows()) {
+        config = accumulated;
+        return;
+      }
+    } catch (const io::Error&) {
+      if (must) throw;  // else there may be room for smaller rows
+    }
+  }
+  config = with_row_gradient(config, RowGradientKind::kFactored, free);
 }
 
 // Room for two checkpoints of the dense part stays: one is kept until the next one is whole.
@@ -133,8 +170,13 @@ std::uint64_t disk_budget(const Config& config, std::uint64_t free) {
   for (const ParameterDeclaration& declared : declare_parameters(model_options(config))) {
     dense += static_cast<std::uint64_t>(declared.count()) * 3 * sizeof(float);
   }
-  // 0 would be no limit.
-  return std::max<std::uint64_t>(less(less(free, free / kSpare), 2 * dense), 1);
+  const std::uint64_t bytes = less(less(free, free / kSpare), 2 * dense);
+  if (bytes == 0) {
+    io::fail("tiers.disk_bytes = \"auto\": {} are free, which two checkpoints of {} would fill",
+             io::human_bytes(static_cast<double>(free)),
+             io::human_bytes(static_cast<double>(dense)));
+  }
+  return bytes;
 }
 
 }  // namespace
@@ -158,7 +200,10 @@ void choose_tiers(Config& config, const FreeMemory& free) {
     apply_tier_shares(config);
     if (automatic.device || automatic.host) choose_memories(config, free);
     choose_row_gradient(config);
-    if (automatic.disk) config.tiers.store.disk_bytes = disk_budget(config, free.disk);
+    if (automatic.disk) {
+      // Of a machine whose disk nobody knows, no limit.
+      config.tiers.store.disk_bytes = free.disk ? disk_budget(config, *free.disk) : 0;
+    }
   }
   automatic = {};
   apply_tier_shares(config);

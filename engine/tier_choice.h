@@ -14,7 +14,7 @@ namespace mneme::engine {
 struct FreeMemory {
   std::optional<std::uint64_t> device;  // none: the device has no memory of its own
   std::uint64_t host = 0;
-  std::uint64_t disk = 0;  // where the rows files will be
+  std::optional<std::uint64_t> disk;  // where the rows files will be; none: not known
 };
 // Of this machine, now, for the device that the run asks for.
 FreeMemory free_memory(const Config& config, const io::Disk& disk);
@@ -22,9 +22,9 @@ FreeMemory free_memory(const Config& config, const io::Disk& disk);
 // Puts bytes in the place of budgets that are "auto", and chooses memory.row_gradient where that
 // was waiting for them. More room never makes a run slower, so each takes what there is, up to the
 // whole table: the device first, then the host for the rows that the device has no room for. A
-// sixteenth of the host and of the device is left for what operations take while they run, and for
-// others. Does nothing where nothing is left to choose. Throws Error where the rest of the run
-// leaves no room for the smallest device tier.
+// sixteenth of each memory is left, for what operations take while they run and for others. Does
+// nothing where nothing is left to choose. Throws Error where the rest of the run leaves no room
+// for the smallest device tier, or two checkpoints fill the disk.
 void choose_tiers(Config& config, const FreeMemory& free);
 
 }  // namespace mneme::engine

@@ -8,6 +8,7 @@
 
 #include "engine/memory_use.h"
 #include "engine/model_costs.h"
+#include "engine/row_gradient_choice.h"
 #include "engine/run_files.h"
 #include "io/error.h"
 #include "tests/engine/tiny_run.h"
@@ -129,6 +130,15 @@ TEST(TierChoice, LeavesRoomForCheckpointsOnTheDisk) {
       12 * static_cast<std::uint64_t>(model_costs(config).parameters.total());
   EXPECT_LE(config.tiers.store.disk_bytes + 2 * dense, 1000 * kMiB);
   EXPECT_GT(config.tiers.store.disk_bytes, 900 * kMiB);
+  // Of a disk that nobody knows, all of it; a full one is an error.
+  Config unknown = automatic(runs, {"tiers.disk_bytes=auto"});
+  FreeMemory free = memories({}, 1000 * kMiB);
+  free.disk.reset();
+  choose_tiers(unknown, free);
+  EXPECT_EQ(unknown.tiers.store.disk_bytes, 0u);
+  Config full = automatic(runs, {"tiers.disk_bytes=auto"});
+  free.disk = 1000;
+  EXPECT_THROW(choose_tiers(full, free), io::Error);
 }
 
 // Rows with gradient arrays are chosen where the whole table fits with them, as for budgets in
@@ -142,6 +152,26 @@ TEST(TierChoice, ChoosesTheRowGradientWhenBudgetsAreKnown) {
   choose_tiers(config, memories({}, 2048 * kMiB));
   EXPECT_EQ(config.memory.row_gradient, RowGradientKind::kAccumulated);
   EXPECT_EQ(model_costs(config).table.tiers.training, config.table_rows());
+  // Without much of the tier for evaluation, the larger rows must be what there is room for.
+  Config tight = automatic(runs, many);
+  tight.tiers.store.evaluation_share = 0.0625;
+  choose_tiers(tight, memories({}, 2048 * kMiB));
+  EXPECT_EQ(tight.memory.row_gradient, RowGradientKind::kAccumulated);
+  EXPECT_EQ(model_costs(tight).table.tiers.training, tight.table_rows());
+}
+
+// A share of the table is one of the records that come of it.
+TEST(TierChoice, AddsToShares) {
+  testing::TinyRun runs;
+  Config config = automatic(runs, {"memory.half_keys=384", "memory.value_width=64",
+                                   "tiers.host_bytes=40%", "train.micro_batches=64",
+                                   "train.row_gradient_bytes=64KiB", "memory.row_gradient=auto"});
+  choose_tiers(config, memories({}, 160 * kMiB));
+  const MemoryUse use = memory_use(config, false);
+  EXPECT_LE(use.device() + use.host(), 160 * kMiB);
+  EXPECT_NEAR(static_cast<double>(use.host_tier),
+              0.4 * static_cast<double>(config.table_rows() * row_layout(config).record_bytes()),
+              1e-2 * static_cast<double>(use.host_tier));
 }
 
 // The run itself chooses, records what it has chosen, and computes what any budgets give.

@@ -77,6 +77,7 @@ TEST_F(AblateReplayable, WhatDependsOnTimeOrOnWhatIsWhereIsTrained) {
       {[](Config& c) { c.checkpoint.every = 2; }, "checkpoint.every"},
       {[](Config& c) { c.checkpoint.final = true; }, "checkpoint.final"},
       {[](Config& c) { c.tiers.store.disk_bytes = 64 << 10; }, "tiers.disk_bytes"},
+      {[](Config& c) { c.tiers.automatic.host = true; }, "auto"},
       {[](Config& c) { c.tiers.store.device_bytes = 100; }, "too small"}};
   for (const auto& [change, part] : cases) {
     const Replayable found = replayable(config(change));

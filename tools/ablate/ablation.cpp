@@ -12,6 +12,7 @@
 #include "engine/row_gradient_choice.h"
 #include "engine/run_directory.h"
 #include "engine/run_files.h"
+#include "engine/tier_choice.h"
 #include "io/checksum.h"
 #include "io/elapsed.h"
 #include "io/error.h"
@@ -32,8 +33,10 @@ std::string checksum_of(std::string_view text) {
   return fmt::format("{:016x}", io::checksum64(text));
 }
 
-std::uint64_t device_bytes_of(engine::Config config) {
+// Budgets that the run chooses count as they would be chosen now.
+std::uint64_t device_bytes_of(engine::Config config, const io::Disk& disk) {
   if (!config.has_memory()) return 0;
+  if (config.tiers.automatic.any()) choose_tiers(config, engine::free_memory(config, disk));
   engine::apply_tier_shares(config);
   const std::uint64_t table = config.table_rows() * engine::row_layout(config).record_bytes();
   return std::min(config.tiers.store.device_bytes, table);
@@ -45,12 +48,13 @@ std::string identity_of(engine::Config config) {
   return checksum_of(engine::to_toml(config));
 }
 
-PlannedRun planned(const std::string& path, const std::vector<std::string>& overrides,
-                   Replayable& replay) {
+PlannedRun planned(const io::Disk& disk, const std::string& path,
+                   const std::vector<std::string>& overrides, Replayable& replay) {
   PlannedRun run;
   try {
     engine::Config config = engine::load_config(path, overrides);
-    run.device_bytes = device_bytes_of(config);
+    run.device_bytes = device_bytes_of(config, disk);
+    run.chooses_tiers = config.tiers.automatic.any();
     replay = replayable(config);
     run.identity = identity_of(config);
   } catch (const io::Error& error) {
@@ -73,13 +77,15 @@ void remove_rows(io::Disk& disk, const std::string& directory) {
 
 // A run that was stopped has saved itself, and could be resumed; but its tiers would be empty then,
 // and its numbers others. Without its manifest a new run takes its place. A run of another
-// configuration stays as it is.
-void forget_stopped_run(io::Disk& disk, const std::string& directory, const std::string& identity) {
+// configuration stays as it is; one that has chosen its tiers is known by its folder's name alone.
+void forget_stopped_run(io::Disk& disk, const std::string& directory, const PlannedRun& run) {
   try {
     const engine::RunDirectory stopped(disk, directory);
     engine::Config config = stopped.config();
-    if (identity_of(config) != identity) config.run.trace = false;  // it was for replays
-    if (identity_of(config) == identity) disk.remove(stopped.manifest_file());
+    if (identity_of(config) != run.identity) config.run.trace = false;  // it was for replays
+    if (run.chooses_tiers || identity_of(config) == run.identity) {
+      disk.remove(stopped.manifest_file());
+    }
   } catch (const io::Error&) {
     // There is none.
   }
@@ -121,7 +127,7 @@ Ablation::Ablation(io::Disk& disk, Grid grid)
   std::vector<PlannedRun> first;
   for (std::size_t cell = 0; cell < grid_.cells.size(); ++cell) {
     PlannedRun run =
-        planned(grid_.config, overrides_of(grid_.cells[cell]), replayable_.emplace_back());
+        planned(disk_, grid_.config, overrides_of(grid_.cells[cell]), replayable_.emplace_back());
     run.cell = cell;
     if (replayable_[cell].why_not.empty()) groups_[replayable_[cell].group].push_back(cell);
     first.push_back(std::move(run));
@@ -308,7 +314,7 @@ RunResult Ablation::train(const PlannedRun& run, const AblationHooks& hooks, boo
   if (!run.problem.empty()) return result;
   const std::string directory = directory_of(run);
   disk_.make_directories(directory);
-  forget_stopped_run(disk_, directory, run.identity);
+  forget_stopped_run(disk_, directory, run);
   std::vector<std::string> words = {"train", grid_.config};
   for (const std::string& one : overrides_of(cell)) words.insert(words.end(), {"--set", one});
   words.insert(words.end(), {"--set", engine::text_override("run.directory", directory)});

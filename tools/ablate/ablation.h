@@ -26,7 +26,8 @@ struct PlannedRun {
   std::size_t cell = 0;  // of the grid
   std::int64_t repeat = 0;
   std::string identity;
-  std::string problem;  // why the configuration is none; empty where it is one
+  std::string problem;         // why the configuration is none; empty where it is one
+  bool chooses_tiers = false;  // budgets are "auto"
   // Of the value table, as far as it fills the tier.
   std::uint64_t device_bytes = 0;
 };

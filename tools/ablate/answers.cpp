@@ -117,7 +117,12 @@ std::vector<Answers::Numbers> Answers::of(std::span<const offload::TraceTiers> c
                                           const std::function<void()>& check) {
   std::vector<report::Replay> replays;
   for (const offload::TraceTiers& tiers : cells) replays.push_back(question(tiers));
+  // Once more, for how long its plans take beside as many others.
+  replays.push_back(question(own_.tiers));
+  replays.back().is_own = true;
   report::run_replays(disk_, trace_, replays, at_once(), check);
+  own_ = std::move(replays.back());
+  replays.pop_back();
   std::vector<Numbers> answers;
   for (const report::Replay& replay : replays) answers.push_back(answer(replay));
   return answers;

@@ -26,6 +26,7 @@ bool may_fill_disk(const engine::Config& config) {
 
 std::string reason_against(const engine::Config& config) {
   if (!config.has_memory()) return "it has no memory";
+  if (config.tiers.automatic.any()) return "its budgets are chosen when it runs (auto)";
   if (config.tiers.prefetch != memory::PredictorKind::kNone) {
     return "what is hinted depends on what is where, and on time (tiers.prefetch)";
   }

@@ -37,8 +37,7 @@ using offload::Cause;
 using offload::Entry;
 using offload::Field;
 
-constexpr std::uint32_t kRecordBytes = 12288;
-constexpr std::uint32_t kSmallRecordBytes = 4096;
+constexpr std::uint32_t kSmallTransfer = 4096, kLargeTransfer = 64 << 10;
 
 // Steps of a small model, without waits for anything but its own table.
 constexpr const char* kSmallModel = R"(
@@ -88,7 +87,7 @@ class SmallModel {
   double update_seconds() const { return median(updates_); }
   plan::StepWork work() const {
     const auto steps = static_cast<double>(seconds_.size());
-    return plan::step_work(config_, distinct_rows_ / steps,
+    return plan::step_work(config_, engine::model_costs(config_), distinct_rows_ / steps,
                            double(training_[Field::kRowsLeased]) / steps);
   }
   std::int64_t width() const { return config_.model.width; }
@@ -208,10 +207,10 @@ void measure_disk(io::Disk& disk, const BenchMachineOptions& options,
                                              .interruption = [&] { interrupt.check(); }};
     return io::run_disk_benchmark(disk, benchmark);
   };
-  machine.disk.reads_per_s = measure(kSmallRecordBytes, 1).iops;
-  machine.disk.writes_per_s = measure(kSmallRecordBytes, 0).iops;
-  machine.disk.read = measure(64 << 10, 1).bytes_per_second;
-  machine.disk.write = measure(64 << 10, 0).bytes_per_second;
+  machine.disk.reads_per_s = measure(kSmallTransfer, 1).iops;
+  machine.disk.writes_per_s = measure(kSmallTransfer, 0).iops;
+  machine.disk.read = measure(kLargeTransfer, 1).bytes_per_second;
+  machine.disk.write = measure(kLargeTransfer, 0).bytes_per_second;
 }
 
 }  // namespace
@@ -226,10 +225,10 @@ int run_bench_machine(const BenchMachineOptions& options) {
       fmt::format("mneme bench machine, {:%Y-%m-%d}", fmt::localtime(std::time(nullptr)));
   engine::Config config;
   config.run.device = options.device;
-  config.run.directory = options.path;
+  config.run.directory = options.path.empty() ? "." : options.path;
   const engine::FreeMemory free = engine::free_memory(config, *disk);
   machine.host.memory_bytes = free.host;
-  machine.disk.bytes = options.path.empty() ? 0 : free.disk;
+  machine.disk.bytes = options.path.empty() ? 0 : free.disk.value_or(0);
   if (free.device) {
     machine.device.count = 1;
     machine.device.memory_bytes = *free.device;
@@ -240,7 +239,11 @@ int run_bench_machine(const BenchMachineOptions& options) {
   measure_computation(device, interrupt, machine);
   measure_moves(device, interrupt, machine);
   measure_disk(*disk, options, interrupt, machine);
+  // What is read goes through the link as well.
+  const double link = machine.has_device() ? machine.device.link : machine.host.copy;
+  machine.disk.read = std::min(machine.disk.read, link);
   const std::string text = plan::to_toml(machine);
+  plan::parse_machine(text, "bench machine");  // nothing is written that could not be read
   if (options.output.empty()) {
     fmt::print("{}", text);
   } else {

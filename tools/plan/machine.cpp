@@ -115,8 +115,6 @@ void check(const Machine& machine, const std::string& name) {
   const double into_device = machine.has_device() ? machine.device.link : machine.host.copy;
   const char* const into_key = machine.has_device() ? "device.link_gb_per_s" : "host.copy_gb_per_s";
   check_faster(machine.disk.read, "disk.read_gb_per_s", into_device * machine.devices(), into_key);
-  check_faster(machine.device.link, "device.link_gb_per_s", compute.update,
-               "compute.update_gb_per_s");
 }
 
 }  // namespace

@@ -18,7 +18,8 @@ namespace mneme::plan {
 struct PageTraffic {
   double distinct_rows = 0;  // that the step updates
   double leased_rows = 0;    // of all its leases
-  // Rows that forward passes find, each once for each layer and micro-batch.
+  // Rows that forward passes find: of a trace each once for each layer and micro-batch, of a law
+  // once a step.
   double found_on_device = 0, found_in_host = 0, found_on_disk = 0, new_rows = 0;
   // Bytes of records; of disk slots at the disk.
   double to_device_bytes = 0, from_device_bytes = 0;  // over the host link
@@ -33,6 +34,7 @@ struct LinkSpeeds {
   double disk_read = 0, disk_write = 0;
   double disk_reads = 0, disk_writes = 0;  // records a second
   double generate = 0;
+  bool free_reads = false, free_writes = false;  // whatever is said above: no time passes
   // Of so many bytes in so many records.
   double read_seconds(double bytes, double records) const;
   double write_seconds(double bytes, double records) const;
@@ -50,6 +52,7 @@ struct TrafficQuestion {
 
 struct TraceOptions {
   std::string path;
+  std::uint64_t record_bytes = 0;  // that its run had: of all columns of a row
   std::size_t threads = 1;
   std::function<void()> check = [] {};  // asked now and then; what it throws ends the call
 };

@@ -26,6 +26,9 @@ Config rank_config(Config config, std::int64_t ranks) {
              config.train.batch);
   }
   const std::int64_t width = config.value_width();
+  if (config.row_parts() > 1) {
+    io::fail("--ranks {}: nobody knows yet how PEER's experts are shared between ranks", ranks);
+  }
   if (config.has_memory() && width % ranks != 0) {
     io::fail("--ranks {}: a value of {} columns cannot be shared evenly", ranks, width);
   }
@@ -34,28 +37,15 @@ Config rank_config(Config config, std::int64_t ranks) {
   return config;
 }
 
-// Of a rank: its columns of the look-ups of all tokens, and activations of its own.
-engine::MemoryUse rank_use(const Config& config, bool on_cuda, std::int64_t ranks) {
-  engine::MemoryUse use = engine::memory_use(config, on_cuda);
-  if (ranks == 1) return use;
-  Config own = config;
-  own.train.batch /= ranks;
-  const engine::MemoryUse activations = engine::memory_use(own, on_cuda);
-  use.activations = activations.activations;
-  return use;
-}
-
-// Activations of the batches that ranks do not have of their own, which rank_use() leaves out, too.
-std::uint64_t shared_activations(Config config, bool on_cuda, std::int64_t ranks) {
-  if (ranks == 1) return 0;
-  config.tiers.automatic = {};
-  offload::TierOptions& tiers = config.tiers.store;
-  if (config.has_memory()) {
-    tiers.device_bytes = 2 * offload::minimum_device_bytes(engine::row_layout(config));
+// Of what a rank has for itself: the dense part, and activations of its own part of the batch.
+engine::MemoryUse own_use(Config whole, bool on_cuda, std::int64_t ranks) {
+  whole.tiers.automatic = {};
+  whole.train.batch /= ranks;
+  if (whole.has_memory()) {
+    whole.tiers.store.device_bytes = 4 * offload::minimum_device_bytes(engine::row_layout(whole));
+    whole.tiers.store.host_bytes = 0;
   }
-  const std::uint64_t all = engine::memory_use(config, on_cuda).activations;
-  config.train.batch /= ranks;
-  return all - engine::memory_use(config, on_cuda).activations;
+  return engine::memory_use(whole, on_cuda);
 }
 
 engine::FreeMemory free_of(const Machine& machine, std::int64_t ranks) {
@@ -63,7 +53,7 @@ engine::FreeMemory free_of(const Machine& machine, std::int64_t ranks) {
   engine::FreeMemory free;
   if (machine.has_device()) free.device = machine.device.memory_bytes;
   free.host = machine.host.memory_bytes / share;
-  free.disk = machine.disk.bytes / share;
+  if (machine.disk.bytes > 0) free.disk = machine.disk.bytes / share;
   return free;
 }
 
@@ -86,8 +76,9 @@ LinkSpeeds links_of(const Config& config, const Machine& machine, std::int64_t r
 }
 
 // Of one rank: the batch is shared, but for what happens to the rank's columns of all look-ups.
-StepWork rank_work(const Config& config, const PageTraffic& traffic, std::int64_t ranks) {
-  StepWork work = step_work(config, traffic.distinct_rows, traffic.leased_rows);
+StepWork rank_work(const Config& config, const engine::ModelCosts& costs,
+                   const PageTraffic& traffic, std::int64_t ranks) {
+  StepWork work = step_work(config, costs, traffic.distinct_rows, traffic.leased_rows);
   work.dense_flops /= static_cast<double>(ranks);
   work.key_flops /= static_cast<double>(ranks);
   work.half_scores /= static_cast<double>(ranks);
@@ -108,16 +99,27 @@ double exchange_bytes(const engine::ModelCosts& costs, std::int64_t layers, std:
 
 class Planner {
  public:
-  Planner(io::Disk& disk, Config config, const PlanOptions& options)
+  Planner(io::Disk& disk, const Config& config, const PlanOptions& options)
       : disk_(disk), options_(options), machine_(options.machine) {
-    plan_.config = rank_config(std::move(config), options.ranks);
+    const bool on_cuda = machine_.has_device();
+    plan_.config = rank_config(config, options.ranks);
+    if (config.has_memory()) whole_record_bytes_ = engine::row_layout(config).record_bytes();
     engine::FreeMemory free = free_of(machine_, options.ranks);
-    (free.device ? *free.device : free.host) +=
-        shared_activations(plan_.config, machine_.has_device(), options.ranks);
+    const engine::MemoryUse own = own_use(config, on_cuda, options.ranks);
+    if (options.ranks > 1) {
+      // The rank's columns of all tokens' look-ups, with a dense part that is not of that size.
+      const engine::MemoryUse all = own_use(plan_.config, on_cuda, 1);
+      std::uint64_t& memory = free.device ? *free.device : free.host;
+      memory += all.parameters + all.activations;
+      memory -= std::min(memory, own.parameters + own.activations);
+    }
     choose_tiers(plan_.config, free);
     engine::apply_tier_shares(plan_.config);
-    plan_.costs = engine::model_costs(plan_.config);
-    plan_.use = rank_use(plan_.config, machine_.has_device(), options.ranks);
+    plan_.costs = engine::model_costs(config_with_tiers(config));
+    plan_.costs.table = engine::model_costs(plan_.config).table;
+    plan_.use = engine::memory_use(plan_.config, on_cuda);
+    plan_.use.parameters = own.parameters;
+    plan_.use.activations = own.activations;
   }
 
   Plan make() {
@@ -129,6 +131,14 @@ class Planner {
   }
 
  private:
+  // With budgets in bytes, which are enough for the whole rows that it is not about.
+  static Config config_with_tiers(Config whole) {
+    whole.tiers.automatic = {};
+    if (whole.has_memory()) {
+      whole.tiers.store.device_bytes = 4 * offload::minimum_device_bytes(engine::row_layout(whole));
+    }
+    return whole;
+  }
   const Config& config() const { return plan_.config; }
   std::int64_t layers() const { return std::ssize(config().table_blocks()); }
   offload::StoreOptions store() const {
@@ -138,7 +148,8 @@ class Planner {
   // ---- How fast.
 
   StepTimes times_of(const PageTraffic& traffic) const {
-    return step_times(rank_work(config(), traffic, options_.ranks), machine_, config().model.width);
+    return step_times(rank_work(config(), plan_.costs, traffic, options_.ranks), machine_,
+                      config().model.width);
   }
 
   double exchange_seconds() const {
@@ -159,9 +170,12 @@ class Planner {
 
   std::vector<PageTraffic> answers(const std::vector<TrafficQuestion>& questions) const {
     if (!options_.trace.empty()) {
-      return replayed_traffic(
-          disk_, {.path = options_.trace, .threads = options_.threads, .check = options_.check},
-          questions);
+      return replayed_traffic(disk_,
+                              {.path = options_.trace,
+                               .record_bytes = whole_record_bytes_,
+                               .threads = options_.threads,
+                               .check = options_.check},
+                              questions);
     }
     const SkewedUse use{.skew = options_.skew,
                         .lookups = static_cast<double>(plan_.costs.tokens_per_step) *
@@ -200,8 +214,8 @@ class Planner {
     ask("computation",
         [](TrafficQuestion& q) { q.computation = [](const PageTraffic&) { return 0.0; }; });
     ask("the host link", [](TrafficQuestion& q) { q.links.host_link = 0; });
-    ask("disk reads", [](TrafficQuestion& q) { q.links.disk_read = q.links.disk_reads = 0; });
-    ask("disk writes", [](TrafficQuestion& q) { q.links.disk_write = q.links.disk_writes = 0; });
+    ask("disk reads", [](TrafficQuestion& q) { q.links.free_reads = true; });
+    ask("disk writes", [](TrafficQuestion& q) { q.links.free_writes = true; });
     ask("new rows", [](TrafficQuestion& q) { q.links.generate = 0; });
     const std::size_t bounds = questions.size();
     const std::vector<std::uint64_t> device = ladder(device_of_all(), least_device());
@@ -265,7 +279,7 @@ class Planner {
     for (std::size_t i = 0; i < budgets.size(); ++i) {
       const double computed = times_of(traffic[i]).total() + exchange_seconds();
       if (traffic[i].step_seconds <= (1 + kHidden) * computed) {
-        return {key, budgets[i], budgets[i] <= room};
+        return {key, budgets[i], i == 0 && budgets[i] > 0, budgets[i] <= room};
       }
     }
     return {key, {}};
@@ -277,40 +291,47 @@ class Planner {
     return 3 * sizeof(float) * static_cast<double>(plan_.costs.parameters.total());
   }
 
+  double steps() const {
+    const auto a_step = static_cast<double>(plan_.costs.tokens_per_step);
+    return options_.tokens > 0 ? std::ceil(static_cast<double>(options_.tokens) / a_step)
+                               : static_cast<double>(config().train.steps);
+  }
+  double checkpoints() const {
+    const auto every = static_cast<double>(config().checkpoint.every);
+    if (every == 0) return config().checkpoint.final ? 1 : 0;
+    return config().checkpoint.final ? std::ceil(steps() / every) : std::floor(steps() / every);
+  }
+
   // Rows that a checkpoint writes at most: those changed since the last one that are in memory.
   double checkpoint_rows() const {
-    if (!config().has_memory() || !plan_.speed) return 0;
+    if (!config().has_memory()) return 0;
     const engine::TableCosts& table = plan_.costs.table;
-    const double changed =
-        plan_.speed->traffic.distinct_rows *
-        static_cast<double>(std::max<std::int64_t>(1, config().checkpoint.every));
-    return std::min(
-        changed, static_cast<double>(table.tiers.training) + static_cast<double>(table.tiers.host));
+    const double memory =
+        static_cast<double>(table.tiers.training) + static_cast<double>(table.tiers.host);
+    if (!plan_.speed) return memory;
+    const double between =
+        config().checkpoint.every > 0 ? static_cast<double>(config().checkpoint.every) : steps();
+    return std::min(memory, plan_.speed->traffic.distinct_rows * between);
   }
 
   void predict_wear() {
     if (!plan_.speed) return;
-    const auto a_step = static_cast<double>(plan_.costs.tokens_per_step);
     Wear wear;
-    wear.steps = options_.tokens > 0 ? std::ceil(static_cast<double>(options_.tokens) / a_step)
-                                     : static_cast<double>(config().train.steps);
+    wear.steps = steps();
     wear.days = wear.steps * plan_.speed->step_seconds / 86400;
     const auto ranks = static_cast<double>(options_.ranks);
     wear.rows_bytes = ranks * wear.steps * plan_.speed->traffic.disk_written_bytes;
-    double checkpoints = config().checkpoint.final ? 1 : 0;
-    if (config().checkpoint.every > 0) {
-      checkpoints = std::floor(wear.steps / static_cast<double>(config().checkpoint.every));
-    }
     const double slot =
         config().has_memory() ? static_cast<double>(offload::disk_slot_bytes(store())) : 0;
     wear.checkpoint_bytes =
-        checkpoints * (dense_checkpoint_bytes() + ranks * checkpoint_rows() * slot);
+        checkpoints() * (dense_checkpoint_bytes() + ranks * checkpoint_rows() * slot);
     plan_.wear = wear;
   }
 
   // A checkpoint has a slot for every row in use, and rows that changed since then have another.
   std::uint64_t disk_need() const {
-    double bytes = dense_checkpoint_bytes() * static_cast<double>(config().checkpoint.keep + 1);
+    double bytes = dense_checkpoint_bytes() / static_cast<double>(options_.ranks) *
+                   static_cast<double>(config().checkpoint.keep + 1);
     if (config().has_memory()) {
       const auto rows = static_cast<double>(store().rows);
       const bool saves = config().checkpoint.final || config().checkpoint.every > 0;
@@ -351,14 +372,16 @@ class Planner {
     MemoryNeed host{"host memory", use.host() + (free.device ? 0 : use.device()), free.host, ""};
     if (!host.fits()) {
       const bool device_is_larger = !free.device && use.device_tier > use.host_tier;
-      host.change = lower(device_is_larger ? "tiers.device_bytes" : "tiers.host_bytes",
-                          device_is_larger ? use.device_tier : use.host_tier, excess(host),
-                          device_is_larger ? least_device() : 0,
-                          "tiers.device_bytes, train.batch or the model");
+      host.change = !config().has_memory()
+                        ? std::string("lower train.batch or the model")
+                        : lower(device_is_larger ? "tiers.device_bytes" : "tiers.host_bytes",
+                                device_is_larger ? use.device_tier : use.host_tier, excess(host),
+                                device_is_larger ? least_device() : 0,
+                                "tiers.device_bytes, train.batch or the model");
     }
     plan_.needs.push_back(host);
-    if (free.disk == 0) return;
-    MemoryNeed disk{"disk", plan_.disk_bytes, free.disk, ""};
+    if (!free.disk) return;
+    MemoryNeed disk{"disk", plan_.disk_bytes, *free.disk, ""};
     if (!disk.fits()) {
       disk.change =
           config().has_memory()
@@ -372,6 +395,7 @@ class Planner {
   io::Disk& disk_;
   const PlanOptions& options_;
   const Machine& machine_;
+  std::uint64_t whole_record_bytes_ = 0;  // with all columns
   Plan plan_;
 };
 
@@ -382,8 +406,8 @@ bool Plan::fits() const {
                      [](const MemoryNeed& need) { return need.fits(); });
 }
 
-Plan make_plan(io::Disk& disk, Config config, const PlanOptions& options) {
-  return Planner(disk, std::move(config), options).make();
+Plan make_plan(io::Disk& disk, const Config& config, const PlanOptions& options) {
+  return Planner(disk, config, options).make();
 }
 
 }  // namespace mneme::plan

@@ -47,6 +47,7 @@ struct Bound {
 struct SmallestTier {
   const char* key = "";
   std::optional<std::uint64_t> bytes;  // none: no budget does, with the other tier as it is
+  bool is_least_tried = false;         // less may do as well
   bool fits = true;                    // the machine, beside the rest of the run
 };
 inline constexpr double kHidden = 0.02;
@@ -81,6 +82,6 @@ struct Plan {
 
 // config: as it was read; budgets that are "auto" are chosen for the machine. Throws Error for a
 // trace of another table, for columns that ranks cannot share, and as choose_tiers() does.
-Plan make_plan(io::Disk& disk, engine::Config config, const PlanOptions& options);
+Plan make_plan(io::Disk& disk, const engine::Config& config, const PlanOptions& options);
 
 }  // namespace mneme::plan

@@ -128,8 +128,9 @@ std::string bounds_text(const Plan& plan) {
   }
   for (const SmallestTier& tier : speed.smallest) {
     text += tier.bytes
-                ? fmt::format("page-in is hidden (waits of {:.0f}% at most) from {} = {} on{}\n",
+                ? fmt::format("page-in is hidden (waits of {:.0f}% at most) from {} = {} on{}{}\n",
                               100 * kHidden, tier.key, size(*tier.bytes),
+                              tier.is_least_tried ? ", or less" : "",
                               tier.fits ? "" : ", which this machine has not")
                 : fmt::format("no {} hides page-in, with the other tier as it is\n", tier.key);
   }

@@ -22,15 +22,15 @@ double seconds_of(double bytes, double bytes_per_s, double records, double recor
   return std::max(by_bytes, by_records);
 }
 
-void check_table(const std::string& path, const offload::TraceHeader& header,
+void check_table(const TraceOptions& trace, const offload::TraceHeader& header,
                  const offload::TraceTiers& own, const offload::StoreOptions& store) {
   const auto refuse = [&](const char* what, std::uint64_t has, std::uint64_t wanted) {
-    io::fail("{}: a trace of another table: {} of {}, and the configuration's of {}", path, what,
-             has, wanted);
+    io::fail("{}: a trace of another table: {} of {}, and the configuration's of {}", trace.path,
+             what, has, wanted);
   };
   if (header.rows != store.rows) refuse("its rows are", header.rows, store.rows);
-  if (own.record_bytes != store.layout.record_bytes()) {
-    refuse("its records are of bytes", own.record_bytes, store.layout.record_bytes());
+  if (own.record_bytes != trace.record_bytes) {
+    refuse("its records are of bytes", own.record_bytes, trace.record_bytes);
   }
 }
 
@@ -41,6 +41,7 @@ offload::TraceTiers tiers_of(const offload::TraceTiers& own, const offload::Stor
   tiers.device_slots = sizes.training;
   tiers.evaluation_slots = sizes.evaluation;
   tiers.host_slots = sizes.host;
+  tiers.record_bytes = store.layout.record_bytes();
   tiers.device_slot_bytes = bytes.device;
   tiers.host_slot_bytes = bytes.host;
   tiers.device_policy = store.tiers.device_policy;
@@ -82,43 +83,56 @@ offload::ReplaySpeeds speeds_of(const TrafficQuestion& question, const PageTraff
   speeds.host_link = links.host_link;
   speeds.disk_link = seconds > 0 ? bytes / seconds : 0;
   speeds.generate = links.generate;
+  speeds.free_reads = links.free_reads;
+  speeds.free_writes = links.free_writes;
   speeds.step_seconds = question.computation(moves);
   return speeds;
 }
 
-std::uint64_t last_step(io::Disk& disk, const std::string& path) {
+// Steps that a trace holds from their beginning to their end, the first and the last.
+struct WholeSteps {
+  std::uint64_t first = 0, last = 0;
+  std::uint64_t count() const { return last == 0 ? 0 : last - first + 1; }
+};
+
+WholeSteps whole_steps(io::Disk& disk, const std::string& path) {
   offload::TraceReader reader(disk, path);
   offload::TraceEvent event;
-  std::uint64_t last = 0;
-  while (reader.next(event)) {
-    if (event.kind == offload::TraceKind::kStep) last = event.number;
+  WholeSteps steps;
+  for (std::uint64_t step = 0; reader.next(event);) {
+    if (event.kind == offload::TraceKind::kStep) step = event.number;
+    if (event.kind != offload::TraceKind::kEndStep || step == 0) continue;
+    steps.last = step;
+    if (steps.first == 0) steps.first = step;
   }
-  return last;
+  return steps;
 }
 
 }  // namespace
 
 double LinkSpeeds::read_seconds(double bytes, double records) const {
-  return seconds_of(bytes, disk_read, records, disk_reads);
+  return free_reads ? 0 : seconds_of(bytes, disk_read, records, disk_reads);
 }
 
 double LinkSpeeds::write_seconds(double bytes, double records) const {
-  return seconds_of(bytes, disk_write, records, disk_writes);
+  return free_writes ? 0 : seconds_of(bytes, disk_write, records, disk_writes);
 }
 
 std::vector<PageTraffic> replayed_traffic(io::Disk& disk, const TraceOptions& trace,
                                           std::span<const TrafficQuestion> questions) {
   const offload::TraceTiers own = report::first_tiers(disk, trace.path);
   const offload::TraceHeader header = offload::TraceReader(disk, trace.path).header();
-  const std::uint64_t last = last_step(disk, trace.path);
-  if (last < 3) io::fail("{}: a trace of {} steps is too short for a plan", trace.path, last);
+  const WholeSteps steps = whole_steps(disk, trace.path);
+  if (steps.count() < 3) {
+    io::fail("{}: a trace of {} steps is too short for a plan", trace.path, steps.count());
+  }
   std::vector<Replay> replays;
   for (const TrafficQuestion& question : questions) {
-    check_table(trace.path, header, own, question.store);
+    check_table(trace, header, own, question.store);
     replays.push_back({.tiers = tiers_of(own, question.store),
                        .has_hints = false,
-                       .first = last / 10 + 1,
-                       .until = last});
+                       .first = steps.first + steps.count() / 10,
+                       .until = steps.last});
   }
   const auto run = [&] {
     report::run_replays(disk, trace.path, replays, trace.threads, trace.check);
@@ -126,6 +140,15 @@ std::vector<PageTraffic> replayed_traffic(io::Disk& disk, const TraceOptions& tr
   // What moves, without times; then how long that takes.
   std::vector<Replay> clocked = replays;
   run();
+  for (const Replay& replay : replays) {
+    const Entry all = replay.books.total();
+    if (all.disk_rows_read() + all.disk_rows_written() == 0) continue;
+    if (all.disk_bytes_read() + all.disk_bytes_written() > 0) continue;
+    io::fail(
+        "{}: the trace of an older version, which does not say how large rows are on disk; "
+        "record it again",
+        trace.path);
+  }
   for (std::size_t i = 0; i < replays.size(); ++i) {
     clocked[i].speeds = speeds_of(questions[i], traffic_of(replays[i]));
   }

@@ -2,8 +2,6 @@
 
 #include <cmath>
 
-#include "engine/model_costs.h"
-
 namespace mneme::plan {
 namespace {
 
@@ -16,8 +14,8 @@ double time_of(double amount, double per_second) {
 
 }  // namespace
 
-StepWork step_work(const engine::Config& config, double distinct_rows, double leased_rows) {
-  const engine::ModelCosts costs = engine::model_costs(config);
+StepWork step_work(const engine::Config& config, const engine::ModelCosts& costs,
+                   double distinct_rows, double leased_rows) {
   const auto tokens = static_cast<double>(costs.tokens_per_step);
   const auto dense = [](const engine::TokenFlops& flops) {
     return static_cast<double>(flops.weights + flops.attention);

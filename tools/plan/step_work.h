@@ -2,6 +2,7 @@
 #pragma once
 
 #include "engine/config.h"
+#include "engine/model_costs.h"
 #include "tools/plan/machine.h"
 
 namespace mneme::plan {
@@ -18,9 +19,10 @@ struct StepWork {
   double updated_bytes = 0;   // records of the distinct rows
   double planned_rows = 0;    // of all leases
 };
-// distinct_rows: that a step updates; leased_rows: of all its leases. For a configuration without a
-// table both are 0.
-StepWork step_work(const engine::Config& config, double distinct_rows, double leased_rows);
+// costs: of the configuration. distinct_rows: that a step updates; leased_rows: of all its leases.
+// For a configuration without a table both are 0.
+StepWork step_work(const engine::Config& config, const engine::ModelCosts& costs,
+                   double distinct_rows, double leased_rows);
 
 // Seconds.
 struct StepTimes {
