@@ -18,8 +18,9 @@
 namespace mneme::engine {
 namespace {
 
-// Of a memory, a part that is left free.
-constexpr std::uint64_t kSpare = 16;
+// Of a memory, a part that is left free: of a device, which is the run's alone, what operations
+// take while they run; of others, what others need, too.
+constexpr std::uint64_t kSpare = 16, kDeviceSpare = 64;
 
 std::uint64_t less(std::uint64_t a, std::uint64_t b) {
   return a - std::min(a, b);
@@ -73,7 +74,7 @@ class Choice {
         automatic_(config.tiers.automatic),
         on_cuda_(free.device.has_value()),
         host_room_(less(free.host, free.host / kSpare)),
-        device_room_(on_cuda_ ? less(*free.device, *free.device / kSpare) : host_room_) {}
+        device_room_(on_cuda_ ? less(*free.device, *free.device / kDeviceSpare) : host_room_) {}
 
   void choose() {
     apply_tier_shares(config_);
@@ -135,33 +136,37 @@ Config with_row_gradient(Config config, RowGradientKind kind, const FreeMemory& 
   return config;
 }
 
-// Rows with gradient arrays are larger: whether they are chosen depends on whether all have room
-// then.
+// Rows with gradient arrays are a third larger, which costs nothing where all of them lie on the
+// device, and room and transfers elsewhere. So they are chosen there, or where a step's gradient in
+// factored form has no room.
 void choose_memories(Config& config, const FreeMemory& free) {
   if (config.memory.row_gradient != RowGradientKind::kAuto) {
     Choice(config, free).choose();
     return;
   }
-  const auto wants_with = [&](std::uint64_t bytes) {
+  const auto accumulates_with = [&](std::uint64_t bytes) {
     Config other = config;
     other.tiers.shares = {};
     other.tiers.store.device_bytes = other.tiers.store.host_bytes = bytes;
     return accumulates_row_gradient(other);
   };
-  const bool must = wants_with(0);  // too many look-ups to be grouped at once
-  if (must || wants_with(std::uint64_t{1} << 60)) {
-    try {
-      const Config accumulated = with_row_gradient(config, RowGradientKind::kAccumulated, free);
-      const offload::TierSizes sizes = offload::tier_sizes(store_of(accumulated));
-      if (must || std::uint64_t{sizes.training} + sizes.host >= accumulated.table_rows()) {
-        config = accumulated;
-        return;
-      }
-    } catch (const io::Error&) {
-      if (must) throw;  // else there may be room for smaller rows
-    }
+  const bool must = accumulates_with(0);  // too many look-ups to be grouped at once
+  const bool may = must || accumulates_with(std::uint64_t{1} << 60);
+  std::optional<Config> accumulated;
+  try {
+    if (may) accumulated = with_row_gradient(config, RowGradientKind::kAccumulated, free);
+  } catch (const io::Error&) {
+    if (must) throw;
   }
-  config = with_row_gradient(config, RowGradientKind::kFactored, free);
+  const bool all_on_device = accumulated && offload::tier_sizes(store_of(*accumulated)).training >=
+                                                accumulated->table_rows();
+  try {
+    config = must || all_on_device ? *accumulated
+                                   : with_row_gradient(config, RowGradientKind::kFactored, free);
+  } catch (const io::Error&) {
+    if (!accumulated) throw;
+    config = *accumulated;
+  }
 }
 
 // Room for two checkpoints of the dense part stays: one is kept until the next one is whole.
