@@ -6,18 +6,15 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <ctime>
 #include <iostream>
 #include <string>
 #include <vector>
 
-#include "engine/device.h"
 #include "engine/model_costs.h"
 #include "engine/tier_choice.h"
 #include "io/disk.h"
 #include "io/disk_benchmark.h"
-#include "io/enum_names.h"
 #include "io/own_file.h"
 #include "io/progress.h"
 #include "offload/ledger/ledger.h"

@@ -37,15 +37,22 @@ Config rank_config(Config config, std::int64_t ranks) {
   return config;
 }
 
-// Of what a rank has for itself: the dense part, and activations of its own part of the batch.
-engine::MemoryUse own_use(Config whole, bool on_cuda, std::int64_t ranks) {
-  whole.tiers.automatic = {};
-  whole.train.batch /= ranks;
-  if (whole.has_memory()) {
-    whole.tiers.store.device_bytes = 4 * offload::minimum_device_bytes(engine::row_layout(whole));
-    whole.tiers.store.host_bytes = 0;
+// For what does not depend on the tiers: with the least of them, in bytes.
+Config with_least_tiers(Config config) {
+  config.tiers.automatic = {};
+  config.tiers.shares = {};
+  if (config.has_memory()) {
+    config.tiers.store.device_bytes = 4 * offload::minimum_device_bytes(engine::row_layout(config));
+    config.tiers.store.host_bytes = 0;
   }
-  return engine::memory_use(whole, on_cuda);
+  return config;
+}
+
+// Of what a rank has for itself: the dense part, and activations of its own part of the batch.
+engine::MemoryUse own_use(const Config& whole, bool on_cuda, std::int64_t ranks) {
+  Config own = with_least_tiers(whole);
+  own.train.batch /= ranks;
+  return engine::memory_use(own, on_cuda);
 }
 
 engine::FreeMemory free_of(const Machine& machine, std::int64_t ranks) {
@@ -115,7 +122,7 @@ class Planner {
     }
     choose_tiers(plan_.config, free);
     engine::apply_tier_shares(plan_.config);
-    plan_.costs = engine::model_costs(config_with_tiers(config));
+    plan_.costs = engine::model_costs(with_least_tiers(config));
     plan_.costs.table = engine::model_costs(plan_.config).table;
     plan_.use = engine::memory_use(plan_.config, on_cuda);
     plan_.use.parameters = own.parameters;
@@ -131,14 +138,6 @@ class Planner {
   }
 
  private:
-  // With budgets in bytes, which are enough for the whole rows that it is not about.
-  static Config config_with_tiers(Config whole) {
-    whole.tiers.automatic = {};
-    if (whole.has_memory()) {
-      whole.tiers.store.device_bytes = 4 * offload::minimum_device_bytes(engine::row_layout(whole));
-    }
-    return whole;
-  }
   const Config& config() const { return plan_.config; }
   std::int64_t layers() const { return std::ssize(config().table_blocks()); }
   offload::StoreOptions store() const {
