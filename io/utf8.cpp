@@ -7,32 +7,42 @@ namespace {
 
 using Byte = unsigned char;
 
-// Bytes of the character that starts at the first byte of `text`, 0 where none does.
-std::size_t character_bytes(std::string_view text) {
-  const Byte first = static_cast<Byte>(text[0]);
-  if (first < 0x80) return 1;
-  // The second byte's range excludes overlong forms, surrogates and what is above U+10FFFF.
+// What the first byte of a character says of it.
+struct Lead {
+  std::size_t bytes = 0;  // of the whole character; 0 where none starts
+  // The second byte's range, which excludes overlong forms, surrogates and what is above U+10FFFF.
   Byte least = 0x80, most = 0xbf;
-  std::size_t bytes = 0;
-  if (first >= 0xc2 && first <= 0xdf) {
-    bytes = 2;
-  } else if (first >= 0xe0 && first <= 0xef) {
-    bytes = 3;
-    if (first == 0xe0) least = 0xa0;
-    if (first == 0xed) most = 0x9f;
-  } else if (first >= 0xf0 && first <= 0xf4) {
-    bytes = 4;
-    if (first == 0xf0) least = 0x90;
-    if (first == 0xf4) most = 0x8f;
-  }
-  if (bytes == 0 || text.size() < bytes) return 0;
-  for (std::size_t i = 1; i < bytes; ++i) {
-    const Byte next = static_cast<Byte>(text[i]);
-    if (next < least || next > most) return 0;
-    least = 0x80;
-    most = 0xbf;
+};
+
+Lead lead_of(Byte first) {
+  if (first < 0x80) return {1};
+  if (first >= 0xc2 && first <= 0xdf) return {2};
+  if (first == 0xe0) return {3, 0xa0, 0xbf};
+  if (first == 0xed) return {3, 0x80, 0x9f};
+  if (first >= 0xe1 && first <= 0xef) return {3};
+  if (first == 0xf0) return {4, 0x90, 0xbf};
+  if (first == 0xf4) return {4, 0x80, 0x8f};
+  if (first >= 0xf1 && first <= 0xf3) return {4};
+  return {};
+}
+
+// Bytes at the front that belong to the character that `lead` begins: all of it, or what is there.
+std::size_t bytes_of_lead(std::string_view text, Lead lead) {
+  std::size_t bytes = 1;
+  while (bytes < lead.bytes && bytes < text.size()) {
+    const Byte next = static_cast<Byte>(text[bytes]);
+    if (next < lead.least || next > lead.most) break;
+    lead.least = 0x80;
+    lead.most = 0xbf;
+    ++bytes;
   }
   return bytes;
+}
+
+// Bytes of the character that starts at the first byte of `text`, 0 where none does.
+std::size_t character_bytes(std::string_view text) {
+  const Lead lead = lead_of(static_cast<Byte>(text[0]));
+  return lead.bytes > 0 && bytes_of_lead(text, lead) == lead.bytes ? lead.bytes : 0;
 }
 
 // U+EF80 to U+EFFF, which stand for the bytes 0x80 to 0xFF, are EE BE 80 to EE BF BF.
@@ -56,6 +66,28 @@ std::optional<std::size_t> find_invalid_utf8(std::string_view text) {
     at += bytes;
   }
   return std::nullopt;
+}
+
+std::size_t incomplete_utf8(std::string_view text) {
+  for (std::size_t length = 1; length <= 3 && length <= text.size(); ++length) {
+    const std::string_view end = text.substr(text.size() - length);
+    const Lead lead = lead_of(static_cast<Byte>(end[0]));
+    if (lead.bytes > length && bytes_of_lead(end, lead) == length) return length;
+  }
+  return 0;
+}
+
+void append_valid_utf8(std::string_view text, std::string& out) {
+  for (std::size_t at = 0; at < text.size();) {
+    const Lead lead = lead_of(static_cast<Byte>(text[at]));
+    const std::size_t bytes = bytes_of_lead(text.substr(at), lead);
+    if (lead.bytes == bytes) {
+      out += text.substr(at, bytes);
+    } else {
+      out += "\xef\xbf\xbd";
+    }
+    at += bytes;
+  }
 }
 
 std::string bytes_to_utf8(std::string_view bytes) {

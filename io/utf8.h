@@ -12,6 +12,14 @@ namespace mneme::io {
 // overlong forms, no surrogates, nothing above U+10FFFF). Nothing where all of it is UTF-8.
 std::optional<std::size_t> find_invalid_utf8(std::string_view text);
 
+// How many bytes at the end of `text` are the beginning of a character that is not complete: at
+// most 3, and 0 where no continuation makes a character of them.
+std::size_t incomplete_utf8(std::string_view text);
+
+// Appends the text with U+FFFD in place of what is no character: one for each beginning of a
+// character that is as long as it can be (Unicode's and Python's practice), or else for each byte.
+void append_valid_utf8(std::string_view text, std::string& out);
+
 // Any bytes as UTF-8, reversibly: a byte that is part of no character becomes the private character
 // U+EF00 + byte (U+EF80 to U+EFFF); what is UTF-8 already stays as it is, but for those characters
 // themselves, which become three of them each.

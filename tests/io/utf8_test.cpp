@@ -43,5 +43,35 @@ TEST(Utf8, APrintableTextIsOneShortLine) {
   EXPECT_EQ(printable(std::string(1000, 'x'), 10), "xxxxxxxxxx...");
 }
 
+TEST(Utf8, TheBeginningOfACharacterAtTheEndIsCounted) {
+  EXPECT_EQ(incomplete_utf8(""), 0u);
+  EXPECT_EQ(incomplete_utf8("a\xe2"), 1u);
+  EXPECT_EQ(incomplete_utf8("a\xe2\x82"), 2u);
+  EXPECT_EQ(incomplete_utf8("a\xe2\x82\xac"), 0u);
+  EXPECT_EQ(incomplete_utf8("\xf0\x9f\x98"), 3u);
+  // No continuation makes characters of these.
+  EXPECT_EQ(incomplete_utf8("\xe0\x80"), 0u);
+  EXPECT_EQ(incomplete_utf8("\xff"), 0u);
+  EXPECT_EQ(incomplete_utf8("a\x80"), 0u);
+}
+
+TEST(Utf8, WhatIsNoCharacterIsReplacedAsPythonReplacesIt) {
+  const auto valid = [](std::string_view text) {
+    std::string out;
+    append_valid_utf8(text, out);
+    return out;
+  };
+  EXPECT_EQ(valid("a\u00e9\u4e2d"), "a\u00e9\u4e2d");
+  EXPECT_EQ(valid("\xe2\x82"
+                  "a"),
+            "\ufffda");  // a beginning: one
+  EXPECT_EQ(valid("\xe0\x80"
+                  "a"),
+            "\ufffd\ufffda");                              // no beginning: each byte
+  EXPECT_EQ(valid("\xed\xa0\x80"), "\ufffd\ufffd\ufffd");  // a surrogate
+  EXPECT_EQ(valid("\xf0\x9f\x98"), "\ufffd");
+  EXPECT_EQ(valid("\xf5\x80"), "\ufffd\ufffd");
+}
+
 }  // namespace
 }  // namespace mneme::io

@@ -1,4 +1,4 @@
-// The house's order: tools > engine > memory > offload > kernels > io. A folder may include itself
+// The house's order: tools > engine > memory > offload > kernels > text > io. A folder may include itself
 // and those to its right; CUDA appears only under kernels/cuda. Tests follow the folder they
 // mirror; tests/cuda_emulator takes CUDA's place.
 #include <gtest/gtest.h>
@@ -17,8 +17,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::array<std::string_view, 6> kOrder = {"tools",   "engine",  "memory",
-                                                    "offload", "kernels", "io"};
+constexpr std::array<std::string_view, 7> kOrder = {"tools",   "engine",  "memory",
+                                                    "offload", "kernels", "text", "io"};
 
 // The store's parts stand alone: a file of one includes no other's, nor what joins them.
 constexpr std::array<std::string_view, 4> kParts = {"offload/planner/", "offload/mover/",
@@ -79,7 +79,7 @@ std::vector<std::string> violations(std::string path, const std::string& content
 // Targets that a folder's CMake code links although they are above it.
 std::vector<std::string> link_violations(const std::string& path, const std::string& content) {
   std::vector<std::string> found;
-  static const std::regex target(R"(\bmneme_(tools|engine|memory|offload|kernels|io)\b)");
+  static const std::regex target(R"(\bmneme_(tools|engine|memory|offload|kernels|text|io)\b)");
   for (std::sregex_iterator it(content.begin(), content.end(), target), end; it != end; ++it) {
     if (rank_of((*it)[1].str()) < rank_of(path)) {
       found.push_back(path + " names " + (*it)[0].str() + ", which is above it");
@@ -96,7 +96,7 @@ std::string text_of(const fs::path& path) {
 TEST(IncludeOrder, EveryFileKeepsIt) {
   const fs::path root = MNEME_SOURCE_DIR;
   std::size_t files = 0;
-  for (const std::string top : {"tools", "engine", "memory", "offload", "kernels", "io", "tests"}) {
+  for (const std::string top : {"tools", "engine", "memory", "offload", "kernels", "text", "io", "tests"}) {
     for (const auto& entry : fs::recursive_directory_iterator(root / top)) {
       const std::string extension = entry.path().extension();
       const std::string path = fs::relative(entry.path(), root).generic_string();
@@ -115,6 +115,7 @@ TEST(IncludeOrder, EveryFileKeepsIt) {
 
 TEST(IncludeOrder, BreachesAreFound) {
   EXPECT_EQ(violations("io/a.h", "#include \"kernels/b.h\"\n").size(), 1u);
+  EXPECT_EQ(violations("text/a.h", "#include \"engine/b.h\"\n").size(), 1u);
   EXPECT_EQ(violations("offload/a.h", "// x\n  #  include \"engine/b.h\"\n").size(), 1u);
   EXPECT_EQ(violations("tests/memory/a.cpp", "#include \"engine/b.h\"\n").size(), 1u);
   EXPECT_EQ(violations("engine/a.h", "#include \"b.h\"\n").size(), 1u);
