@@ -16,9 +16,15 @@ std::optional<std::size_t> find_invalid_utf8(std::string_view text);
 // most 3, and 0 where no continuation makes a character of them.
 std::size_t incomplete_utf8(std::string_view text);
 
-// Appends the text with U+FFFD in place of what is no character: one for each beginning of a
-// character that is as long as it can be (Unicode's and Python's practice), or else for each byte.
-void append_valid_utf8(std::string_view text, std::string& out);
+// What a U+FFFD stands for: a beginning of a character that is as long as it can be, or else a byte
+// (Unicode's and Python's practice); or each byte that is part of no character.
+enum class InvalidUtf8 { kLongestBeginning, kEachByte };
+
+// Appends the text with U+FFFD in place of what is no character.
+void append_valid_utf8(std::string_view text, InvalidUtf8 unit, std::string& out);
+inline void append_valid_utf8(std::string_view text, std::string& out) {
+  append_valid_utf8(text, InvalidUtf8::kLongestBeginning, out);
+}
 
 // Any bytes as UTF-8, reversibly: a byte that is part of no character becomes the private character
 // U+EF00 + byte (U+EF80 to U+EFFF); what is UTF-8 already stays as it is, but for those characters

@@ -16,6 +16,8 @@
 #include <string_view>
 #include <vector>
 
+#include "io/utf8.h"
+
 namespace mneme::text {
 
 // Ids beyond this are refused: data.vocabulary of any model is at most 2^18.
@@ -35,6 +37,15 @@ class Encoder {
   // Appends the tokens of `text`. REQUIRES: it is UTF-8 (io::find_invalid_utf8).
   virtual void encode(std::string_view text, const EncodeOptions& options,
                       std::vector<std::int32_t>& out) = 0;
+};
+
+// How tokens become text, where references differ.
+struct DecodeRules {
+  // Spaces that a text begins with were put there by encoding: the first token's, or those of
+  // tokens up to the first that is more than a space.
+  enum class FirstSpace { kKept, kOneDropped, kAllDropped };
+  FirstSpace first_space = FirstSpace::kKept;
+  io::InvalidUtf8 invalid_bytes = io::InvalidUtf8::kLongestBeginning;
 };
 
 // What the ids of a special token look like in text.
@@ -69,8 +80,7 @@ class Tokenizer {
   // What a token adds to decoded text: bytes, which need not be whole characters. Empty for ids
   // that stand for nothing. REQUIRES 0 <= id < vocabulary().
   virtual std::string_view token_bytes(std::int32_t id) const = 0;
-  // Whether the space that the first token of a text begins with is no part of the text.
-  virtual bool drops_first_space() const { return false; }
+  virtual DecodeRules decode_rules() const { return {}; }
 
   // A place near the front of text[from...] where text may be cut: encoding both sides one behind
   // the other gives what encoding all of it would. npos when there is none, or none is known.
@@ -101,10 +111,13 @@ class StreamDecoder {
   std::string finish();
 
  private:
+  std::string take(std::size_t bytes);
+
   const Tokenizer* tokenizer_;
+  DecodeRules rules_;
   bool with_special_;
-  bool is_first_ = true;
-  std::string pending_;  // the beginning of a character
+  bool is_first_ = true;  // spaces that come may be those that encoding has put in front
+  std::string pending_;   // the beginning of a character
 };
 
 }  // namespace mneme::text
