@@ -10,8 +10,8 @@ std::size_t character_at(std::string_view text, std::size_t at) {
   return end - at;
 }
 
-// Calls use(begin, end, is_match) for matches and what lies between, in order and without gaps.
-// Empty matches, which split where they stand, are called as well.
+// Calls use(begin, is_match) for matches and what lies between, in order and without gaps. Empty
+// matches, which split where they stand, are called as well.
 template <typename Use>
 void walk(Matcher& matcher, std::string_view text, const Use& use) {
   std::size_t done = 0;  // what `use` has seen
@@ -25,12 +25,28 @@ void walk(Matcher& matcher, std::string_view text, const Use& use) {
     } else {
       from = match.end;
     }
-    if (match.begin > done) use(done, match.begin, false);
-    use(match.begin, match.end, true);
+    if (match.begin > done) use(done, false);
+    use(match.begin, true);
     done = match.end;
     was_match = true;
   }
-  if (done < text.size()) use(done, text.size(), false);
+  if (done < text.size()) use(done, false);
+}
+
+// Whether a match, or what lies between two, belongs to the piece in front of it.
+bool is_one_piece(SplitBehavior behavior, bool was_match, bool is_match) {
+  switch (behavior) {
+    case SplitBehavior::kIsolated:
+    case SplitBehavior::kRemoved:
+      return false;
+    case SplitBehavior::kMergedWithPrevious:
+      return is_match && !was_match;
+    case SplitBehavior::kMergedWithNext:
+      return was_match && !is_match;
+    case SplitBehavior::kContiguous:
+      return is_match == was_match;
+  }
+  return false;
 }
 
 }  // namespace
@@ -54,37 +70,20 @@ void PreTokenizer::split(std::string_view text, const Use& use) {
 }
 
 void PreTokenizer::apply(Step& step, std::string_view text, const Use& use) {
-  const auto piece = [&](std::size_t begin, std::size_t end) {
-    if (begin < end) use(text.substr(begin, end - begin));
-  };
-  const bool inverted = step.split->inverted;
   const SplitBehavior behavior = step.split->behavior;
-  std::size_t open = 0;    // where the piece that is not finished begins
-  bool has_match = false;  // in it
-  walk(step.matcher, text, [&](std::size_t begin, std::size_t end, bool is_match) {
-    is_match = is_match != inverted;
-    switch (behavior) {
-      case SplitBehavior::kIsolated:
-        piece(begin, end);
-        break;
-      case SplitBehavior::kRemoved:
-        if (!is_match) piece(begin, end);
-        break;
-      case SplitBehavior::kMergedWithPrevious:
-        if (is_match) piece(open, end), open = end;
-        break;
-      case SplitBehavior::kMergedWithNext:
-        if (is_match) piece(open, begin), open = begin;
-        break;
-      case SplitBehavior::kContiguous:
-        if (begin > 0 && is_match != has_match) piece(open, begin), open = begin;
-        has_match = is_match;
-        break;
-    }
+  std::size_t open = 0;  // where the piece that is not finished begins
+  bool was_match = false;
+  const auto close = [&](std::size_t end) {
+    const bool is_removed = was_match && behavior == SplitBehavior::kRemoved;
+    if (open < end && !is_removed) use(text.substr(open, end - open));
+    open = end;
+  };
+  walk(step.matcher, text, [&](std::size_t begin, bool is_match) {
+    is_match = is_match != step.split->inverted;
+    if (begin > 0 && !is_one_piece(behavior, was_match, is_match)) close(begin);
+    was_match = is_match;
   });
-  const bool leaves_rest =
-      behavior != SplitBehavior::kIsolated && behavior != SplitBehavior::kRemoved;
-  if (leaves_rest) piece(open, text.size());
+  close(text.size());
 }
 
 }  // namespace mneme::text

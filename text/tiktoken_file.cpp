@@ -150,9 +150,9 @@ std::vector<BytePairs::Merge> merges_of(const Ids& ids) {
   return merges;
 }
 
-// Reads the lines; the tokens' bytes by id.
-void read_lines(std::string_view content, const std::string& path, BytePairTokenizerParts& parts) {
-  std::size_t number = 0;
+// Reads the lines: the tokens' bytes by id. Returns how many there are.
+std::size_t read_lines(std::string_view content, const std::string& path, BytePairTokenizerParts& parts) {
+  std::size_t number = 0, tokens = 0;
   std::string bytes;
   while (!content.empty()) {
     ++number;
@@ -172,11 +172,13 @@ void read_lines(std::string_view content, const std::string& path, BytePairToken
     }
     const auto at = static_cast<std::size_t>(line.rank);
     if (at >= parts.bytes.size()) parts.bytes.resize(at + 1);
+    ++tokens;
     if (bytes.empty()) continue;
     if (!parts.bytes[at].empty()) io::fail("{}:{}: rank {} is there twice", path, number, at);
     parts.bytes[at] = bytes;
     parts.piece_tokens.push_back(line.rank);
   }
+  return tokens;
 }
 
 }  // namespace
@@ -204,7 +206,7 @@ BytePairTokenizerParts parse_tiktoken(std::string content, const std::string& pa
   parts.content = std::move(content);
   parts.file_name = "tokenizer.tiktoken";
   parts.whole_pieces_first = true;
-  read_lines(parts.content, path, parts);
+  const std::size_t tokens = read_lines(parts.content, path, parts);
   Ids ids;
   for (const std::int32_t id : parts.piece_tokens) {
     const std::string& bytes = parts.bytes[static_cast<std::size_t>(id)];
@@ -220,13 +222,13 @@ BytePairTokenizerParts parse_tiktoken(std::string content, const std::string& pa
     }
     parts.byte_tokens[byte] = found->second;
   }
-  const Encoding& known = encoding_of(encoding, ids.size(), path);
+  const Encoding& known = encoding_of(encoding, tokens, path);
   parts.kind = fmt::format("byte-level BPE (tiktoken, {})", known.name);
   parts.merges = merges_of(ids);
   parts.splits.push_back({Pattern(std::string(known.pattern), path)});
 
   std::vector<SpecialToken> special = known.special;
-  if (ids.size() != known.tokens) {
+  if (tokens != known.tokens) {
     // A file of one's own with another's pattern.
     special = {{"<|endoftext|>", static_cast<std::int32_t>(parts.bytes.size())}};
   }

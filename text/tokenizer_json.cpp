@@ -277,8 +277,6 @@ class Reader {
     } else if (type == "Digits") {
       add_split("\\p{N}", part.flag("individual_digits", false) ? SplitBehavior::kIsolated
                                                                 : SplitBehavior::kContiguous);
-    } else if (type == "Punctuation") {
-      add_split("[\\p{P}$+<=>^`|~]", behavior_of(part));
     } else if (type == "ByteLevel") {
       has_byte_level_ = true;
       parts_.adds_prefix_space = part.flag("add_prefix_space", true);
@@ -287,7 +285,7 @@ class Reader {
       }
       if (part.flag("use_regex", true)) add_split(kGpt2Pattern, SplitBehavior::kIsolated);
     } else {
-      unsupported_type(part, "Sequence, Split, Digits, Punctuation, ByteLevel");
+      unsupported_type(part, "Sequence, Split, Digits, ByteLevel");
     }
   }
 

@@ -354,6 +354,7 @@ Grammar::Grammar() {
   });
   add_runs();
   add_checkpoints();
+  add_tokenizer_commands(app_, command_);
   add_plan_command(app_, command_);
   add_trace_commands(app_, command_);
   add_bench_commands(app_, command_);

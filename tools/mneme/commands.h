@@ -215,6 +215,33 @@ struct BenchMachineOptions {
   std::string name;  // of the machine
 };
 
+// A tokenizer's file, and how it is read.
+struct TokenizerFile {
+  std::string path;  // "bytes" for none
+  std::string encoding = "auto";
+};
+
+struct TokenizerInfoOptions {  // mneme tokenizer info
+  TokenizerFile tokenizer;
+  bool json = false;
+};
+
+struct TokenizerEncodeOptions {  // mneme tokenizer encode
+  TokenizerFile tokenizer;
+  std::string input = "-";          // file; "-" for standard input
+  std::optional<std::string> text;  // in place of a file
+  bool json_lines = false;
+  bool adds_special = false;
+  bool plain_special = false;
+};
+
+struct TokenizerDecodeOptions {  // mneme tokenizer decode
+  TokenizerFile tokenizer;
+  std::string input = "-";
+  bool json_lines = false;
+  bool skips_special = false;
+};
+
 struct PlanCommandOptions {
   std::string config;
   std::vector<std::string> overrides;
@@ -245,7 +272,8 @@ using Command =
                  VerifyOptions, InspectOptions, ExportOptions, TraceInfoOptions, TraceExportOptions,
                  TraceMissesOptions, TraceUsageOptions, ReplayOptions, ProfileOptions,
                  ReportOptions, AblateOptions, CompletionOptions, BenchRowsOptions,
-                 BenchDiskOptions, BenchModelOptions, BenchMachineOptions, PlanCommandOptions>;
+                 BenchDiskOptions, BenchModelOptions, BenchMachineOptions, PlanCommandOptions,
+                 TokenizerInfoOptions, TokenizerEncodeOptions, TokenizerDecodeOptions>;
 
 int run_train(const TrainOptions& options);
 int run_config_help(const ConfigHelpOptions& options);
@@ -272,5 +300,8 @@ int run_bench_store(const BenchDiskOptions& options);  // those with through_sto
 int run_bench_model(const BenchModelOptions& options);
 int run_bench_machine(const BenchMachineOptions& options);
 int run_plan(const PlanCommandOptions& options);
+int run_tokenizer_info(const TokenizerInfoOptions& options);
+int run_tokenizer_encode(const TokenizerEncodeOptions& options);
+int run_tokenizer_decode(const TokenizerDecodeOptions& options);
 
 }  // namespace mneme::tools

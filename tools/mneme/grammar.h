@@ -63,6 +63,8 @@ void add_bytes(CLI::App* app, const char* name, std::uint64_t& bytes, const char
 
 // `mneme trace` and its commands, and `mneme replay`.
 void add_trace_commands(CLI::App& parent, std::optional<Command>& command);
+// `mneme tokenizer` and its commands.
+void add_tokenizer_commands(CLI::App& parent, std::optional<Command>& command);
 // `mneme plan`.
 void add_plan_command(CLI::App& parent, std::optional<Command>& command);
 // `mneme bench` and its commands.

@@ -46,6 +46,13 @@ struct Run {
   int operator()(const BenchModelOptions& options) const { return run_bench_model(options); }
   int operator()(const BenchMachineOptions& options) const { return run_bench_machine(options); }
   int operator()(const PlanCommandOptions& options) const { return run_plan(options); }
+  int operator()(const TokenizerInfoOptions& options) const { return run_tokenizer_info(options); }
+  int operator()(const TokenizerEncodeOptions& options) const {
+    return run_tokenizer_encode(options);
+  }
+  int operator()(const TokenizerDecodeOptions& options) const {
+    return run_tokenizer_decode(options);
+  }
 };
 
 // Prints an error as one line.
