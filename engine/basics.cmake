@@ -8,6 +8,7 @@ target_sources(mneme_engine PRIVATE
   config_writer.cpp
   data.cpp
   data_files.cpp
+  data_folder.cpp
   data_split.cpp
   former_keys.cpp
   metrics.cpp

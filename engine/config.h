@@ -29,11 +29,13 @@ constexpr auto enum_names(DeviceKind) {
       {{"auto", DeviceKind::kAuto}, {"cpu", DeviceKind::kCpu}, {"cuda", DeviceKind::kCuda}});
 }
 
-enum class DataFormat { kAuto, kBytes, kShards };
+enum class DataFormat { kAuto, kBytes, kShards, kNanogpt, kMegatron };
 constexpr auto enum_names(DataFormat) {
   return std::to_array<io::EnumName<DataFormat>>({{"auto", DataFormat::kAuto},
                                                   {"bytes", DataFormat::kBytes},
-                                                  {"shards", DataFormat::kShards}});
+                                                  {"shards", DataFormat::kShards},
+                                                  {"nanogpt", DataFormat::kNanogpt},
+                                                  {"megatron", DataFormat::kMegatron}});
 }
 
 enum class ValidationSplit { kSpread, kTail };

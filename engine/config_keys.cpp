@@ -71,13 +71,14 @@ void add_run(RunConfig& run, std::vector<Key>& keys) {
 
 void add_data(DataConfig& data, std::vector<Key>& keys) {
   keys.push_back({"data.path", TextValue{&data.path, TextKind::kPath},
-                  "Text file, folder of text files, or token shards (*.bin)."});
+                  "Text file, folder of text files, or files of tokens (*.bin)."});
   keys.push_back({"data.extensions", TextListValue{&data.extensions, TextKind::kPath},
                   "Endings of the files taken from a folder of text; empty for all files."});
   keys.push_back(
       {"data.format", choice(data.format),
-       "bytes: one token a byte; shards: uint16 tokens in the llm.c layout; auto: shards "
-       "for a file that starts as one and for a folder with *.bin files, bytes otherwise."});
+       "bytes: one token a byte; shards: tokens in the llm.c layout; nanogpt: uint16 tokens "
+       "without a header; megatron: pairs of *.bin and *.idx; auto: shards or megatron where files "
+       "begin so, one or all *.bin of a folder, bytes otherwise."});
   keys.push_back(
       {"data.validation_path", TextValue{&data.validation_path, TextKind::kPath},
        "Data to validate on, in the same formats, instead of a share of data.path; all of "
@@ -88,7 +89,7 @@ void add_data(DataConfig& data, std::vector<Key>& keys) {
       {"data.validation_split", choice(data.validation_split),
        "spread: the share is taken in blocks all over the data, so that every document gives "
        "its part, whatever the order; tail: from the end of the data."});
-  keys.push_back({"data.vocabulary", integer(data.vocabulary, 2, 65536),
+  keys.push_back({"data.vocabulary", integer(data.vocabulary, 2, 1048576),
                   "Token ids are below this; 256 for bytes."});
 }
 

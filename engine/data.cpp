@@ -92,10 +92,8 @@ void Data::open_training(double validation_share) {
 void Data::open_validation() {
   const DataPlace place = validation_place(options_.source);
   validation_source_ = open_tokens(place);
-  if (source_ && validation_source_->format() != source_->format()) {
-    const auto kind = [](const TokenSource& of) {
-      return of.format() == DataFormat::kShards ? "token shards" : "text";
-    };
+  if (source_ && validation_source_->is_text() != source_->is_text()) {
+    const auto kind = [](const TokenSource& of) { return of.is_text() ? "text" : "token shards"; };
     io::fail("{} {}: holds {}, but data.path {} holds {}; name data of the same kind", place.key,
              place.path, kind(*validation_source_), options_.source.path, kind(*source_));
   }

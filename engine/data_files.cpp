@@ -1,14 +1,16 @@
 #include "engine/data_files.h"
 
 #include <algorithm>
-#include <cstdint>
 #include <filesystem>
 #include <system_error>
+#include <utility>
 
+#include "engine/data_folder.h"
 #include "io/errno_text.h"
 #include "io/error.h"
+#include "io/llm_c_layout.h"
+#include "io/megatron_layout.h"
 #include "io/retry.h"
-#include "io/token_shards.h"
 
 namespace mneme::engine {
 namespace {
@@ -17,149 +19,159 @@ namespace fs = std::filesystem;
 
 constexpr const char* kAsBytes = "set data.format = \"bytes\"";
 
-// What lies in a folder, as far as it could be data.
-struct Contents {
-  std::vector<std::string> shards;     // *.bin files in it that are shards
-  std::vector<std::string> strangers;  // *.bin entries in it that are none
-  std::string shard_below;             // a shard in a folder below; one of them
-  std::string shard_as_text;           // a shard whose name would be taken for text's; one of them
-  std::string text;                    // a file that counts as text; one of them
-  std::uint64_t text_files = 0;
-  std::uint64_t files = 0;
-};
-
-bool is_named_shard(const fs::path& path) {
-  return path.extension() == ".bin" && !path.filename().string().starts_with('.');
-}
-
 std::string folder_of(const std::string& path) {
   return fs::path(path).parent_path().string();
 }
 
-// Who reads a file says why it cannot be read.
-bool looks_like_shard(const std::string& path) {
-  try {
-    return io::is_token_shard(path);
-  } catch (const io::Error&) {
-    return false;
-  }
-}
-
-void look_for_shards(const DataPlace& place, Contents& contents) {
-  std::error_code error;
-  fs::directory_iterator entry(place.path, error);
-  for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
-    std::error_code ignored;  // a link to nothing is no folder
-    if (!is_named_shard(entry->path()) || entry->is_directory(ignored)) continue;
-    const std::string path = entry->path().string();
-    (io::is_token_shard(path) ? contents.shards : contents.strangers).push_back(path);
-  }
-  if (error) {
-    io::fail("{} {}: cannot list the folder: {}", place.key, place.path,
-             io::errno_text(error.value()));
-  }
-  std::ranges::sort(contents.shards);
-  std::ranges::sort(contents.strangers);
-}
-
-void look_for_text(const DataPlace& place, Contents& contents) {
-  std::error_code error;
-  fs::recursive_directory_iterator entry(place.path, fs::directory_options::skip_permission_denied,
-                                         error);
-  for (; !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
-    std::error_code ignored;
-    if (!entry->is_regular_file(ignored)) continue;
-    ++contents.files;
-    const std::string path = entry->path().string();
-    if (is_named_shard(entry->path())) {
-      if (entry.depth() == 0) continue;  // seen already
-      if (contents.shard_below.empty() && looks_like_shard(path)) contents.shard_below = path;
-    }
-    const bool is_text = place.extensions.empty() ||
-                         std::ranges::any_of(place.extensions, [&](const std::string& ending) {
-                           return path.ends_with(ending);
-                         });
-    if (!is_text) continue;
-    ++contents.text_files;
-    if (contents.text.empty() || path < contents.text) contents.text = path;
-    // Beside shards no text is read.
-    if (contents.shards.empty() && contents.shard_as_text.empty() && looks_like_shard(path)) {
-      contents.shard_as_text = path;
-    }
-  }
-}
-
-Contents look_into(const DataPlace& place) {
-  Contents contents;
-  look_for_shards(place, contents);
-  look_for_text(place, contents);
-  return contents;
-}
-
-DataFiles shards_of(const DataPlace& place, const Contents& contents) {
-  if (!contents.strangers.empty()) {
-    io::fail("{} {}: {} is no token shard, though named *.bin; move it elsewhere{}", place.key,
-             place.path, contents.strangers.front(),
-             contents.text_files > 0 ? fmt::format(", or {} to train on text", kAsBytes) : "");
-  }
-  if (contents.shards.empty()) {
-    std::string way_out = "name one that does";
-    if (!contents.shard_below.empty()) {
-      way_out = fmt::format("one below does: set {} = \"{}\"", place.key,
-                            folder_of(contents.shard_below));
-    } else if (contents.text_files > 0) {
-      way_out = fmt::format("{} to train on its text", kAsBytes);
-    }
-    io::fail("{} {}: the folder holds no token shards (*.bin); {}", place.key, place.path, way_out);
-  }
-  DataFiles files{DataFormat::kShards, contents.shards, {}};
-  if (contents.text_files > 0) {
-    files.ignored = contents.text;
-    if (contents.text_files > 1) {
-      files.ignored += fmt::format(" and {} more text files", contents.text_files - 1);
+// Files of tokens of a folder, and what lies beside them.
+DataFiles tokens_of(DataFormat format, std::vector<std::string> tokens, const DataFolder& folder) {
+  DataFiles files{format, std::move(tokens), {}};
+  if (folder.text_files > 0) {
+    files.ignored = folder.text;
+    if (folder.text_files > 1) {
+      files.ignored += fmt::format(" and {} more text files", folder.text_files - 1);
     }
   }
   return files;
 }
 
-DataFiles guess(const DataPlace& place, const Contents& contents) {
-  if (!contents.shards.empty() || !contents.strangers.empty()) return shards_of(place, contents);
-  if (!contents.shard_below.empty()) {
-    io::fail("{} {}: token shards are in a folder below; set {} = \"{}\"{}", place.key, place.path,
-             place.key, folder_of(contents.shard_below),
-             contents.text_files > 0 ? fmt::format(", or {} to train on text", kAsBytes) : "");
+[[noreturn]] void refuse_stranger(const DataPlace& place, const DataFolder& folder) {
+  io::fail(
+      "{} {}: {} is no token shard, though named *.bin; move it elsewhere, or set data.format = "
+      "\"nanogpt\" if all are uint16 tokens without a header{}",
+      place.key, place.path, folder.strangers.front(),
+      folder.text_files > 0 ? fmt::format(", or {} to train on text", kAsBytes) : "");
+}
+
+// What to do about a folder without the tokens that are asked for; `below`: some in one below.
+std::string way_out(const DataPlace& place, const DataFolder& folder, const std::string& below) {
+  if (!below.empty()) {
+    return fmt::format("one below does: set {} = \"{}\"", place.key, folder_of(below));
   }
-  if (!contents.shard_as_text.empty()) {
+  if (folder.text_files > 0) return fmt::format("{} to train on its text", kAsBytes);
+  return "name one that does";
+}
+
+DataFiles shards_of(const DataPlace& place, const DataFolder& folder) {
+  if (!folder.strangers.empty()) refuse_stranger(place, folder);
+  if (!folder.indexed.empty()) {
+    io::fail(
+        "{} {}: {} has an index of Megatron-LM beside it; set data.format = \"megatron\", or move "
+        "both elsewhere",
+        place.key, place.path, folder.indexed.front());
+  }
+  if (folder.shards.empty()) {
+    io::fail("{} {}: the folder holds no token shards (*.bin); {}", place.key, place.path,
+             way_out(place, folder, folder.shard_below));
+  }
+  return tokens_of(DataFormat::kShards, folder.shards, folder);
+}
+
+DataFiles indexed_of(const DataPlace& place, const DataFolder& folder) {
+  for (const auto* others : {&folder.strangers, &folder.shards}) {
+    if (others->empty()) continue;
+    io::fail("{} {}: {} has no index of Megatron-LM beside it ({}); move it elsewhere", place.key,
+             place.path, others->front(), io::megatron_index_path(others->front()));
+  }
+  if (folder.indexed.empty()) {
+    io::fail("{} {}: the folder holds no tokens of Megatron-LM (*.bin with *.idx); {}", place.key,
+             place.path, way_out(place, folder, folder.indexed_below));
+  }
+  return tokens_of(DataFormat::kMegatron, folder.indexed, folder);
+}
+
+// Who reads the files says which of them are of another layout.
+DataFiles headerless_of(const DataPlace& place, const DataFolder& folder) {
+  std::vector<std::string> all = folder.strangers;
+  for (const auto* others : {&folder.shards, &folder.indexed}) {
+    all.insert(all.end(), others->begin(), others->end());
+  }
+  if (all.empty()) {
+    io::fail("{} {}: the folder holds no tokens of nanoGPT (*.bin); {}", place.key, place.path,
+             way_out(place, folder, {}));
+  }
+  std::ranges::sort(all);
+  return tokens_of(DataFormat::kNanogpt, std::move(all), folder);
+}
+
+DataFiles guess(const DataPlace& place, const DataFolder& folder) {
+  if (!folder.strangers.empty()) refuse_stranger(place, folder);
+  if (!folder.shards.empty() && !folder.indexed.empty()) {
+    io::fail(
+        "{} {}: {} is a token shard of llm.c, but {} has an index of Megatron-LM; move one kind "
+        "elsewhere",
+        place.key, place.path, folder.shards.front(), folder.indexed.front());
+  }
+  if (!folder.shards.empty()) return shards_of(place, folder);
+  if (!folder.indexed.empty()) return indexed_of(place, folder);
+  const std::string& below = folder.shard_below.empty() ? folder.indexed_below : folder.shard_below;
+  if (!below.empty()) {
+    io::fail("{} {}: token shards are in a folder below; set {} = \"{}\"{}", place.key, place.path,
+             place.key, folder_of(below),
+             folder.text_files > 0 ? fmt::format(", or {} to train on text", kAsBytes) : "");
+  }
+  if (!folder.shard_as_text.empty()) {
     io::fail(
         "{} {}: {} is a token shard; give it the ending .bin, or {} to train on its "
         "bytes",
-        place.key, place.path, contents.shard_as_text, kAsBytes);
+        place.key, place.path, folder.shard_as_text, kAsBytes);
   }
-  if (contents.text_files == 0) {
+  if (folder.text_files == 0) {
     io::fail(
         "{} {}: none of its {} files has an ending of data.extensions; set "
         "data.extensions, or [] for all files",
-        place.key, place.path, contents.files);
+        place.key, place.path, folder.files);
   }
   return {};
 }
 
-DataFiles single_file(const DataPlace& place) {
-  const DataFiles shard{DataFormat::kShards, {place.path}, {}};
+DataFiles files_of_folder(const DataPlace& place) {
+  if (place.format == DataFormat::kBytes) return {};
+  const DataFolder folder = look_into_folder(place);
   switch (place.format) {
-    case DataFormat::kBytes:
-      return {};
     case DataFormat::kShards:
-      return shard;
-    case DataFormat::kAuto:
-      break;
+      return shards_of(place, folder);
+    case DataFormat::kNanogpt:
+      return headerless_of(place, folder);
+    case DataFormat::kMegatron:
+      return indexed_of(place, folder);
+    default:
+      return guess(place, folder);
   }
-  if (io::is_token_shard(place.path)) return shard;
-  if (fs::path(place.path).extension() == ".bin") {
-    io::fail("{} {}: not a token shard, though named *.bin; {} to train on its bytes", place.key,
-             place.path, kAsBytes);
+}
+
+DataFiles single_file(const DataPlace& place) {
+  DataFormat format = place.format;
+  if (format == DataFormat::kAuto && io::has_megatron_index(place.path)) {
+    format = DataFormat::kMegatron;
   }
-  return {};
+  if (format == DataFormat::kAuto && io::is_llm_c_shard(place.path)) format = DataFormat::kShards;
+  if (format == DataFormat::kAuto && fs::path(place.path).extension() == ".bin") {
+    io::fail(
+        "{} {}: not a token shard, though named *.bin; set data.format = \"nanogpt\" if it is "
+        "uint16 tokens without a header, or {} to train on its bytes",
+        place.key, place.path, kAsBytes);
+  }
+  if (format == DataFormat::kMegatron && !io::has_megatron_index(place.path)) {
+    io::fail("{} {}: has no index of Megatron-LM beside it ({})", place.key, place.path,
+             io::megatron_index_path(place.path));
+  }
+  if (format == DataFormat::kAuto || format == DataFormat::kBytes) return {};
+  return {format, {place.path}, {}};
+}
+
+// The path of NAME.bin where NAME or NAME.idx of Megatron-LM is given.
+std::string path_of_tokens(const DataPlace& place) {
+  const bool may_be = place.format == DataFormat::kAuto || place.format == DataFormat::kMegatron;
+  std::error_code ignored;  // what is said of a path is said of the one that was given
+  std::string tokens = place.path + ".bin";
+  if (fs::path(place.path).extension() == ".idx") {
+    tokens = fs::path(place.path).replace_extension(".bin").string();
+  } else if (fs::exists(place.path, ignored)) {
+    return place.path;
+  }
+  const bool is = may_be && fs::is_regular_file(tokens, ignored) && io::has_megatron_index(tokens);
+  return is ? tokens : place.path;
 }
 
 }  // namespace
@@ -173,10 +185,12 @@ DataPlace validation_place(const DataConfig& config) {
           config.vocabulary};
 }
 
-DataFiles find_data_files(const DataPlace& place) {
-  if (place.path.empty()) {
-    io::fail("{} is not set; name a text file, a folder of text or token shards", place.key);
+DataFiles find_data_files(const DataPlace& given) {
+  if (given.path.empty()) {
+    io::fail("{} is not set; name a text file, a folder of text or token shards", given.key);
   }
+  DataPlace place = given;
+  place.path = path_of_tokens(given);
   std::error_code error;
   const fs::file_status status = io::retry_interrupted(
       error, [&](std::error_code& code) { return fs::status(place.path, code); });
@@ -194,9 +208,7 @@ DataFiles find_data_files(const DataPlace& place) {
         "file",
         place.key, place.path);
   }
-  if (place.format == DataFormat::kBytes) return {};
-  const Contents contents = look_into(place);
-  return place.format == DataFormat::kShards ? shards_of(place, contents) : guess(place, contents);
+  return files_of_folder(place);
 }
 
 }  // namespace mneme::engine

@@ -3,12 +3,13 @@
 #include <algorithm>
 #include <utility>
 
+#include "io/check.h"
 #include "io/checksum.h"
 #include "io/error.h"
 #include "io/log.h"
 #include "io/progress.h"
 #include "io/text_source.h"
-#include "io/token_shards.h"
+#include "io/token_file.h"
 
 namespace mneme::engine {
 namespace {
@@ -16,6 +17,9 @@ namespace {
 // The bytes that a fingerprint reads.
 constexpr std::uint64_t kFingerprintBytes = std::uint64_t{1} << 30;
 constexpr std::uint64_t kFingerprintBlock = std::uint64_t{1} << 16;
+// Of a source, 32 MiB: a split needs to know some near each place, not those of millions of
+// documents.
+constexpr std::size_t kMostDocumentEnds = std::size_t{1} << 22;
 
 class Bytes : public TokenSource {
  public:
@@ -28,7 +32,7 @@ class Bytes : public TokenSource {
     options.extensions = place.extensions;
     text_ = io::read_text_source(place.path, options);
   }
-  DataFormat format() const override { return DataFormat::kBytes; }
+  bool is_text() const override { return true; }
   std::uint64_t tokens() const override { return text_.bytes.size(); }
   SplitSource split_source() const override {
     SplitSource source;
@@ -60,87 +64,112 @@ class Bytes : public TokenSource {
   io::TextSource text_;
 };
 
-class Shards : public TokenSource {
+class TokenFiles : public TokenSource {
  public:
-  Shards(const std::vector<std::string>& paths, std::int64_t vocabulary) : vocabulary_(vocabulary) {
+  TokenFiles(const std::vector<std::string>& paths, io::TokenLayout layout, std::int64_t vocabulary)
+      : vocabulary_(vocabulary) {
     for (const std::string& path : paths) {
-      shards_.emplace_back(path);
-      ends_.push_back(tokens() + shards_.back().token_count());
+      files_.emplace_back(path, layout);
+      ends_.push_back(tokens() + files_.back().token_count());
     }
   }
-  DataFormat format() const override { return DataFormat::kShards; }
+  bool is_text() const override { return false; }
   std::uint64_t tokens() const override { return ends_.empty() ? 0 : ends_.back(); }
   SplitSource split_source() const override {
     SplitSource source;
-    for (std::size_t i = 0; i < ends_.size(); ++i) {
-      source.parts.push_back({i == 0 ? 0 : ends_[i - 1], ends_[i]});
+    for (std::size_t i = 0; i < files_.size(); ++i) {
+      source.parts.push_back({begin_of(i), ends_[i]});
+      const std::vector<std::uint64_t> documents = documents_of(files_[i]);
+      for (const std::uint64_t end : documents) source.documents.push_back(begin_of(i) + end);
+      if (documents.empty()) source.documents.push_back(ends_[i]);
     }
-    source.documents = ends_;
     source.next_line = [](std::uint64_t after, std::uint64_t) { return after; };
     return source;
   }
   void read(std::uint64_t first, std::span<std::int32_t> out) const override {
-    const auto shard =
+    const auto file =
         static_cast<std::size_t>(std::ranges::upper_bound(ends_, first) - ends_.begin());
-    std::vector<std::uint16_t> from(out.size());
-    read(shards_[shard], first - (shard == 0 ? 0 : ends_[shard - 1]), from);
-    std::ranges::copy(from, out.begin());
+    read(files_[file], first - begin_of(file), out);
   }
   void count(std::uint64_t limit, std::vector<std::uint64_t>& histogram) const override {
-    std::vector<std::uint16_t> block(kBlockTokens);
+    std::vector<std::int32_t> block(kBlockTokens);
     io::Phase phase("counting the data's tokens", std::min(limit, tokens()), "tokens");
-    for (const io::TokenShard& shard : shards_) {
-      const std::uint64_t end = std::min(limit, shard.token_count());
+    for (const io::TokenFile& file : files_) {
+      const std::uint64_t end = std::min(limit, file.token_count());
       for (std::uint64_t first = 0; first < end; first += block.size()) {
         block.resize(std::min<std::uint64_t>(kBlockTokens, end - first));
-        read(shard, first, block);
-        for (const std::uint16_t token : block) ++histogram[token];
+        read(file, first, block);
+        for (const std::int32_t token : block) ++histogram[static_cast<std::size_t>(token)];
         phase.add(block.size());
       }
       limit -= end;
     }
   }
-  DataFingerprint fingerprint() const override {
-    DataFingerprint print;
-    print.bytes = sizeof(std::uint16_t) * tokens();
-    // Every block, or one of each stretch of blocks.
-    const std::uint64_t share = 1 + print.bytes / kFingerprintBytes;
-    constexpr std::uint64_t kBlock = kFingerprintBlock / sizeof(std::uint16_t);
-    std::vector<std::uint16_t> block(kBlock);
-    io::Phase phase("taking the data's checksum", print.bytes / share);
-    for (const io::TokenShard& shard : shards_) {
-      const std::uint64_t size = shard.token_count();
-      print.checksum = io::extend_checksum(print.checksum,
-                                           std::as_bytes(std::span<const std::uint64_t>(&size, 1)));
-      for (std::uint64_t first = 0; first < size; first += share * kBlock) {
-        block.resize(std::min(kBlock, size - first));
-        shard.read(first, block);
-        print.checksum = io::extend_checksum(print.checksum,
-                                             std::as_bytes(std::span<const std::uint16_t>(block)));
-        phase.add(std::as_bytes(std::span<const std::uint16_t>(block)).size());
-      }
-    }
-    return print;
-  }
+  DataFingerprint fingerprint() const override;
 
  private:
   static constexpr std::size_t kBlockTokens = std::size_t{1} << 16;
 
-  void read(const io::TokenShard& shard, std::uint64_t first, std::span<std::uint16_t> out) const {
-    shard.read(first, out);
-    for (std::size_t i = 0; i < out.size(); ++i) check(out[i], shard, first + i);
+  std::uint64_t begin_of(std::size_t file) const { return file == 0 ? 0 : ends_[file - 1]; }
+  std::vector<std::uint64_t> documents_of(const io::TokenFile& file) const {
+    return file.document_ends(std::max<std::size_t>(1, kMostDocumentEnds / files_.size()));
   }
-  void check(std::uint16_t token, const io::TokenShard& shard, std::uint64_t position) const {
-    if (token >= vocabulary_) [[unlikely]] {
-      io::fail("{}: token {} at position {} is outside data.vocabulary {}", shard.path(), token,
-               position, vocabulary_);
+  void read(const io::TokenFile& file, std::uint64_t first, std::span<std::int32_t> out) const {
+    file.read(first, out);
+    for (std::size_t i = 0; i < out.size(); ++i) {
+      if (out[i] >= vocabulary_) [[unlikely]] {
+        io::fail("{}: token {} at position {} is outside data.vocabulary {}", file.path(), out[i],
+                 first + i, vocabulary_);
+      }
     }
   }
 
   std::int64_t vocabulary_;
-  std::vector<io::TokenShard> shards_;
-  std::vector<std::uint64_t> ends_;  // tokens up to the end of each shard
+  std::vector<io::TokenFile> files_;
+  std::vector<std::uint64_t> ends_;  // tokens up to the end of each file
 };
+
+DataFingerprint TokenFiles::fingerprint() const {
+  DataFingerprint print;
+  const auto bytes_of = [](const io::TokenFile& file) {
+    return file.token_count() * static_cast<std::uint64_t>(file.token_bytes());
+  };
+  for (const io::TokenFile& file : files_) print.bytes += bytes_of(file);
+  // Every block, or one of each stretch of blocks.
+  const std::uint64_t share = 1 + print.bytes / kFingerprintBytes;
+  std::vector<std::byte> block(kFingerprintBlock);
+  io::Phase phase("taking the data's checksum", print.bytes / share);
+  const auto extend = [&](std::span<const std::byte> bytes) {
+    print.checksum = io::extend_checksum(print.checksum, bytes);
+  };
+  for (const io::TokenFile& file : files_) {
+    const std::uint64_t size = file.token_count();
+    extend(std::as_bytes(std::span(&size, 1)));
+    for (std::uint64_t first = 0; first < bytes_of(file); first += share * kFingerprintBlock) {
+      block.resize(std::min(kFingerprintBlock, bytes_of(file) - first));
+      file.read_stored(first / static_cast<std::uint64_t>(file.token_bytes()), block);
+      extend(block);
+      phase.add(block.size());
+    }
+    // Where documents end decides which tokens validate.
+    const std::vector<std::uint64_t> documents = documents_of(file);
+    if (!documents.empty()) extend(std::as_bytes(std::span(documents)));
+  }
+  return print;
+}
+
+io::TokenLayout layout_of(DataFormat format) {
+  switch (format) {
+    case DataFormat::kShards:
+      return io::TokenLayout::kLlmC;
+    case DataFormat::kNanogpt:
+      return io::TokenLayout::kNanogpt;
+    case DataFormat::kMegatron:
+      return io::TokenLayout::kMegatron;
+    default:
+      CHECK(false, "text has no layout of tokens");
+  }
+}
 
 }  // namespace
 
@@ -152,10 +181,8 @@ std::unique_ptr<TokenSource> open_tokens(const DataPlace& place) {
         "text instead",
         place.key, place.path, files.ignored);
   }
-  if (files.format == DataFormat::kShards) {
-    return std::make_unique<Shards>(files.shards, place.vocabulary);
-  }
-  return std::make_unique<Bytes>(place);
+  if (files.format == DataFormat::kBytes) return std::make_unique<Bytes>(place);
+  return std::make_unique<TokenFiles>(files.tokens, layout_of(files.format), place.vocabulary);
 }
 
 }  // namespace mneme::engine

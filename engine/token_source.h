@@ -1,4 +1,4 @@
-// Tokens of training or validation data by position: text as bytes, or token shards.
+// Tokens of training or validation data by position: text as bytes, or files of tokens.
 #pragma once
 
 #include <cstdint>
@@ -15,12 +15,12 @@ namespace mneme::engine {
 class TokenSource {
  public:
   virtual ~TokenSource() = default;
-  virtual DataFormat format() const = 0;  // kBytes or kShards
+  virtual bool is_text() const = 0;
   virtual std::uint64_t tokens() const = 0;
   // Valid as long as the source.
   virtual SplitSource split_source() const = 0;
   // The tokens from `first` on. REQUIRES first + out.size() <= tokens(), within one part. Throws
-  // Error naming the file for a token outside the vocabulary, and for a shard that has become
+  // Error naming the file for a token outside the vocabulary, and for one that has become
   // shorter.
   virtual void read(std::uint64_t first, std::span<std::int32_t> out) const = 0;
   // Adds the first `limit` tokens at most to a histogram.
@@ -29,8 +29,8 @@ class TokenSource {
   virtual DataFingerprint fingerprint() const = 0;
 };
 
-// Reads text into memory; opens shards. Warns of files that are left out. Throws Error naming the
-// key and the file.
+// Reads text into memory; opens files of tokens. Warns of files that are left out. Throws Error
+// naming the key and the file.
 std::unique_ptr<TokenSource> open_tokens(const DataPlace& place);
 
 }  // namespace mneme::engine

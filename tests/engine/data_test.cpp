@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "io/error.h"
-#include "io/token_shards.h"
+#include "tests/support/token_files.h"
 
 namespace mneme::engine {
 namespace {
@@ -38,9 +38,7 @@ class DataTest : public ::testing::Test {
     return (folder_ / name).string();
   }
   std::string write_shard(const std::string& name, const std::vector<std::uint16_t>& tokens) const {
-    io::TokenShardWriter writer((folder_ / name).string());
-    writer.append(tokens);
-    writer.finish();
+    mneme::testing::write_tokens((folder_ / name).string(), tokens);
     return (folder_ / name).string();
   }
 
@@ -264,8 +262,9 @@ TEST_F(DataTest, ShardsAreKnownByTheirFirstBytes) {
   const std::string text = write("text.bin", numbered(1000));
   EXPECT_EQ(error_of(options_of(text)),
             "data.path " + text +
-                ": not a token shard, though named *.bin; set data.format = \"bytes\" to train on "
-                "its bytes");
+                ": not a token shard, though named *.bin; set data.format = \"nanogpt\" if it is "
+                "uint16 tokens without a header, or set data.format = \"bytes\" to train on its "
+                "bytes");
   options = options_of(text);
   options.source.format = DataFormat::kBytes;  // the advice
   EXPECT_EQ(Data(options).tokens(), 1000u);
@@ -337,7 +336,9 @@ TEST_F(DataTest, AFolderOfWhichNobodyKnowsWhatIsMeantIsRefusedWithAWayOut) {
   // *.bin files that are none, alone, and beside a shard.
   const std::string stranger = write("image.bin", "an image");
   const std::string refused = place + stranger +
-                              " is no token shard, though named *.bin; move it elsewhere, or " +
+                              " is no token shard, though named *.bin; move it elsewhere, or set "
+                              "data.format = \"nanogpt\" if all are uint16 tokens without a "
+                              "header, or " +
                               as_bytes + "text";
   EXPECT_EQ(error_of(options), refused);
   EXPECT_EQ(error_of(shards), refused);

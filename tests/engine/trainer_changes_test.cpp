@@ -13,9 +13,9 @@
 #include "engine/run_identity.h"
 #include "engine/schedule.h"
 #include "io/error.h"
-#include "io/token_shards.h"
 #include "tests/engine/tiny_run.h"
 #include "tests/support/error_of.h"
+#include "tests/support/token_files.h"
 
 namespace mneme::engine {
 namespace {
@@ -176,9 +176,7 @@ TEST_F(TrainerChanges, StepsOutliveDataThatVanishes) {
   const auto write_shard = [&] {
     std::string text;
     std::getline(std::ifstream(run_.data_path()), text, '\0');
-    io::TokenShardWriter writer(path);
-    writer.append(std::vector<std::uint16_t>(text.begin(), text.end()));
-    writer.finish();
+    mneme::testing::write_tokens(path, text);
   };
   write_shard();
   const auto made = [&](const std::string& name) {

@@ -7,7 +7,7 @@
 #include <regex>
 #include <set>
 
-#include "io/token_shards.h"
+#include "tests/support/token_files.h"
 #include "tests/tools/bad_input.h"
 
 namespace mneme::test {
@@ -200,13 +200,11 @@ TEST_F(Advice, ForShards) {
   const std::string folder = run_.path("shards");
   fs::create_directories(folder + "/below");
   const auto write_shard = [](const std::string& path, int vocabulary) {
-    io::TokenShardWriter writer(path);
-    std::vector<std::uint16_t> tokens(3000);
+    std::vector<std::int32_t> tokens(3000);
     for (std::size_t i = 0; i < tokens.size(); ++i) {
-      tokens[i] = std::uint16_t(i * i % std::size_t(vocabulary));
+      tokens[i] = std::int32_t(i * i % std::size_t(vocabulary));
     }
-    writer.append(tokens);
-    writer.finish();
+    testing::write_tokens(path, tokens);
   };
   write_shard(folder + "/below/s.bin", 256);
   const std::string error = error_of(train_anew({"data.path=" + folder}));
