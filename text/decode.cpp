@@ -34,7 +34,7 @@ std::string StreamDecoder::add(std::int32_t token) {
   std::string_view bytes = tokenizer_->token_bytes(token);
   using FirstSpace = DecodeRules::FirstSpace;
   if (is_first_ && rules_.first_space != FirstSpace::kKept) {
-    const bool has_space = bytes.starts_with(' ');
+    const bool has_space = tokenizer_->begins_with_space(token);
     if (has_space) bytes.remove_prefix(1);
     is_first_ = bytes.empty() && !(has_space && rules_.first_space == FirstSpace::kOneDropped);
   }

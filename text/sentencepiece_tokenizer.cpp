@@ -7,7 +7,8 @@
 #include <utility>
 
 #include "io/error.h"
-#include "text/sentencepiece_check.h"
+#include "text/sentencepiece_model.h"
+#include "text/unigram.h"
 
 namespace mneme::text {
 namespace {
@@ -39,18 +40,27 @@ class SentencePieceTokenizer : public Tokenizer {
   DecodeRules decode_rules() const override { return rules_; }
   std::size_t find_cut(std::string_view text, std::size_t from) const override;
 
-  void encode(std::string_view text, const EncodeOptions& options,
-              std::vector<std::int32_t>& out) const;
+  bool begins_with_space(std::int32_t id) const override {
+    return begins_with_space_[static_cast<std::size_t>(id)];
+  }
 
  private:
+  friend class SentencePieceEncoder;
   std::string bytes_of(int id) const;
+  // The normalized text that a piece stands for when a text is encoded: the piece itself, or the
+  // byte that it falls back to.
+  std::string_view text_of(const std::string& piece) const;
+  std::optional<std::array<int, 256>> find_byte_ids() const;
   std::string decoded(const std::vector<int>& ids) const;
   DecodeRules::FirstSpace first_space() const;
   bool may_cut() const;
 
   std::string content_, path_;
   sentencepiece::SentencePieceProcessor processor_;
-  std::vector<std::string> bytes_;  // by id
+  std::optional<Unigram> unigram_;                // of such a model
+  std::optional<std::array<int, 256>> byte_ids_;  // of a model with byte fallback
+  std::vector<std::string> bytes_;                // by id
+  std::vector<bool> begins_with_space_;           // by id
   std::vector<SpecialToken> special_tokens_;
   DecodeRules rules_;
   bool may_cut_ = false;
@@ -59,13 +69,52 @@ class SentencePieceTokenizer : public Tokenizer {
 class SentencePieceEncoder : public Encoder {
  public:
   explicit SentencePieceEncoder(const SentencePieceTokenizer& tokenizer) : tokenizer_(tokenizer) {}
+
   void encode(std::string_view text, const EncodeOptions& options,
               std::vector<std::int32_t>& out) override {
-    tokenizer_.encode(text, options, out);
+    const auto& processor = tokenizer_.processor_;
+    if (options.add_special && processor.bos_id() >= 0) out.push_back(processor.bos_id());
+    if (tokenizer_.unigram_) return encode_unigram(text, out);
+    check(processor.Encode({text.data(), text.size()}, &ids_), text);
+    out.insert(out.end(), ids_.begin(), ids_.end());
   }
 
  private:
+  void check(const sentencepiece::util::Status& status, std::string_view text) const {
+    if (status.ok()) return;
+    io::fail("{}: cannot encode \"{}\": {}", tokenizer_.path_, io::printable(text, 40),
+             io::printable(status.error_message(), 160));
+  }
+
+  // The library says what the normalized text is; its pieces are chosen anew.
+  void encode_unigram(std::string_view text, std::vector<std::int32_t>& out) {
+    check(tokenizer_.processor_.Encode({text.data(), text.size()}, &pieces_), text);
+    normalized_.clear();
+    for (const std::string& piece : pieces_) normalized_ += tokenizer_.text_of(piece);
+    parts_.clear();
+    tokenizer_.unigram_->split(normalized_, scratch_, parts_);
+    bool was_unknown = false;
+    for (const Unigram::Part& part : parts_) {
+      const bool is_unknown = part.id == Unigram::kUnknown;
+      if (!is_unknown) {
+        out.push_back(part.id);
+      } else if (tokenizer_.byte_ids_) {
+        for (std::size_t at = part.begin; at < part.end; ++at) {
+          out.push_back((*tokenizer_.byte_ids_)[static_cast<unsigned char>(normalized_[at])]);
+        }
+      } else if (!was_unknown) {
+        out.push_back(tokenizer_.processor_.unk_id());
+      }
+      was_unknown = is_unknown;
+    }
+  }
+
   const SentencePieceTokenizer& tokenizer_;
+  std::vector<int> ids_;
+  std::vector<std::string> pieces_;
+  std::string normalized_;
+  Unigram::Scratch scratch_;
+  std::vector<Unigram::Part> parts_;
 };
 
 SentencePieceTokenizer::SentencePieceTokenizer(std::string content, const std::string& path)
@@ -80,8 +129,12 @@ SentencePieceTokenizer::SentencePieceTokenizer(std::string content, const std::s
     io::fail("{}: the model has {} tokens, at most {} are supported", path, tokens, kMostTokens);
   }
   rules_ = {first_space(), io::InvalidUtf8::kEachByte};
+  byte_ids_ = find_byte_ids();
+  if (is_unigram(content_)) unigram_.emplace(pieces_of(content_));
   for (int id = 0; id < tokens; ++id) {
     bytes_.push_back(bytes_of(id));
+    begins_with_space_.push_back(processor_.IdToPiece(id).starts_with(kSpace) &&
+                                 bytes_.back().starts_with(' '));
     if (processor_.IsControl(id)) special_tokens_.push_back({processor_.IdToPiece(id), id});
   }
   may_cut_ = may_cut();
@@ -113,6 +166,23 @@ std::string SentencePieceTokenizer::bytes_of(int id) const {
   return text;
 }
 
+std::optional<std::array<int, 256>> SentencePieceTokenizer::find_byte_ids() const {
+  std::array<int, 256> ids;
+  for (int byte = 0; byte < 256; ++byte) {
+    const int id = processor_.PieceToId(fmt::format("<0x{:02X}>", byte));
+    if (!processor_.IsByte(id)) return {};
+    ids[static_cast<std::size_t>(byte)] = id;
+  }
+  return ids;
+}
+
+std::string_view SentencePieceTokenizer::text_of(const std::string& piece) const {
+  // "<0x0A>"
+  if (!byte_ids_ || piece.size() != 6 || !piece.starts_with("<0x")) return piece;
+  const int id = processor_.PieceToId(piece);
+  return processor_.IsByte(id) ? std::string_view(bytes_[static_cast<std::size_t>(id)]) : piece;
+}
+
 // What the library does with spaces in front of a text is not to be asked for; it can be seen.
 DecodeRules::FirstSpace SentencePieceTokenizer::first_space() const {
   using FirstSpace = DecodeRules::FirstSpace;
@@ -134,19 +204,8 @@ std::unique_ptr<Encoder> SentencePieceTokenizer::make_encoder() const {
   return std::make_unique<SentencePieceEncoder>(*this);
 }
 
-void SentencePieceTokenizer::encode(std::string_view text, const EncodeOptions& options,
-                                    std::vector<std::int32_t>& out) const {
-  if (options.add_special && processor_.bos_id() >= 0) out.push_back(processor_.bos_id());
-  std::vector<int> ids;
-  if (const auto status = processor_.Encode({text.data(), text.size()}, &ids); !status.ok()) {
-    io::fail("{}: cannot encode \"{}\": {}", path_, io::printable(text, 40),
-             io::printable(status.error_message(), 160));
-  }
-  out.insert(out.end(), ids.begin(), ids.end());
-}
-
-// In front of a space behind a letter: no piece lies across where none has a space behind anything
-// else, and the space is neither doubled nor lost where a text begins with it.
+// In front of a space behind a letter: no piece lies across where none has a space behind
+// anything else, and the space is neither doubled nor lost where a text begins with it.
 bool SentencePieceTokenizer::may_cut() const {
   for (int id = 0; id < processor_.GetPieceSize(); ++id) {
     std::string_view piece = processor_.IdToPiece(id);
@@ -154,10 +213,11 @@ bool SentencePieceTokenizer::may_cut() const {
     if (piece.find(kSpace) != std::string_view::npos) return false;
   }
   for (const std::string_view behind : {" b", "  b", " \n b"}) {
+    SentencePieceEncoder encoder(*this);
     std::vector<std::int32_t> whole, parts;
-    encode("a" + std::string(behind), {}, whole);
-    encode("a", {}, parts);
-    encode(behind, {}, parts);
+    encoder.encode("a" + std::string(behind), {}, whole);
+    encoder.encode("a", {}, parts);
+    encoder.encode(behind, {}, parts);
     if (whole != parts) return false;
   }
   return true;

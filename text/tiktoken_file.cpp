@@ -151,7 +151,8 @@ std::vector<BytePairs::Merge> merges_of(const Ids& ids) {
 }
 
 // Reads the lines: the tokens' bytes by id. Returns how many there are.
-std::size_t read_lines(std::string_view content, const std::string& path, BytePairTokenizerParts& parts) {
+std::size_t read_lines(std::string_view content, const std::string& path,
+                       BytePairTokenizerParts& parts) {
   std::size_t number = 0, tokens = 0;
   std::string bytes;
   while (!content.empty()) {

@@ -81,6 +81,8 @@ class Tokenizer {
   // that stand for nothing. REQUIRES 0 <= id < vocabulary().
   virtual std::string_view token_bytes(std::int32_t id) const = 0;
   virtual DecodeRules decode_rules() const { return {}; }
+  // Whether the space that a token's bytes begin with stands for the beginning of a word.
+  virtual bool begins_with_space(std::int32_t) const { return false; }
 
   // A place near the front of text[from...] where text may be cut: encoding both sides one behind
   // the other gives what encoding all of it would. npos when there is none, or none is known.

@@ -1,5 +1,5 @@
-// The house's order: tools > engine > memory > offload > kernels > text > io. A folder may include itself
-// and those to its right; CUDA appears only under kernels/cuda. Tests follow the folder they
+// The house's order: tools > engine > memory > offload > kernels > text > io. A folder may include
+// itself and those to its right; CUDA appears only under kernels/cuda. Tests follow the folder they
 // mirror; tests/cuda_emulator takes CUDA's place.
 #include <gtest/gtest.h>
 
@@ -17,8 +17,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::array<std::string_view, 7> kOrder = {"tools",   "engine",  "memory",
-                                                    "offload", "kernels", "text", "io"};
+constexpr std::array<std::string_view, 7> kOrder = {"tools",   "engine", "memory", "offload",
+                                                    "kernels", "text",   "io"};
 
 // The store's parts stand alone: a file of one includes no other's, nor what joins them.
 constexpr std::array<std::string_view, 4> kParts = {"offload/planner/", "offload/mover/",
@@ -96,7 +96,8 @@ std::string text_of(const fs::path& path) {
 TEST(IncludeOrder, EveryFileKeepsIt) {
   const fs::path root = MNEME_SOURCE_DIR;
   std::size_t files = 0;
-  for (const std::string top : {"tools", "engine", "memory", "offload", "kernels", "text", "io", "tests"}) {
+  for (const std::string top :
+       {"tools", "engine", "memory", "offload", "kernels", "text", "io", "tests"}) {
     for (const auto& entry : fs::recursive_directory_iterator(root / top)) {
       const std::string extension = entry.path().extension();
       const std::string path = fs::relative(entry.path(), root).generic_string();

@@ -1,4 +1,4 @@
-#include "text/sentencepiece_check.h"
+#include "text/sentencepiece_model.h"
 
 #include <cstdint>
 #include <cstring>
@@ -9,22 +9,31 @@
 namespace mneme::text {
 namespace {
 
-// Fields of the model's protocol buffer: model.normalizer_spec.precompiled_charsmap, and the same
-// of the denormalizer.
+// Fields of the model's protocol buffer: pieces, each with its text, score and type; the trainer's
+// options, with the kind of the model; and the tables of both normalizers.
+constexpr std::uint64_t kPieces = 1;
+constexpr std::uint64_t kPieceText = 1, kPieceScore = 2, kPieceType = 3;
+constexpr std::uint64_t kTrainer = 2;
+constexpr std::uint64_t kModelType = 3;
 constexpr std::uint64_t kNormalizer = 3;
 constexpr std::uint64_t kDenormalizer = 5;
 constexpr std::uint64_t kTable = 2;
+
+// Values of their types.
+constexpr std::uint64_t kNormalPiece = 1, kUserDefinedPiece = 4;
+constexpr std::uint64_t kUnigramModel = 1;  // what a model without the field is
 
 // Reads the fields of a protocol buffer one behind the other.
 class Fields {
  public:
   explicit Fields(std::string_view message) : rest_(message) {}
 
-  // The next field's number, with its content where it has a length; nothing at the end, or where
-  // it is damaged: the library says so then.
-  std::optional<std::uint64_t> next(std::string_view& content) {
+  // The next field's number; nothing at the end, or where the message is damaged: the library says
+  // so then.
+  std::optional<std::uint64_t> next() {
     content = {};
-    std::uint64_t key = 0, value = 0;
+    value = 0;
+    std::uint64_t key = 0;
     if (rest_.empty() || !read_varint(key)) return {};
     switch (key & 7) {
       case 0:
@@ -39,6 +48,7 @@ class Fields {
         rest_.remove_prefix(value);
         break;
       case 5:
+        content = rest_.substr(0, 4);
         if (!skip(4)) return {};
         break;
       default:
@@ -47,13 +57,16 @@ class Fields {
     return key >> 3;
   }
 
+  std::string_view content;  // of a field with a length, or of a 32-bit one
+  std::uint64_t value = 0;   // of a number
+
  private:
-  bool read_varint(std::uint64_t& value) {
-    value = 0;
+  bool read_varint(std::uint64_t& number) {
+    number = 0;
     for (int shift = 0; shift < 64 && !rest_.empty(); shift += 7) {
       const auto byte = static_cast<unsigned char>(rest_[0]);
       rest_.remove_prefix(1);
-      value |= std::uint64_t{byte & 0x7fu} << shift;
+      number |= std::uint64_t{byte & 0x7fu} << shift;
       if (byte < 0x80) return true;
     }
     return false;
@@ -99,18 +112,51 @@ std::optional<std::string_view> danger_in(std::string_view table) {
 
 void check_normalization_table(std::string_view model, const std::string& path) {
   Fields fields(model);
-  std::string_view content;
-  while (const auto field = fields.next(content)) {
+  while (const auto field = fields.next()) {
     if (*field != kNormalizer && *field != kDenormalizer) continue;
-    Fields inner(content);
-    std::string_view table;
-    while (const auto inner_field = inner.next(table)) {
+    Fields inner(fields.content);
+    while (const auto inner_field = inner.next()) {
       if (*inner_field != kTable) continue;
-      if (const auto why = danger_in(table)) {
+      if (const auto why = danger_in(inner.content)) {
         io::fail("{}: the model's normalization table {}; the file is damaged", path, *why);
       }
     }
   }
+}
+
+bool is_unigram(std::string_view model) {
+  std::uint64_t type = kUnigramModel;
+  Fields fields(model);
+  while (const auto field = fields.next()) {
+    if (*field != kTrainer) continue;
+    Fields inner(fields.content);
+    while (const auto inner_field = inner.next()) {
+      if (*inner_field == kModelType) type = inner.value;
+    }
+  }
+  return type == kUnigramModel;
+}
+
+std::vector<UnigramPiece> pieces_of(std::string_view model) {
+  std::vector<UnigramPiece> pieces;
+  Fields fields(model);
+  while (const auto field = fields.next()) {
+    if (*field != kPieces) continue;
+    UnigramPiece& piece = pieces.emplace_back();
+    std::uint64_t type = kNormalPiece;
+    Fields inner(fields.content);
+    while (const auto inner_field = inner.next()) {
+      if (*inner_field == kPieceText) piece.text = inner.content;
+      if (*inner_field == kPieceType) type = inner.value;
+      if (*inner_field == kPieceScore && inner.content.size() == sizeof(piece.score)) {
+        std::memcpy(&piece.score, inner.content.data(), sizeof(piece.score));
+      }
+    }
+    piece.kind = type == kNormalPiece        ? UnigramPiece::Kind::kNormal
+                 : type == kUserDefinedPiece ? UnigramPiece::Kind::kUserDefined
+                                             : UnigramPiece::Kind::kOther;
+  }
+  return pieces;
 }
 
 }  // namespace mneme::text
