@@ -13,6 +13,6 @@ target_link_libraries(mneme_cuda_emulated PUBLIC mneme_kernels
 # The mneme program on the emulator: "mneme_emulated train --device cuda ..." on any machine.
 if(TARGET mneme_commands)
   add_executable(mneme_emulated $<TARGET_OBJECTS:mneme_commands>)
-  target_link_libraries(mneme_emulated PRIVATE mneme_ablate mneme_plan mneme_report mneme_command_line mneme_engine mneme_cuda_emulated)
+  target_link_libraries(mneme_emulated PRIVATE mneme_prepare mneme_ablate mneme_plan mneme_report mneme_command_line mneme_engine mneme_cuda_emulated)
   set_target_properties(mneme_emulated PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
 endif()

@@ -99,6 +99,47 @@ TEST(Arguments, EveryCommandFillsItsOptions) {
   EXPECT_EQ(model.overrides, std::vector<std::string>{"run.device=cpu"});
 }
 
+TEST(Arguments, PrepareTakesInputsAndWhatToMakeOfThem) {
+  const auto options = parsed<PrepareCommandOptions>({"prepare",   "a.jsonl",
+                                                      "b/",        "--tokenizer",
+                                                      "bytes",     "-o",
+                                                      "out",       "--layout",
+                                                      "megatron",  "--field",
+                                                      "body",      "--separator",
+                                                      "none",      "--document-separator",
+                                                      "",          "--validation-share",
+                                                      "0.01",      "--seed",
+                                                      "7",         "--shard-tokens",
+                                                      "1000",      "--threads",
+                                                      "3",         "--max-document-bytes",
+                                                      "1MiB",      "--invalid-utf8",
+                                                      "replace",   "--plain-special",
+                                                      "--restart", "--encoding",
+                                                      "gpt2"});
+  EXPECT_EQ(options.tokenizer, "bytes");
+  const text::PrepareOptions& prepare = options.prepare;
+  EXPECT_EQ(prepare.inputs, (std::vector<std::string>{"a.jsonl", "b/"}));
+  EXPECT_EQ(prepare.output, "out");
+  EXPECT_EQ(prepare.layout, io::TokenLayout::kMegatron);
+  EXPECT_EQ(prepare.field, "body");
+  EXPECT_EQ(prepare.separator, "none");
+  EXPECT_EQ(prepare.document_separator, "");
+  EXPECT_EQ(prepare.validation_share, 0.01);
+  EXPECT_EQ(prepare.seed, 7u);
+  EXPECT_EQ(prepare.shard_tokens, 1000u);
+  EXPECT_EQ(prepare.threads, 3);
+  EXPECT_EQ(prepare.most_record_bytes, 1u << 20);
+  EXPECT_EQ(prepare.invalid_utf8, text::InvalidUtf8::kReplace);
+  EXPECT_FALSE(prepare.special_in_text);
+  EXPECT_TRUE(prepare.restart);
+  EXPECT_EQ(prepare.encoding, "gpt2");
+  const auto plain =
+      parsed<PrepareCommandOptions>({"prepare", "a", "--tokenizer", "t.json", "--output", "out"});
+  EXPECT_FALSE(plain.prepare.document_separator.has_value());
+  EXPECT_TRUE(plain.prepare.special_in_text);
+  EXPECT_EQ(plain.prepare.layout, io::TokenLayout::kLlmC);
+}
+
 TEST(Arguments, BenchDiskReadsSizesWithUnits) {
   const auto options =
       parsed<BenchDiskOptions>({"bench", "disk", "--path", "f", "--file-bytes", "1.5GiB",
@@ -139,6 +180,12 @@ TEST(Arguments, WrongUsageIsOneLineAndExitStatusTwo) {
       {"export", "a"},
       {"completion"},
       {"completion", "fish"},
+      {"prepare", "a", "--tokenizer", "bytes"},
+      {"prepare", "--tokenizer", "bytes", "-o", "out"},
+      {"prepare", "a", "-o", "out"},
+      {"prepare", "a", "--tokenizer", "bytes", "-o", "out", "--validation-share", "0.6"},
+      {"prepare", "a", "--tokenizer", "bytes", "-o", "out", "--max-document-bytes", "3GiB"},
+      {"prepare", "a", "--tokenizer", "bytes", "-o", "out", "--layout", "parquet"},
       {"bench"},
       {"bench", "disc"},
       {"bench", "disk", "--file-bytes", "12XB"},
@@ -206,6 +253,7 @@ TEST(Arguments, EveryHelpPageHasAnExample) {
   for (const std::vector<std::string>& words :
        std::vector<std::vector<std::string>>{{},
                                              {"train"},
+                                             {"prepare"},
                                              {"resume"},
                                              {"eval"},
                                              {"generate"},

@@ -1,6 +1,6 @@
 # Tests that run the built program as people do, and as power cuts do.
 if(TARGET mneme)
-  foreach(name ablate advice bad_input damage inspect_config limits output profile python_page report run_access trace
+  foreach(name ablate advice bad_input damage inspect_config limits output prepare profile python_page report run_access trace
                start)
     mneme_test(tools_${name}_test SOURCES ${name}_test.cpp
                LIBRARIES mneme_tiny_run nlohmann_json::nlohmann_json)
@@ -24,13 +24,14 @@ if(TARGET mneme AND TARGET mneme_fault_injection)
              LIBRARIES mneme_tiny_run nlohmann_json::nlohmann_json)
   mneme_test(tools_fault_campaign CAMPAIGN SOURCES fault_campaign.cpp
              LIBRARIES mneme_tiny_run nlohmann_json::nlohmann_json)
+  mneme_test(tools_prepare_fault_test SOURCES prepare_fault_test.cpp)
   mneme_test(tools_kill_test SOURCES kill_test.cpp
              LIBRARIES mneme_tiny_run nlohmann_json::nlohmann_json)
   mneme_test(tools_signal_test SOURCES signal_test.cpp
              LIBRARIES mneme_tiny_run nlohmann_json::nlohmann_json)
   mneme_test(tools_kill_campaign CAMPAIGN SOURCES kill_campaign.cpp
              LIBRARIES mneme_tiny_run nlohmann_json::nlohmann_json)
-  foreach(name fault_test fault_campaign kill_test signal_test kill_campaign)
+  foreach(name fault_test fault_campaign prepare_fault_test kill_test signal_test kill_campaign)
     target_compile_definitions(
       tools_${name} PRIVATE MNEME_PROGRAM="$<TARGET_FILE:mneme>"
       MNEME_FAULT_INJECTION="$<TARGET_FILE:mneme_fault_injection>")

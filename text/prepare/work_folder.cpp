@@ -108,8 +108,8 @@ void WorkFolder::begin(const nlohmann::json& request, bool restart) {
     for (const std::string& name : names) {
       if (is_one_of(std::array{kRequest, kLock}, name)) continue;
       io::fail(
-          "{}: is there, and mneme prepare has not made its {}; move it away, or name another "
-          "--output",
+          "{}: is there, and mneme prepare has not made its {}; name another folder "
+          "with --output, or move it away",
           folder_, io::printable(name));
     }
   } else if (!restart && disk_.exists(path(kProgress))) {

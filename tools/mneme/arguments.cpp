@@ -353,6 +353,7 @@ Grammar::Grammar() {
     return fmt::format("error: {} (see {} --help)\n", what, name);
   });
   add_runs();
+  add_prepare_command(app_, command_);
   add_checkpoints();
   add_tokenizer_commands(app_, command_);
   add_plan_command(app_, command_);

@@ -16,6 +16,7 @@
 
 #include "engine/config.h"
 #include "io/enum_names.h"
+#include "text/prepare/prepare.h"
 
 namespace mneme::tools {
 
@@ -153,6 +154,11 @@ struct ReplayOptions {
   bool csv = false;
 };
 
+struct PrepareCommandOptions {
+  std::string tokenizer;  // file, or "bytes"
+  text::PrepareOptions prepare;
+};
+
 enum class Shell { kBash, kZsh };
 
 constexpr auto enum_names(Shell) {
@@ -273,7 +279,8 @@ using Command =
                  TraceMissesOptions, TraceUsageOptions, ReplayOptions, ProfileOptions,
                  ReportOptions, AblateOptions, CompletionOptions, BenchRowsOptions,
                  BenchDiskOptions, BenchModelOptions, BenchMachineOptions, PlanCommandOptions,
-                 TokenizerInfoOptions, TokenizerEncodeOptions, TokenizerDecodeOptions>;
+                 TokenizerInfoOptions, TokenizerEncodeOptions, TokenizerDecodeOptions,
+                 PrepareCommandOptions>;
 
 int run_train(const TrainOptions& options);
 int run_config_help(const ConfigHelpOptions& options);
@@ -303,5 +310,6 @@ int run_plan(const PlanCommandOptions& options);
 int run_tokenizer_info(const TokenizerInfoOptions& options);
 int run_tokenizer_encode(const TokenizerEncodeOptions& options);
 int run_tokenizer_decode(const TokenizerDecodeOptions& options);
+int run_prepare(const PrepareCommandOptions& options);
 
 }  // namespace mneme::tools

@@ -67,6 +67,8 @@ void add_trace_commands(CLI::App& parent, std::optional<Command>& command);
 void add_tokenizer_commands(CLI::App& parent, std::optional<Command>& command);
 // `mneme plan`.
 void add_plan_command(CLI::App& parent, std::optional<Command>& command);
+// `mneme prepare`.
+void add_prepare_command(CLI::App& parent, std::optional<Command>& command);
 // `mneme bench` and its commands.
 void add_bench_commands(CLI::App& parent, std::optional<Command>& command);
 

@@ -53,6 +53,7 @@ struct Run {
   int operator()(const TokenizerDecodeOptions& options) const {
     return run_tokenizer_decode(options);
   }
+  int operator()(const PrepareCommandOptions& options) const { return run_prepare(options); }
 };
 
 // Prints an error as one line.
