@@ -77,7 +77,7 @@ std::size_t incomplete_utf8(std::string_view text) {
   return 0;
 }
 
-void append_valid_utf8(std::string_view text, InvalidUtf8 unit, std::string& out) {
+void append_valid_utf8(std::string_view text, ReplacementUnit unit, std::string& out) {
   for (std::size_t at = 0; at < text.size();) {
     const Lead lead = lead_of(static_cast<Byte>(text[at]));
     const std::size_t bytes = bytes_of_lead(text.substr(at), lead);
@@ -86,7 +86,7 @@ void append_valid_utf8(std::string_view text, InvalidUtf8 unit, std::string& out
       at += bytes;
     } else {
       out += "\xef\xbf\xbd";
-      at += unit == InvalidUtf8::kEachByte ? 1 : bytes;
+      at += unit == ReplacementUnit::kEachByte ? 1 : bytes;
     }
   }
 }

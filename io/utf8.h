@@ -18,12 +18,12 @@ std::size_t incomplete_utf8(std::string_view text);
 
 // What a U+FFFD stands for: a beginning of a character that is as long as it can be, or else a byte
 // (Unicode's and Python's practice); or each byte that is part of no character.
-enum class InvalidUtf8 { kLongestBeginning, kEachByte };
+enum class ReplacementUnit { kLongestBeginning, kEachByte };
 
 // Appends the text with U+FFFD in place of what is no character.
-void append_valid_utf8(std::string_view text, InvalidUtf8 unit, std::string& out);
+void append_valid_utf8(std::string_view text, ReplacementUnit unit, std::string& out);
 inline void append_valid_utf8(std::string_view text, std::string& out) {
-  append_valid_utf8(text, InvalidUtf8::kLongestBeginning, out);
+  append_valid_utf8(text, ReplacementUnit::kLongestBeginning, out);
 }
 
 // Any bytes as UTF-8, reversibly: a byte that is part of no character becomes the private character

@@ -128,7 +128,7 @@ SentencePieceTokenizer::SentencePieceTokenizer(std::string content, const std::s
   if (tokens > kMostTokens) {
     io::fail("{}: the model has {} tokens, at most {} are supported", path, tokens, kMostTokens);
   }
-  rules_ = {first_space(), io::InvalidUtf8::kEachByte};
+  rules_ = {first_space(), io::ReplacementUnit::kEachByte};
   byte_ids_ = find_byte_ids();
   if (is_unigram(content_)) unigram_.emplace(pieces_of(content_));
   for (int id = 0; id < tokens; ++id) {

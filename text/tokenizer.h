@@ -45,7 +45,7 @@ struct DecodeRules {
   // tokens up to the first that is more than a space.
   enum class FirstSpace { kKept, kOneDropped, kAllDropped };
   FirstSpace first_space = FirstSpace::kKept;
-  io::InvalidUtf8 invalid_bytes = io::InvalidUtf8::kLongestBeginning;
+  io::ReplacementUnit invalid_bytes = io::ReplacementUnit::kLongestBeginning;
 };
 
 // What the ids of a special token look like in text.

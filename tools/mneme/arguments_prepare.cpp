@@ -23,7 +23,8 @@ void add_inputs(CLI::App* app, PrepareCommandOptions& options) {
       ->required()
       ->type_name(kFileType);
   app->add_option("--tokenizer", options.tokenizer,
-                  "Its file, or bytes, which makes each byte a token")
+                  "Tokenizer: tokenizer.json (byte-level BPE), a tiktoken file, a SentencePiece "
+                  "model; \"bytes\" for a byte a token")
       ->required()
       ->type_name(kFileType);
   app->add_option("--encoding", prepare.encoding,

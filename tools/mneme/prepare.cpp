@@ -4,26 +4,18 @@
 #include <fmt/format.h>
 
 #include <iostream>
-#include <memory>
 
 #include "io/disk.h"
-#include "io/error.h"
 #include "io/human.h"
 #include "io/interrupted.h"
 #include "io/progress.h"
-#include "text/tokenizer.h"
 #include "tools/mneme/commands.h"
 #include "tools/mneme/interrupt.h"
+#include "tools/mneme/tokenizer.h"
 #include "tools/mneme/version.h"
 
 namespace mneme::tools {
 namespace {
-
-std::unique_ptr<text::Tokenizer> tokenizer_of(const PrepareCommandOptions& options) {
-  if (options.tokenizer == "bytes") return text::make_byte_tokenizer();
-  io::fail("{}: this program reads no files of tokenizers yet; give --tokenizer bytes",
-           options.tokenizer);
-}
 
 std::string line_of(const char* name, const text::PreparedPart& part) {
   return fmt::format("{:<11} {} tokens of {} document{}, {} of text\n", name, part.tokens,
@@ -61,7 +53,7 @@ int run_prepare(const PrepareCommandOptions& command) {
   const InterruptGuard interrupt;
   io::ProgressDisplay progress(std::cerr, io::standard_error_progress());
   const auto disk = io::make_posix_disk();
-  const auto tokenizer = tokenizer_of(command);
+  const auto tokenizer = open_tokenizer({command.tokenizer, command.prepare.encoding});
   text::PrepareOptions options = command.prepare;
   options.program = fmt::format("mneme {}", kVersion);
   options.check = [&] { interrupt.check(); };
