@@ -103,7 +103,9 @@ struct RotaryArgs {
 // The widest head of attention on any backend.
 inline constexpr std::int64_t kMaxHeadWidth = 256;
 
-// Causal softmax attention; query head i reads key/value head i / (heads / kv_heads).
+// Causal softmax attention; query head i reads key/value head i / (heads / kv_heads). Query t of a
+// sequence reads the keys first_keys[t] ... t: with the first position of its document there,
+// documents that share a sequence do not read one another.
 struct AttentionArgs {
   FloatType type = FloatType::kF32;  // of q, k, v, out and, in backward, their gradients
   const void* q = nullptr;           // [batch, sequence, heads, head_width]
@@ -113,6 +115,9 @@ struct AttentionArgs {
   float* log_sum = nullptr;  // [batch, heads, sequence]: log of the softmax sum, for backward
   std::int64_t batch = 0, sequence = 0, heads = 0, kv_heads = 0, head_width = 0;
   float scale = 1.0f;  // 1 / sqrt(head_width)
+  // [batch, sequence]: the position within its sequence of the first key that each query reads, at
+  // most its own, ascending along a sequence; null: 0 for all.
+  const std::int32_t* first_keys = nullptr;
 };
 struct AttentionBackwardArgs {
   AttentionArgs forward;        // as in forward, out and log_sum filled

@@ -1,6 +1,7 @@
-// Causal softmax attention in blocks of query rows: a block's scores against all keys up to its
-// last row live in scratch memory of the thread, [block, keys], and nothing of size [sequence,
-// sequence] exists. Backward recomputes the probabilities from the kept log sums.
+// Causal softmax attention in blocks of query rows: a block's scores against all keys from the
+// first that one of its rows reads up to its last row live in scratch memory of the thread, [block,
+// keys], and nothing of size [sequence, sequence] exists. Backward recomputes the probabilities
+// from the kept log sums.
 #include <algorithm>
 #include <cmath>
 
@@ -24,6 +25,11 @@ struct Head {
   const float *q, *k, *v;
   std::int64_t q_stride, kv_stride, width;
   float scale;
+  const std::int32_t* first_keys;  // of the sequence, or null
+
+  std::int64_t first_key(std::int64_t query) const {
+    return first_keys == nullptr ? 0 : first_keys[query];
+  }
 };
 
 Head head_of(const AttentionArgs& args, std::int64_t batch, std::int64_t head) {
@@ -32,17 +38,37 @@ Head head_of(const AttentionArgs& args, std::int64_t batch, std::int64_t head) {
   const std::int64_t kv_stride = args.kv_heads * args.head_width;
   const float* q = f32(args.q) + batch * args.sequence * q_stride + head * args.head_width;
   const std::int64_t kv = batch * args.sequence * kv_stride + kv_head * args.head_width;
-  return {q, f32(args.k) + kv, f32(args.v) + kv, q_stride, kv_stride, args.head_width, args.scale};
+  const std::int32_t* first_keys =
+      args.first_keys == nullptr ? nullptr : args.first_keys + batch * args.sequence;
+  return {q,         f32(args.k) + kv, f32(args.v) + kv, q_stride,
+          kv_stride, args.head_width,  args.scale,       first_keys};
 }
 
-// Query rows [begin, end) and the keys [0, end) that any of them sees.
+// Query rows [begin, end) and the keys [first_key, end) that any of them reads.
 struct Block {
-  std::int64_t begin, end;
+  std::int64_t begin, end, first_key;
   std::int64_t rows() const { return end - begin; }
-  std::int64_t keys() const { return end; }
+  std::int64_t keys() const { return end - first_key; }
 };
 
-// out[r, j] = alpha * <left[r], right[j]> for the rows of the block and all its keys.
+// First keys ascend: the first row's is the least.
+Block block_at(const AttentionArgs& args, const Head& head, std::int64_t begin) {
+  const std::int64_t end = std::min(args.sequence, begin + query_rows(args.sequence));
+  return {begin, end, head.first_key(begin)};
+}
+
+// The keys of a block that one of its rows reads, counted from the block's first.
+struct RowKeys {
+  std::int64_t begin, end;
+  std::int64_t size() const { return end - begin; }
+};
+
+RowKeys keys_of_row(const Head& head, const Block& block, std::int64_t query) {
+  return {head.first_key(query) - block.first_key, query + 1 - block.first_key};
+}
+
+// out[r, j] = alpha * <left[r], right[j]> for the rows of the block and all its keys; `right` is
+// the first of these.
 void times_keys(const Block& block, std::int64_t width, const float* left, std::int64_t left_stride,
                 const float* right, std::int64_t right_stride, float alpha, float* out,
                 float* scratch) {
@@ -57,7 +83,7 @@ void times_keys(const Block& block, std::int64_t width, const float* left, std::
            scratch);
 }
 
-// out[r, :] = sum over keys of weights[r, j] * right[j, :].
+// out[r, :] = sum over the block's keys of weights[r, j] * right[j, :].
 void sum_over_keys(const Block& block, std::int64_t width, const float* weights, const float* right,
                    std::int64_t right_stride, float* out, std::int64_t out_stride, float* scratch) {
   multiply({.m = block.rows(),
@@ -84,9 +110,14 @@ void sum_over_rows(const Block& block, std::int64_t width, const float* weights,
            scratch);
 }
 
-// Softmax in place over the first `visible` scores; the rest, up to `keys`, becomes 0. Returns the
-// log of the sum of their exponentials.
-float softmax_row(float* scores, std::int64_t visible, std::int64_t keys) {
+// Sets what a row of a block has of keys that it does not read to 0.
+void clear_unread(float* row, const RowKeys& read, std::int64_t keys) {
+  std::fill(row, row + read.begin, 0.0f);
+  std::fill(row + read.end, row + keys, 0.0f);
+}
+
+// Softmax in place. Returns the log of the sum of the scores' exponentials.
+float softmax(float* scores, std::int64_t visible) {
   struct Sum {
     float largest, sum;
   };
@@ -100,27 +131,31 @@ float softmax_row(float* scores, std::int64_t visible, std::int64_t keys) {
     for (std::int64_t j = 0; j < visible; ++j) scores[j] *= factor;
     return Sum{largest, total};
   });
-  std::fill(scores + visible, scores + keys, 0.0f);
   return sum.largest + std::log(sum.sum);
 }
 
 void attend_block(const AttentionArgs& args, std::int64_t batch, std::int64_t head,
-                  const Block& block, float* scores, float* scratch) {
+                  std::int64_t begin, float* scores, float* scratch) {
   const Head h = head_of(args, batch, head);
-  times_keys(block, h.width, h.q + block.begin * h.q_stride, h.q_stride, h.k, h.kv_stride, h.scale,
-             scores, scratch);
+  const Block block = block_at(args, h, begin);
+  const std::int64_t kv_at = block.first_key * h.kv_stride;
+  times_keys(block, h.width, h.q + block.begin * h.q_stride, h.q_stride, h.k + kv_at, h.kv_stride,
+             h.scale, scores, scratch);
   float* log_sum = args.log_sum + (batch * args.heads + head) * args.sequence;
   for (std::int64_t t = block.begin; t < block.end; ++t) {
-    log_sum[t] = softmax_row(scores + (t - block.begin) * block.keys(), t + 1, block.keys());
+    float* row = scores + (t - block.begin) * block.keys();
+    const RowKeys read = keys_of_row(h, block, t);
+    log_sum[t] = softmax(row + read.begin, read.size());
+    clear_unread(row, read, block.keys());
   }
   float* out = f32(args.out) + (h.q - f32(args.q)) + block.begin * h.q_stride;
-  sum_over_keys(block, h.width, scores, h.v, h.kv_stride, out, h.q_stride, scratch);
+  sum_over_keys(block, h.width, scores, h.v + kv_at, h.kv_stride, out, h.q_stride, scratch);
 }
 
 // scores -> probabilities p = exp(score - log_sum), and d_scores -> scale * p * (d_p - <out,
-// d_out>), both in place; keys after row t become 0.
-void softmax_row_backward(float* scores, float* d_scores, std::int64_t visible, std::int64_t keys,
-                          float log_sum, float delta, float scale) {
+// d_out>), both in place.
+void softmax_backward(float* scores, float* d_scores, std::int64_t visible, float log_sum,
+                      float delta, float scale) {
   vectorised([=]() MNEME_VECTORISE {
 #pragma omp simd
     for (std::int64_t j = 0; j < visible; ++j) {
@@ -129,8 +164,6 @@ void softmax_row_backward(float* scores, float* d_scores, std::int64_t visible, 
       d_scores[j] = scale * p * (d_scores[j] - delta);
     }
   });
-  std::fill(scores + visible, scores + keys, 0.0f);
-  std::fill(d_scores + visible, d_scores + keys, 0.0f);
 }
 
 float dot(const float* x, const float* y, std::int64_t count) {
@@ -141,28 +174,35 @@ float dot(const float* x, const float* y, std::int64_t count) {
 
 // d_q of the block's rows, and what they add to d_k and d_v.
 void attend_block_backward(const AttentionBackwardArgs& args, std::int64_t batch, std::int64_t head,
-                           const Block& block, float* scores, float* d_scores, float* scratch) {
+                           std::int64_t begin, float* scores, float* d_scores, float* scratch) {
   const AttentionArgs& forward = args.forward;
   const Head h = head_of(forward, batch, head);
+  const Block block = block_at(forward, h, begin);
   const std::int64_t at = (h.q - f32(forward.q)) + block.begin * h.q_stride;
+  const std::int64_t kv_at = block.first_key * h.kv_stride;
+  const std::int64_t d_kv_at = (h.k - f32(forward.k)) + kv_at;
   const float* q = f32(forward.q) + at;
   const float* out = f32(forward.out) + at;
   const float* d_out = f32(args.d_out) + at;
-  times_keys(block, h.width, q, h.q_stride, h.k, h.kv_stride, h.scale, scores, scratch);
-  times_keys(block, h.width, d_out, h.q_stride, h.v, h.kv_stride, 1.0f, d_scores, scratch);
+  times_keys(block, h.width, q, h.q_stride, h.k + kv_at, h.kv_stride, h.scale, scores, scratch);
+  times_keys(block, h.width, d_out, h.q_stride, h.v + kv_at, h.kv_stride, 1.0f, d_scores, scratch);
   const float* log_sum = forward.log_sum + (batch * forward.heads + head) * forward.sequence;
   for (std::int64_t t = block.begin; t < block.end; ++t) {
     const std::int64_t row = t - block.begin;
     const float delta = dot(out + row * h.q_stride, d_out + row * h.q_stride, h.width);
-    softmax_row_backward(scores + row * block.keys(), d_scores + row * block.keys(), t + 1,
-                         block.keys(), log_sum[t], delta, h.scale);
+    float *row_scores = scores + row * block.keys(), *row_d_scores = d_scores + row * block.keys();
+    const RowKeys read = keys_of_row(h, block, t);
+    softmax_backward(row_scores + read.begin, row_d_scores + read.begin, read.size(), log_sum[t],
+                     delta, h.scale);
+    clear_unread(row_scores, read, block.keys());
+    clear_unread(row_d_scores, read, block.keys());
   }
-  sum_over_keys(block, h.width, d_scores, h.k, h.kv_stride, f32(args.d_q) + at, h.q_stride,
+  sum_over_keys(block, h.width, d_scores, h.k + kv_at, h.kv_stride, f32(args.d_q) + at, h.q_stride,
                 scratch);
-  sum_over_rows(block, h.width, d_scores, q, h.q_stride, f32(args.d_k) + (h.k - f32(forward.k)),
-                h.kv_stride, scratch);
-  sum_over_rows(block, h.width, scores, d_out, h.q_stride, f32(args.d_v) + (h.v - f32(forward.v)),
-                h.kv_stride, scratch);
+  sum_over_rows(block, h.width, d_scores, q, h.q_stride, f32(args.d_k) + d_kv_at, h.kv_stride,
+                scratch);
+  sum_over_rows(block, h.width, scores, d_out, h.q_stride, f32(args.d_v) + d_kv_at, h.kv_stride,
+                scratch);
 }
 
 // One key/value head of one sequence: all query heads that read it, one after the other, so that
@@ -180,8 +220,7 @@ void attend_kv_head_backward(const AttentionBackwardArgs& args, std::int64_t bat
   for (std::int64_t head = kv_head * group; head < (kv_head + 1) * group; ++head) {
     const std::int64_t rows = query_rows(forward.sequence);
     for (std::int64_t begin = 0; begin < forward.sequence; begin += rows) {
-      const Block block{begin, std::min(forward.sequence, begin + rows)};
-      attend_block_backward(args, batch, head, block, scores, d_scores, scratch);
+      attend_block_backward(args, batch, head, begin, scores, d_scores, scratch);
     }
   }
 }
@@ -207,8 +246,7 @@ void CpuBackend::attention(Stream& stream, const AttentionArgs& args) {
       const std::int64_t batch = task / (args.heads * blocks);
       const std::int64_t head = task / blocks % args.heads;
       const std::int64_t begin = task % blocks * rows;
-      attend_block(args, batch, head, {begin, std::min(args.sequence, begin + rows)},
-                   scores + thread_slot() * scores_size,
+      attend_block(args, batch, head, begin, scores + thread_slot() * scores_size,
                    products + thread_slot() * kProductScratch);
     });
   });

@@ -18,18 +18,25 @@ template <int kWidth>
 constexpr int kKeys = kWidth <= 64 ? 64 : 32;
 template <int kWidth>
 using Queries = OwnRows<kWidth, kRowTiles, kWidth <= 64>;
-template <int kWidth>
-using Scores = float[kRowTiles][kKeys<kWidth> / 8][4];
+// Keys of a tile that are met at a time. kSeparate, here and below: where there are first keys; of
+// the widest heads, they leave registers for half as many scores.
+template <int kWidth, bool kSeparate>
+constexpr int kPart = kWidth == 128 && kSeparate ? 16 : kKeys<kWidth>;
+template <int kWidth, bool kSeparate>
+using Scores = float[kRowTiles][kPart<kWidth, kSeparate> / 8][4];
 
-template <int kWidth>
+// Tiles, and the first keys of the block's rows.
+template <int kWidth, bool kSeparate>
 constexpr std::size_t shared_bytes() {
-  return (kRows + 4 * kKeys<kWidth>)*kTileStride<kWidth> * sizeof(Bf16);
+  const std::size_t tiles = (kRows + 4 * kKeys<kWidth>)*kTileStride<kWidth> * sizeof(Bf16);
+  return tiles + (kSeparate ? kRows * sizeof(std::int32_t) : 0);
 }
 
 // The online softmax of a warp's rows. A lane's rows are g and g + 8 of each sixteen (g = lane /
 // 4): the second index.
-template <int kWidth>
+template <int kWidth, bool kSeparate>
 struct OnlineSoftmax {
+  static constexpr int kRowScores = kPart<kWidth, kSeparate> / 4;  // of a row, in one lane
   float largest[kRowTiles][2];           // score so far, the same in all four lanes of a row
   float total[kRowTiles][2];             // of this lane's columns, in units of e^(scale * largest)
   float sums[kRowTiles][kWidth / 8][4];  // of weights times values, likewise
@@ -45,7 +52,7 @@ struct OnlineSoftmax {
   }
 
   // Turns scores into weights relative to the new largest score.
-  __device__ __forceinline__ void take(Scores<kWidth>& scores, float scale_log2) {
+  __device__ __forceinline__ void take(Scores<kWidth, kSeparate>& scores, float scale_log2) {
 #pragma unroll
     for (int r = 0; r < kRowTiles; ++r) {
       const float factor0 = take_row<0>(scores[r], r, scale_log2);
@@ -57,23 +64,24 @@ struct OnlineSoftmax {
     }
   }
 
-  // One row of the lane; returns what its sums must be multiplied by. No row of the first tile is
-  // hidden as a whole: `largest` is finite then when scores are.
+  // One row of the lane; returns what its sums must be multiplied by. Without first keys no row of
+  // the first tile is hidden as a whole: `largest` is finite then when scores are.
   template <int kHalf>
-  __device__ __forceinline__ float take_row(float (&scores)[kKeys<kWidth> / 8][4], int r,
+  __device__ __forceinline__ float take_row(float (&scores)[kRowScores / 2][4], int r,
                                             float scale_log2) {
     const float before = largest[r][kHalf];
     float top = before;
 #pragma unroll
-    for (int i = 0; i < kKeys<kWidth> / 4; ++i) top = fmaxf(top, scores[i / 2][2 * kHalf + i % 2]);
+    for (int i = 0; i < kRowScores; ++i) top = fmaxf(top, scores[i / 2][2 * kHalf + i % 2]);
     top = fmaxf(top, __shfl_xor_sync(kAllLanes, top, 1));
     top = fmaxf(top, __shfl_xor_sync(kAllLanes, top, 2));
     largest[r][kHalf] = top;
+    if (kSeparate && top == -INFINITY) top = 0.0f;  // nothing that the row reads so far
     const float factor = exp2_approximate((before - top) * scale_log2);
     float sum = total[r][kHalf] * factor;
     const float offset = -top * scale_log2;
 #pragma unroll
-    for (int i = 0; i < kKeys<kWidth> / 4; ++i) {
+    for (int i = 0; i < kRowScores; ++i) {
       float& score = scores[i / 2][2 * kHalf + i % 2];
       score = exp2_approximate(fmaf(score, scale_log2, offset));
       sum += score;
@@ -102,7 +110,7 @@ struct OnlineSoftmax {
   }
 };
 
-template <int kWidth>
+template <int kWidth, bool kSeparate>
 __global__ void __launch_bounds__(kTileThreads, 2) attention_kernel(const AttentionArgs args) {
   constexpr int kTileKeys = kKeys<kWidth>, kTile = kTileKeys * kTileStride<kWidth>;
   Bf16* q_tile = dynamic_shared<Bf16>();
@@ -129,7 +137,15 @@ __global__ void __launch_bounds__(kTileThreads, 2) attention_kernel(const Attent
   copy_tile_async<kWidth, kRows>(
       q_tile, static_cast<const Bf16*>(args.q) + head.q + std::int64_t{first_row} * q_stride,
       q_stride, sequence - first_row);
-  start_keys(0, 0);
+  int first_key = 0;
+  auto* first_keys = reinterpret_cast<std::int32_t*>(v_tiles + 2 * kTile);  // of the block's rows
+  if constexpr (kSeparate) {
+    static_assert(kRows == kTileThreads);
+    const FirstKeys all(args, head_index);
+    first_key = all(first_row);
+    first_keys[threadIdx.x] = all(first_row + static_cast<int>(threadIdx.x));
+  }
+  start_keys(first_key, 0);
 
   const int warp_row = static_cast<int>(threadIdx.x) / kWarp * kWarpRows;
   const int row = first_row + warp_row;
@@ -137,18 +153,27 @@ __global__ void __launch_bounds__(kTileThreads, 2) attention_kernel(const Attent
   wait_for_copies<0>();
   __syncthreads();
   const Queries<kWidth> queries(q_tile, warp_row);
-  OnlineSoftmax<kWidth> softmax;
+  OnlineSoftmax<kWidth, kSeparate> softmax;
   const int keys = min(sequence, first_row + kRows);
-  for (int key = 0, stage = 0; key < keys; key += kTileKeys, stage ^= 1) {
+  for (int key = first_key, stage = 0; key < keys; key += kTileKeys, stage ^= 1) {
     wait_for_copies<0>();
     __syncthreads();
     if (key + kTileKeys < keys) start_keys(key + kTileKeys, stage ^ 1);
-    if (key >= row + kWarpRows || row >= sequence) continue;  // nothing that this warp sees
-    Scores<kWidth> scores;
-    times_rows(scores, queries, k_tiles + stage * kTile, 0);
-    if (key + kTileKeys > row) hide_later_keys<false>(scores, row, key);
-    softmax.take(scores, scale_log2);
-    add_weighted_rows<kWidth>(softmax.sums, scores, v_tiles + stage * kTile, 0);
+#pragma unroll 1
+    for (int part = 0; part < kTileKeys; part += kPart<kWidth, kSeparate>) {
+      const int first = key + part, end = first + kPart<kWidth, kSeparate>;
+      if (first >= row + kWarpRows || row >= sequence) break;  // nothing that this warp sees
+      if (kSeparate && end <= first_keys[warp_row]) continue;
+      Scores<kWidth, kSeparate> scores;
+      times_rows(scores, queries, k_tiles + stage * kTile, part);
+      if (end > row) hide_later_keys<false>(scores, row, first);
+      if (kSeparate && first < first_keys[warp_row + kWarpRows - 1]) {
+        hide_earlier_keys<false>(scores, row, first,
+                                 [&](int query) { return first_keys[query - first_row]; });
+      }
+      softmax.take(scores, scale_log2);
+      add_weighted_rows<kWidth>(softmax.sums, scores, v_tiles + stage * kTile, part);
+    }
   }
   softmax.finish(args.scale, args.log_sum + head_index * args.sequence + row, sequence - row);
   store_rows<kWidth>(softmax.sums, q_tile, warp_row,
@@ -188,8 +213,13 @@ void CudaBackend::attention(Stream& stream, const AttentionArgs& args) {
   if (!takes_tiles(args)) return attention_any_width(operation, args);
   with_tile_width(args.head_width, [&](auto width) {
     const std::int64_t blocks = args.batch * args.heads * blocks_for(args.sequence, kRows);
-    operation.launch({blocks, kTileThreads, shared_bytes<width()>()}, attention_kernel<width()>,
-                     args);
+    if (args.first_keys == nullptr) {
+      operation.launch({blocks, kTileThreads, shared_bytes<width(), false>()},
+                       attention_kernel<width(), false>, args);
+    } else {
+      operation.launch({blocks, kTileThreads, shared_bytes<width(), true>()},
+                       attention_kernel<width(), true>, args);
+    }
   });
 }
 

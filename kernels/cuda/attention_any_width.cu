@@ -11,12 +11,13 @@ struct RowSoftmax {
   float largest = -INFINITY;
   float total = 0.0f;  // of the lane's keys
 
-  // Returns the weight; `factor` is what earlier weights must be multiplied by. No row of the first
-  // tile is hidden as a whole: `largest` is finite then when scores are.
+  // Returns the weight; `factor` is what earlier weights must be multiplied by. There is no largest
+  // score as long as the row reads none of the keys.
   __device__ __forceinline__ float take(float score, float& factor) {
     const float top = fmaxf(largest, warp_max(score));
-    const float weight = exp2f(score - top);
-    factor = exp2f(largest - top);
+    const float subtracted = top == -INFINITY ? 0.0f : top;
+    const float weight = exp2f(score - subtracted);
+    factor = exp2f(largest - subtracted);
     largest = top;
     total = fmaf(total, factor, weight);
     return weight;
@@ -42,9 +43,14 @@ __global__ void __launch_bounds__(kRowThreads) attention_rows_kernel(const Atten
 
   const int row = first_row + warp * kOwnRows;  // the warp's first
   float(&weights)[kOwnRows][kOtherRows] = all_weights[warp];
+  const FirstKeys first_keys(args, head_index);
+  int first_key[kOwnRows];
+#pragma unroll
+  for (int r = 0; r < kOwnRows; ++r) first_key[r] = first_keys.or_zero(row + r);
   RowSoftmax softmax[kOwnRows];
   RowSums<kGroups> out;
-  for (int key = 0; key < min(sequence, first_row + kRowBlock); key += kOtherRows) {
+  const int begin = first_keys.or_zero(first_row), end = min(sequence, first_row + kRowBlock);
+  for (int key = begin; key < end; key += kOtherRows) {
     __syncthreads();
     const std::int64_t at = head.kv + key * kv_stride;
     copy_rows(k_tile, odd, static_cast<const T*>(args.k) + at, kv_stride, width, sequence - key);
@@ -55,8 +61,9 @@ __global__ void __launch_bounds__(kRowThreads) attention_rows_kernel(const Atten
 #pragma unroll
     for (int r = 0; r < kOwnRows; ++r) {
       const float score = scores[r] * (args.scale * kLog2E);
+      const bool read = key + lane <= row + r && key + lane >= first_key[r];
       float factor;
-      weights[r][lane] = softmax[r].take(key + lane > row + r ? -INFINITY : score, factor);
+      weights[r][lane] = softmax[r].take(read ? score : -INFINITY, factor);
       out.scale_row(r, factor);
     }
     __syncwarp();

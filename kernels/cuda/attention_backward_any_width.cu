@@ -54,11 +54,14 @@ __global__ void __launch_bounds__(kRowThreads, 1)
   auto& d_scores = all_weights[1][warp];
   RowSums<kGroups> sums;         // d_k or d_q
   RowSums<kGroups> weight_sums;  // d_v
-  const int begin = kKeysOwned ? first_row : 0;
+  const FirstKeys first_keys(forward, first_head);
+  const int begin = kKeysOwned ? first_row : first_keys.or_zero(first_row);
   const int end = kKeysOwned ? sequence : min(sequence, first_row + kRowBlock);
   for (int i = 0; i < group; ++i) {
     const RowTerms* head_terms = terms + (first_head + i) * padded;
     for (int other = begin; other < end; other += kOtherRows) {
+      // Later queries read none of the block's keys, either.
+      if (kKeysOwned && first_keys.or_zero(other) >= first_row + kRowBlock) break;
       __syncthreads();
       (kKeysOwned ? queries : keys).copy(tiles, odd, i, other, width, sequence);
       __syncthreads();
@@ -72,7 +75,8 @@ __global__ void __launch_bounds__(kRowThreads, 1)
         const int key = kKeysOwned ? row + r : other + lane;
         const RowTerms term = head_terms[query];
         const float score = fmaf(scores[r], forward.scale * kLog2E, -term.log2_sum);
-        const float weight = key > query ? 0.0f : exp2f(score);
+        const bool read = key <= query && key >= first_keys.or_zero(query);
+        const float weight = read ? exp2f(score) : 0.0f;
         weights[r][lane] = weight;
         d_scores[r][lane] = forward.scale * weight * (d_weights[r] - term.delta);
       }

@@ -57,17 +57,6 @@ struct TilesAndTerms : Tiles<kWidth, kRows, kOthers> {
   RowTerms terms[2][kOthers];  // by stage
 };
 
-template <int kCount>
-__device__ __forceinline__ void clear(float (&x)[kCount][4]) {
-#pragma unroll
-  for (int i = 0; i < kCount * 4; ++i) x[i / 4][i % 4] = 0.0f;
-}
-template <int kCount>
-__device__ __forceinline__ void scale_by(float factor, float (&x)[kCount][4]) {
-#pragma unroll
-  for (int i = 0; i < kCount * 4; ++i) x[i / 4][i % 4] *= factor;
-}
-
 // A score becomes its weight, <d_out, v> becomes d_score.
 __device__ __forceinline__ void differentiate(float& score, float& d_weight, float scale_log2,
                                               float log2_sum, float delta) {
@@ -75,7 +64,8 @@ __device__ __forceinline__ void differentiate(float& score, float& d_weight, flo
   d_weight = score * (d_weight - delta);
 }
 
-template <int kWidth, int kOthers>
+// kSeparate, here and below: where there are first keys.
+template <int kWidth, int kOthers, bool kSeparate>
 __global__ void __launch_bounds__(kTileThreads, KeySide<kWidth>::kBlocks)
     key_gradients_kernel(const AttentionBackwardArgs args, const RowTerms* terms, int padded) {
   using Shape = Shapes<kWidth, KeySide<kWidth>>;
@@ -127,23 +117,30 @@ __global__ void __launch_bounds__(kTileThreads, KeySide<kWidth>::kBlocks)
   typename Shape::Sums d_k, d_v;
 #pragma unroll
   for (int r = 0; r < Shape::kRowTiles; ++r) clear(d_k[r]), clear(d_v[r]);
+  const FirstKeys first_keys(forward, first_head);
   int member = 0, tile_query = first_key;
   for (int stage = 0; member < group; stage ^= 1) {
     wait_for_copies<0>();
     __syncthreads();
     const int current_query = tile_query;
     tile_query += kOthers;
-    if (tile_query >= sequence) tile_query = first_key, ++member;
+    const bool last_tile =
+        tile_query >= sequence || (kSeparate && first_keys(tile_query) >= first_key + kRows);
+    if (last_tile) tile_query = first_key, ++member;
     if (member < group) start_queries(member, tile_query, stage ^ 1);
     const Bf16 *q_tile = tiles.others[stage][0], *d_out_tile = tiles.others[stage][1];
 #pragma unroll 1
     for (int part = 0; part < kOthers; part += kPart) {
       const int query = current_query + part;
       if (query + kPart <= key || query >= sequence) continue;  // none that sees the warp's keys
+      if (kSeparate && first_keys(query) >= key + Shape::kWarpRows) continue;
       typename Shape::Scores weights, d_scores;
       times_rows(weights, keys, q_tile, part);
       times_rows(d_scores, values, d_out_tile, part);
       if (query < key + Shape::kWarpRows) hide_later_keys<true>(weights, key, query);
+      if (kSeparate && key < first_keys(query + kPart - 1)) {
+        hide_earlier_keys<true>(weights, key, query, first_keys);
+      }
 #pragma unroll
       for (int i = 0; i < kPart / 8; ++i) {
         const auto* pair = tiles.terms[stage] + part + 8 * i + lane % 4 * 2;
@@ -170,7 +167,7 @@ __global__ void __launch_bounds__(kTileThreads, KeySide<kWidth>::kBlocks)
                      sequence - key);
 }
 
-template <int kWidth, int kOthers>
+template <int kWidth, int kOthers, bool kSeparate>
 __global__ void __launch_bounds__(kTileThreads, QuerySide<kWidth>::kBlocks)
     query_gradients_kernel(const AttentionBackwardArgs args, const RowTerms* terms, int padded) {
   using Shape = Shapes<kWidth, QuerySide<kWidth>>;
@@ -200,7 +197,9 @@ __global__ void __launch_bounds__(kTileThreads, QuerySide<kWidth>::kBlocks)
                                      sequence - key);
     end_copy_group();
   };
-  start_keys(0, 0);
+  const FirstKeys first_keys(forward, head_index);
+  const int first_key = kSeparate ? first_keys(first_query) : 0;
+  start_keys(first_key, 0);
 
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const int warp_row = static_cast<int>(threadIdx.x) / kWarp * Shape::kWarpRows;
@@ -219,7 +218,7 @@ __global__ void __launch_bounds__(kTileThreads, QuerySide<kWidth>::kBlocks)
   const typename Shape::Own0 queries(tiles.own[0], warp_row);
   const typename Shape::Own1 d_outs(tiles.own[1], warp_row);
   const int keys = min(sequence, first_query + kRows);
-  for (int tile_key = 0, stage = 0; tile_key < keys; tile_key += kOthers, stage ^= 1) {
+  for (int tile_key = first_key, stage = 0; tile_key < keys; tile_key += kOthers, stage ^= 1) {
     wait_for_copies<0>();
     __syncthreads();
     if (tile_key + kOthers < keys) start_keys(tile_key + kOthers, stage ^ 1);
@@ -228,10 +227,14 @@ __global__ void __launch_bounds__(kTileThreads, QuerySide<kWidth>::kBlocks)
     for (int part = 0; part < kOthers; part += kPart) {
       const int key = tile_key + part;
       if (key >= query + Shape::kWarpRows || query >= sequence) break;  // none that the warp sees
+      if (kSeparate && key + kPart <= first_keys(query)) continue;
       typename Shape::Scores weights, d_scores;
       times_rows(weights, queries, k_tile, part);
       times_rows(d_scores, d_outs, v_tile, part);
       if (key + kPart > query) hide_later_keys<false>(weights, query, key);
+      if (kSeparate && key < first_keys(query + Shape::kWarpRows - 1)) {
+        hide_earlier_keys<false>(weights, query, key, first_keys);
+      }
 #pragma unroll
       for (int i = 0; i < Shape::kRowTiles * kPart / 2; ++i) {
         const int r = i / (kPart / 2), tile = i / 4 % (kPart / 8), element = i % 4;
@@ -249,18 +252,25 @@ __global__ void __launch_bounds__(kTileThreads, QuerySide<kWidth>::kBlocks)
                      q_stride, sequence - query);
 }
 
-template <int kWidth, int kOthers>
+template <int kWidth, int kOthers, bool kSeparate>
 void launch_gradients(Operation& operation, const AttentionBackwardArgs& args,
                       const RowTerms* terms, std::int64_t padded) {
   const AttentionArgs& forward = args.forward;
   constexpr int kKeys = Shapes<kWidth, KeySide<kWidth>>::kRows;
   operation.launch({forward.batch * forward.kv_heads * blocks_for(forward.sequence, kKeys),
                     kTileThreads, sizeof(TilesAndTerms<kWidth, kKeys, kOthers>)},
-                   key_gradients_kernel<kWidth, kOthers>, args, terms, padded);
+                   key_gradients_kernel<kWidth, kOthers, kSeparate>, args, terms, padded);
   constexpr int kQueries = Shapes<kWidth, QuerySide<kWidth>>::kRows;
   operation.launch({forward.batch * forward.heads * blocks_for(forward.sequence, kQueries),
                     kTileThreads, sizeof(Tiles<kWidth, kQueries, kOthers>)},
-                   query_gradients_kernel<kWidth, kOthers>, args, terms, padded);
+                   query_gradients_kernel<kWidth, kOthers, kSeparate>, args, terms, padded);
+}
+template <int kWidth, int kOthers>
+void launch_gradients(Operation& operation, const AttentionBackwardArgs& args,
+                      const RowTerms* terms, std::int64_t padded) {
+  args.forward.first_keys == nullptr
+      ? launch_gradients<kWidth, kOthers, false>(operation, args, terms, padded)
+      : launch_gradients<kWidth, kOthers, true>(operation, args, terms, padded);
 }
 
 // What a block needs with many others.

@@ -38,6 +38,27 @@ __device__ __forceinline__ QueryHead query_head(const AttentionArgs& args, std::
           (batch * args.sequence * args.kv_heads + kv_head) * args.head_width};
 }
 
+// The first key that each query of one sequence reads.
+class FirstKeys {
+ public:
+  // args: of the kernel. index: of [batch, heads].
+  __device__ __forceinline__ FirstKeys(const AttentionArgs& args, std::int64_t index)
+      : args_(args), begin_(static_cast<unsigned>(index / args.heads * args.sequence)) {}
+  // Rows beyond the sequence are as its last. REQUIRES that there are first keys.
+  __device__ __forceinline__ int operator()(int query) const {
+    const int row = min(query, static_cast<int>(args_.sequence) - 1);
+    return args_.first_keys[begin_ + static_cast<unsigned>(row)];
+  }
+  // The same, or 0 where there are none.
+  __device__ __forceinline__ int or_zero(int query) const {
+    return args_.first_keys == nullptr ? 0 : (*this)(query);
+  }
+
+ private:
+  const AttentionArgs& args_;
+  unsigned begin_;
+};
+
 void check_attention(const AttentionArgs& args);
 
 // Whether the tensor-core path takes these heads.

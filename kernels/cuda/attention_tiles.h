@@ -89,6 +89,18 @@ class OwnRows {
   std::uint32_t kept_[kKept ? kWidth / 16 : 1][kRowTiles][4];
 };
 
+// Of one sixteen of a warp's sums.
+template <int kCount>
+__device__ __forceinline__ void clear(float (&x)[kCount][4]) {
+#pragma unroll
+  for (int i = 0; i < kCount * 4; ++i) x[i / 4][i % 4] = 0.0f;
+}
+template <int kCount>
+__device__ __forceinline__ void scale_by(float factor, float (&x)[kCount][4]) {
+#pragma unroll
+  for (int i = 0; i < kCount * 4; ++i) x[i / 4][i % 4] *= factor;
+}
+
 // products[own row, j] = <own row, row first + j of the tile>, for kOthers * 8 rows of the tile.
 template <int kWidth, int kRowTiles, bool kKept, int kOthers>
 __device__ __forceinline__ void times_rows(float (&products)[kRowTiles][kOthers][4],
@@ -161,6 +173,38 @@ __device__ __forceinline__ void hide_later_keys(float (&scores)[kRowTiles][kOthe
         const int other_ahead = ahead + 8 * other + i % 2 - (16 * r + i / 2 * 8);
         if (kKeysOwned ? other_ahead < 0 : other_ahead > 0) {
           scores[r][other][i] = -INFINITY;
+        }
+      }
+    }
+  }
+}
+
+// Scores become -infinity where the query does not read keys as early as this one. Arguments as of
+// hide_later_keys(); first_key(query) is the first that a query reads.
+template <bool kKeysOwned, int kRowTiles, int kOthers, typename FirstKey>
+__device__ __forceinline__ void hide_earlier_keys(float (&scores)[kRowTiles][kOthers][4],
+                                                  int first_own, int first_other,
+                                                  const FirstKey& first_key) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const int own = first_own + lane / 4, other = first_other + lane % 4 * 2;
+  // An own row is own + 8 * i for i = 2r + half, one of the others is other + 8 * (j / 2) + j % 2.
+  if constexpr (kKeysOwned) {
+#pragma unroll
+    for (int j = 0; j < kOthers * 2; ++j) {
+      const int first = first_key(other + j / 2 * 8 + j % 2);
+#pragma unroll
+      for (int i = 0; i < kRowTiles * 2; ++i) {
+        if (own + 8 * i < first) scores[i / 2][j / 2][i % 2 * 2 + j % 2] = -INFINITY;
+      }
+    }
+  } else {
+#pragma unroll
+    for (int i = 0; i < kRowTiles * 2; ++i) {
+      const int first = first_key(own + 8 * i);
+#pragma unroll
+      for (int j = 0; j < kOthers * 2; ++j) {
+        if (other + j / 2 * 8 + j % 2 < first) {
+          scores[i / 2][j / 2][i % 2 * 2 + j % 2] = -INFINITY;
         }
       }
     }

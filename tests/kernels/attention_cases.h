@@ -20,7 +20,8 @@ inline kernels::AttentionArgs attention_arguments(const oracle::AttentionShape& 
           .heads = shape.heads,
           .kv_heads = shape.kv_heads,
           .head_width = shape.head_width,
-          .scale = shape.scale};
+          .scale = shape.scale,
+          .first_keys = shape.documents.empty() ? nullptr : tensors.as<std::int32_t>("first_keys")};
 }
 
 inline void attention_oracle(const oracle::AttentionShape& shape, OracleTensors& t) {
@@ -40,6 +41,9 @@ inline OperationCase attention_case(const std::string& name, const oracle::Atten
                        float_tensor("v", numbers.normal(shape.kv_size()), type),
                        float_tensor("out", garbage(shape.q_size()), type),
                        {"log_sum", garbage(shape.batch * shape.heads * shape.sequence)}};
+  if (!shape.documents.empty()) {
+    operation.tensors.push_back({"first_keys", shape.first_keys(), ElementType::kInt32});
+  }
   operation.run = [shape, type](kernels::Backend& backend, kernels::Stream& stream,
                                 const DeviceTensors& tensors) {
     backend.attention(stream, attention_arguments(shape, type, tensors));

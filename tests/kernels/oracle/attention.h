@@ -2,6 +2,7 @@
 // embedding.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -13,6 +14,25 @@ namespace mneme::testing::oracle {
 struct AttentionShape {
   std::int64_t batch, sequence, heads, kv_heads, head_width;
   float scale;
+  // Where documents begin, counted over the sequences one after the other; none: nothing is said of
+  // documents, and queries read all keys up to their own.
+  std::vector<std::int64_t> documents = {};
+
+  // The first key that query t of sequence b reads, as a position of the sequence.
+  std::int64_t first_key(std::int64_t b, std::int64_t t) const {
+    std::int64_t first = 0;
+    for (const std::int64_t begin : documents) {
+      if (begin <= b * sequence + t) first = std::max(first, begin - b * sequence);
+    }
+    return first;
+  }
+  Values first_keys() const {
+    Values keys;
+    for (std::int64_t token = 0; token < batch * sequence; ++token) {
+      keys.push_back(static_cast<double>(first_key(token / sequence, token % sequence)));
+    }
+    return keys;
+  }
 
   std::int64_t q_at(std::int64_t b, std::int64_t t, std::int64_t h) const {
     return ((b * sequence + t) * heads + h) * head_width;
@@ -30,12 +50,13 @@ inline double dot(Values& x, std::int64_t x_at, Values& y, std::int64_t y_at, st
   return sum;
 }
 
-// Scores of row t, keys 0 ... t, and the log of the sum of their exponentials.
+// Scores of row t, keys up to t of which it reads those from first_key on, and the log of the sum
+// of their exponentials.
 inline double scores_of_row(const AttentionShape& shape, Values& q, Values& k, std::int64_t b,
                             std::int64_t h, std::int64_t t, Values& scores) {
   scores.assign(static_cast<std::size_t>(t + 1), 0.0);
   double sum = 0;
-  for (std::int64_t j = 0; j <= t; ++j) {
+  for (std::int64_t j = shape.first_key(b, t); j <= t; ++j) {
     at(scores, j) = static_cast<double>(shape.scale) *
                     dot(q, shape.q_at(b, t, h), k, shape.kv_at(b, j, h), shape.head_width);
     sum += std::exp(at(scores, j));
@@ -53,7 +74,7 @@ inline void attention(const AttentionShape& shape, Values& q, Values& k, Values&
         at(log_sums, (b * shape.heads + h) * shape.sequence + t) = log_sum;
         for (std::int64_t i = 0; i < shape.head_width; ++i) {
           double sum = 0;
-          for (std::int64_t j = 0; j <= t; ++j) {
+          for (std::int64_t j = shape.first_key(b, t); j <= t; ++j) {
             sum += std::exp(at(scores, j) - log_sum) * at(v, shape.kv_at(b, j, h) + i);
           }
           at(out, shape.q_at(b, t, h) + i) = sum;
@@ -76,11 +97,11 @@ inline void attention_backward(const AttentionShape& shape, Values& q, Values& k
         const std::int64_t row = shape.q_at(b, t, h);
         const double log_sum = scores_of_row(shape, q, k, b, h, t, scores);
         double mean = 0;  // of d_p under p
-        for (std::int64_t j = 0; j <= t; ++j) {
+        for (std::int64_t j = shape.first_key(b, t); j <= t; ++j) {
           mean +=
               std::exp(at(scores, j) - log_sum) * dot(d_out, row, v, shape.kv_at(b, j, h), width);
         }
-        for (std::int64_t j = 0; j <= t; ++j) {
+        for (std::int64_t j = shape.first_key(b, t); j <= t; ++j) {
           const std::int64_t key = shape.kv_at(b, j, h);
           const double p = std::exp(at(scores, j) - log_sum);
           const double d_score =

@@ -6,7 +6,7 @@ _FEW = "a value or two are put away, so that as many blocks as the launch bounds
 LOCAL_MEMORY = {
     (r"::turn_table_kernel$", (80, 90, 100)):
         "sin and cos of large angles: the digits of their reduction, an array that few angles touch",
-    (r"::attention_kernel<128>$", (80,)): _FEW,
+    (r"::attention_kernel<128, false>$", (80,)): _FEW,
     (r"::product_keys_kernel<1, (true|false)>$", (90,)): _FEW,
     (r"::column_sums_kernel<mneme::kernels::Bf16>$", (100,)): _FEW,
     (r"::dot_tokens_kernel<mneme::kernels::Bf16, false>$", (100,)): _FEW,
