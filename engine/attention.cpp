@@ -62,7 +62,8 @@ kernels::AttentionArgs Attention::attention_args(const PartCall& call) const {
           .heads = heads_,
           .kv_heads = kv_heads_,
           .head_width = head_width_,
-          .scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(head_width_)))};
+          .scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(head_width_))),
+          .first_keys = call.first_keys};
 }
 
 void Attention::forward(const PartCall& call, const void* x, float* out) {

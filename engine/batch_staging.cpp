@@ -25,31 +25,34 @@ BatchStaging::BatchStaging(kernels::Backend& backend, std::int64_t tokens, std::
     : backend_(backend), capacity_(tokens), vocabulary_(vocabulary) {
   using enum kernels::MemoryKind;
   const auto count = static_cast<std::size_t>(tokens);
-  device_ids_ = backend.allocate(2 * count * sizeof(std::int32_t), kDevice);
+  device_ids_ = backend.allocate(kLists * count * sizeof(std::int32_t), kDevice);
   device_losses_ = backend.allocate(count * sizeof(float), kDevice);
   device_sum_ = backend.allocate(sizeof(double), kDevice);
-  host_ids_ = backend.allocate(kSlots * 2 * count * sizeof(std::int32_t), kPinnedHost);
+  host_ids_ = backend.allocate(kSlots * kLists * count * sizeof(std::int32_t), kPinnedHost);
   host_sums_ = backend.allocate(kSlots * sizeof(double), kPinnedHost);
   host_losses_ = backend.allocate(count * sizeof(float), kPinnedHost);
   device_tokens_ = device_ids_.as<std::int32_t>();
   device_targets_ = device_tokens_ + tokens;
 }
 
-void BatchStaging::stage(kernels::Stream& stream, std::span<const std::int32_t> tokens,
-                         std::span<const std::int32_t> targets) {
-  const auto count = static_cast<std::int64_t>(tokens.size());
+void BatchStaging::stage(kernels::Stream& stream, const BatchIds& ids) {
+  const auto count = static_cast<std::int64_t>(ids.tokens.size());
   CHECK(count >= 1 && count <= capacity_, "{} tokens, room for {}", count, capacity_);
-  CHECK(targets.empty() || targets.size() == tokens.size());
-  check_ids(tokens, vocabulary_, "token");
-  check_ids(targets, vocabulary_, "target");
+  check_ids(ids.tokens, vocabulary_, "token");
+  check_ids(ids.targets, vocabulary_, "target");
   if (pending_ == kSlots) collect(stream);
-  std::int32_t* slot = host_ids_.as<std::int32_t>() + pending_ * 2 * capacity_;
-  std::copy(tokens.begin(), tokens.end(), slot);
-  backend_.copy(stream, device_tokens_, slot, tokens.size_bytes());
-  if (!targets.empty()) {
-    std::copy(targets.begin(), targets.end(), slot + capacity_);
-    backend_.copy(stream, device_targets_, slot + capacity_, targets.size_bytes());
+  std::int32_t* host = host_ids_.as<std::int32_t>() + pending_ * kLists * capacity_;
+  std::int32_t* device = device_tokens_;
+  for (const auto& list : {ids.tokens, ids.targets, ids.first_keys}) {
+    CHECK(list.empty() || list.size() == ids.tokens.size());
+    if (!list.empty()) {
+      std::copy(list.begin(), list.end(), host);
+      backend_.copy(stream, device, host, list.size_bytes());
+    }
+    host += capacity_;
+    device += capacity_;
   }
+  has_first_keys_ = !ids.first_keys.empty();
   staged_ = count;
 }
 

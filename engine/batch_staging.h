@@ -9,17 +9,27 @@
 
 namespace mneme::engine {
 
+// Of a micro-batch, in host memory.
+struct BatchIds {
+  std::span<const std::int32_t> tokens;
+  std::span<const std::int32_t> targets = {};     // of each token, or empty
+  std::span<const std::int32_t> first_keys = {};  // likewise (MicroBatch::first_keys)
+};
+
 class BatchStaging {
  public:
   // tokens: the most of one micro-batch.
   BatchStaging(kernels::Backend& backend, std::int64_t tokens, std::int64_t vocabulary);
 
-  // Queues the copies of a micro-batch's ids to the device; targets may be empty. Throws Error for
-  // an id outside the vocabulary. Waits for the device when all slots are taken.
-  void stage(kernels::Stream& stream, std::span<const std::int32_t> tokens,
-             std::span<const std::int32_t> targets);
+  // Queues the copies of a micro-batch's ids to the device. Throws Error for a token or target
+  // outside the vocabulary. Waits for the device when all slots are taken.
+  void stage(kernels::Stream& stream, const BatchIds& ids);
   const std::int32_t* tokens() const { return device_tokens_; }    // device, [tokens]
   const std::int32_t* targets() const { return device_targets_; }  // device, [tokens]
+  // Device, [tokens]; null where the staged micro-batch has none.
+  const std::int32_t* first_keys() const {
+    return has_first_keys_ ? device_targets_ + capacity_ : nullptr;
+  }
   // Device, [tokens]: the losses of the staged micro-batch's positions go here.
   float* losses() const { return device_losses_.as<float>(); }
 
@@ -35,6 +45,7 @@ class BatchStaging {
 
  private:
   static constexpr std::int64_t kSlots = 8;
+  static constexpr std::int64_t kLists = 3;  // tokens, targets, first keys
 
   void queue_sum(kernels::Stream& stream);
   void collect(kernels::Stream& stream);
@@ -42,13 +53,14 @@ class BatchStaging {
   kernels::Backend& backend_;
   std::int64_t capacity_, vocabulary_;
   kernels::Buffer device_ids_, device_losses_, device_sum_;
-  kernels::Buffer host_ids_;     // pinned, [slots, 2, capacity]
+  kernels::Buffer host_ids_;     // pinned, [slots, kLists, capacity]
   kernels::Buffer host_sums_;    // pinned, [slots] doubles
   kernels::Buffer host_losses_;  // pinned, [capacity]
   std::int32_t* device_tokens_;
   std::int32_t* device_targets_;
 
-  std::int64_t staged_ = 0;   // tokens of the staged micro-batch
+  std::int64_t staged_ = 0;  // tokens of the staged micro-batch
+  bool has_first_keys_ = false;
   std::int64_t pending_ = 0;  // slots whose sums were queued and not collected
   std::int64_t slot_tokens_[kSlots] = {};
   double loss_sum_ = 0;  // of collected micro-batches' means

@@ -17,7 +17,10 @@ struct PartCall {
   std::int64_t batch = 0;
   std::int64_t sequence = 0;
   std::byte* scratch = nullptr;  // device, at least the part's scratch_bytes()
-  bool training = false;         // else an evaluation, which no backward pass follows
+  // Device, [batch, sequence]: the first key that each position attends to, as a position of its
+  // sequence; null: 0 for all. Stays as it is until the backward pass is over.
+  const std::int32_t* first_keys = nullptr;
+  bool training = false;  // else an evaluation, which no backward pass follows
   // Of a backward pass: what the gradients of the micro-batch's losses are multiplied with.
   double loss_scale = 0;
 

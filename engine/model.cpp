@@ -9,6 +9,20 @@
 #include "io/check.h"
 
 namespace mneme::engine {
+namespace {
+
+void check_first_keys(const MicroBatch& micro_batch) {
+  const std::span<const std::int32_t> keys = micro_batch.first_keys;
+  CHECK(keys.empty() || keys.size() == micro_batch.tokens.size());
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    const auto position = static_cast<std::int64_t>(i) % micro_batch.sequence;
+    CHECK(keys[i] <= position && keys[i] >= (position == 0 ? 0 : keys[i - 1]),
+          "position {} of a sequence attends from {} on", position, keys[i]);
+  }
+}
+
+}  // namespace
+
 class Model::Implementation {
  public:
   Implementation(kernels::Backend& backend, const ModelOptions& options, memory::ValueTable* table)
@@ -110,9 +124,14 @@ class Model::Implementation {
           "{} tokens in a sequence, room for {}", micro_batch.sequence, options_.sequence);
     CHECK(static_cast<std::int64_t>(micro_batch.tokens.size()) == count);
     CHECK(!with_targets || micro_batch.targets.size() == micro_batch.tokens.size());
-    staging_.stage(stream, micro_batch.tokens,
-                   with_targets ? micro_batch.targets : std::span<const std::int32_t>());
-    return blocks_.call(stream, micro_batch.batch, micro_batch.sequence);
+    check_first_keys(micro_batch);
+    staging_.stage(stream,
+                   {.tokens = micro_batch.tokens,
+                    .targets = with_targets ? micro_batch.targets : std::span<const std::int32_t>(),
+                    .first_keys = micro_batch.first_keys});
+    PartCall call = blocks_.call(stream, micro_batch.batch, micro_batch.sequence);
+    call.first_keys = staging_.first_keys();
+    return call;
   }
 
   void embed(const PartCall& call) {

@@ -33,12 +33,16 @@
 
 namespace mneme::engine {
 
-// Token ids of `batch` sequences of one length, in host memory; copied before a call returns.
+// Token ids of `batch` sequences of one length and what belongs to them, in host memory; copied
+// before a call returns.
 struct MicroBatch {
   std::span<const std::int32_t> tokens;        // [batch, sequence], each in [0, vocabulary)
   std::span<const std::int32_t> targets = {};  // [batch, sequence]: the token that follows
-  std::int64_t batch = 0;                      // batch * sequence <= options().tokens()
-  std::int64_t sequence = 0;                   // <= options().sequence
+  // [batch, sequence]: the first position of its sequence that each position attends to, at most
+  // its own, ascending along a sequence: where its document begins. Empty: 0 for all.
+  std::span<const std::int32_t> first_keys = {};
+  std::int64_t batch = 0;     // batch * sequence <= options().tokens()
+  std::int64_t sequence = 0;  // <= options().sequence
 };
 
 // Events between the passes of a micro-batch, or null.

@@ -68,7 +68,7 @@ void NextBatchRows::predict(const Batch& next) {
   const Config& config = run_.config();
   PartCall call = blocks_.call(side_, config.train.batch, config.train.sequence);
   call.training = true;
-  staging_.stage(side_, next.tokens, {});
+  staging_.stage(side_, {.tokens = next.tokens});
   run_.backend().embedding(side_,
                            {.tokens = staging_.tokens(),
                             .table = run_.model().parameters().value("tok_embeddings.weight"),

@@ -18,11 +18,13 @@ using engine::ParameterBuffer;
 
 // Along each parameter's own gradient the loss must rise by the gradient's norm. The choice of rows
 // is a jump that carries no gradient, so the data must be such that no step changes it.
-void expect_gradients_match_differences(const engine::ModelOptions& options, std::uint64_t seed) {
+void expect_gradients_match_differences(const engine::ModelOptions& options, std::uint64_t seed,
+                                        const std::vector<std::int32_t>& documents = {}) {
   SCOPED_TRACE(seed);
   constexpr double kStep = 4e-3;
   TestModel test(options);
-  const TokenBatch batch = random_tokens(options, seed);
+  TokenBatch batch = random_tokens(options, seed);
+  if (!documents.empty()) batch = with_documents(batch, documents);
   const auto chosen_rows = [&] {
     std::vector<kernels::RowId> rows;
     for (const std::int64_t block : options.table_blocks()) {
@@ -66,6 +68,29 @@ TEST(Model, GradientsMatchFiniteDifferencesWhenDenseAndTied) {
   options.feed_forward = {};
   options.tied_output = true;
   expect_gradients_match_differences(options, 17);
+}
+
+TEST(Model, GradientsMatchFiniteDifferencesOfSeparateDocuments) {
+  engine::ModelOptions options = small_model_options();
+  options.feed_forward = {};
+  expect_gradients_match_differences(options, 17, {2, 5});
+}
+
+TEST(Model, LogitsOfADocumentAreThoseOfTheDocumentAlone) {
+  engine::ModelOptions options = small_model_options();
+  TestModel test(options);
+  test.table->begin_evaluation(0);
+  const TokenBatch batch = with_documents(random_tokens(options, 9), {2});
+  const auto count = static_cast<std::size_t>(4 * options.vocabulary);
+  std::vector<float> together(count), alone(count);
+  test.model->logits(*test.stream, batch.sequences(0, 1), 4, together);
+  test.model->logits(*test.stream,
+                     {.tokens = std::span(batch.tokens).subspan(2, 4), .batch = 1, .sequence = 4},
+                     4, alone);
+  EXPECT_LE(relative_error(together, alone), 1e-5);
+  // A call without documents reads all again.
+  test.model->logits(*test.stream, random_tokens(options, 9).sequences(0, 1), 4, together);
+  EXPECT_GT(relative_error(together, alone), 1e-3);
 }
 
 TEST(Model, AccumulatedMicroBatchesEqualOneBigBatch) {

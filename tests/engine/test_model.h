@@ -112,6 +112,7 @@ inline engine::ModelOptions small_model_options() {
 
 struct TokenBatch {
   std::vector<std::int32_t> tokens, targets;
+  std::vector<std::int32_t> first_keys = {};  // or none
   std::int64_t batch = 0, sequence = 0;
 
   engine::MicroBatch whole() const { return sequences(0, batch); }
@@ -120,6 +121,8 @@ struct TokenBatch {
     const auto size = static_cast<std::size_t>(count * sequence);
     return {.tokens = std::span(tokens).subspan(begin, size),
             .targets = std::span(targets).subspan(begin, size),
+            .first_keys = first_keys.empty() ? std::span<const std::int32_t>()
+                                             : std::span(first_keys).subspan(begin, size),
             .batch = count,
             .sequence = sequence};
   }
@@ -133,6 +136,18 @@ inline TokenBatch random_tokens(const engine::ModelOptions& options, std::uint64
   for (std::int64_t i = 0; i < options.tokens(); ++i) {
     batch.tokens.push_back(static_cast<std::int32_t>(random() % vocabulary));
     batch.targets.push_back(static_cast<std::int32_t>(random() % vocabulary));
+  }
+  return batch;
+}
+
+// Documents begin at these positions of every sequence.
+inline TokenBatch with_documents(TokenBatch batch, const std::vector<std::int32_t>& begins) {
+  for (std::int64_t i = 0; i < batch.batch * batch.sequence; ++i) {
+    std::int32_t first = 0;
+    for (const std::int32_t begin : begins) {
+      if (begin <= i % batch.sequence) first = begin;
+    }
+    batch.first_keys.push_back(first);
   }
   return batch;
 }
