@@ -10,6 +10,7 @@ target_sources(mneme_engine PRIVATE
   data_files.cpp
   data_folder.cpp
   data_split.cpp
+  document_starts.cpp
   former_keys.cpp
   metrics.cpp
   open_metrics.cpp

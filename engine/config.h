@@ -38,6 +38,13 @@ constexpr auto enum_names(DataFormat) {
                                                   {"megatron", DataFormat::kMegatron}});
 }
 
+// Whether documents that share a window read one another.
+enum class Documents { kJoined, kSeparate };
+constexpr auto enum_names(Documents) {
+  return std::to_array<io::EnumName<Documents>>(
+      {{"joined", Documents::kJoined}, {"separate", Documents::kSeparate}});
+}
+
 enum class ValidationSplit { kSpread, kTail };
 constexpr auto enum_names(ValidationSplit) {
   return std::to_array<io::EnumName<ValidationSplit>>(
@@ -82,6 +89,8 @@ struct DataConfig {
   std::string validation_path;     // file or folder; empty: a share of `path`
   double validation_share = 0.05;  // of `path`, without a validation_path
   ValidationSplit validation_split = ValidationSplit::kSpread;
+  Documents documents = Documents::kJoined;
+  std::int64_t separator = -1;  // the token that every document starts with; -1: none
   std::int64_t vocabulary = 256;
 };
 

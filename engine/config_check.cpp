@@ -194,6 +194,11 @@ void check_relations(const Config& config, const KeyPlaces& places) {
     reject(places, {"data.vocabulary", "data.format"}, "bytes need a vocabulary of 256, not {}",
            config.data.vocabulary);
   }
+  if (config.data.separator >= config.data.vocabulary) {
+    reject(places, {"data.separator", "data.vocabulary"},
+           "token {} is outside data.vocabulary {}; name a token of the data, or -1 for none",
+           config.data.separator, config.data.vocabulary);
+  }
   check_model(config.model, places);
   check_blocks(config.model, places);
   check_memory(config, places);

@@ -89,6 +89,13 @@ void add_data(DataConfig& data, std::vector<Key>& keys) {
       {"data.validation_split", choice(data.validation_split),
        "spread: the share is taken in blocks all over the data, so that every document gives "
        "its part, whatever the order; tail: from the end of the data."});
+  keys.push_back({"data.documents", choice(data.documents),
+                  "joined: every position of a window attends to all before it; separate: to those "
+                  "of its own document. Text files and shards end documents, and data.separator "
+                  "begins one."});
+  keys.push_back({"data.separator", integer(data.separator, -1),
+                  "Id of the token that stands at the start of every document, with "
+                  "data.documents = separate; -1 where there is none."});
   keys.push_back({"data.vocabulary", integer(data.vocabulary, 2, 1048576),
                   "Token ids are below this; 256 for bytes."});
 }

@@ -5,9 +5,11 @@
 #include <cmath>
 #include <utility>
 
+#include "engine/document_starts.h"
 #include "engine/token_source.h"
 #include "io/check.h"
 #include "io/error.h"
+#include "io/log.h"
 
 namespace mneme::engine {
 namespace {
@@ -71,17 +73,30 @@ Data::Data(const DataOptions& options) : options_(options) {
   if (!separate || !options.validation_only)
     open_training(separate ? 0 : options.source.validation_share);
   if (separate) open_validation();
+  warn_of_one_document();
+}
+
+void Data::warn_of_one_document() const {
+  const DataConfig& source = options_.source;
+  if (source.documents == Documents::kJoined || source.separator >= 0) return;
+  // No window crosses from one shard into the next.
+  const Source& read = source_.tokens ? source_ : validation_source_;
+  if (read.document_ends.size() > 1 && all().format() == DataFormat::kBytes) return;
+  io::warn(
+      "data.documents = \"separate\" finds no window with more than one document; set "
+      "data.separator to the token that each starts with");
 }
 
 void Data::open_training(double validation_share) {
   const DataConfig& source = options_.source;
-  source_ = open_tokens(training_place(source));
-  DataSplit split = split_data(source_->split_source(), source.validation_split, validation_share,
-                               options_.sequence);
+  source_.tokens = open_tokens(training_place(source));
+  SplitSource whole = source_.tokens->split_source();
+  DataSplit split = split_data(whole, source.validation_split, validation_share, options_.sequence);
+  source_.document_ends = std::move(whole.documents);
   const bool validates = validation_share > 0;
   if (split.train.count() == 0 || (validates && split.validation.count() == 0)) {
     io::fail("data.path {}: {} tokens are too short for {} of {} + 1 tokens; lower train.sequence",
-             source.path, source_->tokens(),
+             source.path, source_.tokens->tokens(),
              validates ? "a training and a validation window" : "a training window",
              options_.sequence);
   }
@@ -91,34 +106,44 @@ void Data::open_training(double validation_share) {
 
 void Data::open_validation() {
   const DataPlace place = validation_place(options_.source);
-  validation_source_ = open_tokens(place);
-  if (source_ && validation_source_->is_text() != source_->is_text()) {
+  validation_source_.tokens = open_tokens(place);
+  const TokenSource& tokens = *validation_source_.tokens;
+  if (source_.tokens && tokens.is_text() != source_.tokens->is_text()) {
     const auto kind = [](const TokenSource& of) { return of.is_text() ? "text" : "token shards"; };
     io::fail("{} {}: holds {}, but data.path {} holds {}; name data of the same kind", place.key,
-             place.path, kind(*validation_source_), options_.source.path, kind(*source_));
+             place.path, kind(tokens), options_.source.path, kind(*source_.tokens));
   }
-  validation_ = Windows(validation_source_->split_source().parts, options_.sequence);
+  SplitSource whole = tokens.split_source();
+  validation_source_.document_ends = std::move(whole.documents);
+  validation_ = Windows(std::move(whole.parts), options_.sequence);
   if (validation_.count() == 0) {
     io::fail(
         "{} {}: {} tokens are too short for a validation window of {} + 1 tokens; lower "
         "train.sequence",
-        place.key, place.path, validation_source_->tokens(), options_.sequence);
+        place.key, place.path, tokens.tokens(), options_.sequence);
   }
 }
 
 Data::~Data() = default;
 Data::Data(Data&&) noexcept = default;
 
-void Data::copy_window(const TokenSource& source, std::uint64_t position, std::int64_t row,
+void Data::copy_window(const Source& source, std::uint64_t position, std::int64_t row,
                        Batch& out) const {
   const std::size_t size = static_cast<std::size_t>(options_.batch * options_.sequence);
   out.tokens.resize(size);
   out.targets.resize(size);
   const std::int64_t at = row * options_.sequence;
   std::vector<std::int32_t> window(static_cast<std::size_t>(options_.sequence) + 1);
-  source.read(position, window);
+  source.tokens->read(position, window);
   std::copy(window.begin(), window.end() - 1, out.tokens.begin() + at);
   std::copy(window.begin() + 1, window.end(), out.targets.begin() + at);
+  const bool separate = options_.source.documents == Documents::kSeparate;
+  out.first_keys.resize(separate ? size : 0);
+  if (!separate) return;
+  const auto length = static_cast<std::size_t>(options_.sequence);
+  find_document_starts(std::span(window).first(length), position,
+                       {source.document_ends, options_.source.separator},
+                       std::span(out.first_keys).subspan(static_cast<std::size_t>(at), length));
 }
 
 void Data::train_batch(std::uint64_t step, std::int64_t micro, Batch& out) const {
@@ -131,7 +156,7 @@ void Data::train_batch(std::uint64_t step, std::int64_t micro, Batch& out) const
     const std::uint64_t windows = train_.count();
     const std::uint64_t window =
         shuffled(mix(options_.seed, drawn / windows), windows, drawn % windows);
-    copy_window(*source_, train_.position(window), row, out);
+    copy_window(source_, train_.position(window), row, out);
   }
 }
 
@@ -147,7 +172,7 @@ void Data::validation_batch(std::int64_t index, Batch& out) const {
   const std::uint64_t all = static_cast<std::uint64_t>(validation_batches() * options_.batch);
   for (std::int64_t row = 0; row < options_.batch; ++row) {
     const std::uint64_t number = static_cast<std::uint64_t>(index * options_.batch + row);
-    copy_window(validation_source_ ? *validation_source_ : *source_,
+    copy_window(validation_source_.tokens ? validation_source_ : source_,
                 validation_.position(number * validation_.count() / all), row, out);
   }
 }
@@ -172,8 +197,8 @@ DataFingerprint Data::fingerprint() const {
   return all().fingerprint();
 }
 std::optional<DataFingerprint> Data::validation_fingerprint() const {
-  if (!validation_source_) return {};
-  return validation_source_->fingerprint();
+  if (!validation_source_.tokens) return {};
+  return validation_source_.tokens->fingerprint();
 }
 
 double Data::unigram_entropy() const {

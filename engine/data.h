@@ -48,6 +48,9 @@ void check_fingerprints(const RunRecord& recorded, const Data& data, const DataC
 struct Batch {
   std::vector<std::int32_t> tokens;   // [batch, sequence]
   std::vector<std::int32_t> targets;  // [batch, sequence]
+  // [batch, sequence]: where its document begins for each token, as a position of the sequence; 0
+  // for a document that began before. Empty where documents are joined.
+  std::vector<std::int32_t> first_keys;
 };
 
 class Data {
@@ -86,19 +89,27 @@ class Data {
   double unigram_entropy() const;
 
   // Whether there are training batches (DataOptions::validation_only).
-  bool trains() const { return source_ != nullptr; }
+  bool trains() const { return source_.tokens != nullptr; }
 
  private:
+  // Tokens, and where documents end in them.
+  struct Source {
+    std::unique_ptr<TokenSource> tokens;
+    std::vector<std::uint64_t> document_ends;  // ascending
+  };
+
   void open_training(double validation_share);
   void open_validation();
-  const TokenSource& all() const { return source_ ? *source_ : *validation_source_; }
+  // Where keeping documents apart changes nothing.
+  void warn_of_one_document() const;
+  const TokenSource& all() const { return *(source_.tokens ? source_ : validation_source_).tokens; }
   // The window that begins at a position, as a row of a batch.
-  void copy_window(const TokenSource& source, std::uint64_t position, std::int64_t row,
+  void copy_window(const Source& source, std::uint64_t position, std::int64_t row,
                    Batch& out) const;
 
   DataOptions options_;
-  std::unique_ptr<TokenSource> source_;             // of data.path; null with validation_only
-  std::unique_ptr<TokenSource> validation_source_;  // of data.validation_path; null without one
+  Source source_;             // of data.path; no tokens with validation_only
+  Source validation_source_;  // of data.validation_path; no tokens without one
   Windows train_;
   Windows validation_;
 };

@@ -23,6 +23,7 @@ std::optional<EvaluationResult> evaluate(Run& run, const Data& data, std::uint64
     data.validation_batch(i, batch);
     result.loss += run.model().evaluate(run.stream(), {.tokens = batch.tokens,
                                                        .targets = batch.targets,
+                                                       .first_keys = batch.first_keys,
                                                        .batch = run.config().train.batch,
                                                        .sequence = run.config().train.sequence});
     result.tokens += static_cast<std::int64_t>(batch.tokens.size());

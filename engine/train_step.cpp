@@ -136,6 +136,7 @@ StepMetrics TrainStep::take(std::uint64_t t, const NextBatch& next_batch, RowPre
     run_.model().forward_backward(stream,
                                   {.tokens = batch_.tokens,
                                    .targets = batch_.targets,
+                                   .first_keys = batch_.first_keys,
                                    .batch = config.train.batch,
                                    .sequence = config.train.sequence},
                                   1.0 / double(config.train.micro_batches),

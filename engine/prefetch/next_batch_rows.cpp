@@ -68,7 +68,8 @@ void NextBatchRows::predict(const Batch& next) {
   const Config& config = run_.config();
   PartCall call = blocks_.call(side_, config.train.batch, config.train.sequence);
   call.training = true;
-  staging_.stage(side_, {.tokens = next.tokens});
+  staging_.stage(side_, {.tokens = next.tokens, .first_keys = next.first_keys});
+  call.first_keys = staging_.first_keys();
   run_.backend().embedding(side_,
                            {.tokens = staging_.tokens(),
                             .table = run_.model().parameters().value("tok_embeddings.weight"),

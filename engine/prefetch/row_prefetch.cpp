@@ -414,6 +414,7 @@ void RowPrefetch::hint_exactly(std::uint64_t next_step) {
     data_.train_batch(next_step, micro, batch_);
     run_.model().evaluate(stream, {.tokens = batch_.tokens,
                                    .targets = batch_.targets,
+                                   .first_keys = batch_.first_keys,
                                    .batch = config_.train.batch,
                                    .sequence = config_.train.sequence});
     // The model's own list: of any other block there is no memory layer to ask.

@@ -207,6 +207,9 @@ TEST(Config, ImpossibleSizesAreRejectedWhereTheyWereSet) {
             "268435456; use more train.micro_batches");
   EXPECT_EQ(error_of("[data]\nvocabulary = 255\nformat = \"bytes\""),
             "run.toml:2: data.vocabulary: bytes need a vocabulary of 256, not 255");
+  EXPECT_EQ(error_of("[data]\nseparator = 256"),
+            "run.toml:2: data.separator: token 256 is outside data.vocabulary 256; name a token of "
+            "the data, or -1 for none");
 }
 
 TEST(Config, MessagesNameBothLimits) {

@@ -443,6 +443,92 @@ TEST_F(DataTest, ValidationDataOfItsOwnLeavesAllTheOtherToTraining) {
   EXPECT_EQ(only.validation_batches(), 4);
 }
 
+// Where the documents of a batch begin, as text positions: the numbers of numbered().
+std::set<std::int32_t> beginnings(const Batch& batch) {
+  std::set<std::int32_t> found;
+  for (std::size_t i = 0; i < batch.tokens.size(); ++i) {
+    EXPECT_LE(batch.first_keys[i], static_cast<std::int32_t>(i % 8));
+    if (batch.first_keys[i] == static_cast<std::int32_t>(i % 8)) found.insert(batch.tokens[i]);
+  }
+  return found;
+}
+
+TEST_F(DataTest, DocumentsBeginBehindTextFilesAndAtSeparators) {
+  const std::string text = numbered(240);
+  write("a.txt", text.substr(0, 19));
+  write("b.txt", text.substr(19, 100));
+  write("c.txt", text.substr(119));
+  DataOptions options = options_of(folder_.string());
+  options.source.validation_share = 0;
+  options.batch = 29;  // all windows of 8 tokens
+  options.micro_batches = 1;
+  Batch batch;
+  Data(options).train_batch(1, 0, batch);
+  EXPECT_TRUE(batch.first_keys.empty());
+  std::set<std::int32_t> expected;
+  for (std::int32_t window = 0; window < 29; ++window) expected.insert(8 * window);
+
+  options.source.documents = Documents::kSeparate;
+  Data(options).train_batch(1, 0, batch);
+  ASSERT_EQ(batch.first_keys.size(), batch.tokens.size());
+  expected.insert({19, 119});
+  EXPECT_EQ(beginnings(batch), expected);
+
+  options.source.separator = 77;
+  Data(options).train_batch(1, 0, batch);
+  expected.insert(77);
+  EXPECT_EQ(beginnings(batch), expected);
+
+  // A batch that was used before with documents has none left.
+  options.source.documents = Documents::kJoined;
+  Data(options).train_batch(1, 0, batch);
+  EXPECT_TRUE(batch.first_keys.empty());
+}
+
+TEST_F(DataTest, DocumentsOfShardsBeginAtSeparatorsInTrainingAndValidation) {
+  std::vector<std::uint16_t> tokens(400, 1);
+  for (std::size_t i = 0; i < tokens.size(); i += 3) tokens[i] = 7;
+  DataOptions options = options_of(write_shard("a.bin", tokens));
+  options.source.documents = Documents::kSeparate;
+  options.source.separator = 7;
+  for (const bool own : {false, true}) {
+    if (own) options.source.validation_path = write_shard("b.bin", tokens);
+    const Data data(options);
+    Batch batch;
+    for (const bool trains : {true, false}) {
+      trains ? data.train_batch(1, 1, batch) : data.validation_batch(0, batch);
+      ASSERT_EQ(batch.first_keys.size(), 24u);
+      for (std::size_t i = 0; i < 24; ++i) {
+        const auto at = static_cast<std::int32_t>(i % 8);
+        const std::int32_t before = at == 0 ? 0 : batch.first_keys[i - 1];
+        EXPECT_EQ(batch.first_keys[i], batch.tokens[i] == 7 ? at : before);
+      }
+    }
+  }
+}
+
+TEST_F(DataTest, OneDocumentThatIsToBeKeptApartIsAWarning) {
+  DataOptions options = options_of(write_shard("a.bin", std::vector<std::uint16_t>(100, 7)));
+  const auto warned = [&] {
+    ::testing::internal::CaptureStderr();
+    const Data data(options);
+    return ::testing::internal::GetCapturedStderr().find("data.separator") != std::string::npos;
+  };
+  EXPECT_FALSE(warned());
+  options.source.documents = Documents::kSeparate;
+  EXPECT_TRUE(warned());
+  options.source.separator = 7;
+  EXPECT_FALSE(warned());
+  options.source.separator = -1;
+  const std::string text = write("a.txt", numbered(100));
+  options.source.path = text;
+  EXPECT_TRUE(warned());
+  write("b.txt", numbered(100));
+  fs::remove(folder_ / "a.bin");
+  options.source.path = folder_.string();
+  EXPECT_FALSE(warned());
+}
+
 TEST_F(DataTest, UnusableValidationDataIsAnErrorThatNamesItsKey) {
   DataOptions options = options_of(write("text", numbered(1000)));
   const auto error_with = [&](const std::string& path) {

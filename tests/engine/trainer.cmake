@@ -5,6 +5,7 @@ mneme_test(trainer_test DEVICES COST 300
     row_prefetch_test.cpp
     trainer_background_test.cpp
     trainer_books_test.cpp
+    trainer_documents_test.cpp
     trainer_gradient_test.cpp
     trainer_resume_test.cpp
     trainer_tiering_test.cpp
