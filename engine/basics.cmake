@@ -10,6 +10,7 @@ target_sources(mneme_engine PRIVATE
   data_files.cpp
   data_folder.cpp
   data_split.cpp
+  dataset_folder.cpp
   document_starts.cpp
   former_keys.cpp
   metrics.cpp
@@ -19,5 +20,6 @@ target_sources(mneme_engine PRIVATE
   prompt.cpp
   row_gradient_choice.cpp
   schedule.cpp
-  token_source.cpp)
+  token_source.cpp
+  tokenized_text.cpp)
 target_link_libraries(mneme_engine PRIVATE PkgConfig::TOMLPLUSPLUS nlohmann_json::nlohmann_json)

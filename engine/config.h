@@ -92,6 +92,8 @@ struct DataConfig {
   Documents documents = Documents::kJoined;
   std::int64_t separator = -1;  // the token that every document starts with; -1: none
   std::int64_t vocabulary = 256;
+  std::string tokenizer;                    // its file; empty: bytes, or a dataset's own
+  std::string tokenizer_encoding = "auto";  // of a tiktoken file
 };
 
 struct ModelConfig {

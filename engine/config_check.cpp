@@ -180,7 +180,10 @@ void check_optimizers(const Config& config, const KeyPlaces& places) {
 
 void check_sample(const Config& config, const KeyPlaces& places) {
   if (config.sample.tokens == 0) return;
-  const std::string problem = prompt_problem(config.sample.prompt, config.data.vocabulary);
+  // What a tokenizer makes of it is known once its file is read.
+  const bool is_bytes = config.data.tokenizer.empty();
+  const std::string problem =
+      prompt_problem(config.sample.prompt, is_bytes ? config.data.vocabulary : 256);
   if (!problem.empty()) {
     reject(places, {"sample.prompt", "data.vocabulary", "sample.tokens"}, "{}", problem);
   }

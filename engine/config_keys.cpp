@@ -70,13 +70,16 @@ void add_run(RunConfig& run, std::vector<Key>& keys) {
 }
 
 void add_data(DataConfig& data, std::vector<Key>& keys) {
-  keys.push_back({"data.path", TextValue{&data.path, TextKind::kPath},
-                  "Text file, folder of text files, or files of tokens (*.bin)."});
+  keys.push_back(
+      {"data.path", TextValue{&data.path, TextKind::kPath},
+       "Text file, folder of text files, files of tokens (*.bin), or a folder that mneme prepare "
+       "has made, with its tokenizer."});
   keys.push_back({"data.extensions", TextListValue{&data.extensions, TextKind::kPath},
                   "Endings of the files taken from a folder of text; empty for all files."});
   keys.push_back(
       {"data.format", choice(data.format),
-       "bytes: one token a byte; shards: tokens in the llm.c layout; nanogpt: uint16 tokens "
+       "bytes: text, a token a byte or as data.tokenizer has it; shards: tokens in the llm.c "
+       "layout; nanogpt: uint16 tokens "
        "without a header; megatron: pairs of *.bin and *.idx; auto: shards or megatron where files "
        "begin so, one or all *.bin of a folder, bytes otherwise."});
   keys.push_back(
@@ -98,6 +101,13 @@ void add_data(DataConfig& data, std::vector<Key>& keys) {
                   "data.documents = separate; -1 where there is none."});
   keys.push_back({"data.vocabulary", integer(data.vocabulary, 2, 1048576),
                   "Token ids are below this; 256 for bytes."});
+  keys.push_back({"data.tokenizer", TextValue{&data.tokenizer, TextKind::kPath},
+                  "Tokenizer of text: tokenizer.json (byte-level BPE), a tiktoken file, or a "
+                  "SentencePiece model. Empty: a token a byte, or that of the folder that mneme "
+                  "prepare has made."});
+  keys.push_back({"data.tokenizer_encoding", TextValue{&data.tokenizer_encoding},
+                  "Pattern and special tokens of a tiktoken file, as cl100k_base; auto knows them "
+                  "by the number of its tokens."});
 }
 
 void add_model(ModelConfig& model, std::vector<Key>& keys) {

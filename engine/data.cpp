@@ -5,6 +5,7 @@
 #include <cmath>
 #include <utility>
 
+#include "engine/dataset_folder.h"
 #include "engine/document_starts.h"
 #include "engine/token_source.h"
 #include "io/check.h"
@@ -45,8 +46,9 @@ void check_fingerprint(const DataFingerprint& recorded, const DataFingerprint& f
       found.bytes == recorded.bytes ? ", and another checksum" : "", place.key, command);
 }
 
-void check_fingerprints(const RunRecord& recorded, const Data& data, const DataConfig& config,
+void check_fingerprints(const RunRecord& recorded, const Data& data, const DataConfig& given,
                         const std::string& command) {
+  const DataConfig config = resolve_dataset(given);
   if (data.trains()) {
     check_fingerprint(recorded.data, data.fingerprint(), training_place(config), command);
   }
@@ -69,9 +71,11 @@ void check_fingerprints(const RunRecord& recorded, const Data& data, const DataC
 }
 
 Data::Data(const DataOptions& options) : options_(options) {
-  const bool separate = !options.source.validation_path.empty();
-  if (!separate || !options.validation_only)
-    open_training(separate ? 0 : options.source.validation_share);
+  options_.source = resolve_dataset(options_.source);
+  const bool separate = !options_.source.validation_path.empty();
+  if (!separate || !options_.validation_only) {
+    open_training(separate ? 0 : options_.source.validation_share);
+  }
   if (separate) open_validation();
   warn_of_one_document();
 }
@@ -79,9 +83,8 @@ Data::Data(const DataOptions& options) : options_(options) {
 void Data::warn_of_one_document() const {
   const DataConfig& source = options_.source;
   if (source.documents == Documents::kJoined || source.separator >= 0) return;
-  // No window crosses from one shard into the next.
   const Source& read = source_.tokens ? source_ : validation_source_;
-  if (read.document_ends.size() > 1 && all().format() == DataFormat::kBytes) return;
+  if (read.document_ends.size() > read.parts) return;
   io::warn(
       "data.documents = \"separate\" finds no window with more than one document; set "
       "data.separator to the token that each starts with");
@@ -92,6 +95,7 @@ void Data::open_training(double validation_share) {
   source_.tokens = open_tokens(training_place(source));
   SplitSource whole = source_.tokens->split_source();
   DataSplit split = split_data(whole, source.validation_split, validation_share, options_.sequence);
+  source_.parts = whole.parts.size();
   source_.document_ends = std::move(whole.documents);
   const bool validates = validation_share > 0;
   if (split.train.count() == 0 || (validates && split.validation.count() == 0)) {
@@ -114,6 +118,7 @@ void Data::open_validation() {
              place.path, kind(tokens), options_.source.path, kind(*source_.tokens));
   }
   SplitSource whole = tokens.split_source();
+  validation_source_.parts = whole.parts.size();
   validation_source_.document_ends = std::move(whole.documents);
   validation_ = Windows(std::move(whole.parts), options_.sequence);
   if (validation_.count() == 0) {

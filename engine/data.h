@@ -95,6 +95,7 @@ class Data {
   // Tokens, and where documents end in them.
   struct Source {
     std::unique_ptr<TokenSource> tokens;
+    std::size_t parts = 0;                     // no window crosses from one into the next
     std::vector<std::uint64_t> document_ends;  // ascending
   };
 

@@ -174,15 +174,26 @@ std::string path_of_tokens(const DataPlace& place) {
   return is ? tokens : place.path;
 }
 
+DataPlace place_of(const char* key, const std::string& path, const DataConfig& config) {
+  DataPlace place;
+  place.key = key;
+  place.path = path;
+  place.extensions = config.extensions;
+  place.format = config.format;
+  place.vocabulary = config.vocabulary;
+  place.tokenizer = config.tokenizer;
+  place.tokenizer_encoding = config.tokenizer_encoding;
+  return place;
+}
+
 }  // namespace
 
 DataPlace training_place(const DataConfig& config) {
-  return {"data.path", config.path, config.extensions, config.format, config.vocabulary};
+  return place_of("data.path", config.path, config);
 }
 
 DataPlace validation_place(const DataConfig& config) {
-  return {"data.validation_path", config.validation_path, config.extensions, config.format,
-          config.vocabulary};
+  return place_of("data.validation_path", config.validation_path, config);
 }
 
 DataFiles find_data_files(const DataPlace& given) {

@@ -24,6 +24,9 @@ struct DataPlace {
   std::vector<std::string> extensions;
   DataFormat format = DataFormat::kAuto;
   std::int64_t vocabulary = 256;
+  std::string tokenizer;  // of text; empty for bytes
+  std::string tokenizer_encoding = "auto";
+  int threads = 0;  // that encode; 0 for all cores
 };
 DataPlace training_place(const DataConfig& config);
 DataPlace validation_place(const DataConfig& config);

@@ -1,7 +1,6 @@
 #include "engine/evaluate.h"
 
-#include <fmt/format.h>
-
+#include <string>
 #include <vector>
 
 #include "engine/prompt.h"
@@ -10,6 +9,19 @@
 #include "io/progress.h"
 
 namespace mneme::engine {
+
+namespace {
+
+std::string joined(const std::vector<std::int32_t>& tokens) {
+  std::string text;
+  for (const std::int32_t token : tokens) {
+    if (!text.empty()) text += ' ';
+    text += std::to_string(token);
+  }
+  return text;
+}
+
+}  // namespace
 
 std::optional<EvaluationResult> evaluate(Run& run, const Data& data, std::uint64_t completed_step,
                                          const std::function<bool()>& stop) {
@@ -33,29 +45,30 @@ std::optional<EvaluationResult> evaluate(Run& run, const Data& data, std::uint64
   return result;
 }
 
-std::string sample_text(Run& run, std::uint64_t completed_step, const std::string& prompt,
-                        std::uint64_t seed, const std::function<bool()>& stop) {
-  const bool bytes = run.config().data.vocabulary == 256;
-  const std::vector<std::int32_t> tokens = prompt_tokens(prompt, run.config().data.vocabulary);
+std::string sample_text(Run& run, const text::Tokenizer* tokenizer, const SampleRequest& request) {
+  const std::vector<std::int32_t> prompt =
+      prompt_tokens(request.prompt, tokenizer, run.config().data.vocabulary);
   if (run.table() != nullptr) {
-    run.table()->begin_evaluation(completed_step, offload::Cause::kSampling);
+    run.table()->begin_evaluation(request.completed_step, offload::Cause::kSampling);
   }
   const SampleConfig& sample = run.config().sample;
-  const std::vector<std::int32_t> made = generate(run.model(), run.stream(), tokens,
-                                                  {.temperature = sample.temperature,
-                                                   .top_p = sample.top_p,
-                                                   .seed = seed,
-                                                   .tokens = sample.tokens},
-                                                  stop);
-  std::string text = bytes ? prompt : std::string();
+  SampleOptions options{.temperature = sample.temperature,
+                        .top_p = sample.top_p,
+                        .seed = request.seed,
+                        .tokens = sample.tokens};
+  if (tokenizer != nullptr) options.end = tokenizer->separator();
+  const std::vector<std::int32_t> made =
+      generate(run.model(), run.stream(), prompt, options, request.stop);
+  if (tokenizer == nullptr) return joined(made);
+  // What comes first in a text is written otherwise than what follows, so that the prompt is
+  // decoded as well.
+  text::StreamDecoder decoder(*tokenizer);
+  for (const std::int32_t token : prompt) decoder.add(token);
+  std::string text = request.prompt;
   for (const std::int32_t token : made) {
-    if (bytes) {
-      text.push_back(static_cast<char>(token));
-    } else {
-      text += fmt::format("{}{}", text.empty() ? "" : " ", token);
-    }
+    text += token < tokenizer->vocabulary() ? decoder.add(token) : "\ufffd";
   }
-  return text;
+  return text + decoder.finish();
 }
 
 }  // namespace mneme::engine

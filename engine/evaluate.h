@@ -8,6 +8,7 @@
 
 #include "engine/data.h"
 #include "engine/run.h"
+#include "text/tokenizer.h"
 
 namespace mneme::engine {
 
@@ -21,10 +22,15 @@ struct EvaluationResult {
 std::optional<EvaluationResult> evaluate(Run& run, const Data& data, std::uint64_t completed_step,
                                          const std::function<bool()>& stop = {});
 
-// The prompt and its continuation under config.sample, as text (one byte a token; vocabularies
-// beyond bytes give token ids separated by spaces); less of it when `stop`, asked before each
-// token, says so.
-std::string sample_text(Run& run, std::uint64_t completed_step, const std::string& prompt,
-                        std::uint64_t seed, const std::function<bool()>& stop = {});
+struct SampleRequest {
+  std::uint64_t completed_step = 0;
+  std::string prompt;
+  std::uint64_t seed = 0;
+  std::function<bool()> stop = {};  // asked before each token
+};
+
+// The prompt and its continuation under config.sample, up to the token that ends a document; less
+// of it when `stop` says so. Without a tokenizer (null) the new tokens' ids, separated by spaces.
+std::string sample_text(Run& run, const text::Tokenizer* tokenizer, const SampleRequest& request);
 
 }  // namespace mneme::engine

@@ -72,9 +72,20 @@ static void from_json(const Json& json, ScheduleSegment& segment) {
   json.at("keys").get_to(segment.keys);
 }
 
+static void to_json(Json& json, const TokenizerRecord& tokenizer) {
+  json = {
+      {"file", tokenizer.file}, {"encoding", tokenizer.encoding}, {"checksum", tokenizer.checksum}};
+}
+static void from_json(const Json& json, TokenizerRecord& tokenizer) {
+  json.at("file").get_to(tokenizer.file);
+  json.at("encoding").get_to(tokenizer.encoding);
+  json.at("checksum").get_to(tokenizer.checksum);
+}
+
 static void to_json(Json& json, const RunRecord& run) {
   json = {{"id", run.id}, {"config", run.config}, {"data", run.data}, {"schedule", run.schedule}};
   if (run.validation_data) json["validation_data"] = *run.validation_data;
+  if (run.tokenizer) json["tokenizer"] = *run.tokenizer;
 }
 static void from_json(const Json& json, RunRecord& run) {
   json.at("id").get_to(run.id);
@@ -83,6 +94,7 @@ static void from_json(const Json& json, RunRecord& run) {
   if (json.contains("validation_data")) {
     json.at("validation_data").get_to(run.validation_data.emplace());
   }
+  if (json.contains("tokenizer")) json.at("tokenizer").get_to(run.tokenizer.emplace());
   json.at("schedule").get_to(run.schedule);
 }
 
@@ -106,6 +118,9 @@ std::string contradiction(const Manifest& manifest) {
   if (manifest.checkpoints.empty()) return "it names no checkpoint";
   if (manifest.run.schedule.empty() || manifest.run.schedule.front().first_step != 1) {
     return "its schedule does not start at step 1";
+  }
+  if (manifest.run.tokenizer && !plain_name(manifest.run.tokenizer->file)) {
+    return "its tokenizer leaves its directory";
   }
   for (std::size_t i = 0; i < manifest.checkpoints.size(); ++i) {
     const CheckpointEntry& entry = manifest.checkpoints[i];

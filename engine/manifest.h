@@ -61,12 +61,21 @@ struct ScheduleSegment {
   bool operator==(const ScheduleSegment&) const = default;
 };
 
+// The tokenizer that a run's text and samples are written with.
+struct TokenizerRecord {
+  std::string file;      // in the run's directory
+  std::string encoding;  // of a tiktoken file
+  std::uint64_t checksum = 0;
+  bool operator==(const TokenizerRecord&) const = default;
+};
+
 // What a run is, besides its checkpoints.
 struct RunRecord {
   std::uint64_t id = 0;  // drawn at random when the run started; part of its tables' identities
   std::string config;    // the configuration of the newest checkpoint, as config.toml has it
   DataFingerprint data;
   std::optional<DataFingerprint> validation_data;  // of data.validation_path; none without one
+  std::optional<TokenizerRecord> tokenizer;        // none for bytes, and where ids have no text
   std::vector<ScheduleSegment> schedule;           // ascending, the first one from step 1 on
 };
 

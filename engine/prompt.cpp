@@ -21,11 +21,23 @@ std::string prompt_problem(std::string_view prompt, std::int64_t vocabulary) {
   return {};
 }
 
-std::vector<std::int32_t> prompt_tokens(std::string_view prompt, std::int64_t vocabulary) {
+std::vector<std::int32_t> prompt_tokens(std::string_view prompt, const text::Tokenizer* tokenizer,
+                                        std::int64_t vocabulary) {
+  std::vector<std::int32_t> tokens;
+  if (tokenizer != nullptr && !tokenizer->file_name().empty()) {
+    if (const auto at = io::find_invalid_utf8(prompt)) {
+      io::fail("sample.prompt: byte {} of \"{}\" is no UTF-8", *at + 1, io::printable(prompt, 40));
+    }
+    tokenizer->make_encoder()->encode(prompt, {}, tokens);
+    if (tokens.empty()) {
+      io::fail("sample.prompt: the tokenizer makes no token of \"{}\"; give another prompt",
+               io::printable(prompt, 40));
+    }
+    return tokens;
+  }
   if (const std::string problem = prompt_problem(prompt, vocabulary); !problem.empty()) {
     io::fail("sample.prompt: {}", problem);
   }
-  std::vector<std::int32_t> tokens;
   for (const char byte : prompt) tokens.push_back(static_cast<unsigned char>(byte));
   return tokens;
 }

@@ -9,6 +9,7 @@
 #include "engine/run_config_file.h"
 #include "engine/run_files.h"
 #include "engine/run_options.h"
+#include "engine/run_tokenizer.h"
 #include "io/error.h"
 #include "offload/disk/rows_file.h"
 
@@ -55,6 +56,9 @@ VerifiedRun verify_once(const RunDirectory& run,
   if (const std::string problem = run.config_file_problem(); !problem.empty()) {
     io::fail("{}", problem);
   }
+  if (const auto& tokenizer = run.manifest().run.tokenizer) {
+    check_kept_tokenizer(run.disk(), run.path(), *tokenizer);
+  }
   return verified;
 }
 
@@ -72,6 +76,14 @@ std::string RunDirectory::manifest_file() const {
 Config RunDirectory::config(std::span<const std::string> overrides) const {
   Config config = parse_recorded_config(manifest_.run.config, manifest_file(), overrides);
   config.run.directory = path_;
+  // Its own copy goes where the run goes.
+  const auto names_another = [](const std::string& text) {
+    return text.starts_with("data.tokenizer=");
+  };
+  if (manifest_.run.tokenizer && std::ranges::none_of(overrides, names_another)) {
+    config.data.tokenizer = path_ + "/" + manifest_.run.tokenizer->file;
+    config.data.tokenizer_encoding = manifest_.run.tokenizer->encoding;
+  }
   return config;
 }
 

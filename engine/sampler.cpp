@@ -86,8 +86,10 @@ std::vector<std::int32_t> generate(Model& model, kernels::Stream& stream,
     model.logits(stream,
                  {.tokens = seen, .batch = 1, .sequence = static_cast<std::int64_t>(length)}, 1,
                  logits);
-    tokens.push_back(
-        sample_token(logits, options, uniform(options.seed, static_cast<std::uint64_t>(i))));
+    const std::int32_t token =
+        sample_token(logits, options, uniform(options.seed, static_cast<std::uint64_t>(i)));
+    if (token == options.end) break;
+    tokens.push_back(token);
     phase.add(1);
   }
   return {tokens.begin() + static_cast<std::ptrdiff_t>(prompt.size()), tokens.end()};

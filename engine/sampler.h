@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -14,7 +15,8 @@ struct SampleOptions {
   double temperature = 0.8;  // 0: always the most likely token
   double top_p = 0.95;       // sample among the fewest tokens that have this share of probability
   std::uint64_t seed = 0;
-  std::int64_t tokens = 128;  // how many to generate
+  std::int64_t tokens = 128;             // how many to generate
+  std::optional<std::int32_t> end = {};  // a token that ends the text, and is not part of it
 };
 
 // Picks one token from logits [vocabulary]. `uniform` in [0, 1) decides. Ties by lower token id.

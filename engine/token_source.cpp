@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/tokenized_text.h"
 #include "io/check.h"
 #include "io/checksum.h"
 #include "io/error.h"
@@ -181,7 +182,10 @@ std::unique_ptr<TokenSource> open_tokens(const DataPlace& place) {
         "text instead",
         place.key, place.path, files.ignored);
   }
-  if (files.format == DataFormat::kBytes) return std::make_unique<Bytes>(place);
+  if (files.format == DataFormat::kBytes) {
+    if (!place.tokenizer.empty()) return open_tokenized_text(place);
+    return std::make_unique<Bytes>(place);
+  }
   return std::make_unique<TokenFiles>(files.tokens, layout_of(files.format), place.vocabulary);
 }
 

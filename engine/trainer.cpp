@@ -17,12 +17,14 @@
 #include "engine/prefetch/predictor_file.h"
 #include "engine/prefetch/row_prefetch.h"
 #include "engine/preflight.h"
+#include "engine/prompt.h"
 #include "engine/run.h"
 #include "engine/run_claim.h"
 #include "engine/run_config_file.h"
 #include "engine/run_directory.h"
 #include "engine/run_files.h"
 #include "engine/run_identity.h"
+#include "engine/run_tokenizer.h"
 #include "engine/step_line.h"
 #include "engine/tier_advice.h"
 #include "engine/tier_choice.h"
@@ -119,7 +121,9 @@ class Training {
   void start() {
     check_new_run_directory(disk_, config_.run.directory);
     open_data();
+    check_tokenizer_place(disk_, config_.run.directory, tokenizer_.get());
     record_.id = draw_run_id();
+    record_.tokenizer = record_tokenizer(tokenizer_.get(), config_.data);
     record_.config = to_toml(config_);
     record_.data = data_->fingerprint();
     record_.validation_data = data_->validation_fingerprint();
@@ -130,6 +134,7 @@ class Training {
     run_->initialize();
     prepare_steps();
     claim_.begin(record_.id, record_.config);
+    keep_tokenizer(disk_, config_.run.directory, tokenizer_.get());
     metrics_.emplace(disk_, metrics_path(config_.run.directory), MetricsMark{}, 0);
     saves_->prepare();
     start_trace();
@@ -149,6 +154,10 @@ class Training {
   // Reads as much of the data as tells whether it fits the configuration.
   void open_data() {
     data_.emplace(data_options(config_));
+    tokenizer_ = open_run_tokenizer(config_.data);
+    if (config_.sample.tokens > 0) {
+      prompt_tokens(config_.sample.prompt, tokenizer_.get(), config_.data.vocabulary);
+    }
     result_.unigram_entropy = data_->unigram_entropy();
   }
 
@@ -184,6 +193,7 @@ class Training {
     const CheckpointEntry& from = directory.checkpoint(options_.step);
     check_identity(directory.config(), config_, RunUse::kTrain, directory.manifest_file());
     check_steps_left(directory, from.step);
+    if (manifest.run.tokenizer) check_kept_tokenizer(disk_, path, *manifest.run.tokenizer);
     open_data();
     record_ = manifest.run;
     if (!options_.accept_changed_data) {
@@ -446,8 +456,8 @@ class Training {
   void sample() {
     if (options_.samples == nullptr || config_.sample.tokens == 0) return;
     const auto start = Clock::now();
-    const std::string text =
-        sample_text(*run_, completed_, config_.sample.prompt, config_.run.seed, stop());
+    const std::string text = sample_text(
+        *run_, tokenizer_.get(), {completed_, config_.sample.prompt, config_.run.seed, stop()});
     if (line_) line_->times.sample_ms = io::elapsed_ms(start);
     io::print_beside_progress([&] { *options_.samples << text << "\n" << std::flush; });
   }
@@ -474,6 +484,7 @@ class Training {
   io::Disk& disk_;
   const TrainerOptions& options_;
   RunClaim claim_;
+  std::unique_ptr<text::Tokenizer> tokenizer_;  // null where ids have no text
   RunRecord record_;
   std::optional<Data> data_;
   std::optional<MetricsWriter> metrics_;  // outlives the run, whose checkpoint makes it durable

@@ -13,6 +13,7 @@ target_sources(mneme_engine PRIVATE
   prefetch/prefetch_trial.cpp
   prefetch/row_prefetch.cpp
   run.cpp
+  run_tokenizer.cpp
   tier_advice.cpp
   train_step.cpp
   training_saves.cpp

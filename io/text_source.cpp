@@ -22,6 +22,14 @@ bool has_extension(const std::string& path, const std::vector<std::string>& exte
          });
 }
 
+bool is_folder(const std::string& path) {
+  std::error_code error;
+  const bool is_directory =
+      retry_interrupted(error, [&](std::error_code& code) { return fs::is_directory(path, code); });
+  if (error) fail("{}: cannot read: {}", path, errno_text(error.value()));
+  return is_directory;
+}
+
 std::vector<std::string> files_below(const std::string& folder, const TextSourceOptions& options,
                                      std::error_code& error) {
   std::vector<std::string> paths;
@@ -39,17 +47,19 @@ std::vector<std::string> files_below(const std::string& folder, const TextSource
 
 }  // namespace
 
+std::vector<std::string> list_text_files(const std::string& path,
+                                         const TextSourceOptions& options) {
+  std::error_code error;
+  if (!is_folder(path)) return {path};
+  std::vector<std::string> paths = retry_interrupted(
+      error, [&](std::error_code& code) { return files_below(path, options, code); });
+  if (error) fail("{}: cannot list: {}", path, errno_text(error.value()));
+  return paths;
+}
+
 TextSource read_text_source(const std::string& path, const TextSourceOptions& options) {
   std::error_code error;
-  const bool is_folder =
-      retry_interrupted(error, [&](std::error_code& code) { return fs::is_directory(path, code); });
-  if (error) fail("{}: cannot read: {}", path, errno_text(error.value()));
-  std::vector<std::string> paths = {path};
-  if (is_folder) {
-    paths = retry_interrupted(
-        error, [&](std::error_code& code) { return files_below(path, options, code); });
-    if (error) fail("{}: cannot list: {}", path, errno_text(error.value()));
-  }
+  const std::vector<std::string> paths = list_text_files(path, options);
 
   std::uint64_t total = 0;
   std::vector<std::uint64_t> sizes;
@@ -61,8 +71,8 @@ TextSource read_text_source(const std::string& path, const TextSourceOptions& op
   }
   if (total == 0) {
     fail("{}: {}", path,
-         is_folder ? "no text in any of its files; check the folder and the extensions"
-                   : "the file is empty; training needs text");
+         is_folder(path) ? "no text in any of its files; check the folder and the extensions"
+                         : "the file is empty; training needs text");
   }
   if (total > options.max_bytes) {
     fail("{}: {} bytes of text, at most {} are allowed", path, total, options.max_bytes);

@@ -27,6 +27,11 @@ struct TextSource {
   std::vector<TextFile> files;   // in the order of the bytes; empty files are left out
 };
 
+// A text file, or the regular files of a folder and all below it, sorted by path. Throws Error when
+// they cannot be listed.
+std::vector<std::string> list_text_files(const std::string& path,
+                                         const TextSourceOptions& options = {});
+
 // Reads a text file, or the regular files of a folder and all below it, sorted by path. Throws
 // Error when something cannot be read or there is no text at all.
 TextSource read_text_source(const std::string& path, const TextSourceOptions& options = {});

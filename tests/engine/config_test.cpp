@@ -245,8 +245,8 @@ TEST(Config, APromptThatTheModelCannotReadIsFoundAtOnce) {
   // The advice works.
   EXPECT_EQ(error_of("data.vocabulary = 65\nsample.prompt = \"\\u0001\""), "no error");
   EXPECT_EQ(error_of("data.vocabulary = 65\nsample.tokens = 0\nsample.prompt = \"\""), "no error");
-  EXPECT_THROW(prompt_tokens("", 256), io::Error);
-  EXPECT_EQ(prompt_tokens("\xff ", 256), (std::vector<std::int32_t>{255, 32}));
+  EXPECT_THROW(prompt_tokens("", nullptr, 256), io::Error);
+  EXPECT_EQ(prompt_tokens("\xff ", nullptr, 256), (std::vector<std::int32_t>{255, 32}));
 }
 
 TEST(Config, NoTextMakesMoreThanOneLineOfError) {

@@ -5,15 +5,13 @@
 #include <chrono>
 #include <nlohmann/json.hpp>
 #include <span>
-#include <thread>
 
 #include "io/elapsed.h"
 #include "io/error.h"
 #include "io/log.h"
 #include "io/progress.h"
 #include "io/utf8.h"
-#include "text/prepare/batch_encoder.h"
-#include "text/prepare/ordered_pipeline.h"
+#include "text/prepare/encode_corpus.h"
 #include "text/prepare/progress_record.h"
 #include "text/prepare/request.h"
 #include "text/prepare/sharded_tokens.h"
@@ -24,8 +22,6 @@ namespace mneme::text {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-using Pipeline = OrderedPipeline<RawBatch, EncodedBatch>;
-constexpr std::chrono::milliseconds kPatience{100};  // between two questions whether to stop
 
 std::optional<std::int32_t> find_separator(const Tokenizer& tokenizer, const std::string& written) {
   if (written == "auto") return tokenizer.separator();
@@ -41,11 +37,6 @@ std::optional<std::int32_t> find_separator(const Tokenizer& tokenizer, const std
   if (const auto token = tokenizer.find_token(written)) return token;
   io::fail("--separator {}: the tokenizer has no such token; give one of its own, an id, or none",
            io::printable(written));
-}
-
-std::size_t thread_count(int asked) {
-  return asked > 0 ? static_cast<std::size_t>(asked)
-                   : std::max(1u, std::thread::hardware_concurrency());
 }
 
 class Preparation {
@@ -130,42 +121,24 @@ PreparedDataset Preparation::run() {
 }
 
 void Preparation::read_all() {
-  CorpusOptions corpus;
-  corpus.document_separator = options_.document_separator;
-  corpus.most_record_bytes = options_.most_record_bytes;
-  corpus.invalid_utf8 = options_.invalid_utf8;
-  corpus.batch_bytes = options_.batch_bytes;
-  corpus.find_cut = [this](std::string_view text, std::size_t from) {
-    return tokenizer_.find_cut(text, from);
-  };
-  BatchEncoderOptions encoding;
-  encoding.separator = separator_;
-  encoding.special_in_text = options_.special_in_text;
-  encoding.json = {options_.field, options_.most_record_bytes, options_.invalid_utf8};
-
-  const std::size_t threads = thread_count(options_.threads);
-  std::vector<BatchEncoder> encoders;
-  for (std::size_t i = 0; i < threads; ++i) encoders.emplace_back(tokenizer_, encoding);
-  std::vector<Pipeline::Work> workers;
-  for (BatchEncoder& encoder : encoders) {
-    workers.emplace_back([&encoder](const RawBatch& batch) { return encoder.encode(batch); });
-  }
-  Pipeline::Options limits;
-  limits.most_weight = options_.batch_bytes * (2 * threads + 2);
-  limits.weigh = [](const RawBatch& batch) { return batch.bytes.size(); };
-  CorpusReader reader(list_, corpus, position_, limits.stop.get_token());
-  Pipeline pipeline([&reader] { return reader.next(); }, std::move(workers), limits);
+  EncodeCorpusOptions how;
+  how.corpus.document_separator = options_.document_separator;
+  how.corpus.most_record_bytes = options_.most_record_bytes;
+  how.corpus.invalid_utf8 = options_.invalid_utf8;
+  how.corpus.batch_bytes = options_.batch_bytes;
+  how.encoding.separator = separator_;
+  how.encoding.special_in_text = options_.special_in_text;
+  how.encoding.json = {options_.field, options_.most_record_bytes, options_.invalid_utf8};
+  how.start = position_;
+  how.threads = options_.threads;
+  how.check = [this] { check(); };
 
   const std::uint64_t before = input_bytes_;
   io::Phase phase("preparing", list_.bytes() - before);
-  for (;;) {
-    while (!pipeline.wait(kPatience)) check();
-    check();
-    const std::optional<EncodedBatch> batch = pipeline.next();
-    if (!batch) break;
-    take(*batch);
+  encode_corpus(list_, tokenizer_, how, [&](const EncodedBatch& batch) {
+    take(batch);
     phase.reach(input_bytes_ - before);
-  }
+  });
 }
 
 void Preparation::take(const EncodedBatch& batch) {

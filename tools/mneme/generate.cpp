@@ -7,6 +7,7 @@
 #include "engine/evaluate.h"
 #include "engine/run.h"
 #include "engine/run_claim.h"
+#include "engine/run_tokenizer.h"
 #include "io/disk.h"
 #include "io/error.h"
 #include "io/progress.h"
@@ -27,9 +28,13 @@ int run_generate(const GenerateOptions& options) {
   }
   const engine::ReadRun read = engine::read_run(directory, options.overrides, options.step);
   const engine::Config& config = read.run->config();
-  const std::string text = engine::sample_text(*read.run, read.step, config.sample.prompt,
-                                               options.seed.value_or(config.run.seed),
-                                               [&] { return interrupt.interrupted(); });
+  const auto tokenizer = engine::open_run_tokenizer(config.data);
+  const std::string text =
+      engine::sample_text(*read.run, tokenizer.get(),
+                          {.completed_step = read.step,
+                           .prompt = config.sample.prompt,
+                           .seed = options.seed.value_or(config.run.seed),
+                           .stop = [&] { return interrupt.interrupted(); }});
   // What there is of it when a signal came.
   fmt::print("{}\n", text);
   interrupt.check();

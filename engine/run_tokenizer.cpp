@@ -1,0 +1,81 @@
+#include "engine/run_tokenizer.h"
+
+#include <span>
+
+#include "engine/dataset_folder.h"
+#include "io/checksum.h"
+#include "io/error.h"
+
+namespace mneme::engine {
+namespace {
+
+constexpr std::uint64_t kMostBytes = std::uint64_t{256} << 20;
+
+bool has_file(const text::Tokenizer* tokenizer) {
+  return tokenizer != nullptr && !tokenizer->file_name().empty();
+}
+
+std::uint64_t checksum_of(const io::Disk& disk, const std::string& path) {
+  return io::checksum64(std::span<const std::byte>(disk.read_file(path, kMostBytes)));
+}
+
+}  // namespace
+
+std::unique_ptr<text::Tokenizer> open_tokenizer(const std::string& path,
+                                                const std::string& encoding,
+                                                std::int64_t vocabulary) {
+  auto tokenizer = text::open_tokenizer(path, encoding);
+  if (tokenizer->vocabulary() > vocabulary) {
+    io::fail("data.vocabulary is {}, and data.tokenizer {} has ids up to {}; set it to {}",
+             vocabulary, path, tokenizer->vocabulary() - 1, tokenizer->vocabulary());
+  }
+  return tokenizer;
+}
+
+std::unique_ptr<text::Tokenizer> open_run_tokenizer(const DataConfig& data) {
+  const DataConfig resolved = data.tokenizer.empty() ? resolve_dataset(data) : data;
+  if (!resolved.tokenizer.empty()) {
+    return open_tokenizer(resolved.tokenizer, resolved.tokenizer_encoding, resolved.vocabulary);
+  }
+  return resolved.vocabulary == 256 ? text::make_byte_tokenizer() : nullptr;
+}
+
+std::optional<TokenizerRecord> record_tokenizer(const text::Tokenizer* tokenizer,
+                                                const DataConfig& data) {
+  if (!has_file(tokenizer)) return {};
+  const DataConfig resolved = data.tokenizer.empty() ? resolve_dataset(data) : data;
+  return TokenizerRecord{tokenizer->file_name(), resolved.tokenizer_encoding,
+                         io::checksum64(tokenizer->file_content())};
+}
+
+void check_tokenizer_place(const io::Disk& disk, const std::string& run_directory,
+                           const text::Tokenizer* tokenizer) {
+  if (!has_file(tokenizer)) return;
+  const std::string path = run_directory + "/" + tokenizer->file_name();
+  if (!disk.exists(path)) return;
+  if (!disk.is_directory(path) &&
+      checksum_of(disk, path) == io::checksum64(tokenizer->file_content())) {
+    return;
+  }
+  io::fail(
+      "{}: is there already, and is not the run's tokenizer; move it away, or use another "
+      "run.directory",
+      path);
+}
+
+void keep_tokenizer(io::Disk& disk, const std::string& run_directory,
+                    const text::Tokenizer* tokenizer) {
+  if (!has_file(tokenizer)) return;
+  const std::string path = run_directory + "/" + tokenizer->file_name();
+  if (disk.exists(path)) return;
+  io::replace_file(disk, path, std::as_bytes(std::span(tokenizer->file_content())));
+}
+
+void check_kept_tokenizer(const io::Disk& disk, const std::string& run_directory,
+                          const TokenizerRecord& record) {
+  const std::string path = run_directory + "/" + record.file;
+  if (checksum_of(disk, path) == record.checksum) return;
+  io::fail("{}: is not the tokenizer that the run was started with; put that one back", path);
+}
+
+}  // namespace mneme::engine

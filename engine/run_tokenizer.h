@@ -1,0 +1,39 @@
+// The tokenizer of a run: what its text and its samples are written with. Its file is kept in the
+// run's directory, so that the run can be used wherever it goes.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "engine/config.h"
+#include "engine/manifest.h"
+#include "io/disk.h"
+#include "text/tokenizer.h"
+
+namespace mneme::engine {
+
+// Throws Error naming the file, and data.vocabulary where the tokenizer has more ids.
+std::unique_ptr<text::Tokenizer> open_tokenizer(const std::string& path,
+                                                const std::string& encoding,
+                                                std::int64_t vocabulary);
+
+// The tokenizer that a configuration names, or that of the dataset at data.path; bytes where
+// neither does and data.vocabulary is 256; null where ids have no text.
+std::unique_ptr<text::Tokenizer> open_run_tokenizer(const DataConfig& data);
+
+// What the manifest of a run says of its tokenizer; nothing without a file.
+std::optional<TokenizerRecord> record_tokenizer(const text::Tokenizer* tokenizer,
+                                                const DataConfig& data);
+
+// Throws Error when the file's name in a new run's directory is taken by something else.
+void check_tokenizer_place(const io::Disk& disk, const std::string& run_directory,
+                           const text::Tokenizer* tokenizer);
+// Puts the file into the run's directory. REQUIRES: check_tokenizer_place has passed.
+void keep_tokenizer(io::Disk& disk, const std::string& run_directory,
+                    const text::Tokenizer* tokenizer);
+// Throws Error when the file in a run's directory is not the one that the run was started with.
+void check_kept_tokenizer(const io::Disk& disk, const std::string& run_directory,
+                          const TokenizerRecord& record);
+
+}  // namespace mneme::engine
