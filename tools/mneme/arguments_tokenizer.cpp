@@ -29,6 +29,43 @@ void add_info(CLI::App& parent, std::optional<Command>& command) {
   add_json(app, info->json);
 }
 
+void add_train(CLI::App& parent, std::optional<Command>& command) {
+  const auto options = std::make_shared<TokenizerTrainOptions>();
+  CLI::App* app = add_command(
+      parent, command,
+      {"train", "Make a tokenizer for a corpus: a SentencePiece model",
+       "mneme tokenizer train corpus/ --vocabulary 32000 --output data/tokenizer.model"},
+      options);
+  app->add_option("INPUT", options->inputs,
+                  "Files and folders of text and JSON lines, as for mneme prepare")
+      ->required()
+      ->type_name(kFileType);
+  app->add_option("-o,--output", options->output, "File to write, whole or not at all")
+      ->required()
+      ->type_name(kFileType);
+  text::TrainTokenizerOptions& train = options->train;
+  app->add_option("--vocabulary", train.vocabulary,
+                  "Tokens, with those of the 256 bytes: what data.vocabulary will be")
+      ->capture_default_str()
+      ->transform(whole_number(300, text::kMostTokens));
+  add_choice(app, "--model", train.model,
+             "bpe joins the most frequent pairs; unigram chooses the most likely pieces");
+  add_bytes(app, "--sample-bytes", train.sample_bytes,
+            "Text that is looked at, lines drawn from the corpus; training takes several times the "
+            "memory");
+  app->add_option("--seed", train.seed, "Seed of the lines that are drawn")
+      ->capture_default_str()
+      ->transform(whole_number(0, kMostSeed));
+  app->add_option("--field", train.json.field, "Field of JSON records that has the text")
+      ->capture_default_str()
+      ->type_name("NAME");
+  add_choice(app, "--invalid-utf8", train.json.invalid_utf8,
+             "What bytes that are no UTF-8 are: an error, or replaced by U+FFFD");
+  app->add_option("--threads", train.threads, "Threads; 0 for all cores")
+      ->capture_default_str()
+      ->transform(whole_number(0, 4096));
+}
+
 void add_encode(CLI::App& parent, std::optional<Command>& command) {
   const auto encode = std::make_shared<TokenizerEncodeOptions>();
   CLI::App* app = add_command(parent, command,
@@ -69,9 +106,10 @@ void add_decode(CLI::App& parent, std::optional<Command>& command) {
 
 void add_tokenizer_commands(CLI::App& parent, std::optional<Command>& command) {
   CLI::App* tokenizer = parent.add_subcommand(
-      "tokenizer", "Look at a tokenizer, and turn text into token ids and back");
+      "tokenizer", "Make a tokenizer, look at one, and turn text into token ids and back");
   tokenizer->require_subcommand(1);
   tokenizer->footer("Example:\n  mneme tokenizer info tokenizer.json");
+  add_train(*tokenizer, command);
   add_info(*tokenizer, command);
   add_encode(*tokenizer, command);
   add_decode(*tokenizer, command);

@@ -17,6 +17,7 @@
 #include "engine/config.h"
 #include "io/enum_names.h"
 #include "text/prepare/prepare.h"
+#include "text/prepare/train_tokenizer.h"
 
 namespace mneme::tools {
 
@@ -232,6 +233,12 @@ struct TokenizerInfoOptions {  // mneme tokenizer info
   bool json = false;
 };
 
+struct TokenizerTrainOptions {  // mneme tokenizer train
+  std::vector<std::string> inputs;
+  std::string output;
+  text::TrainTokenizerOptions train;
+};
+
 struct TokenizerEncodeOptions {  // mneme tokenizer encode
   TokenizerFile tokenizer;
   std::string input = "-";          // file; "-" for standard input
@@ -279,7 +286,7 @@ using Command =
                  TraceMissesOptions, TraceUsageOptions, ReplayOptions, ProfileOptions,
                  ReportOptions, AblateOptions, CompletionOptions, BenchRowsOptions,
                  BenchDiskOptions, BenchModelOptions, BenchMachineOptions, PlanCommandOptions,
-                 TokenizerInfoOptions, TokenizerEncodeOptions, TokenizerDecodeOptions,
+                 TokenizerInfoOptions, TokenizerTrainOptions, TokenizerEncodeOptions, TokenizerDecodeOptions,
                  PrepareCommandOptions>;
 
 int run_train(const TrainOptions& options);
@@ -308,6 +315,7 @@ int run_bench_model(const BenchModelOptions& options);
 int run_bench_machine(const BenchMachineOptions& options);
 int run_plan(const PlanCommandOptions& options);
 int run_tokenizer_info(const TokenizerInfoOptions& options);
+int run_tokenizer_train(const TokenizerTrainOptions& options);
 int run_tokenizer_encode(const TokenizerEncodeOptions& options);
 int run_tokenizer_decode(const TokenizerDecodeOptions& options);
 int run_prepare(const PrepareCommandOptions& options);

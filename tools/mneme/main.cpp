@@ -47,6 +47,9 @@ struct Run {
   int operator()(const BenchMachineOptions& options) const { return run_bench_machine(options); }
   int operator()(const PlanCommandOptions& options) const { return run_plan(options); }
   int operator()(const TokenizerInfoOptions& options) const { return run_tokenizer_info(options); }
+  int operator()(const TokenizerTrainOptions& options) const {
+    return run_tokenizer_train(options);
+  }
   int operator()(const TokenizerEncodeOptions& options) const {
     return run_tokenizer_encode(options);
   }
