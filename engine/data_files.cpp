@@ -206,8 +206,10 @@ DataFiles find_data_files(const DataPlace& given) {
   const fs::file_status status = io::retry_interrupted(
       error, [&](std::error_code& code) { return fs::status(place.path, code); });
   if (status.type() == fs::file_type::not_found) {
-    io::fail("{} {}: there is no such file or folder; name the data with --set {}=PATH", place.key,
-             place.path, place.key);
+    io::fail(
+        "{} {}: there is no such file or folder; name the data with --set {}=PATH, or make it with "
+        "mneme prepare (docs/text.md)",
+        place.key, place.path, place.key);
   }
   if (status.type() == fs::file_type::none) {
     io::fail("{} {}: cannot look at it: {}", place.key, place.path, io::errno_text(error.value()));

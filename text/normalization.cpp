@@ -38,23 +38,24 @@ bool is_surely_nfc(std::string_view text) {
 }
 
 // Characters that Unicode has added since version 9, and that have something to normalize. The
-// reference's tables are of version 9: to it they are characters like any other.
+// reference's tables are of version 9: to it they are characters like any other. And U+11A7, which
+// stands in front of Hangul's last consonants and is none: utf8proc takes it for one.
 struct Range {
   std::uint32_t first, last;
 };
-constexpr std::array<Range, 46> kAddedLater = {
+constexpr std::array<Range, 47> kAsTheyAre = {
     {{0x7fd, 0x7fd},     {0x898, 0x89f},     {0x8ca, 0x8d3},     {0x9fe, 0x9fe},
-     {0xc3c, 0xc3c},     {0xd3b, 0xd3c},     {0xeba, 0xeba},     {0x1715, 0x1715},
-     {0x1abf, 0x1ace},   {0x1df6, 0x1dfa},   {0x32ff, 0x32ff},   {0xa7f2, 0xa7f4},
-     {0xa82c, 0xa82c},   {0xab69, 0xab69},   {0x10781, 0x10785}, {0x10787, 0x107b0},
-     {0x107b2, 0x107ba}, {0x10d24, 0x10d27}, {0x10eab, 0x10eac}, {0x10efd, 0x10eff},
-     {0x10f46, 0x10f50}, {0x10f82, 0x10f85}, {0x11070, 0x11070}, {0x1133b, 0x1133b},
-     {0x1145e, 0x1145e}, {0x11839, 0x1183a}, {0x11930, 0x11938}, {0x1193d, 0x1193e},
-     {0x11943, 0x11943}, {0x119e0, 0x119e0}, {0x11a34, 0x11a34}, {0x11a47, 0x11a47},
-     {0x11a99, 0x11a99}, {0x11d42, 0x11d42}, {0x11d44, 0x11d45}, {0x11d97, 0x11d97},
-     {0x11f41, 0x11f42}, {0x16ff0, 0x16ff1}, {0x1e030, 0x1e06d}, {0x1e08f, 0x1e08f},
-     {0x1e130, 0x1e136}, {0x1e2ae, 0x1e2ae}, {0x1e2ec, 0x1e2ef}, {0x1e4ec, 0x1e4ef},
-     {0x1f16c, 0x1f16c}, {0x1fbf0, 0x1fbf9}}};
+     {0xc3c, 0xc3c},     {0xd3b, 0xd3c},     {0xeba, 0xeba},     {0x11a7, 0x11a7},
+     {0x1715, 0x1715},   {0x1abf, 0x1ace},   {0x1df6, 0x1dfa},   {0x32ff, 0x32ff},
+     {0xa7f2, 0xa7f4},   {0xa82c, 0xa82c},   {0xab69, 0xab69},   {0x10781, 0x10785},
+     {0x10787, 0x107b0}, {0x107b2, 0x107ba}, {0x10d24, 0x10d27}, {0x10eab, 0x10eac},
+     {0x10efd, 0x10eff}, {0x10f46, 0x10f50}, {0x10f82, 0x10f85}, {0x11070, 0x11070},
+     {0x1133b, 0x1133b}, {0x1145e, 0x1145e}, {0x11839, 0x1183a}, {0x11930, 0x11938},
+     {0x1193d, 0x1193e}, {0x11943, 0x11943}, {0x119e0, 0x119e0}, {0x11a34, 0x11a34},
+     {0x11a47, 0x11a47}, {0x11a99, 0x11a99}, {0x11d42, 0x11d42}, {0x11d44, 0x11d45},
+     {0x11d97, 0x11d97}, {0x11f41, 0x11f42}, {0x16ff0, 0x16ff1}, {0x1e030, 0x1e06d},
+     {0x1e08f, 0x1e08f}, {0x1e130, 0x1e136}, {0x1e2ae, 0x1e2ae}, {0x1e2ec, 0x1e2ef},
+     {0x1e4ec, 0x1e4ef}, {0x1f16c, 0x1f16c}, {0x1fbf0, 0x1fbf9}}};
 
 // The character that begins at `at`, and behind it.
 std::uint32_t next_character(std::string_view text, std::size_t& at) {
@@ -68,9 +69,9 @@ std::uint32_t next_character(std::string_view text, std::size_t& at) {
   return character;
 }
 
-bool is_added_later(std::uint32_t character) {
-  const auto range = std::ranges::lower_bound(kAddedLater, character, {}, &Range::last);
-  return range != kAddedLater.end() && range->first <= character;
+bool stays_as_it_is(std::uint32_t character) {
+  const auto range = std::ranges::lower_bound(kAsTheyAre, character, {}, &Range::last);
+  return range != kAsTheyAre.end() && range->first <= character;
 }
 
 bool is_ascii(std::string_view text) {
@@ -120,7 +121,7 @@ std::string_view normalize(NormalizationForm form, std::string_view text, std::s
   std::size_t done = 0;
   for (std::size_t at = 0; at < text.size();) {
     const std::size_t begin = at;
-    if (!is_added_later(next_character(text, at))) continue;
+    if (!stays_as_it_is(next_character(text, at))) continue;
     append_normalized(options_of(form), text.substr(done, begin - done), buffer);
     buffer += text.substr(begin, at - begin);
     done = at;

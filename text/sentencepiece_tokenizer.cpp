@@ -9,6 +9,7 @@
 #include "io/error.h"
 #include "text/sentencepiece_model.h"
 #include "text/unigram.h"
+#include "text/word_cache.h"
 
 namespace mneme::text {
 namespace {
@@ -53,7 +54,16 @@ class SentencePieceTokenizer : public Tokenizer {
   std::optional<std::array<int, 256>> find_byte_ids() const;
   std::string decoded(const std::vector<int>& ids) const;
   DecodeRules::FirstSpace first_space() const;
-  bool may_cut() const;
+  // How a word that begins with a space behind an ASCII character is encoded alone, so that the
+  // words' tokens one behind the other are those of the text.
+  enum class Words {
+    kUnknown,       // not at all
+    kWithSpace,     // as it is
+    kWithoutSpace,  // without the space, which the library puts in front of every text
+  };
+  Words find_words() const;
+  // Where the next word begins, behind `from`.
+  std::size_t next_word(std::string_view text, std::size_t from) const;
 
   std::string content_, path_;
   sentencepiece::SentencePieceProcessor processor_;
@@ -63,7 +73,7 @@ class SentencePieceTokenizer : public Tokenizer {
   std::vector<bool> begins_with_space_;           // by id
   std::vector<SpecialToken> special_tokens_;
   DecodeRules rules_;
-  bool may_cut_ = false;
+  Words words_ = Words::kUnknown;
 };
 
 class SentencePieceEncoder : public Encoder {
@@ -75,8 +85,14 @@ class SentencePieceEncoder : public Encoder {
     const auto& processor = tokenizer_.processor_;
     if (options.add_special && processor.bos_id() >= 0) out.push_back(processor.bos_id());
     if (tokenizer_.unigram_) return encode_unigram(text, out);
-    check(processor.Encode({text.data(), text.size()}, &ids_), text);
-    out.insert(out.end(), ids_.begin(), ids_.end());
+    // Word by word, where that makes no difference: the library does not know words again, and
+    // takes longer for long texts.
+    const bool drops_space = tokenizer_.words_ == SentencePieceTokenizer::Words::kWithoutSpace;
+    for (bool is_first = true; !text.empty(); is_first = false) {
+      const std::size_t end = std::min(tokenizer_.next_word(text, 1), text.size());
+      encode_word(text.substr(0, end).substr(drops_space && !is_first ? 1 : 0), out);
+      text.remove_prefix(end);
+    }
   }
 
  private:
@@ -84,6 +100,17 @@ class SentencePieceEncoder : public Encoder {
     if (status.ok()) return;
     io::fail("{}: cannot encode \"{}\": {}", tokenizer_.path_, io::printable(text, 40),
              io::printable(status.error_message(), 160));
+  }
+
+  void encode_word(std::string_view word, std::vector<std::int32_t>& out) {
+    const std::span<const std::int32_t> known = cache_.find(word);
+    if (!known.empty()) {
+      out.insert(out.end(), known.begin(), known.end());
+      return;
+    }
+    check(tokenizer_.processor_.Encode({word.data(), word.size()}, &ids_), word);
+    out.insert(out.end(), ids_.begin(), ids_.end());
+    if (!ids_.empty()) cache_.put(word, ids_);
   }
 
   // The library says what the normalized text is; its pieces are chosen anew.
@@ -110,6 +137,7 @@ class SentencePieceEncoder : public Encoder {
   }
 
   const SentencePieceTokenizer& tokenizer_;
+  WordCache cache_;
   std::vector<int> ids_;
   std::vector<std::string> pieces_;
   std::string normalized_;
@@ -137,7 +165,7 @@ SentencePieceTokenizer::SentencePieceTokenizer(std::string content, const std::s
                                  bytes_.back().starts_with(' '));
     if (processor_.IsControl(id)) special_tokens_.push_back({processor_.IdToPiece(id), id});
   }
-  may_cut_ = may_cut();
+  words_ = find_words();
 }
 
 std::string SentencePieceTokenizer::decoded(const std::vector<int>& ids) const {
@@ -204,33 +232,41 @@ std::unique_ptr<Encoder> SentencePieceTokenizer::make_encoder() const {
   return std::make_unique<SentencePieceEncoder>(*this);
 }
 
-// In front of a space behind a letter: no piece lies across where none has a space behind
-// anything else, and the space is neither doubled nor lost where a text begins with it.
-bool SentencePieceTokenizer::may_cut() const {
+// No piece lies across the beginning of a word where none has a space behind anything else. What
+// remains is what the library does with the space that a text begins with.
+SentencePieceTokenizer::Words SentencePieceTokenizer::find_words() const {
   for (int id = 0; id < processor_.GetPieceSize(); ++id) {
     std::string_view piece = processor_.IdToPiece(id);
     while (piece.starts_with(kSpace)) piece.remove_prefix(kSpace.size());
-    if (piece.find(kSpace) != std::string_view::npos) return false;
+    if (piece.find(kSpace) != std::string_view::npos) return Words::kUnknown;
   }
-  for (const std::string_view behind : {" b", "  b", " \n b"}) {
-    SentencePieceEncoder encoder(*this);
-    std::vector<std::int32_t> whole, parts;
-    encoder.encode("a" + std::string(behind), {}, whole);
-    encoder.encode("a", {}, parts);
-    encoder.encode(behind, {}, parts);
-    if (whole != parts) return false;
+  const auto is_same = [&](std::size_t dropped) {
+    for (const std::string_view behind : {" b", "  b", " \n b", " ", "  "}) {
+      if (behind.size() == dropped) continue;  // nothing is left, and nothing is put in front of it
+      SentencePieceEncoder encoder(*this);
+      std::vector<std::int32_t> whole, parts;
+      encoder.encode("a" + std::string(behind), {}, whole);
+      encoder.encode("a", {}, parts);
+      encoder.encode(behind.substr(dropped), {}, parts);
+      if (whole != parts) return false;
+    }
+    return true;
+  };
+  return is_same(0) ? Words::kWithSpace : is_same(1) ? Words::kWithoutSpace : Words::kUnknown;
+}
+
+std::size_t SentencePieceTokenizer::next_word(std::string_view text, std::size_t from) const {
+  if (words_ == Words::kUnknown) return std::string_view::npos;
+  // A space at the end is no word of its own where it would be left out.
+  const std::size_t end = text.size() - (words_ == Words::kWithoutSpace ? 1 : 0);
+  for (std::size_t at = std::max<std::size_t>(from, 1); at < end; ++at) {
+    if (text[at] == ' ' && text[at - 1] > ' ' && text[at - 1] < '\x7f') return at;
   }
-  return true;
+  return std::string_view::npos;
 }
 
 std::size_t SentencePieceTokenizer::find_cut(std::string_view text, std::size_t from) const {
-  if (!may_cut_) return std::string_view::npos;
-  for (std::size_t at = std::max<std::size_t>(from, 1); at < text.size(); ++at) {
-    const char before = text[at - 1];
-    const bool is_letter = (before >= 'a' && before <= 'z') || (before >= 'A' && before <= 'Z');
-    if (text[at] == ' ' && is_letter) return at;
-  }
-  return std::string_view::npos;
+  return words_ == Words::kWithSpace ? next_word(text, from) : std::string_view::npos;
 }
 
 }  // namespace
