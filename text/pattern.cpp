@@ -20,6 +20,7 @@ constexpr std::string_view kWhiteSpaceClass =
 
 // Steps of one match: what a hostile expression may cost is about a second.
 constexpr std::uint32_t kMatchLimit = 50'000'000;
+constexpr std::uint32_t kHeapLimitKib = std::uint32_t{64} << 10;  // of a match without instructions
 constexpr std::size_t kJitStackBytes = std::size_t{8} << 20;
 
 // PCRE2's own \w lacks marks and more; Oniguruma counts some superscripts and fractions.
@@ -120,6 +121,7 @@ Matcher::Matcher(const Pattern& pattern) : pattern_(&pattern), state_(std::make_
   state_->context.reset(pcre2_match_context_create(nullptr));
   if (!state_->data || !state_->context) io::fail("{}: no memory for its pattern", pattern.where_);
   pcre2_set_match_limit(state_->context.get(), kMatchLimit);
+  pcre2_set_heap_limit(state_->context.get(), kHeapLimitKib);
   if (!pattern.code_->is_compiled) return;
   state_->stack.reset(pcre2_jit_stack_create(std::size_t{32} << 10, kJitStackBytes, nullptr));
   if (state_->stack) pcre2_jit_stack_assign(state_->context.get(), nullptr, state_->stack.get());

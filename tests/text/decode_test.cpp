@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "io/error.h"
+#include "tests/text/tokenizer_examples.h"
 #include "text/tokenizer.h"
 
 namespace mneme::text {
@@ -44,6 +45,36 @@ TEST(Decode, IdsOutsideTheVocabularyAreErrors) {
   const auto tokenizer = make_byte_tokenizer();
   EXPECT_THROW(decode(*tokenizer, std::vector<std::int32_t>{1, 256}), io::Error);
   EXPECT_THROW(StreamDecoder(*tokenizer).add(-1), io::Error);
+}
+
+TEST(Decode, TokenByTokenGivesTheTextOfAllBytesAtOnce) {
+  const auto tokenizer =
+      testing::opened(testing::tiktoken_content({"\u4e2d", "\xb8\xad", "ab\xf0"}), "cl100k_base");
+  std::mt19937 random(5);
+  for (int round = 0; round < 2000; ++round) {
+    StreamDecoder stream(*tokenizer);
+    std::string bytes, streamed;
+    for (int i = 0; i < 8; ++i) {
+      // Many bytes that begin characters and go on with them.
+      const auto id =
+          static_cast<std::int32_t>(random() % 2 ? random() % 260 : 0x80 + random() % 128);
+      bytes += tokenizer->token_bytes(id);
+      const std::string piece = stream.add(id);
+      EXPECT_EQ(io::find_invalid_utf8(piece), std::nullopt);
+      streamed += piece;
+    }
+    streamed += stream.finish();
+    std::string expected;
+    io::append_valid_utf8(bytes, expected);
+    EXPECT_EQ(streamed, expected);
+  }
+}
+
+TEST(Decode, SpecialTokensAreLeftOutWhereTheyAreNotWanted) {
+  const auto tokenizer = testing::opened(testing::tiktoken_content(), "r50k_base");
+  const std::vector<std::int32_t> ids = {'a', 256, 'b'};
+  EXPECT_EQ(decode(*tokenizer, ids), "a<|endoftext|>b");
+  EXPECT_EQ(decode(*tokenizer, ids, false), "ab");
 }
 
 }  // namespace
