@@ -29,7 +29,8 @@ bool is_surely_nfc(std::string_view text) {
       at += 3;  // U+4E00 to U+9FFF, and U+AC00 to U+CFFF
     } else if (byte(0) == 0xe3 && byte(1) >= 0x80 && byte(1) <= 0x83) {
       if (byte(1) == 0x82 && (byte(2) == 0x99 || byte(2) == 0x9a)) return false;
-      at += 3;  // U+3000 to U+30FF without the voiced sound marks
+      if (byte(1) == 0x80 && byte(2) >= 0xaa && byte(2) <= 0xaf) return false;
+      at += 3;  // U+3000 to U+30FF without the tone marks and the voiced sound marks
     } else {
       return false;
     }
