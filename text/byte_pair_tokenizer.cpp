@@ -21,6 +21,17 @@ constexpr bool is_ascii_space(char c) {
   return c == ' ' || c == '\n' || c == '\r' || c == '\t';
 }
 
+// Whether a token is found, or takes other white space, depending on what is on the other side of a
+// cut between a letter and white space.
+bool lies_across_cuts(const AddedToken& token) {
+  const std::string& text = token.text;
+  for (std::size_t at = 1; at < text.size(); ++at) {
+    if (is_ascii_letter(text[at - 1]) && is_ascii_space(text[at])) return true;
+  }
+  return (token.takes_right && is_ascii_letter(text.back())) ||
+         (token.single_word && is_ascii_space(text.front()));
+}
+
 class BytePairTokenizer : public Tokenizer {
  public:
   explicit BytePairTokenizer(BytePairTokenizerParts parts);
@@ -162,13 +173,9 @@ bool BytePairTokenizer::may_cut() const {
       !cuts_behind_letters(split.pattern.expression())) {
     return false;
   }
-  return std::ranges::none_of(parts_.added, [](const AddedToken& token) {
-    const std::string& text = token.text;
-    for (std::size_t at = 1; at < text.size(); ++at) {
-      if (is_ascii_letter(text[at - 1]) && is_ascii_space(text[at])) return true;
-    }
-    return token.takes_right && !text.empty() && is_ascii_letter(text.back());
-  });
+  // Of tokens that are found in normalized text, the normalized text counts.
+  return std::ranges::none_of(raw_.tokens(), lies_across_cuts) &&
+         std::ranges::none_of(normalized_.tokens(), lies_across_cuts);
 }
 
 std::size_t BytePairTokenizer::find_cut(std::string_view text, std::size_t from) const {
