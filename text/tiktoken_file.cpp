@@ -15,6 +15,10 @@
 namespace mneme::text {
 namespace {
 
+// Published files have 128 at most. Each way to split a token is looked at, so that the work grows
+// with the square of this.
+constexpr std::size_t kLongestToken = 1024;
+
 // A named encoding: what a file of ranks does not say.
 struct Encoding {
   std::string_view name;
@@ -166,6 +170,10 @@ std::size_t read_lines(std::string_view content, const std::string& path,
     if (!parse_line(text, line) || !decode_base64(line.word, bytes)) {
       io::fail("{}:{}: not a token in base64 and its rank: \"{}\"", path, number,
                io::printable(text, 60));
+    }
+    if (bytes.size() > kLongestToken) {
+      io::fail("{}:{}: a token of {} bytes; at most {} are supported", path, number, bytes.size(),
+               kLongestToken);
     }
     if (line.rank >= kMostTokens) {
       io::fail("{}:{}: rank {} is beyond the most tokens of a vocabulary, {}", path, number,
