@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <limits>
 
 #include "io/check.h"
 
@@ -10,6 +11,9 @@ namespace {
 
 // Below the least score: what SentencePiece takes off for a character that is no piece's.
 constexpr float kUnknownPenalty = 10;
+// What a user-defined piece scores for each byte but one: above the log probabilities of others, so
+// that it is chosen always.
+constexpr float kUserDefinedScore = 0.1f;
 
 std::size_t hash_of(std::uint32_t node, std::uint8_t byte) {
   const std::uint64_t mixed = (std::uint64_t{node} << 8 | byte) * 0x9e3779b97f4a7c15;
@@ -27,17 +31,12 @@ std::size_t character_bytes(std::string_view text, std::size_t at) {
 Unigram::Unigram(const std::vector<UnigramPiece>& pieces)
     : piece_at_(1, kUnknown), scores_(pieces.size()), is_user_defined_(pieces.size()) {
   std::size_t bytes = 0;
-  float least = 0, most = 0;
-  bool is_first = true;
+  float least = std::numeric_limits<float>::max();
   for (const UnigramPiece& piece : pieces) {
     bytes += piece.text.size();
-    if (piece.kind != UnigramPiece::Kind::kNormal) continue;
-    least = is_first ? piece.score : std::min(least, piece.score);
-    most = is_first ? piece.score : std::max(most, piece.score);
-    is_first = false;
+    if (piece.kind == UnigramPiece::Kind::kNormal) least = std::min(least, piece.score);
   }
   unknown_score_ = least - kUnknownPenalty;
-  user_defined_score_ = most;
   edges_.resize(std::bit_ceil(2 * bytes + 2));
   for (std::size_t id = 0; id < pieces.size(); ++id) {
     scores_[id] = pieces[id].score;
@@ -87,9 +86,8 @@ void Unigram::split(std::string_view text, Scratch& scratch, std::vector<Part>& 
       const std::int32_t id = piece_at_[node];
       if (id == kUnknown) continue;
       const auto length = static_cast<float>(end - begin);
-      // A user-defined piece is to be chosen always.
       offer(begin, end, id,
-            is_user_defined_[static_cast<std::size_t>(id)] ? length * user_defined_score_ - 0.1f
+            is_user_defined_[static_cast<std::size_t>(id)] ? (length - 1) * kUserDefinedScore
                                                            : scores_[static_cast<std::size_t>(id)]);
       is_known = is_known || end - begin == character;
     }

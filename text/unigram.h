@@ -60,7 +60,6 @@ class Unigram {
   std::vector<float> scores_;           // by id
   std::vector<bool> is_user_defined_;   // by id
   float unknown_score_ = 0;
-  float user_defined_score_ = 0;  // of a byte
 };
 
 }  // namespace mneme::text
