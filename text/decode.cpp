@@ -38,6 +38,7 @@ std::string StreamDecoder::add(std::int32_t token) {
     if (has_space) bytes.remove_prefix(1);
     is_first_ = bytes.empty() && !(has_space && rules_.first_space == FirstSpace::kOneDropped);
   }
+  if (bytes.empty() && rules_.empty_tokens_end_characters) return finish();
   pending_ += bytes;
   return take(pending_.size() - io::incomplete_utf8(pending_));
 }

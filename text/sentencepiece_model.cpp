@@ -1,10 +1,16 @@
 #include "text/sentencepiece_model.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <optional>
+#include <utility>
 
 #include "io/error.h"
+#include "io/utf8.h"
+#include "text/normalization_table.h"
+#include "text/protocol_fields.h"
+#include "text/tokenizer.h"
 
 namespace mneme::text {
 namespace {
@@ -23,115 +29,95 @@ constexpr std::uint64_t kTable = 2;
 constexpr std::uint64_t kNormalPiece = 1, kUserDefinedPiece = 4;
 constexpr std::uint64_t kUnigramModel = 1;  // what a model without the field is
 
-// Reads the fields of a protocol buffer one behind the other.
-class Fields {
- public:
-  explicit Fields(std::string_view message) : rest_(message) {}
+// The library keeps the user-defined pieces that a text begins with in an array of this size.
+constexpr std::size_t kMostNested = 64;
 
-  // The next field's number; nothing at the end, or where the message is damaged: the library says
-  // so then.
-  std::optional<std::uint64_t> next() {
-    content = {};
-    value = 0;
-    std::uint64_t key = 0;
-    if (rest_.empty() || !read_varint(key)) return {};
-    switch (key & 7) {
-      case 0:
-        if (!read_varint(value)) return {};
-        break;
-      case 1:
-        if (!skip(8)) return {};
-        break;
-      case 2:
-        if (!read_varint(value) || value > rest_.size()) return {};
-        content = rest_.substr(0, value);
-        rest_.remove_prefix(value);
-        break;
-      case 5:
-        content = rest_.substr(0, 4);
-        if (!skip(4)) return {};
-        break;
-      default:
-        return {};
+using Wire = ProtocolFields::Wire;
+
+// Calls use(fields) for each field of a message. Throws Error where it is damaged.
+template <typename Use>
+void for_each_field(std::string_view message, const std::string& path, const Use& use) {
+  ProtocolFields fields(message);
+  while (fields.next()) use(fields);
+  if (fields.is_damaged()) {
+    io::fail("{}: no whole SentencePiece model; it may be cut short or of another kind", path);
+  }
+}
+
+void check_table(std::string_view normalizer, bool is_for_decoding, const std::string& path) {
+  for_each_field(normalizer, path, [&](const ProtocolFields& inner) {
+    if (!inner.is(kTable, Wire::kBytes) || inner.bytes.empty()) return;
+    if (is_for_decoding) {
+      io::fail("{}: the model has rules that change decoded text, which is not supported", path);
     }
-    return key >> 3;
-  }
-
-  std::string_view content;  // of a field with a length, or of a 32-bit one
-  std::uint64_t value = 0;   // of a number
-
- private:
-  bool read_varint(std::uint64_t& number) {
-    number = 0;
-    for (int shift = 0; shift < 64 && !rest_.empty(); shift += 7) {
-      const auto byte = static_cast<unsigned char>(rest_[0]);
-      rest_.remove_prefix(1);
-      number |= std::uint64_t{byte & 0x7fu} << shift;
-      if (byte < 0x80) return true;
+    if (const auto why = danger_in_normalization_table(inner.bytes)) {
+      io::fail("{}: the model's normalization table {}; the file is damaged", path, *why);
     }
-    return false;
-  }
-  bool skip(std::size_t bytes) {
-    if (bytes > rest_.size()) return false;
-    rest_.remove_prefix(bytes);
-    return true;
-  }
+  });
+}
 
-  std::string_view rest_;
-};
+// The text of a piece that may be user-defined: the library passes over types that it does not
+// know. Its tables end a text at a zero byte, so that there is to be none in any piece.
+std::optional<std::string_view> user_defined_text(std::string_view piece, const std::string& path) {
+  std::string_view text;
+  bool is_user_defined = false;
+  for_each_field(piece, path, [&](const ProtocolFields& inner) {
+    if (inner.is(kPieceText, Wire::kBytes)) text = inner.bytes;
+    is_user_defined |= inner.is(kPieceType, Wire::kNumber) &&
+                       static_cast<std::uint32_t>(inner.number) == kUserDefinedPiece;
+  });
+  if (text.find('\0') != std::string_view::npos) {
+    io::fail("{}: the piece \"{}\" has a zero byte, which is not supported", path,
+             io::printable(text, 40));
+  }
+  if (!is_user_defined) return {};
+  return text;
+}
 
-// A table is the bytes of a double array (Darts' layout: units of 32 bits), and texts that end with
-// a zero byte, which its values point into. Nothing where it is safe to walk, or why not.
-std::optional<std::string_view> danger_in(std::string_view table) {
-  if (table.empty()) return {};
-  std::uint32_t bytes = 0;
-  if (table.size() < sizeof(bytes)) return "is cut short";
-  std::memcpy(&bytes, table.data(), sizeof(bytes));
-  table.remove_prefix(sizeof(bytes));
-  if (bytes > table.size() || bytes % sizeof(std::uint32_t) != 0) return "is cut short";
-  const std::string_view texts = table.substr(bytes);
-  const std::size_t units = bytes / sizeof(std::uint32_t);
-  if (units < 256) return "has no root";
-  if (texts.empty() || texts.back() != '\0') return "has texts without an end";
-  for (std::size_t at = 0; at < units; ++at) {
-    std::uint32_t unit = 0;
-    std::memcpy(&unit, table.data() + at * sizeof(unit), sizeof(unit));
-    const bool is_value = unit >> 31 != 0;
-    if (is_value) {
-      if ((unit & 0x7fffffff) >= texts.size()) return "has a value outside its texts";
-      continue;
+// Sorted, a text stands behind those that it begins with.
+void check_nesting(std::vector<std::string_view> texts, const std::string& path) {
+  std::ranges::sort(texts);
+  std::vector<std::string_view> outer;
+  for (const std::string_view text : texts) {
+    while (!outer.empty() && !text.starts_with(outer.back())) outer.pop_back();
+    outer.push_back(text);
+    if (outer.size() > kMostNested) {
+      io::fail(
+          "{}: more than {} user-defined pieces begin alike, each with the one before: \"{}\"; "
+          "this "
+          "is not supported",
+          path, kMostNested, io::printable(text, 40));
     }
-    const std::size_t offset = (unit >> 10) << ((unit & (1u << 9)) >> 6);
-    // From here a byte leads to one of the 256 units of the block.
-    if (((at ^ offset) | 0xff) >= units) return "has a step outside itself";
   }
-  return {};
 }
 
 }  // namespace
 
-void check_normalization_table(std::string_view model, const std::string& path) {
-  Fields fields(model);
-  while (const auto field = fields.next()) {
-    if (*field != kNormalizer && *field != kDenormalizer) continue;
-    Fields inner(fields.content);
-    while (const auto inner_field = inner.next()) {
-      if (*inner_field != kTable) continue;
-      if (const auto why = danger_in(inner.content)) {
-        io::fail("{}: the model's normalization table {}; the file is damaged", path, *why);
-      }
+void check_sentencepiece_model(std::string_view model, const std::string& path) {
+  std::int64_t pieces = 0;
+  std::vector<std::string_view> user_defined;
+  for_each_field(model, path, [&](const ProtocolFields& fields) {
+    if (fields.is(kPieces, Wire::kBytes)) {
+      ++pieces;
+      if (const auto text = user_defined_text(fields.bytes, path)) user_defined.push_back(*text);
     }
+    if (fields.is(kNormalizer, Wire::kBytes)) check_table(fields.bytes, false, path);
+    if (fields.is(kDenormalizer, Wire::kBytes)) check_table(fields.bytes, true, path);
+  });
+  if (pieces > kMostTokens) {
+    io::fail("{}: the model has {} pieces, at most {} are supported", path, pieces, kMostTokens);
   }
+  check_nesting(std::move(user_defined), path);
 }
 
 bool is_unigram(std::string_view model) {
   std::uint64_t type = kUnigramModel;
-  Fields fields(model);
-  while (const auto field = fields.next()) {
-    if (*field != kTrainer) continue;
-    Fields inner(fields.content);
-    while (const auto inner_field = inner.next()) {
-      if (*inner_field == kModelType) type = inner.value;
+  ProtocolFields fields(model);
+  while (fields.next()) {
+    if (!fields.is(kTrainer, Wire::kBytes)) continue;
+    ProtocolFields inner(fields.bytes);
+    while (inner.next()) {
+      if (inner.is(kModelType, Wire::kNumber)) type = inner.number;
     }
   }
   return type == kUnigramModel;
@@ -139,17 +125,17 @@ bool is_unigram(std::string_view model) {
 
 std::vector<UnigramPiece> pieces_of(std::string_view model) {
   std::vector<UnigramPiece> pieces;
-  Fields fields(model);
-  while (const auto field = fields.next()) {
-    if (*field != kPieces) continue;
+  ProtocolFields fields(model);
+  while (fields.next()) {
+    if (!fields.is(kPieces, Wire::kBytes)) continue;
     UnigramPiece& piece = pieces.emplace_back();
     std::uint64_t type = kNormalPiece;
-    Fields inner(fields.content);
-    while (const auto inner_field = inner.next()) {
-      if (*inner_field == kPieceText) piece.text = inner.content;
-      if (*inner_field == kPieceType) type = inner.value;
-      if (*inner_field == kPieceScore && inner.content.size() == sizeof(piece.score)) {
-        std::memcpy(&piece.score, inner.content.data(), sizeof(piece.score));
+    ProtocolFields inner(fields.bytes);
+    while (inner.next()) {
+      if (inner.is(kPieceText, Wire::kBytes)) piece.text = inner.bytes;
+      if (inner.is(kPieceType, Wire::kNumber)) type = inner.number;
+      if (inner.is(kPieceScore, Wire::k32Bits)) {
+        std::memcpy(&piece.score, inner.bytes.data(), sizeof(piece.score));
       }
     }
     piece.kind = type == kNormalPiece        ? UnigramPiece::Kind::kNormal

@@ -10,12 +10,14 @@
 
 namespace mneme::text {
 
-// The library follows the normalization table of a model without looking at its bounds. Throws
-// Error naming the file where a walk could leave it.
-void check_normalization_table(std::string_view model, const std::string& path);
+// The library takes a model's file on trust: it follows normalization tables without looking at
+// their bounds, and keeps what it finds in arrays of fixed sizes. Throws Error naming the file
+// where it could leave them, where the file is not whole, and where it has more than kMostTokens
+// pieces.
+void check_sentencepiece_model(std::string_view model, const std::string& path);
 
 // Whether a model chooses the most likely pieces; the others join pairs, or take words or
-// characters.
+// characters. REQUIRES for this and the next: check_sentencepiece_model(model).
 bool is_unigram(std::string_view model);
 
 // The vocabulary of a model that the library has accepted.

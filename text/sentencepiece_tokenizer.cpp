@@ -4,8 +4,11 @@
 
 #include <algorithm>
 #include <array>
+#include <exception>
+#include <new>
 #include <utility>
 
+#include "io/check.h"
 #include "io/error.h"
 #include "text/sentencepiece_model.h"
 #include "text/unigram.h"
@@ -47,6 +50,7 @@ class SentencePieceTokenizer : public Tokenizer {
 
  private:
   friend class SentencePieceEncoder;
+  void load();
   std::string bytes_of(int id) const;
   // The normalized text that a piece stands for when a text is encoded: the piece itself, or the
   // byte that it falls back to.
@@ -67,6 +71,7 @@ class SentencePieceTokenizer : public Tokenizer {
 
   std::string content_, path_;
   sentencepiece::SentencePieceProcessor processor_;
+  int unknown_id_ = 0;
   std::optional<Unigram> unigram_;                // of such a model
   std::optional<std::array<int, 256>> byte_ids_;  // of a model with byte fallback
   std::vector<std::string> bytes_;                // by id
@@ -130,7 +135,7 @@ class SentencePieceEncoder : public Encoder {
           out.push_back((*tokenizer_.byte_ids_)[static_cast<unsigned char>(normalized_[at])]);
         }
       } else if (!was_unknown) {
-        out.push_back(tokenizer_.processor_.unk_id());
+        out.push_back(tokenizer_.unknown_id_);
       }
       was_unknown = is_unknown;
     }
@@ -147,18 +152,17 @@ class SentencePieceEncoder : public Encoder {
 
 SentencePieceTokenizer::SentencePieceTokenizer(std::string content, const std::string& path)
     : content_(std::move(content)), path_(path) {
-  check_normalization_table(content_, path);
-  if (const auto status = processor_.LoadFromSerializedProto(content_); !status.ok()) {
-    io::fail("{}: no whole SentencePiece model: {}", path,
-             io::printable(status.error_message(), 160));
-  }
+  check_sentencepiece_model(content_, path);
+  load();
   const int tokens = processor_.GetPieceSize();
-  if (tokens > kMostTokens) {
-    io::fail("{}: the model has {} tokens, at most {} are supported", path, tokens, kMostTokens);
-  }
-  rules_ = {first_space(), io::ReplacementUnit::kEachByte};
+  while (!processor_.IsUnknown(unknown_id_)) ++unknown_id_;  // the library has seen to it
+  rules_ = {first_space(), io::ReplacementUnit::kEachByte, true};
   byte_ids_ = find_byte_ids();
-  if (is_unigram(content_)) unigram_.emplace(pieces_of(content_));
+  if (is_unigram(content_)) {
+    const std::vector<UnigramPiece> pieces = pieces_of(content_);
+    CHECK(pieces.size() == static_cast<std::size_t>(tokens));
+    unigram_.emplace(pieces);
+  }
   for (int id = 0; id < tokens; ++id) {
     bytes_.push_back(bytes_of(id));
     begins_with_space_.push_back(processor_.IdToPiece(id).starts_with(kSpace) &&
@@ -166,6 +170,20 @@ SentencePieceTokenizer::SentencePieceTokenizer(std::string content, const std::s
     if (processor_.IsControl(id)) special_tokens_.push_back({processor_.IdToPiece(id), id});
   }
   words_ = find_words();
+}
+
+void SentencePieceTokenizer::load() {
+  std::string why;
+  try {
+    const auto status = processor_.LoadFromSerializedProto(content_);
+    if (status.ok()) return;
+    why = status.error_message();
+  } catch (const std::bad_alloc&) {
+    throw;
+  } catch (const std::exception& error) {  // of the library's own tables
+    why = error.what();
+  }
+  io::fail("{}: no whole SentencePiece model: {}", path_, io::printable(why, 160));
 }
 
 std::string SentencePieceTokenizer::decoded(const std::vector<int>& ids) const {
@@ -214,27 +232,38 @@ std::string_view SentencePieceTokenizer::text_of(const std::string& piece) const
 // What the library does with spaces in front of a text is not to be asked for; it can be seen.
 DecodeRules::FirstSpace SentencePieceTokenizer::first_space() const {
   using FirstSpace = DecodeRules::FirstSpace;
+  const auto space = find_token(kSpace);
+  // A text that begins with one space: a word, or a space and something else.
+  std::vector<int> text;
   for (int id = 0; id < processor_.GetPieceSize(); ++id) {
+    if (processor_.IsControl(id) || processor_.IsUnknown(id) || id == space) continue;
     const std::string& piece = processor_.IdToPiece(id);
-    const bool is_word = piece.starts_with(kSpace) && piece.size() > kSpace.size() &&
-                         piece.find(kSpace, 1) == std::string::npos && !processor_.IsControl(id) &&
-                         !processor_.IsUnknown(id);
-    if (!is_word) continue;
-    if (decoded({id}).starts_with(' ')) return FirstSpace::kKept;
-    const auto space = find_token(kSpace);
-    const bool drops_one = space && decoded({*space, id}).starts_with(' ');
-    return drops_one ? FirstSpace::kOneDropped : FirstSpace::kAllDropped;
+    const std::size_t spaces = piece.starts_with(kSpace) ? kSpace.size() : 0;
+    if (piece.size() == spaces || piece.find(kSpace, spaces) != std::string::npos) continue;
+    if (spaces > 0) {
+      text = {id};
+      break;
+    }
+    if (space && text.empty()) text = {*space, id};
   }
-  return FirstSpace::kKept;
+  if (text.empty() || decoded(text).starts_with(' ')) return FirstSpace::kKept;
+  if (!space) return FirstSpace::kAllDropped;
+  text.insert(text.begin(), *space);
+  return decoded(text).starts_with(' ') ? FirstSpace::kOneDropped : FirstSpace::kAllDropped;
 }
 
 std::unique_ptr<Encoder> SentencePieceTokenizer::make_encoder() const {
   return std::make_unique<SentencePieceEncoder>(*this);
 }
 
-// No piece lies across the beginning of a word where none has a space behind anything else. What
-// remains is what the library does with the space that a text begins with.
+// No piece lies across the beginning of a word where none has a space behind anything else, and no
+// unknown token where a space is known. What remains is what the library does with the space that a
+// text begins with.
 SentencePieceTokenizer::Words SentencePieceTokenizer::find_words() const {
+  const int space = processor_.PieceToId({kSpace.data(), kSpace.size()});
+  if (!byte_ids_ && (processor_.IsUnknown(space) || processor_.IsUnused(space))) {
+    return Words::kUnknown;
+  }
   for (int id = 0; id < processor_.GetPieceSize(); ++id) {
     std::string_view piece = processor_.IdToPiece(id);
     while (piece.starts_with(kSpace)) piece.remove_prefix(kSpace.size());

@@ -46,6 +46,8 @@ struct DecodeRules {
   enum class FirstSpace { kKept, kOneDropped, kAllDropped };
   FirstSpace first_space = FirstSpace::kKept;
   io::ReplacementUnit invalid_bytes = io::ReplacementUnit::kLongestBeginning;
+  // Bytes with a token between them that has no text are of different characters.
+  bool empty_tokens_end_characters = false;
 };
 
 // What the ids of a special token look like in text.
