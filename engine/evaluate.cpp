@@ -63,10 +63,12 @@ std::string sample_text(Run& run, const text::Tokenizer* tokenizer, const Sample
   // What comes first in a text is written otherwise than what follows, so that the prompt is
   // decoded as well.
   text::StreamDecoder decoder(*tokenizer);
-  for (const std::int32_t token : prompt) decoder.add(token);
-  std::string text = request.prompt;
+  std::string text;
+  for (const std::int32_t token : prompt) text += decoder.add(token);
+  // A tokenizer may write the prompt otherwise than it was given; bytes need not be characters.
+  if (!tokenizer->file_name().empty()) text = request.prompt;
   for (const std::int32_t token : made) {
-    text += token < tokenizer->vocabulary() ? decoder.add(token) : "\ufffd";
+    text += token < tokenizer->vocabulary() ? decoder.add(token) : decoder.finish() + "\ufffd";
   }
   return text + decoder.finish();
 }

@@ -75,6 +75,7 @@ ReadRun read_run(const RunDirectory& directory, std::span<const std::string> ove
   const Config recorded = directory.config();
   Config config = directory.config(overrides);
   check_identity(recorded, config, RunUse::kRead, directory.manifest_file());
+  directory.check_tokenizer();
   if (const std::string problem = directory.config_file_problem(); !problem.empty()) {
     io::warn("{}", problem);
   }

@@ -13,6 +13,7 @@ void RunClaim::swap(RunClaim& other) noexcept {
   std::swap(disk_, other.disk_);
   std::swap(run_directory_, other.run_directory_);
   std::swap(made_, other.made_);
+  std::swap(added_, other.added_);
   std::swap(has_begun_, other.has_begun_);
   std::swap(had_config_, other.had_config_);
   std::swap(locks_, other.locks_);
@@ -69,6 +70,11 @@ void RunClaim::begin(std::uint64_t run_id, std::string_view config) {
   io::replace_file(*disk_, path, std::as_bytes(std::span(text)));
 }
 
+void RunClaim::add(const std::string& name, std::span<const std::byte> content) {
+  added_.push_back(run_directory_ + "/" + name);
+  io::replace_file(*disk_, added_.back(), content);
+}
+
 RunClaim::~RunClaim() {
   if (disk_ == nullptr) return;
   try {
@@ -85,6 +91,10 @@ void RunClaim::undo() {
     // Throws where anything else has come meanwhile.
     check_new_run_directory(*disk_, run_directory_);
     remove_unfinished_run(*disk_, run_directory_);
+    for (const std::string& path : added_) {
+      disk_->remove(path + io::kAsideSuffix);
+      disk_->remove(path);
+    }
     if (!had_config_) disk_->remove(config);
   }
   for (const auto& lock : locks_) lock->remove_file();

@@ -2,8 +2,10 @@
 // locks of their own, since each may be a link that two runs share.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,6 +38,8 @@ class RunClaim {
   // Of a new run that is about to take its first step: removes what a run that never came to a
   // checkpoint has left there, and writes config.toml.
   void begin(std::uint64_t run_id, std::string_view config);
+  // Writes a file of the run that is not there yet. REQUIRES: begin() has been called.
+  void add(const std::string& name, std::span<const std::byte> content);
   // What is there stays from now on.
   void keep() { disk_ = nullptr; }
 
@@ -49,7 +53,8 @@ class RunClaim {
 
   io::Disk* disk_ = nullptr;  // null: nothing is undone
   std::string run_directory_;
-  std::vector<std::string> made_;  // directories, the innermost last
+  std::vector<std::string> made_;   // directories, the innermost last
+  std::vector<std::string> added_;  // files
   bool has_begun_ = false;
   bool had_config_ = false;  // before begin()
   std::vector<std::unique_ptr<io::DirectoryLock>> locks_;

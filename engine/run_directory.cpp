@@ -56,9 +56,7 @@ VerifiedRun verify_once(const RunDirectory& run,
   if (const std::string problem = run.config_file_problem(); !problem.empty()) {
     io::fail("{}", problem);
   }
-  if (const auto& tokenizer = run.manifest().run.tokenizer) {
-    check_kept_tokenizer(run.disk(), run.path(), *tokenizer);
-  }
+  run.check_tokenizer();
   return verified;
 }
 
@@ -77,12 +75,10 @@ Config RunDirectory::config(std::span<const std::string> overrides) const {
   Config config = parse_recorded_config(manifest_.run.config, manifest_file(), overrides);
   config.run.directory = path_;
   // Its own copy goes where the run goes.
-  const auto names_another = [](const std::string& text) {
-    return text.starts_with("data.tokenizer=");
-  };
-  if (manifest_.run.tokenizer && std::ranges::none_of(overrides, names_another)) {
-    config.data.tokenizer = path_ + "/" + manifest_.run.tokenizer->file;
-    config.data.tokenizer_encoding = manifest_.run.tokenizer->encoding;
+  if (manifest_.run.tokenizer) {
+    const Config recorded = parse_recorded_config(manifest_.run.config, manifest_file(), {});
+    config.data = with_kept_tokenizer(disk_, path_, *manifest_.run.tokenizer, recorded.data,
+                                      std::move(config.data));
   }
   return config;
 }
@@ -100,6 +96,10 @@ const CheckpointEntry& RunDirectory::checkpoint(std::optional<std::uint64_t> ste
 offload::CheckpointTable RunDirectory::row_table(const CheckpointEntry& entry) const {
   if (entry.tables.empty()) return {};
   return read_row_table(disk_, checkpoints_directory(path_), 0, entry);
+}
+
+void RunDirectory::check_tokenizer() const {
+  if (manifest_.run.tokenizer) check_kept_tokenizer(disk_, path_, *manifest_.run.tokenizer);
 }
 
 std::string RunDirectory::config_file_problem() const {

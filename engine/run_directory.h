@@ -26,12 +26,15 @@ class RunDirectory {
   const std::string& path() const { return path_; }
   const Manifest& manifest() const { return manifest_; }
   std::string manifest_file() const;
-  // The configuration of the newest checkpoint with overrides; run.directory is path().
+  // The configuration of the newest checkpoint with overrides; run.directory is path(), and the
+  // tokenizer the run's own. Throws Error for an override that names another tokenizer.
   Config config(std::span<const std::string> overrides = {}) const;
   // Throws Error naming the steps that are kept.
   const CheckpointEntry& checkpoint(std::optional<std::uint64_t> step = {}) const;
   // The whole row -> slot table of a checkpoint's only value table; empty without one.
   offload::CheckpointTable row_table(const CheckpointEntry& entry) const;
+  // Throws Error when the run's own tokenizer is not as it was.
+  void check_tokenizer() const;
   // What is wrong with config.toml, which people read and nothing depends on; empty when nothing.
   std::string config_file_problem() const;
 
@@ -53,9 +56,10 @@ struct VerifiedRun {
 };
 
 // Reads every byte that the kept checkpoints of a run need and checks it: the manifest, dense
-// files, row tables, records, the metrics up to the newest checkpoint, and config.toml. Checkpoints
-// that a running training drops meanwhile are let go. Throws Error at the first damage.
-// `progress`, when given, is called now and then with the records done and their number.
+// files, row tables, records, the metrics up to the newest checkpoint, config.toml and the
+// tokenizer. Checkpoints that a running training drops meanwhile are let go. Throws Error at the
+// first damage. `progress`, when given, is called now and then with the records done and their
+// number.
 VerifiedRun verify_run(io::Disk& disk, const std::string& path,
                        const std::function<void(std::uint64_t, std::uint64_t)>& progress = {});
 

@@ -40,6 +40,12 @@ std::unique_ptr<text::Tokenizer> open_run_tokenizer(const DataConfig& data) {
   return resolved.vocabulary == 256 ? text::make_byte_tokenizer() : nullptr;
 }
 
+std::unique_ptr<text::Tokenizer> open_kept_tokenizer(const DataConfig& data) {
+  DataConfig alone = data;
+  alone.path.clear();
+  return open_run_tokenizer(alone);
+}
+
 std::optional<TokenizerRecord> record_tokenizer(const text::Tokenizer* tokenizer,
                                                 const DataConfig& data) {
   if (!has_file(tokenizer)) return {};
@@ -63,17 +69,50 @@ void check_tokenizer_place(const io::Disk& disk, const std::string& run_director
       path);
 }
 
-void keep_tokenizer(io::Disk& disk, const std::string& run_directory,
+void keep_tokenizer(const io::Disk& disk, RunClaim& claim, const std::string& run_directory,
                     const text::Tokenizer* tokenizer) {
+  // Somebody may have put another one there while the data was read.
+  check_tokenizer_place(disk, run_directory, tokenizer);
   if (!has_file(tokenizer)) return;
-  const std::string path = run_directory + "/" + tokenizer->file_name();
-  if (disk.exists(path)) return;
-  io::replace_file(disk, path, std::as_bytes(std::span(tokenizer->file_content())));
+  const std::string name = tokenizer->file_name();
+  if (disk.exists(run_directory + "/" + name)) return;
+  claim.add(name, std::as_bytes(std::span(tokenizer->file_content())));
+}
+
+std::string kept_tokenizer_path(const std::string& run_directory, const TokenizerRecord& record) {
+  return run_directory + "/" + record.file;
+}
+
+DataConfig with_kept_tokenizer(const io::Disk& disk, const std::string& run_directory,
+                               const TokenizerRecord& record, const DataConfig& recorded,
+                               DataConfig wanted) {
+  const std::string path = kept_tokenizer_path(run_directory, record);
+  if (wanted.tokenizer != recorded.tokenizer &&
+      checksum_of(disk, wanted.tokenizer) != record.checksum) {
+    io::fail(
+        "data.tokenizer {}: the run's tokenizer is another one, {}; leave the key away, or train a "
+        "new run",
+        wanted.tokenizer, path);
+  }
+  if (wanted.tokenizer_encoding != recorded.tokenizer_encoding &&
+      wanted.tokenizer_encoding != record.encoding) {
+    io::fail(
+        "data.tokenizer_encoding {}: that of the run's tokenizer is {}; leave the key away, or "
+        "train a new run",
+        wanted.tokenizer_encoding, record.encoding);
+  }
+  wanted.tokenizer = path;
+  wanted.tokenizer_encoding = record.encoding;
+  return wanted;
 }
 
 void check_kept_tokenizer(const io::Disk& disk, const std::string& run_directory,
                           const TokenizerRecord& record) {
-  const std::string path = run_directory + "/" + record.file;
+  const std::string path = kept_tokenizer_path(run_directory, record);
+  if (!disk.exists(path)) {
+    io::fail("{}: the run's tokenizer is missing; put back the file that the run was started with",
+             path);
+  }
   if (checksum_of(disk, path) == record.checksum) return;
   io::fail("{}: is not the tokenizer that the run was started with; put that one back", path);
 }

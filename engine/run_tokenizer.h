@@ -8,6 +8,7 @@
 
 #include "engine/config.h"
 #include "engine/manifest.h"
+#include "engine/run_claim.h"
 #include "io/disk.h"
 #include "text/tokenizer.h"
 
@@ -22,6 +23,9 @@ std::unique_ptr<text::Tokenizer> open_tokenizer(const std::string& path,
 // neither does and data.vocabulary is 256; null where ids have no text.
 std::unique_ptr<text::Tokenizer> open_run_tokenizer(const DataConfig& data);
 
+// The same for a run that is there already: what lies at data.path by now does not matter.
+std::unique_ptr<text::Tokenizer> open_kept_tokenizer(const DataConfig& data);
+
 // What the manifest of a run says of its tokenizer; nothing without a file.
 std::optional<TokenizerRecord> record_tokenizer(const text::Tokenizer* tokenizer,
                                                 const DataConfig& data);
@@ -29,9 +33,17 @@ std::optional<TokenizerRecord> record_tokenizer(const text::Tokenizer* tokenizer
 // Throws Error when the file's name in a new run's directory is taken by something else.
 void check_tokenizer_place(const io::Disk& disk, const std::string& run_directory,
                            const text::Tokenizer* tokenizer);
-// Puts the file into the run's directory. REQUIRES: check_tokenizer_place has passed.
-void keep_tokenizer(io::Disk& disk, const std::string& run_directory,
+// Puts the file into a new run's directory, where it goes with the claim. Throws Error as
+// check_tokenizer_place does.
+void keep_tokenizer(const io::Disk& disk, RunClaim& claim, const std::string& run_directory,
                     const text::Tokenizer* tokenizer);
+
+std::string kept_tokenizer_path(const std::string& run_directory, const TokenizerRecord& record);
+// What a run is to be used with, `recorded` with overrides, reading the run's own file. Throws
+// Error where an override names another tokenizer.
+DataConfig with_kept_tokenizer(const io::Disk& disk, const std::string& run_directory,
+                               const TokenizerRecord& record, const DataConfig& recorded,
+                               DataConfig wanted);
 // Throws Error when the file in a run's directory is not the one that the run was started with.
 void check_kept_tokenizer(const io::Disk& disk, const std::string& run_directory,
                           const TokenizerRecord& record);

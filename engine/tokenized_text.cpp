@@ -24,6 +24,7 @@ class TokenizedText : public TokenSource {
     const text::SourceList sources = text::find_sources(io::list_text_files(place.path, files));
     text::EncodeCorpusOptions how;
     how.encoding.separator = tokenizer->separator();
+    how.threads = place.threads;
     io::Phase phase("encoding the text of " + io::printable(place.path), sources.bytes());
     text::encode_corpus(sources, *tokenizer, how, [&](const text::EncodedBatch& batch) {
       take(batch);
@@ -59,10 +60,12 @@ class TokenizedText : public TokenSource {
     const std::uint64_t end = std::min<std::uint64_t>(limit, tokens_.size());
     for (std::uint64_t i = 0; i < end; ++i) ++histogram[static_cast<std::size_t>(tokens_[i])];
   }
-  // Of the tokens, so that another tokenizer makes other data of the same text.
+  // Of the tokens, so that another tokenizer makes other data of the same text, and of where
+  // documents end, which decides which tokens validate.
   DataFingerprint fingerprint() const override {
     const io::Phase phase("taking the data's checksum");
-    return {text_bytes_, io::checksum64(std::as_bytes(std::span(tokens_)))};
+    const std::uint64_t checksum = io::checksum64(std::as_bytes(std::span(tokens_)));
+    return {text_bytes_, io::extend_checksum(checksum, std::as_bytes(std::span(document_ends_)))};
   }
 
  private:

@@ -120,8 +120,9 @@ class Training {
   // What fails for a new run fails before anything is made in its directory, where that can be.
   void start() {
     check_new_run_directory(disk_, config_.run.directory);
-    open_data();
+    tokenizer_ = open_run_tokenizer(config_.data);
     check_tokenizer_place(disk_, config_.run.directory, tokenizer_.get());
+    open_data();
     record_.id = draw_run_id();
     record_.tokenizer = record_tokenizer(tokenizer_.get(), config_.data);
     record_.config = to_toml(config_);
@@ -134,7 +135,7 @@ class Training {
     run_->initialize();
     prepare_steps();
     claim_.begin(record_.id, record_.config);
-    keep_tokenizer(disk_, config_.run.directory, tokenizer_.get());
+    keep_tokenizer(disk_, claim_, config_.run.directory, tokenizer_.get());
     metrics_.emplace(disk_, metrics_path(config_.run.directory), MetricsMark{}, 0);
     saves_->prepare();
     start_trace();
@@ -151,13 +152,13 @@ class Training {
     run_->table()->store().start_trace(disk_, paths, completed_);
   }
 
-  // Reads as much of the data as tells whether it fits the configuration.
+  // Reads as much of the data as tells whether it fits the configuration. REQUIRES: the tokenizer
+  // is open.
   void open_data() {
-    data_.emplace(data_options(config_));
-    tokenizer_ = open_run_tokenizer(config_.data);
     if (config_.sample.tokens > 0) {
       prompt_tokens(config_.sample.prompt, tokenizer_.get(), config_.data.vocabulary);
     }
+    data_.emplace(data_options(config_));
     result_.unigram_entropy = data_->unigram_entropy();
   }
 
@@ -193,7 +194,8 @@ class Training {
     const CheckpointEntry& from = directory.checkpoint(options_.step);
     check_identity(directory.config(), config_, RunUse::kTrain, directory.manifest_file());
     check_steps_left(directory, from.step);
-    if (manifest.run.tokenizer) check_kept_tokenizer(disk_, path, *manifest.run.tokenizer);
+    directory.check_tokenizer();
+    tokenizer_ = open_kept_tokenizer(config_.data);
     open_data();
     record_ = manifest.run;
     if (!options_.accept_changed_data) {

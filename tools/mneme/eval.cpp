@@ -30,6 +30,7 @@ bool sets(const std::string& override, std::string_view key) {
 // what it was.
 engine::Data open_data(const EvalOptions& options, const engine::RunDirectory& directory,
                        const engine::Config& config) {
+  directory.check_tokenizer();
   engine::DataOptions data_options = engine::data_options(config);
   data_options.validation_only = true;
   engine::Data data(data_options);

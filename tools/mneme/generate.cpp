@@ -28,13 +28,12 @@ int run_generate(const GenerateOptions& options) {
   }
   const engine::ReadRun read = engine::read_run(directory, options.overrides, options.step);
   const engine::Config& config = read.run->config();
-  const auto tokenizer = engine::open_run_tokenizer(config.data);
-  const std::string text =
-      engine::sample_text(*read.run, tokenizer.get(),
-                          {.completed_step = read.step,
-                           .prompt = config.sample.prompt,
-                           .seed = options.seed.value_or(config.run.seed),
-                           .stop = [&] { return interrupt.interrupted(); }});
+  const auto tokenizer = engine::open_kept_tokenizer(config.data);
+  const std::string text = engine::sample_text(*read.run, tokenizer.get(),
+                                               {.completed_step = read.step,
+                                                .prompt = config.sample.prompt,
+                                                .seed = options.seed.value_or(config.run.seed),
+                                                .stop = [&] { return interrupt.interrupted(); }});
   // What there is of it when a signal came.
   fmt::print("{}\n", text);
   interrupt.check();
