@@ -241,6 +241,23 @@ TEST(Arguments, ANumberOutsideItsRangeIsToldBothLimits) {
             std::vector<std::string>{"sample.temperature=0.5"});
 }
 
+TEST(Arguments, Tokenizer) {
+  const auto info = parsed<TokenizerInfoOptions>({"tokenizer", "info", "a.model", "--json"});
+  EXPECT_EQ(info.tokenizer.path, "a.model");
+  EXPECT_EQ(info.tokenizer.encoding, "auto");
+  EXPECT_TRUE(info.json);
+  const auto encode =
+      parsed<TokenizerEncodeOptions>({"tokenizer", "encode", "a", "--encoding", "llama3", "--text",
+                                      "b", "--add-special", "--plain-special"});
+  EXPECT_EQ(encode.tokenizer.encoding, "llama3");
+  EXPECT_EQ(encode.text, "b");
+  EXPECT_TRUE(encode.adds_special && encode.plain_special && !encode.json_lines);
+  const auto decode = parsed<TokenizerDecodeOptions>(
+      {"tokenizer", "decode", "a", "ids", "--json-lines", "--skip-special"});
+  EXPECT_EQ(decode.input, "ids");
+  EXPECT_TRUE(decode.json_lines && decode.skips_special);
+}
+
 TEST(Arguments, APromptArrivesAsItWasTyped) {
   for (const std::string prompt :
        {"\"quoted\"", "true", "a = b ", " [1]", "caf\xe9", "\\n\n\t", "\xee\xbe\x80"}) {
@@ -270,6 +287,10 @@ TEST(Arguments, EveryHelpPageHasAnExample) {
                                              {"trace", "export"},
                                              {"trace", "misses"},
                                              {"trace", "usage"},
+                                             {"tokenizer"},
+                                             {"tokenizer", "info"},
+                                             {"tokenizer", "encode"},
+                                             {"tokenizer", "decode"},
                                              {"replay"},
                                              {"completion"},
                                              {"bench"},

@@ -1,7 +1,7 @@
 # Tests that run the built program as people do, and as power cuts do.
 if(TARGET mneme)
-  foreach(name ablate advice bad_input damage inspect_config limits output prepare profile python_page report run_access trace
-               start)
+  foreach(name ablate advice bad_input damage inspect_config limits output prepare profile python_page report run_access tokenizer
+               trace start)
     mneme_test(tools_${name}_test SOURCES ${name}_test.cpp
                LIBRARIES mneme_tiny_run nlohmann_json::nlohmann_json)
     target_compile_definitions(tools_${name}_test PRIVATE MNEME_PROGRAM="$<TARGET_FILE:mneme>")
@@ -17,6 +17,7 @@ if(TARGET mneme)
              LIBRARIES mneme_ablate mneme_tiny_run)
   target_link_libraries(tools_report_test PRIVATE mneme_report)
   target_link_libraries(tools_profile_test PRIVATE mneme_report)
+  target_link_libraries(tools_tokenizer_test PRIVATE mneme_text)
 endif()
 # The program killed, and on a system whose calls fail.
 if(TARGET mneme AND TARGET mneme_fault_injection)

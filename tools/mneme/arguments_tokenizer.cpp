@@ -88,10 +88,10 @@ void add_encode(CLI::App& parent, std::optional<Command>& command) {
 
 void add_decode(CLI::App& parent, std::optional<Command>& command) {
   const auto decode = std::make_shared<TokenizerDecodeOptions>();
-  CLI::App* app = add_command(parent, command,
-                              {"decode", "Turn token ids into text",
-                               "echo 464 3726 | mneme tokenizer decode tokenizer.json"},
-                              decode);
+  CLI::App* app = add_command(
+      parent, command,
+      {"decode", "Turn token ids into text", "mneme tokenizer decode tokenizer.json ids.txt"},
+      decode);
   add_tokenizer(app, decode->tokenizer);
   app->add_option("INPUT", decode->input,
                   "Ids to decode, a file with white space between them; - for standard input")

@@ -24,7 +24,7 @@ int run_tokenizer_info(const TokenizerInfoOptions& options) {
   if (options.json) {
     nlohmann::ordered_json special = nlohmann::ordered_json::array();
     for (const text::SpecialToken& token : tokenizer->special_tokens()) {
-      special.push_back({{"id", token.id}, {"text", token.text}});
+      special.push_back({{"id", token.id}, {"text", io::bytes_to_utf8(token.text)}});
     }
     const nlohmann::ordered_json info = {
         {"kind", tokenizer->kind()},

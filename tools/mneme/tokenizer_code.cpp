@@ -90,7 +90,18 @@ void append_ids(const std::vector<std::int32_t>& ids, char between, std::string&
   }
 }
 
-std::vector<std::int32_t> parse_ids(std::string_view content, const std::string& input) {
+// Where ids come from.
+struct IdSource {
+  const std::string& input;
+  std::int64_t vocabulary = 0;  // ids beyond it are errors
+};
+
+[[noreturn]] void fail_outside(std::int64_t id, const IdSource& source, std::size_t number) {
+  io::fail("{}:{}: token {} is outside the tokenizer's vocabulary of {}", name_of(source.input),
+           number, id, source.vocabulary);
+}
+
+std::vector<std::int32_t> parse_ids(std::string_view content, const IdSource& source) {
   std::vector<std::int32_t> ids;
   for_each_line(content, [&](std::string_view line, std::size_t number) {
     const char* at = line.data();
@@ -102,9 +113,10 @@ std::vector<std::int32_t> parse_ids(std::string_view content, const std::string&
       const auto [stop, error] = std::from_chars(at, end, id);
       const bool is_whole = stop == end || *stop == ' ' || *stop == '\t' || *stop == '\r';
       if (error != std::errc() || !is_whole) {
-        io::fail("{}:{}: \"{}\" is no token id", name_of(input), number,
+        io::fail("{}:{}: \"{}\" is no token id", name_of(source.input), number,
                  io::printable(std::string_view(at, static_cast<std::size_t>(end - at)), 20));
       }
+      if (id < 0 || id >= source.vocabulary) fail_outside(id, source, number);
       ids.push_back(id);
       at = stop;
     }
@@ -112,14 +124,17 @@ std::vector<std::int32_t> parse_ids(std::string_view content, const std::string&
   return ids;
 }
 
-std::vector<std::int32_t> ids_of(const Json& list, const std::string& input, std::size_t number) {
+std::vector<std::int32_t> ids_of(const Json& list, const IdSource& source, std::size_t number) {
   std::vector<std::int32_t> ids;
-  if (!list.is_array()) io::fail("{}:{}: is no list of token ids", name_of(input), number);
+  if (!list.is_array()) io::fail("{}:{}: is no list of token ids", name_of(source.input), number);
   for (const Json& item : list) {
-    const std::int64_t id = item.is_number_integer() ? item.get<std::int64_t>() : -1;
-    if (id < 0 || id >= text::kMostTokens) {
-      io::fail("{}:{}: {} is no token id", name_of(input), number, io::printable(item.dump(), 20));
+    // It is not written out, since it may be lists in lists without end.
+    if (!item.is_number_integer()) {
+      io::fail("{}:{}: entry {} of the list is no token id", name_of(source.input), number,
+               ids.size() + 1);
     }
+    const auto id = item.get<std::int64_t>();
+    if (id < 0 || id >= source.vocabulary) fail_outside(id, source, number);
     ids.push_back(static_cast<std::int32_t>(id));
   }
   return ids;
@@ -159,15 +174,15 @@ int run_tokenizer_encode(const TokenizerEncodeOptions& options) {
 int run_tokenizer_decode(const TokenizerDecodeOptions& options) {
   const auto tokenizer = open_tokenizer(options.tokenizer);
   const std::string content = read_input(options.input);
+  const IdSource source{options.input, tokenizer->vocabulary()};
   Output output;
   if (!options.json_lines) {
-    output.text() +=
-        text::decode(*tokenizer, parse_ids(content, options.input), !options.skips_special);
+    output.text() += text::decode(*tokenizer, parse_ids(content, source), !options.skips_special);
     output.text() += '\n';
     return 0;
   }
   for_each_line(content, [&](std::string_view line, std::size_t number) {
-    const auto ids = ids_of(parse_line(line, options.input, number), options.input, number);
+    const auto ids = ids_of(parse_line(line, options.input, number), source, number);
     const std::string text = text::decode(*tokenizer, ids, !options.skips_special);
     output.text() += Json(text).dump() + "\n";
   });
