@@ -401,8 +401,9 @@ TEST(AdviceTexts, AreAllTried) {
       "--ranks {}: {} has {} device",
       "mneme bench machine, {:",  // no advice: who has measured
       "\"--warm-up and --steps\"",
-      "more (--json)",  // tokenizer_test.cpp
-      "\"--text\""};    // no advice: what the text is called
+      "more (--json)",                       // tokenizer_test.cpp
+      "next: mneme prepare {} --tokenizer",  // the same
+      "\"--text\""};                         // no advice: what the text is called
   // The same of mneme prepare: prepare_test.cpp and the tests of text/prepare.
   const std::vector<std::string> of_prepare = {"mneme prepare has not made",
                                                "next: mneme train CONFIG --set data.path={}",

@@ -291,6 +291,7 @@ TEST(Arguments, EveryHelpPageHasAnExample) {
                                              {"tokenizer", "info"},
                                              {"tokenizer", "encode"},
                                              {"tokenizer", "decode"},
+                                             {"tokenizer", "train"},
                                              {"replay"},
                                              {"completion"},
                                              {"bench"},

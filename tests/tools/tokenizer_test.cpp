@@ -89,6 +89,26 @@ TEST_F(Tokenizer, JsonLinesAreOneTextEach) {
             "\"ab\"\n\"\\u0000\U0001f600\"\n\"\"\n");
 }
 
+TEST_F(Tokenizer, IsTrainedForACorpusAndMakesTokensOfIt) {
+  std::string corpus;
+  for (int i = 0; i < 200; ++i)
+    corpus += "the quick brown fox jumps over the lazy dog " + std::to_string(i) + "\n";
+  const std::string path = run_.path("corpus.txt"), model = run_.path("own.model");
+  put(path, corpus);
+  const Finished trained =
+      run({"tokenizer", "train", path, "--vocabulary", "300", "--output", model});
+  ASSERT_EQ(trained.status, 0) << trained.error;
+  const std::string next = trained.output + trained.error;
+  EXPECT_NE(next.find("next: mneme prepare " + path + " --tokenizer " + model + " --output"),
+            std::string::npos)
+      << next;
+  const Finished prepared =
+      run({"prepare", path, "--tokenizer", model, "--output", run_.path("tokens")});
+  EXPECT_EQ(prepared.status, 0) << prepared.error;
+  EXPECT_EQ(nlohmann::json::parse(output({"tokenizer", "info", model, "--json"})).at("kind"),
+            "SentencePiece");
+}
+
 TEST_F(Tokenizer, BadInputIsNamedWithItsLine) {
   const Words encode = {"tokenizer", "encode", json_, run_.path("input")};
   const Words decode = {"tokenizer", "decode", json_, run_.path("input")};
