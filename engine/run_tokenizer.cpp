@@ -9,14 +9,12 @@
 namespace mneme::engine {
 namespace {
 
-constexpr std::uint64_t kMostBytes = std::uint64_t{256} << 20;
-
 bool has_file(const text::Tokenizer* tokenizer) {
   return tokenizer != nullptr && !tokenizer->file_name().empty();
 }
 
 std::uint64_t checksum_of(const io::Disk& disk, const std::string& path) {
-  return io::checksum64(std::span<const std::byte>(disk.read_file(path, kMostBytes)));
+  return io::checksum64(std::span<const std::byte>(disk.read_file(path, kMostTokenizerBytes)));
 }
 
 }  // namespace

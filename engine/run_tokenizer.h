@@ -2,6 +2,7 @@
 // run's directory, so that the run can be used wherever it goes.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,6 +14,9 @@
 #include "text/tokenizer.h"
 
 namespace mneme::engine {
+
+// The largest file of a tokenizer.
+inline constexpr std::uint64_t kMostTokenizerBytes = std::uint64_t{256} << 20;
 
 // Throws Error naming the file, and data.vocabulary where the tokenizer has more ids.
 std::unique_ptr<text::Tokenizer> open_tokenizer(const std::string& path,

@@ -1,14 +1,19 @@
-// mneme export: a checkpoint as one plain safetensors file.
+// mneme export: a checkpoint as one plain safetensors file, with the run's tokenizer beside it.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <filesystem>
 #include <iostream>
+#include <map>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "engine/run.h"
 #include "engine/run_claim.h"
 #include "engine/run_files.h"
+#include "engine/run_tokenizer.h"
+#include "io/checksum.h"
 #include "io/disk.h"
 #include "io/errno_text.h"
 #include "io/error.h"
@@ -43,6 +48,63 @@ bool is_export(io::Disk& disk, const std::string& path) {
   } catch (const io::Error&) {
     return false;
   }
+}
+
+// The run's tokenizer and where it goes: what FILE of an export is called but for its ending, then
+// the tokenizer's own name. The metadata of FILE tells which it is.
+struct ExportedTokenizer {
+  std::string path;
+  std::vector<std::byte> content;
+
+  std::string name() const { return fs::path(path).filename().string(); }
+  std::string checksum() const { return checksum_text(content); }
+  static std::string checksum_text(const std::vector<std::byte>& content) {
+    return fmt::format("{:016x}", io::checksum64(std::span<const std::byte>(content)));
+  }
+};
+
+constexpr const char* kTokenizer = "tokenizer";
+constexpr const char* kTokenizerChecksum = "tokenizer_checksum";
+
+std::optional<ExportedTokenizer> tokenizer_of(const engine::RunDirectory& directory,
+                                              const std::string& output) {
+  const auto& record = directory.manifest().run.tokenizer;
+  if (!record) return {};
+  directory.check_tokenizer();
+  return ExportedTokenizer{
+      fs::path(output).replace_extension().string() + "." + record->file,
+      directory.disk().read_file(engine::kept_tokenizer_path(directory.path(), *record),
+                                 engine::kMostTokenizerBytes)};
+}
+
+// Whether the file is as the export in `output` has written it.
+bool is_tokenizer_of(io::Disk& disk, const std::string& output, const std::string& checksum,
+                     const std::string& name) {
+  if (!is_export(disk, output)) return false;
+  const io::SafetensorsReader reader(disk, output);
+  const auto says = [&](const char* key, const std::string& value) {
+    const auto found = reader.metadata().find(key);
+    return found != reader.metadata().end() && found->second == value;
+  };
+  return says(kTokenizer, name) && says(kTokenizerChecksum, checksum);
+}
+
+// A tokenizer takes the place of nothing but itself and that of an earlier export.
+void check_tokenizer_output(io::Disk& disk, const std::string& output,
+                            const ExportedTokenizer& tokenizer) {
+  if (!disk.exists(tokenizer.path)) return;
+  std::error_code ignored;
+  if (fs::is_regular_file(tokenizer.path, ignored)) {
+    const auto there = disk.read_file(tokenizer.path, engine::kMostTokenizerBytes);
+    const std::string checksum = ExportedTokenizer::checksum_text(there);
+    if (there == tokenizer.content || is_tokenizer_of(disk, output, checksum, tokenizer.name())) {
+      return;
+    }
+  }
+  io::fail(
+      "{}: is there already and is not the run's tokenizer; name another file with --output, or "
+      "move it away",
+      tokenizer.path);
 }
 
 // An export may not take the place of a file that no export has made, nor lie among the files of a
@@ -125,6 +187,8 @@ int run_export(const ExportOptions& options) {
   const engine::RunClaim claim = engine::RunClaim::read(*disk, options.directory);
   const engine::RunDirectory directory(*disk, options.directory);
   check_output(*disk, options.output);
+  const auto tokenizer = tokenizer_of(directory, options.output);
+  if (tokenizer) check_tokenizer_output(*disk, options.output, *tokenizer);
   const engine::ReadRun read = engine::read_run(directory, {}, options.step);
   engine::Run& run = *read.run;
   const std::uint64_t step = read.step;
@@ -150,8 +214,13 @@ int run_export(const ExportOptions& options) {
       tensors.push_back({name, io::ElementType::kF32, {std::ssize(rows), config.value_width()}});
     }
   }
-  io::SafetensorsWriter writer(*disk, options.output, std::move(tensors),
-                               {{"format", "mneme"}, {"step", std::to_string(step)}});
+  std::map<std::string, std::string> metadata = {{"format", "mneme"},
+                                                 {"step", std::to_string(step)}};
+  if (tokenizer) {
+    metadata[kTokenizer] = tokenizer->name();
+    metadata[kTokenizerChecksum] = tokenizer->checksum();
+  }
+  io::SafetensorsWriter writer(*disk, options.output, std::move(tensors), metadata);
   append_dense(run, interrupt, writer);
   if (config.has_memory()) {
     if (!options.untouched) {
@@ -162,6 +231,8 @@ int run_export(const ExportOptions& options) {
       append_part(*run.table(), step, rows, part, interrupt, writer);
     }
   }
+  // First, so that no export is without the tokenizer that it names.
+  if (tokenizer) io::replace_file(*disk, tokenizer->path, tokenizer->content);
   writer.finish();
   progress.note(fmt::format(
       "{}: step {}, {} dense parameters{}", options.output, step, parameters.parameter_count(),
