@@ -80,6 +80,22 @@ TEST(Sampler, GenerationDependsOnTheSeedAloneAndSlidesItsWindow) {
   EXPECT_THROW(engine::generate(*test.model, *test.stream, {}, sample), io::Error);
 }
 
+TEST(Sampler, TheTokenThatEndsATextEndsItAndIsNoPartOfIt) {
+  TestModel test(small_model_options());
+  test.table->begin_evaluation(0);
+  const std::vector<std::int32_t> prompt = {1, 5, 2};
+  engine::SampleOptions sample{.temperature = 1, .top_p = 1, .seed = 3, .tokens = 20};
+  const std::vector<std::int32_t> whole =
+      engine::generate(*test.model, *test.stream, prompt, sample);
+  sample.end = whole[10];
+  const auto first = std::ranges::find(whole, whole[10]);
+  EXPECT_EQ(engine::generate(*test.model, *test.stream, prompt, sample),
+            std::vector<std::int32_t>(whole.begin(), first));
+  sample.end = prompt[0];  // in the prompt it ends nothing
+  const auto made = engine::generate(*test.model, *test.stream, prompt, sample);
+  EXPECT_EQ(made, std::vector<std::int32_t>(whole.begin(), std::ranges::find(whole, prompt[0])));
+}
+
 TEST(Sampler, GreedyGenerationTakesTheHighestLogitOfTheLastPosition) {
   engine::ModelOptions options = small_model_options();
   options.feed_forward = {};

@@ -28,6 +28,8 @@ mneme_test(trainer_files_test
     trainer_ends_test.cpp
     trainer_extension_test.cpp
   LIBRARIES mneme_tiny_run nlohmann_json::nlohmann_json)
+mneme_test(trainer_tokenizer_test SOURCES trainer_tokenizer_test.cpp
+           LIBRARIES mneme_tiny_run nlohmann_json::nlohmann_json)
 if(TARGET mneme_cuda_emulated)
   mneme_test(step_counts_test SOURCES step_counts_test.cpp
              LIBRARIES mneme_tiny_run mneme_engine mneme_cuda_emulated mneme_cuda_emulator)

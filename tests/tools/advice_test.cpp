@@ -363,6 +363,11 @@ TEST(AdviceTexts, AreAllTried) {
       "(`mneme resume` writes the",
       "go on with: mneme resume {}",
       "mneme resume {} --set",
+      "\"--text\"",     // no advice: what an option's text is called in errors
+      "more (--json)",  // no error
+      "make the folder anew with mneme prepare",  // text_run_test.cpp, as the next two
+      "run mneme prepare with this one",
+      "run mneme prepare \"",
       "optimizer.learning_rate={} --set memory.optimizer.learning_rate={}",
       "(--step takes an",
       "mneme resume \"",

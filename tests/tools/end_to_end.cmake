@@ -1,7 +1,7 @@
 # Tests that run the built program as people do, and as power cuts do.
 if(TARGET mneme)
-  foreach(name ablate advice bad_input damage inspect_config limits output prepare profile python_page report run_access tokenizer
-               trace start)
+  foreach(name ablate advice bad_input damage inspect_config limits output prepare profile python_page
+               report run_access start text_run tokenizer trace)
     mneme_test(tools_${name}_test SOURCES ${name}_test.cpp
                LIBRARIES mneme_tiny_run nlohmann_json::nlohmann_json)
     target_compile_definitions(tools_${name}_test PRIVATE MNEME_PROGRAM="$<TARGET_FILE:mneme>")
