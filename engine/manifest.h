@@ -75,7 +75,7 @@ struct RunRecord {
   std::string config;    // the configuration of the newest checkpoint, as config.toml has it
   DataFingerprint data;
   std::optional<DataFingerprint> validation_data;  // of data.validation_path; none without one
-  std::optional<TokenizerRecord> tokenizer;        // none for bytes, and where ids have no text
+  std::optional<TokenizerRecord> tokenizer = {};   // none for bytes, and where ids have no text
   std::vector<ScheduleSegment> schedule;           // ascending, the first one from step 1 on
 };
 
