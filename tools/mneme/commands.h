@@ -286,8 +286,8 @@ using Command =
                  TraceMissesOptions, TraceUsageOptions, ReplayOptions, ProfileOptions,
                  ReportOptions, AblateOptions, CompletionOptions, BenchRowsOptions,
                  BenchDiskOptions, BenchModelOptions, BenchMachineOptions, PlanCommandOptions,
-                 TokenizerInfoOptions, TokenizerTrainOptions, TokenizerEncodeOptions, TokenizerDecodeOptions,
-                 PrepareCommandOptions>;
+                 TokenizerInfoOptions, TokenizerTrainOptions, TokenizerEncodeOptions,
+                 TokenizerDecodeOptions, PrepareCommandOptions>;
 
 int run_train(const TrainOptions& options);
 int run_config_help(const ConfigHelpOptions& options);
