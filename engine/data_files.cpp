@@ -160,15 +160,13 @@ DataFiles single_file(const DataPlace& place) {
   return {format, {place.path}, {}};
 }
 
-// The path of NAME.bin where NAME or NAME.idx of Megatron-LM is given.
+// The path of NAME.bin where NAME, which is no file, or NAME.idx of Megatron-LM is given.
 std::string path_of_tokens(const DataPlace& place) {
   const bool may_be = place.format == DataFormat::kAuto || place.format == DataFormat::kMegatron;
   std::error_code ignored;  // what is said of a path is said of the one that was given
   std::string tokens = place.path + ".bin";
   if (fs::path(place.path).extension() == ".idx") {
     tokens = fs::path(place.path).replace_extension(".bin").string();
-  } else if (fs::exists(place.path, ignored)) {
-    return place.path;
   }
   const bool is = may_be && fs::is_regular_file(tokens, ignored) && io::has_megatron_index(tokens);
   return is ? tokens : place.path;
@@ -201,10 +199,16 @@ DataFiles find_data_files(const DataPlace& given) {
     io::fail("{} is not set; name a text file, a folder of text or token shards", given.key);
   }
   DataPlace place = given;
-  place.path = path_of_tokens(given);
   std::error_code error;
-  const fs::file_status status = io::retry_interrupted(
-      error, [&](std::error_code& code) { return fs::status(place.path, code); });
+  const auto look = [&] {
+    return io::retry_interrupted(
+        error, [&](std::error_code& code) { return fs::status(place.path, code); });
+  };
+  fs::file_status status = look();
+  if (status.type() == fs::file_type::not_found || fs::path(place.path).extension() == ".idx") {
+    place.path = path_of_tokens(given);
+    status = look();
+  }
   if (status.type() == fs::file_type::not_found) {
     io::fail(
         "{} {}: there is no such file or folder; name the data with --set {}=PATH, or make it with "

@@ -170,7 +170,7 @@ DataConfig resolve_dataset(DataConfig data) {
   if (data.path.empty() || data.format == DataFormat::kBytes) return data;
   const auto disk = io::make_posix_disk();
   const std::string folder = data.path;
-  if (!disk->is_directory(folder) || !disk->exists(folder + "/dataset.json")) return data;
+  if (!disk->exists(folder + "/dataset.json")) return data;
   const std::optional<Dataset> dataset = read_dataset(*disk, folder);
   if (!dataset) return data;
   if (dataset->vocabulary > data.vocabulary) {

@@ -411,6 +411,7 @@ TEST(AdviceTexts, AreAllTried) {
       "\"--text\""};                         // no advice: what the text is called
   // The same of mneme prepare: prepare_test.cpp and the tests of text/prepare.
   const std::vector<std::string> of_prepare = {"mneme prepare has not made",
+                                               "mneme prepare (docs/text.md)",
                                                "next: mneme train CONFIG --set data.path={}",
                                                "--invalid-utf8 replace",
                                                "more with --max-document-bytes",
