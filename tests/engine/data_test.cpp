@@ -237,7 +237,7 @@ TEST_F(DataTest, UnusableDataIsAnErrorThatNamesIt) {
             "data.path is not set; name a text file, a folder of text or token shards");
   EXPECT_EQ(error_of(options_of("/nowhere/at/all")),
             "data.path /nowhere/at/all: there is no such file or folder; name the data with --set "
-            "data.path=PATH");
+            "data.path=PATH, or make it with mneme prepare (docs/text.md)");
   EXPECT_NE(error_of(options_of(write("empty", ""))).find("empty"), std::string::npos);
   EXPECT_NE(error_of(options_of(folder_.string())).find(folder_.string()), std::string::npos);
   const std::string shorter = write("short", "sixteen letters!");
@@ -537,7 +537,7 @@ TEST_F(DataTest, UnusableValidationDataIsAnErrorThatNamesItsKey) {
   };
   EXPECT_EQ(error_with("/nowhere"),
             "data.validation_path /nowhere: there is no such file or folder; name the data with "
-            "--set data.validation_path=PATH");
+            "--set data.validation_path=PATH, or make it with mneme prepare (docs/text.md)");
   const std::string shorter = write("short", "8letters");
   EXPECT_EQ(error_with(shorter), "data.validation_path " + shorter +
                                      ": 8 tokens are too short for a validation window of 8 + 1 "
